@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Command: one verb a client sent, as views into the bytes it arrived in.
+// Owner:  caller (pure).  Lifetime: views are valid until the buffer that was parsed moves or is recycled.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace millrace {
+
+enum class Verb : uint8_t { kConnect, kInfo, kPub, kHpub, kSub, kUnsub, kPing, kPong, kOk, kErr };
+
+struct Command {
+  Verb verb = Verb::kPing;
+  std::string_view args;     // the control line after the verb, trimmed: CONNECT's JSON, trace lines, error texts
+  std::string_view subject;  // PUB HPUB SUB
+  std::string_view reply;    // PUB HPUB; empty when absent
+  std::string_view queue;    // SUB; empty when absent
+  std::string_view sid;      // SUB UNSUB
+  int64_t max = -1;          // UNSUB: deliveries after which the subscription ends; -1 when absent
+  uint32_t header_bytes = 0; // HPUB: how many bytes of payload are header
+  std::string_view payload;  // PUB HPUB: header and body, without the final CRLF
+};
+
+}  // namespace millrace

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// MonitorService: from a request on the monitoring port to what must be gathered, and from that to the answer.
+// Owner:  control thread.
+// Flow:   HttpParser::Next -> Start(request) -> the core gathers needs() from shards -> Finish(started, data) -> bytes.
+//         When needs is 0, Finish may be called at once with only server_id, server_name and now_ns set.
+//         Answers leave in the order of requests on a connection; the core starts the next one after Finish.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/monitor/http.h"
+#include "broker/monitor/pages.h"
+#include "broker/monitor/snapshot.h"
+
+namespace millrace {
+
+enum class MonitorEndpoint : uint8_t {
+  kRoot, kVarz, kConnz, kRoutez, kGatewayz, kLeafz, kSubsz, kStacksz, kAccountz, kAccstatz, kJsz, kHealthz, kIpqueuesz,
+  kRaftz, kExpvarz, kReady  // kReady: the answer is already known (an error, a redirect)
+};
+
+// What the core must gather, as bits.
+enum MonitorNeed : uint32_t {
+  kNeedVarz = 1u << 0,
+  kNeedOpenConnections = 1u << 1,    // pass options through MatchesConnz
+  kNeedClosedConnections = 1u << 2,
+  kNeedConnectionSubs = 1u << 3,     // with the two above: fill ConnInfo::subs
+  kNeedSublistStats = 1u << 4,       // of subsz.account when set, else of all accounts
+  kNeedSubscriptions = 1u << 5,      // the same scope
+  kNeedAccountNames = 1u << 6,
+  kNeedAccountStats = 1u << 7,       // all accounts
+  kNeedAccountDetail = 1u << 8,      // of one account, accountz_name
+  kNeedHealth = 1u << 9,
+};
+
+struct MonitorRequest {
+  MonitorEndpoint endpoint = MonitorEndpoint::kReady;
+  uint32_t needs = 0;
+  // The options of the endpoint; the others keep their defaults.
+  ConnzOptions connz;
+  SubszOptions subsz;
+  HealthzOptions healthz;
+  std::string accountz_name;
+  bool accstatz_unused = false;
+  HttpResponse ready;  // kReady
+  // Of the HTTP request.
+  bool head = false, keep_alive = true, http10 = false;
+};
+
+struct MonitorData {
+  std::string server_id, server_name;
+  int64_t now_ns = 0;  // wall clock
+  VarzSnapshot varz;
+  // Connections: as in ConnzInput.
+  std::vector<ConnInfo> open, closed;
+  size_t open_total = 0, closed_total = 0;
+  bool account_known = true;
+  SublistStats sublist;
+  std::vector<SubInfo> subs;
+  std::string system_account;
+  std::vector<std::string> account_names;
+  std::vector<AccountSnapshot> accounts;  // kNeedAccountStats: all; kNeedAccountDetail: the one, or none when unknown
+  HealthSnapshot health;
+  std::vector<std::string> cmdline;  // /debug/vars
+};
+
+class MonitorService {
+ public:
+  // `base_path`: http_base_path, "" or "/nats"; normalised here.
+  explicit MonitorService(std::string_view base_path);
+  MonitorService(const MonitorService&) = delete;
+  MonitorService& operator=(const MonitorService&) = delete;
+
+  // Counts the request, reads its options. Bad options come back as kReady with the 400.
+  MonitorRequest Start(const HttpRequest& request);
+  // The bytes of the answer. The connection stays open afterwards when request.keep_alive.
+  std::string Finish(const MonitorRequest& request, MonitorData&& data) const;
+
+  const std::map<std::string, uint64_t>& http_req_stats() const { return http_req_stats_; }
+
+ private:
+  HttpResponse Respond(const MonitorRequest& request, MonitorData&& data) const;
+
+  std::string base_path_;  // "" or "/x"
+  std::map<std::string, uint64_t> http_req_stats_;
+};
+
+}  // namespace millrace

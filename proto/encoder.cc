@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/encoder.h"
+
+#include "proto/base/check.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kNoRespondersHead = "NATS/1.0 503\r\nNats-Subject: ";
+constexpr std::string_view kNoRespondersTail = "\r\n\r\n";
+constexpr char kHexDigits[] = "0123456789abcdef";
+
+// Bytes of the well-formed UTF-8 sequence at the start of text, 0 when there is none.
+size_t Utf8Bytes(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned lead = byte(0);
+  const size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  if (n == 0 || n > text.size() || lead > 0xf4) return 0;
+  for (size_t i = 1; i < n; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
+  if (lead == 0xed && byte(1) > 0x9f) return 0;
+  if (lead == 0xf0 && byte(1) < 0x90) return 0;
+  if (lead == 0xf4 && byte(1) > 0x8f) return 0;
+  return n;
+}
+
+}  // namespace
+
+void AppendErr(std::string* out, std::string_view text) {
+  out->append("-ERR '").append(text).append("'\r\n");
+}
+
+void AppendNoResponders(std::string* out, std::string_view reply, std::string_view sid,
+                        std::string_view subject) {
+  const size_t header_bytes =
+      kNoRespondersHead.size() + subject.size() + kNoRespondersTail.size();
+  const size_t old_bytes = out->size();
+  out->resize(old_bytes + MsgHeaderBytesMax(reply, sid, {}));
+  char* const end =
+      AppendHmsgHeader(out->data() + old_bytes, reply, sid, {}, header_bytes, header_bytes);
+  const size_t new_bytes = static_cast<size_t>(end - out->data());
+  MR_CHECK_OP(new_bytes, <=, out->size());
+  out->resize(new_bytes);
+  out->append(kNoRespondersHead).append(subject).append(kNoRespondersTail).append(kCrLf);
+}
+
+void AppendQuoted(std::string* out, std::string_view text) {
+  out->push_back('"');
+  while (!text.empty()) {
+    const char c = text.front();
+    const unsigned char byte = static_cast<unsigned char>(c);
+    size_t n = 1;
+    if (c == '"' || c == '\\') {
+      out->push_back('\\');
+      out->push_back(c);
+    } else if (byte >= 0x20 && byte < 0x7f) {
+      out->push_back(c);
+    } else if (byte >= 0x07 && byte <= 0x0d) {
+      out->push_back('\\');
+      out->push_back("abtnvfr"[byte - 0x07]);
+    } else if (n = Utf8Bytes(text); n > 1) {
+      out->append(text.substr(0, n));
+    } else {
+      out->append("\\x");
+      out->push_back(kHexDigits[byte >> 4]);
+      out->push_back(kHexDigits[byte & 15]);
+      n = 1;
+    }
+    text.remove_prefix(n);
+  }
+  out->push_back('"');
+}
+
+}  // namespace millrace

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two ways through: ScanPubLine reads a PUB or HPUB line of ordinary shape from a bit mask of its blanks; whatever it
+// does not like, and every other verb, goes through NextSlow, which alone decides what is an error and where.
+#include "proto/parser.h"
+
+#include <emmintrin.h>
+
+#include <bit>
+#include <cstring>
+
+#include "proto/base/check.h"
+#include "proto/hash.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kWindowBytes = 64;
+constexpr size_t kScanBytesMax = 256;  // lines longer than this are rare enough for the slow way
+constexpr int kArgsMax = 4;
+
+bool IsBlank(char c) { return c == ' ' || c == '\t'; }
+
+char LowerCase(char c) { return (c >= 'A' && c <= 'Z') ? static_cast<char>(c | 0x20) : c; }
+
+// Bit i is set when byte i of the 16 bytes at p is at most 0x20: all separators, and controls that no one sends.
+uint64_t BlankMask16(const char* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m128i limit = _mm_set1_epi8(0x20);
+  return static_cast<uint32_t>(
+      _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, limit), bytes)));
+}
+
+uint64_t BlankMask64(const char* p) {
+  return BlankMask16(p) | BlankMask16(p + 16) << 16 | BlankMask16(p + 32) << 32 |
+         BlankMask16(p + 48) << 48;
+}
+
+// Walks the bytes <= 0x20 of a text in order, one window at a time, reading no byte outside of the text.
+class BlankWalker {
+ public:
+  BlankWalker(std::string_view text, size_t at) : text_(text), window_(at) { Load(); }
+
+  // Index of the next such byte, or npos if there is none within kScanBytesMax bytes or the text.
+  size_t Next() {
+    while (mask_ == 0) [[unlikely]] {
+      window_ += kWindowBytes;
+      if (window_ >= text_.size() || window_ > kScanBytesMax) return std::string_view::npos;
+      Load();
+    }
+    const size_t index = window_ + static_cast<size_t>(std::countr_zero(mask_));
+    mask_ &= mask_ - 1;
+    return index;
+  }
+
+ private:
+  void Load() {
+    if (text_.size() - window_ >= kWindowBytes) [[likely]] {
+      mask_ = BlankMask64(text_.data() + window_);
+      return;
+    }
+    alignas(16) char padded[kWindowBytes];
+    std::memset(padded, 'x', sizeof padded);
+    std::memcpy(padded, text_.data() + window_, text_.size() - window_);
+    mask_ = BlankMask64(padded);
+  }
+
+  std::string_view text_;
+  size_t window_;
+  uint64_t mask_ = 0;
+};
+
+// A size field as the peer reads it: 1 to 9 digits and nothing else; -1 otherwise.
+int64_t ParseSize(std::string_view digits) {
+  if (digits.empty() || digits.size() > size_t{kSizeDigitsMax}) return -1;
+  int64_t value = 0;
+  for (const char c : digits) {
+    const unsigned digit = static_cast<unsigned>(static_cast<unsigned char>(c)) - '0';
+    if (digit > 9) return -1;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+struct Args {
+  std::string_view token[kArgsMax];
+  int count = 0;  // may exceed kArgsMax; only the first kArgsMax are kept
+};
+
+// breaks: which bytes separate besides blanks. The peer splits SUB and UNSUB at stray CR and LF too.
+Args SplitArgs(std::string_view args, bool breaks) {
+  Args out;
+  size_t at = 0;
+  const auto separates = [breaks](char c) {
+    return IsBlank(c) || (breaks && (c == '\r' || c == '\n'));
+  };
+  while (true) {
+    while (at < args.size() && separates(args[at])) ++at;
+    if (at == args.size()) return out;
+    const size_t begin = at;
+    while (at < args.size() && !separates(args[at])) ++at;
+    if (out.count < kArgsMax) out.token[out.count] = args.substr(begin, at - begin);
+    ++out.count;
+  }
+}
+
+std::string_view TrimBlanks(std::string_view text) {
+  while (!text.empty() && IsBlank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && (IsBlank(text.back()) || text.back() == '\r')) text.remove_suffix(1);
+  return text;
+}
+
+constexpr uint32_t kPubHead = 0x20627570;   // "pub " as a little-endian number
+constexpr uint32_t kHpubHead = 0x62757068;  // "hpub"
+
+enum class AfterVerb : uint8_t { kBlank, kAnything, kNoArgs };
+
+struct VerbRow {
+  std::string_view name;  // lower case
+  Verb verb;
+  AfterVerb after;
+};
+
+constexpr VerbRow kVerbs[] = {
+    {"pub", Verb::kPub, AfterVerb::kBlank},       {"ping", Verb::kPing, AfterVerb::kNoArgs},
+    {"pong", Verb::kPong, AfterVerb::kNoArgs},    {"hpub", Verb::kHpub, AfterVerb::kBlank},
+    {"sub", Verb::kSub, AfterVerb::kBlank},       {"unsub", Verb::kUnsub, AfterVerb::kBlank},
+    {"connect", Verb::kConnect, AfterVerb::kAnything}, {"info", Verb::kInfo, AfterVerb::kAnything},
+    {"+ok", Verb::kOk, AfterVerb::kNoArgs},       {"-err", Verb::kErr, AfterVerb::kBlank},
+};
+
+// The row whose name input begins with, or nullptr; then *matched is how many bytes still agree with some verb.
+const VerbRow* FindVerb(std::string_view input, size_t* matched) {
+  size_t longest = 0;
+  for (const VerbRow& row : kVerbs) {
+    size_t n = 0;
+    while (n < row.name.size() && n < input.size() && LowerCase(input[n]) == row.name[n]) ++n;
+    if (n == row.name.size()) return &row;
+    if (n > longest) longest = n;
+  }
+  *matched = longest;
+  return nullptr;
+}
+
+}  // namespace
+
+Parser::Status Parser::NeedMore(size_t scanned, size_t bytes_needed) {
+  scanned_ = scanned;
+  bytes_needed_ = bytes_needed;
+  consumed_ = 0;
+  return Status::kNeedMore;
+}
+
+Parser::Status Parser::Fail(ProtocolError error, size_t at) {
+  scanned_ = 0;
+  bytes_needed_ = 0;
+  consumed_ = at;
+  error_ = error;
+  return Status::kError;
+}
+
+Parser::Status Parser::Done(size_t bytes) {
+  scanned_ = 0;
+  bytes_needed_ = 0;
+  consumed_ = bytes;
+  return Status::kCommand;
+}
+
+Parser::Status Parser::Next(std::string_view input, Command* command) {
+  if (input.size() > 5 && scanned_ == 0 && !limits_.connect_first) [[likely]] {
+    // Setting bit 5 makes letters lower case; no other byte becomes one of these letters by it.
+    const uint32_t head = static_cast<uint32_t>(LoadBytes4(input.data()));
+    PubLine line;
+    if ((head | 0x00202020) == kPubHead) {
+      if (ScanPubLine(input, 4, false, &line)) return FinishPub(false, line, input, command);
+    } else if ((head | 0x20202020) == kHpubHead && input[4] == ' ' && limits_.headers) {
+      if (ScanPubLine(input, 5, true, &line)) return FinishPub(true, line, input, command);
+    }
+  }
+  return NextSlow(input, command);
+}
+
+// One blank between arguments, a plain number, an optional CR, LF. False means: not of that shape, nothing decided.
+bool Parser::ScanPubLine(std::string_view input, size_t args_at, bool has_header,
+                         PubLine* line) const {
+  BlankWalker blanks(input, args_at);
+  std::string_view token[kArgsMax];
+  const int count_max = has_header ? 4 : 3;
+  int count = 0;
+  size_t begin = args_at;
+  size_t end;
+  while (true) {
+    end = blanks.Next();
+    if (end == std::string_view::npos || end == begin || count == count_max) return false;
+    token[count++] = input.substr(begin, end - begin);
+    begin = end + 1;
+    if (!IsBlank(input[end])) break;
+  }
+  if (input[end] == '\r') {
+    if (begin == input.size() || input[begin] != '\n') return false;
+    ++begin;
+  } else if (input[end] != '\n') {
+    return false;
+  }
+  if (count < count_max - 1 || end - args_at > limits_.control_line_bytes_max) return false;
+
+  const int64_t payload_bytes = ParseSize(token[count - 1]);
+  if (payload_bytes < 0) return false;
+  int64_t header_bytes = 0;
+  if (has_header) {
+    header_bytes = ParseSize(token[count - 2]);
+    if (header_bytes < 0 || header_bytes > payload_bytes) return false;
+  }
+  line->args = input.substr(args_at, end - args_at);
+  line->subject = token[0];
+  line->reply = count == count_max ? token[1] : std::string_view();
+  line->header_bytes = static_cast<uint32_t>(header_bytes);
+  line->payload_bytes = static_cast<uint32_t>(payload_bytes);
+  line->line_bytes = begin;
+  return true;
+}
+
+// The control line is good; what is left are the payload's size and its end.
+Parser::Status Parser::FinishPub(bool has_header, const PubLine& line, std::string_view input,
+                                 Command* command) {
+  MR_DCHECK(line.line_bytes <= input.size());
+  if (limits_.payload_bytes_max >= 0 && line.payload_bytes > limits_.payload_bytes_max)
+      [[unlikely]] {
+    return Fail(ProtocolError::kPayloadTooLarge, line.line_bytes - 1);
+  }
+  const size_t payload_end = line.line_bytes + line.payload_bytes;
+  if (input.size() < payload_end + 2) [[unlikely]] {
+    if (input.size() > payload_end && input[payload_end] != '\r') {
+      return Fail(ProtocolError::kUnknownOperation, payload_end);
+    }
+    return NeedMore(0, payload_end + 2);
+  }
+  if (input[payload_end] != '\r') [[unlikely]] {
+    return Fail(ProtocolError::kUnknownOperation, payload_end);
+  }
+  if (input[payload_end + 1] != '\n') [[unlikely]] {
+    return Fail(ProtocolError::kUnknownOperation, payload_end + 1);
+  }
+  command->verb = has_header ? Verb::kHpub : Verb::kPub;
+  command->args = line.args;
+  command->subject = line.subject;
+  command->reply = line.reply;
+  command->header_bytes = line.header_bytes;
+  command->payload = input.substr(line.line_bytes, line.payload_bytes);
+  return Done(payload_end + 2);
+}
+
+// The whole truth, one step per thing that can be wrong, in the order in which the peer notices it.
+Parser::Status Parser::NextSlow(std::string_view input, Command* command) {
+  if (input.empty()) return NeedMore(0, 0);
+  if (limits_.connect_first && LowerCase(input[0]) != 'c') {
+    return Fail(ProtocolError::kAuthorizationViolation, 0);
+  }
+  size_t matched = 0;
+  const VerbRow* row = FindVerb(input, &matched);
+  if (row == nullptr) {
+    if (matched < input.size()) return Fail(ProtocolError::kUnknownOperation, matched);
+    return NeedMore(0, 0);
+  }
+  const size_t limit = limits_.control_line_bytes_max;
+  const size_t verb_bytes = row->name.size();
+  size_t args_at = verb_bytes;
+  size_t search_at = verb_bytes;
+  if (row->after != AfterVerb::kNoArgs) {
+    if (args_at == input.size()) return NeedMore(0, 0);
+    if (row->after == AfterVerb::kBlank && !IsBlank(input[args_at])) {
+      return Fail(ProtocolError::kUnknownOperation, args_at);
+    }
+    while (args_at < input.size() && IsBlank(input[args_at])) ++args_at;
+    // The peer swallows blanks and what follows PING without end; whoever has to keep the cut line cannot.
+    if (args_at - verb_bytes > limit) {
+      return Fail(ProtocolError::kControlLineTooLong, args_at - 1);
+    }
+    if (args_at == input.size()) return NeedMore(0, 0);
+    // The first byte of the arguments is one whatever it is: the peer looks for LF behind it only. A subject that
+    // began with LF would tear the MSG line that carries it, so PUB gives up here.
+    if (input[args_at] == '\n' && (row->verb == Verb::kPub || row->verb == Verb::kHpub)) {
+      return Fail(ProtocolError::kParse, args_at);
+    }
+    search_at = args_at + 1;
+  }
+  if (scanned_ > input.size()) scanned_ = 0;
+  if (search_at < scanned_) search_at = scanned_;
+  const void* found = search_at < input.size()
+                          ? std::memchr(input.data() + search_at, '\n', input.size() - search_at)
+                          : nullptr;
+  if (found == nullptr) {
+    const std::string_view args = input.substr(args_at);
+    const bool over = args.size() > limit + 1 ||
+                      (args.size() == limit + 1 && args.find('\r', 1) == std::string_view::npos);
+    if (over) return Fail(ProtocolError::kControlLineTooLong, input.size() - 1);
+    return NeedMore(input.size(), 0);
+  }
+  const size_t line_end = static_cast<size_t>(static_cast<const char*>(found) - input.data());
+  std::string_view args = input.substr(args_at, line_end - args_at);
+  if (row->after != AfterVerb::kNoArgs && args.find('\r', 1) != std::string_view::npos) {
+    const bool ends_in_cr = args.back() == '\r';
+    args.remove_suffix(1);  // the peer drops the last byte of a line that holds a CR anywhere
+    if (!ends_in_cr && (row->verb == Verb::kPub || row->verb == Verb::kHpub)) {
+      return Fail(ProtocolError::kParse, line_end);
+    }
+  }
+  if (args.size() > limit) return Fail(ProtocolError::kControlLineTooLong, line_end);
+  return OnLine(row->verb, args, line_end + 1, input, command);
+}
+
+Parser::Status Parser::OnLine(Verb verb, std::string_view args, size_t line_bytes,
+                              std::string_view input, Command* command) {
+  switch (verb) {
+    case Verb::kPub:
+    case Verb::kHpub:
+      return OnPubLine(verb == Verb::kHpub, args, line_bytes, input, command);
+    case Verb::kSub: {
+      const Args split = SplitArgs(args, true);
+      if (split.count != 2 && split.count != 3) return Fail(ProtocolError::kParse, line_bytes - 1);
+      command->subject = split.token[0];
+      command->queue = split.count == 3 ? split.token[1] : std::string_view();
+      command->sid = split.token[split.count - 1];
+      break;
+    }
+    case Verb::kUnsub: {
+      const Args split = SplitArgs(args, true);
+      if (split.count != 1 && split.count != 2) return Fail(ProtocolError::kParse, line_bytes - 1);
+      command->sid = split.token[0];
+      command->max = split.count == 2 ? ParseSize(split.token[1]) : -1;
+      break;
+    }
+    case Verb::kConnect:
+    case Verb::kInfo:
+    case Verb::kErr:
+    case Verb::kPing:
+    case Verb::kPong:
+    case Verb::kOk:
+      break;
+  }
+  command->verb = verb;
+  command->args = TrimBlanks(args);
+  return Done(line_bytes);
+}
+
+Parser::Status Parser::OnPubLine(bool has_header, std::string_view args, size_t line_bytes,
+                                 std::string_view input, Command* command) {
+  const size_t line_end = line_bytes - 1;
+  if (has_header && !limits_.headers) return Fail(ProtocolError::kHeadersNotSupported, line_end);
+  const Args split = SplitArgs(args, false);
+  const int count_min = has_header ? 3 : 2;
+  if (split.count != count_min && split.count != count_min + 1) {
+    return Fail(ProtocolError::kParse, line_end);
+  }
+  // Cannot tear a MSG line: no subject or reply that goes on from here holds CR or LF.
+  if (args.find('\r') != std::string_view::npos) return Fail(ProtocolError::kParse, line_end);
+  int64_t header_bytes = 0;
+  if (has_header) {
+    header_bytes = ParseSize(split.token[split.count - 2]);
+    if (header_bytes < 0) return Fail(ProtocolError::kBadHeaderSize, line_end);
+  }
+  const int64_t payload_bytes = ParseSize(split.token[split.count - 1]);
+  if (payload_bytes < 0) return Fail(ProtocolError::kParse, line_end);
+  if (header_bytes > payload_bytes) return Fail(ProtocolError::kBadHeaderSize, line_end);
+  const PubLine line = {
+      .args = TrimBlanks(args),
+      .subject = split.token[0],
+      .reply = split.count > count_min ? split.token[1] : std::string_view(),
+      .header_bytes = static_cast<uint32_t>(header_bytes),
+      .payload_bytes = static_cast<uint32_t>(payload_bytes),
+      .line_bytes = line_bytes,
+  };
+  return FinishPub(has_header, line, input, command);
+}
+
+}  // namespace millrace

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parser: turns one client's byte stream into commands, one at a time.
+// Owner:  caller (pure).  Input: any split of the stream.  Output: views into the caller's buffer, valid until it moves.
+// Limits: ParserLimits.  Errors: Status::kError + error(), found at the byte at which the peer finds them.
+// Format: proto/README.md.  Proof: parser_test.cc cuts every sample at every byte and runs a naive twin beside it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "proto/command.h"
+#include "proto/errors.h"
+#include "proto/limits.h"
+
+namespace millrace {
+
+class Parser {
+ public:
+  enum class Status : uint8_t { kCommand, kNeedMore, kError };
+
+  explicit Parser(const ParserLimits& limits = {}) : limits_(limits) {}
+
+  // Reads one command from the start of input.
+  //   kCommand   *command holds it, consumed() says how many bytes it took; the caller advances by that.
+  //   kNeedMore  input ends inside the command. Call again with the same bytes and more behind them, wherever they lie
+  //              now. bytes_needed() says how long input has to be, once that is known.
+  //   kError     the connection is over. error() says why, consumed() at which byte.
+  // Only the fields that belong to command->verb are written (command.h), except args, which is set for all.
+  // A call costs time in proportion to the new bytes: what was scanned for a line's end is not scanned again.
+  Status Next(std::string_view input, Command* command);
+
+  // After kCommand: bytes of input it took. After kError: index of the offending byte. After kNeedMore: 0.
+  size_t consumed() const { return consumed_; }
+
+  // After kNeedMore: total bytes from the start of input that the command takes, when its control line is complete
+  // (PUB and HPUB); otherwise 0. Waiting for all of them is allowed. Asking again at one byte less finds a missing CR
+  // a byte earlier, as the peer does.
+  size_t bytes_needed() const { return bytes_needed_; }
+
+  ProtocolError error() const { return error_; }
+
+  const ParserLimits& limits() const { return limits_; }
+  // Takes effect with the next call of Next, also for a command that is half there.
+  void set_limits(const ParserLimits& limits) { limits_ = limits; }
+
+  // Forgets what it knows of a half received command: call before giving Next bytes of another stream.
+  void Reset() { scanned_ = 0; }
+
+ private:
+  struct PubLine {
+    std::string_view args;
+    std::string_view subject;
+    std::string_view reply;
+    uint32_t header_bytes;
+    uint32_t payload_bytes;
+    size_t line_bytes;  // from the start of input up to and including LF
+  };
+
+  bool ScanPubLine(std::string_view input, size_t args_at, bool has_header, PubLine* line) const;
+  Status NextSlow(std::string_view input, Command* command);
+  Status OnLine(Verb verb, std::string_view args, size_t line_bytes, std::string_view input,
+                Command* command);
+  Status OnPubLine(bool has_header, std::string_view args, size_t line_bytes, std::string_view input,
+                   Command* command);
+  Status FinishPub(bool has_header, const PubLine& line, std::string_view input, Command* command);
+  Status NeedMore(size_t scanned, size_t bytes_needed);
+  Status Fail(ProtocolError error, size_t at);
+  Status Done(size_t bytes);
+
+  ParserLimits limits_;
+  size_t scanned_ = 0;  // bytes of the command under way that are known to hold no end of its line
+  size_t consumed_ = 0;
+  size_t bytes_needed_ = 0;
+  ProtocolError error_ = ProtocolError::kNone;
+};
+
+}  // namespace millrace

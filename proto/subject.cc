@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+bool IsTokenWildcard(std::string_view token) { return token.size() == 1 && token[0] == kTokenWildcard; }
+bool IsTailWildcard(std::string_view token) { return token.size() == 1 && token[0] == kTailWildcard; }
+
+constexpr uint64_t kOneTokenSeed = 0x1d8e4e27c47d124f;
+constexpr uint64_t kTwoTokenSeed = 0x72bc3f5b9a6d0e31;
+constexpr uint64_t kWildcardSeed = 0x4f9939f508d2a7c5;
+constexpr uint64_t kTailSeed = 0x2b7e151628aed2a7;
+
+uint16_t PartitionOf(uint64_t account_key, uint64_t seed, std::string_view prefix) {
+  return static_cast<uint16_t>(HashBytes(prefix, MixBits(account_key ^ kHashKey1, seed)) >>
+                               (64 - 10));
+}
+
+static_assert(kPartitionCount == 1u << 10);
+
+// The first two tokens as one prefix, and the first alone.
+struct Head {
+  std::string_view first;
+  std::string_view second;  // empty when there is none
+  std::string_view both;
+};
+
+Head CutHead(std::string_view subject) {
+  const size_t dot = subject.find(kTokenSeparator);
+  if (dot == std::string_view::npos) return {subject, {}, subject};
+  const size_t end = subject.find(kTokenSeparator, dot + 1);
+  const std::string_view both = subject.substr(0, end);
+  return {both.substr(0, dot), both.substr(dot + 1), both};
+}
+
+}  // namespace
+
+bool IsValidSubject(std::string_view subject) {
+  bool tail = false;
+  for (TokenCursor t(subject); !t.done(); t.Advance()) {
+    const std::string_view token = t.token();
+    if (token.empty() || tail) return false;
+    for (const char c : token) {
+      if (c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r') return false;
+    }
+    tail = IsTailWildcard(token);
+  }
+  return true;
+}
+
+bool IsValidLiteral(std::string_view subject) {
+  for (TokenCursor t(subject); !t.done(); t.Advance()) {
+    const std::string_view token = t.token();
+    if (token.empty() || IsTokenWildcard(token) || IsTailWildcard(token)) return false;
+  }
+  return true;
+}
+
+bool IsLiteral(std::string_view subject) {
+  for (size_t i = 0; i < subject.size(); ++i) {
+    if (subject[i] != kTokenWildcard && subject[i] != kTailWildcard) continue;
+    const bool begins = i == 0 || subject[i - 1] == kTokenSeparator;
+    const bool ends = i + 1 == subject.size() || subject[i + 1] == kTokenSeparator;
+    if (begins && ends) return false;
+  }
+  return true;
+}
+
+bool HasOnlyNamedTokens(std::string_view subject) {
+  if (subject.empty() || subject.front() == kTokenSeparator || subject.back() == kTokenSeparator) {
+    return false;
+  }
+  return subject.find("..") == std::string_view::npos;
+}
+
+bool SubjectMatches(std::string_view subject, std::string_view filter) {
+  if (!HasOnlyNamedTokens(subject)) return false;
+  TokenCursor s(subject);
+  TokenCursor f(filter);
+  for (; !s.done() && !f.done(); s.Advance(), f.Advance()) {
+    if (IsTailWildcard(f.token()) && f.last()) return true;
+    if (!IsTokenWildcard(f.token()) && f.token() != s.token()) return false;
+  }
+  return s.done() && f.done();
+}
+
+bool IsSubset(std::string_view a, std::string_view b) {
+  TokenCursor ta(a);
+  TokenCursor tb(b);
+  for (; !ta.done() && !tb.done(); ta.Advance(), tb.Advance()) {
+    if (ta.token().empty() || tb.token().empty()) return false;
+    if (IsTailWildcard(tb.token())) return true;
+    if (IsTailWildcard(ta.token())) return false;
+    if (!IsTokenWildcard(tb.token()) && ta.token() != tb.token()) return false;
+  }
+  return ta.done() && tb.done();
+}
+
+bool SubjectsCollide(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  TokenCursor ta(a);
+  TokenCursor tb(b);
+  for (; !ta.done() && !tb.done(); ta.Advance(), tb.Advance()) {
+    if (ta.token().empty() || tb.token().empty()) return false;
+    if (IsTailWildcard(ta.token()) || IsTailWildcard(tb.token())) return true;
+    if (IsTokenWildcard(ta.token()) || IsTokenWildcard(tb.token())) continue;
+    if (ta.token() != tb.token()) return false;
+  }
+  return ta.done() && tb.done();
+}
+
+size_t CountTokens(std::string_view subject) {
+  if (subject.empty()) return 0;
+  size_t count = 1;
+  for (const char c : subject) count += c == kTokenSeparator;
+  return count;
+}
+
+std::string_view TokenAt(std::string_view subject, size_t index) {
+  for (TokenCursor t(subject); !t.done(); t.Advance()) {
+    if (index-- == 0) return t.token();
+  }
+  return {};
+}
+
+uint32_t PartitionOfFilter(uint64_t account_key, std::string_view filter) {
+  const Head head = CutHead(filter);
+  if (IsTokenWildcard(head.first) || IsTailWildcard(head.first)) {
+    return PartitionOf(account_key, kWildcardSeed, {});
+  }
+  if (head.second.empty()) return PartitionOf(account_key, kOneTokenSeed, head.first);
+  if (IsTokenWildcard(head.second) || IsTailWildcard(head.second)) {
+    return PartitionOf(account_key, kTailSeed, head.first);
+  }
+  return PartitionOf(account_key, kTwoTokenSeed, head.both);
+}
+
+PartitionSet PartitionsOfSubject(uint64_t account_key, std::string_view subject) {
+  const Head head = CutHead(subject);
+  PartitionSet set;
+  if (head.second.empty()) {
+    set.ids[set.count++] = PartitionOf(account_key, kOneTokenSeed, head.first);
+  } else {
+    set.ids[set.count++] = PartitionOf(account_key, kTwoTokenSeed, head.both);
+    set.ids[set.count++] = PartitionOf(account_key, kTailSeed, head.first);
+  }
+  set.ids[set.count++] = PartitionOf(account_key, kWildcardSeed, {});
+  return set;
+}
+
+}  // namespace millrace

@@ -298,11 +298,7 @@ Parser::Status Parser::NextSlow(std::string_view input, Command* command) {
   const size_t line_end = static_cast<size_t>(static_cast<const char*>(found) - input.data());
   std::string_view args = input.substr(args_at, line_end - args_at);
   if (row->after != AfterVerb::kNoArgs && args.find('\r', 1) != std::string_view::npos) {
-    const bool ends_in_cr = args.back() == '\r';
     args.remove_suffix(1);  // the peer drops the last byte of a line that holds a CR anywhere
-    if (!ends_in_cr && (row->verb == Verb::kPub || row->verb == Verb::kHpub)) {
-      return Fail(ProtocolError::kParse, line_end);
-    }
   }
   if (args.size() > limit) return Fail(ProtocolError::kControlLineTooLong, line_end);
   return OnLine(row->verb, args, line_end + 1, input, command);
@@ -351,7 +347,8 @@ Parser::Status Parser::OnPubLine(bool has_header, std::string_view args, size_t 
   if (split.count != count_min && split.count != count_min + 1) {
     return Fail(ProtocolError::kParse, line_end);
   }
-  // Cannot tear a MSG line: no subject or reply that goes on from here holds CR or LF.
+  // A CR anywhere but at the end of the line. The peer lets some of these pass and sends a MSG line with a CR in it;
+  // no subject or reply that goes on from here holds CR or LF.
   if (args.find('\r') != std::string_view::npos) return Fail(ProtocolError::kParse, line_end);
   int64_t header_bytes = 0;
   if (has_header) {

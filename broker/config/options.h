@@ -110,6 +110,10 @@ struct Options {
   std::string no_auth_user;
   std::string system_account;
 
+  // --- JetStream: parsed, and warned about until it is built
+  bool jetstream = false;
+  std::string store_dir;
+
   // --- where it came from
   std::string config_file;
   std::string config_digest;  // "sha256:..." or empty without a file

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Option table: one row per setting. File keys, flags, help, --print-config and reload all come
+// from it, so that a setting is described once.
+// Owner:  immutable.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "broker/config/options.h"
+#include "broker/config/value.h"
+
+namespace millrace::config {
+
+struct Reading;  // read_file.h
+
+using Field = std::variant<std::monostate, bool Options::*, int Options::*, int64_t Options::*,
+                           std::string Options::*, std::chrono::nanoseconds Options::*,
+                           double Options::*, bool Tuning::*, int Tuning::*, int64_t Tuning::*>;
+
+enum class HelpGroup : uint8_t { kNone, kServer, kLogging, kJetStream, kAuthorization, kTuning };
+
+// What a changed value means for a reload.
+enum class OnReload : uint8_t {
+  kRefuse,  // the whole reload is refused, with peer_name in the text
+  kApply,   // applied and logged: `reloaded`, followed by the new value when it ends in a blank
+  kIgnore,
+};
+
+struct OptionRow {
+  std::string_view key = {};      // in the file; our own tuning stands in the block `millrace`
+  std::string_view aliases = {};  // more keys, '|' between
+  std::string_view flags = {};    // without dashes, '|' between
+  std::string_view value_name = {};  // "<port>" in the help text
+  std::string_view help = {};
+  HelpGroup group = HelpGroup::kNone;
+  Field field = {};
+  void (*read)(Reading& reading, const Value& value) = nullptr;  // null: by the field's type
+  std::string_view peer_name = {};  // in refusals of a reload
+  OnReload on_reload = OnReload::kRefuse;
+  std::string_view reloaded = {};
+  int64_t least = 0;  // bounds of tuning options
+  int64_t most = 0;   // 0: no bounds
+  bool power_of_two = false;
+
+  bool IsTuning() const { return field.index() >= 7; }
+  bool IsBool() const {
+    return std::holds_alternative<bool Options::*>(field) ||
+           std::holds_alternative<bool Tuning::*>(field);
+  }
+};
+
+// In the order in which the peer applies and logs changes.
+std::span<const OptionRow> OptionTable();
+
+// True when `name` is one of the '|'-separated words.
+bool OneOf(std::string_view words, std::string_view name);
+const OptionRow* FindByKey(std::string_view lower_key);  // not tuning
+const OptionRow* FindTuning(std::string_view lower_key);
+const OptionRow* FindByFlag(std::string_view flag);
+
+std::string FieldText(const OptionRow& row, const Options& options);  // as in %v
+bool FieldEqual(const OptionRow& row, const Options& a, const Options& b);
+bool IsSecret(const OptionRow& row);
+
+}  // namespace millrace::config

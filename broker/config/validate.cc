@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/config/validate.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "broker/config/option_table.h"
+#include "broker/config/secrets.h"
+#include "broker/config/text.h"
+
+namespace millrace::config {
+namespace {
+
+constexpr int64_t kPayloadConcernBytes = 8 * 1024 * 1024;
+
+template <typename... Args>
+absl::Status Error(const absl::FormatSpec<Args...>& format, const Args&... args) {
+  return absl::InvalidArgumentError(absl::StrFormat(format, args...));
+}
+
+absl::Status ValidateTuning(const Options& options) {
+  for (const OptionRow& row : OptionTable()) {
+    if (row.most == 0) continue;
+    int64_t value = 0;
+    if (const auto* field = std::get_if<int Tuning::*>(&row.field)) {
+      value = options.tuning.**field;
+    } else if (const auto* wide = std::get_if<int64_t Tuning::*>(&row.field)) {
+      value = options.tuning.**wide;
+    }
+    if (value < row.least || value > row.most) {
+      return Error("%s is %d but must be between %d and %d", row.key, value, row.least, row.most);
+    }
+    if (row.power_of_two && (value & (value - 1)) != 0) {
+      return Error("%s is %d but must be a power of two", row.key, value);
+    }
+  }
+  const Tuning& tuning = options.tuning;
+  // The largest record of a ring must leave it room to work.
+  if (tuning.mail_inline_bytes_max * 4 > tuning.ring_bytes) {
+    return Error("mail_inline_bytes_max (%d) must be at most a quarter of ring_bytes (%d)",
+                 tuning.mail_inline_bytes_max, tuning.ring_bytes);
+  }
+  if (tuning.copy_bytes_max > tuning.outbox_chunk_bytes) {
+    return Error("copy_bytes_max (%d) cannot be higher than outbox_chunk_bytes (%d)",
+                 tuning.copy_bytes_max, tuning.outbox_chunk_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateNoAuthUser(const Options& options) {
+  const std::string& name = options.no_auth_user;
+  if (name.empty()) return absl::OkStatus();
+  if (options.users.empty()) {
+    return Error("no_auth_user: \"%s\" present, but users/nkeys are not defined", name);
+  }
+  const bool found = std::any_of(
+      options.users.begin(), options.users.end(),
+      [&](const User& user) { return (user.nkey.empty() ? user.user : user.nkey) == name; });
+  if (found) return absl::OkStatus();
+  return Error(
+      "no_auth_user: \"%s\" not present as user or nkey in authorization block or account "
+      "configuration",
+      name);
+}
+
+}  // namespace
+
+void FillDefaults(Options* options) {
+  const Options defaults;
+  const auto fill = [&](auto... fields) {
+    const auto one = [&](auto field) {
+      using Type = std::decay_t<decltype(options->*field)>;
+      if (options->*field == Type{}) options->*field = defaults.*field;
+    };
+    (one(fields), ...);
+  };
+  fill(&Options::host, &Options::port, &Options::max_connections, &Options::ping_interval,
+       &Options::ping_max, &Options::auth_timeout, &Options::max_control_line,
+       &Options::max_payload, &Options::max_pending, &Options::write_deadline,
+       &Options::max_closed_clients, &Options::lame_duck_duration,
+       &Options::lame_duck_grace_period, &Options::connect_error_reports,
+       &Options::reconnect_error_reports);
+  if (options->http_host.empty()) options->http_host = options->host;
+}
+
+absl::Status Validate(const Options& options) {
+  if (options.lame_duck_duration.count() > 0 &&
+      options.lame_duck_grace_period >= options.lame_duck_duration) {
+    return Error(
+        "lame duck grace period (%s) should be strictly lower than lame duck duration (%s)",
+        FormatDuration(options.lame_duck_grace_period),
+        FormatDuration(options.lame_duck_duration));
+  }
+  if (options.max_payload > options.max_pending) {
+    return Error("max_payload (%d) cannot be higher than max_pending (%d)", options.max_payload,
+                 options.max_pending);
+  }
+  if (options.server_name.find(' ') != std::string::npos) {
+    return Error("server name cannot contain spaces");
+  }
+  if (absl::Status status = ValidateNoAuthUser(options); !status.ok()) return status;
+  return ValidateTuning(options);
+}
+
+std::vector<std::string> Concerns(const Options& options) {
+  std::vector<std::string> concerns;
+  const auto plain = [](const std::string& password) { return !IsBcrypt(password); };
+  bool any_plain = !options.password.empty() && plain(options.password);
+  for (const User& user : options.users) {
+    if (user.nkey.empty() && plain(user.password)) any_plain = true;
+  }
+  if (any_plain) concerns.push_back("Plaintext passwords detected, use nkeys or bcrypt");
+  if (options.max_payload > kPayloadConcernBytes) {
+    concerns.push_back(
+        "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor "
+        "performance");
+  }
+  return concerns;
+}
+
+}  // namespace millrace::config

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log: the lines an operator reads. A Logger writes them, a LogPort collects them where writing is not allowed.
-// Owner:  Logger: control thread. LogPort: shard. LogLine, FormatLine: caller (pure).
-// Threads: nothing here is shared. A shard makes lines in its own LogPort; LogPort::Flush hands the batch to the function
-//          that the core supplied (mail to the control thread), and the control thread gives it to Logger::WriteBatch.
-// Format: "[pid] YYYY/MM/DD HH:MM:SS.uuuuuu [LVL] text\n" (F-20); the time is that of making, not of writing.
-// Errors: opening a destination returns a Status; a failing write is counted (Logger::lines_lost), never retried.
+// Log: the lines an operator reads. A Logger writes them, a LogPort collects them where writing is
+//      not allowed.
+// Owner:  Logger: control thread. LogPort: shard. LogLine, LineFormatter, RateLimiter: caller (pure).
+// Threads: nothing here is shared. A shard makes lines in its own LogPort; LogPort::Flush hands the
+//         batch to the function that the core supplied (mail to the control thread), and the control
+//         thread gives it to Logger::WriteBatch.
+// Format: "[pid] YYYY/MM/DD HH:MM:SS.uuuuuu [LVL] text\n" (F-20); the time is that of making.
+// Errors: opening a destination returns a Status; lines a failing write loses are counted and reported.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 
 namespace millrace {
@@ -65,11 +68,22 @@ struct LogStyle {
   bool color = false;
 };
 
-// Appends one formatted line, newline included, to `out`.
-void FormatLine(const LogLine& line, const LogStyle& style, std::string* out);
+// Turns lines into text. Keeps the calendar of the last second it saw, which makes the next line cheap.
+class LineFormatter {
+ public:
+  explicit LineFormatter(LogStyle style);
+  // Appends one formatted line, newline included, to `out`.
+  void Append(const LogLine& line, std::string* out);
 
-// Lets a text through once per interval (F-35). At most kTextsMax texts are remembered: past that the oldest interval is
-// given up early, so a flood of distinct texts is not held back but memory stays bounded.
+ private:
+  LogStyle style_;
+  std::string pid_prefix_;       // "[123] " or empty
+  int64_t calendar_s_ = INT64_MIN;  // the second that calendar_ shows
+  std::string calendar_;         // "2026/11/23 22:38:44."
+};
+
+// Lets a text through once per interval (F-35). At most kTextsMax texts are remembered; past that
+// all are forgotten, so memory stays bounded and a flood of distinct texts is not held back.
 class RateLimiter {
  public:
   static constexpr size_t kTextsMax = 1024;
@@ -80,14 +94,14 @@ class RateLimiter {
 
  private:
   int64_t interval_us_;
-  absl::flat_hash_map<std::string, int64_t> seen_us_;
+  std::map<std::string, int64_t, std::less<>> seen_us_;
 };
 
 // A shard's end of the log. No lock, no system call: lines pile up here and leave in one batch.
 class LogPort {
  public:
   using Ship = std::function<void(std::vector<LogLine>&&)>;
-  // A batch leaves early when it reaches one of these, so that a traced flood stays bounded within a turn.
+  // A batch leaves early when it reaches one of these: a traced flood stays bounded within a turn.
   static constexpr size_t kBatchLinesMax = 1024;
   static constexpr size_t kBatchBytesMax = 256 * 1024;
 
@@ -166,7 +180,7 @@ class Logger {
   void WarnLimited(std::string line);
   void ErrorLimited(std::string line);
 
-  // Lines of a shard; written as they are, whatever the verbosity is by now. One write per batch where the sink can.
+  // Lines of a shard; written as they are, whatever the verbosity is by now; one write per batch.
   void WriteBatch(std::vector<LogLine>&& lines);
 
   int64_t lines_lost() const { return lines_lost_; }
@@ -180,6 +194,7 @@ class Logger {
   RateLimiter limiter_;
   std::unique_ptr<LogSink> sink_;
   int64_t lines_lost_ = 0;
+  int64_t lines_lost_reported_ = 0;
 };
 
 }  // namespace millrace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// HTTP: the server side of HTTP/1.1 as far as a monitoring port needs it, bytes in and bytes out.
+// HTTP: the server side of HTTP/1.1 as far as a monitoring port needs it, bytes in, bytes out.
 // Owner:  HttpParser: control thread, one per connection. The functions: caller (pure).
 // Input:  any split of the stream; requests may be pipelined. Bodies are skipped.
 // Limits: kHttpHeadBytesMax for request line and headers, kHttpBodyBytesMax for a body that is skipped.
@@ -35,16 +35,21 @@ class HttpParser {
   void Append(std::string_view bytes);
   Status Next(HttpRequest* request);
 
-  int error_status() const { return error_status_; }  // 400, 431, 501, 505; valid after kError
-  // True while part of a request is held: the peer gives a client 5 s to finish its headers, then closes.
+  // Valid after kError.
+  int error_status() const { return error_status_; }                  // 400, 431, 505
+  std::string_view error_detail() const { return error_detail_; }  // for the reason phrase
+  // True while part of a request is held: the peer gives a client 5 s to finish it, then closes.
   bool mid_request() const { return !buffer_.empty() || body_left_ > 0; }
 
  private:
-  Status Fail(int http_status);
+  Status Fail(int http_status, std::string_view detail = {});
+  Status ParseHead(std::string_view head, HttpRequest* request);
 
   std::string buffer_;
   int64_t body_left_ = 0;
+  bool closing_ = false;  // no further request is read
   int error_status_ = 0;
+  std::string_view error_detail_;
 };
 
 struct HttpResponse {
@@ -57,12 +62,13 @@ struct HttpResponse {
 };
 
 // The bytes on the wire: status line, headers, body (left out for HEAD, its length kept).
-std::string SerializeHttp(const HttpResponse& response, bool head, bool keep_alive, bool http10, int64_t now_s);
+std::string SerializeHttp(const HttpResponse& response, bool head, bool keep_alive, bool http10,
+                          int64_t now_s);
 // What to send after HttpParser::Status::kError, closing afterwards.
-std::string HttpErrorBytes(int http_status);
+std::string HttpErrorBytes(int http_status, std::string_view detail = {});
 
-// Path and query of a request target, escapes decoded as the peer's standard library does: "+" and %XX in values; a
-// pair with a bad escape or a semicolon is skipped. A bad escape in the path makes valid false (answer 400).
+// Path and query of a request target, escapes decoded as the peer does: "+" and %XX in values; a pair
+// with a bad escape or a semicolon is skipped. A bad escape in the path makes valid false (400).
 class HttpTarget {
  public:
   explicit HttpTarget(std::string_view target);

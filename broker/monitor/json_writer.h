@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// JsonWriter: writes JSON as Go's encoding/json does, to the byte: two-space indent or compact, its escaping, its numbers.
+// JsonWriter: writes JSON as Go's encoding/json does, to the byte: indents, escapes and numbers alike.
 // Owner:  caller (pure).
-// Use:    BeginObject(); Key("a"); Int(1); EndObject(); the caller keeps keys and values paired (checked in debug builds).
+// Use:    BeginObject(); Key("a"); Int(1); EndObject(); the caller keeps keys and values paired.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace millrace {
 
-enum class JsonLayout : uint8_t { kCompact, kIndent2, kIndent3 };  // /ipqueuesz alone is indented by three
+enum class JsonLayout : uint8_t { kCompact, kIndent2, kIndent3 };  // three: /ipqueuesz alone
 
 class JsonWriter {
  public:
@@ -30,6 +31,7 @@ class JsonWriter {
   void Bool(bool value);
   void Null();
   void Time(int64_t wall_ns);  // RFC 3339 in UTC with as many fraction digits as needed
+  void LocalTime(int64_t wall_ns);  // the same in the time zone of the process
   void Strings(const std::vector<std::string>& values);
 
   // Key and value in one call.

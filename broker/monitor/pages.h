@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pages: the options of each monitoring endpoint and its JSON. HTTP and the $SYS services share them.
 // Owner:  caller (pure).
-// Errors: a bad option gives InvalidArgument whose message is the peer's text, word for word (HTTP answers it as 400).
+// Errors: a bad option gives InvalidArgument; its message is the peer's text and HTTP answers it as 400.
 #pragma once
 
 #include <cstddef>
@@ -21,10 +21,11 @@ namespace millrace {
 inline constexpr int64_t kConnzLimitDefault = 1024;
 inline constexpr int64_t kSubszLimitDefault = 1024;
 
-// ---- /connz --------------------------------------------------------------------------------------------------------
+// ---- /connz --------------------------------------------------------------------------------------
 
 enum class ConnzSort : uint8_t {
-  kCid, kStart, kSubs, kPending, kMsgsTo, kMsgsFrom, kBytesTo, kBytesFrom, kLast, kIdle, kUptime, kStop, kReason, kRtt
+  kCid, kStart, kSubs, kPending, kMsgsTo, kMsgsFrom, kBytesTo, kBytesFrom,
+  kLast, kIdle, kUptime, kStop, kReason, kRtt
 };
 enum class ConnzState : uint8_t { kOpen, kClosed, kAll };
 
@@ -49,15 +50,16 @@ struct ConnzOptions {
 
 absl::StatusOr<ConnzSort> ParseConnzSort(std::string_view name);
 absl::StatusOr<ConnzOptions> ParseConnzParams(const HttpTarget& target);
-// The checks that do not depend on where options come from, and the defaults (limit, offset). ParseConnzParams calls it.
+// The checks that do not depend on where options come from, and the defaults (limit, offset).
+// ParseConnzParams calls it; a $SYS request calls it itself.
 absl::Status CompleteConnzOptions(ConnzOptions* options);
 
 struct ConnzInput {
   std::string server_id;
   int64_t now_ns = 0;
   bool account_known = true;  // false: options.account names no account
-  // Connections in reach of the request: all, or those of options.account. A shard may leave out what MatchesConnz
-  // refuses, so the totals stand beside the lists.
+  // Connections in reach of the request: all, or those of options.account. A shard may leave out what
+  // MatchesConnz refuses, so the totals (before user, mqtt_client and cid) stand beside the lists.
   std::vector<ConnInfo> open, closed;
   size_t open_total = 0, closed_total = 0;
 };
@@ -67,9 +69,10 @@ bool MatchesConnz(const ConnzOptions& options, uint64_t cid, std::string_view us
                   std::string_view mqtt_client);
 // Filters, sorts, pages and writes. 65,536 connections take well under a second (README).
 void RenderConnz(ConnzInput&& input, const ConnzOptions& options, JsonWriter* out);
-void RenderConnInfo(const ConnInfo& info, const ConnzOptions& options, int64_t now_ns, JsonWriter* out);
+void RenderConnInfo(const ConnInfo& info, const ConnzOptions& options, int64_t now_ns,
+                    JsonWriter* out);
 
-// ---- /subsz --------------------------------------------------------------------------------------------------------
+// ---- /subsz --------------------------------------------------------------------------------------
 
 struct SubszOptions {
   bool subs = false;
@@ -86,31 +89,38 @@ struct SubszInput {
   std::string server_id;
   int64_t now_ns = 0;
   SublistStats stats;
-  std::vector<SubInfo> subs;  // of options.account when set; only when options.subs. Unfiltered by test is fine
+  std::vector<SubInfo> subs;  // of options.account when set; only when options.subs
 };
 void RenderSubsz(SubszInput&& input, const SubszOptions& options, JsonWriter* out);
 void RenderSubInfo(const SubInfo& info, JsonWriter* out);
 void RenderSublistStatsFields(const SublistStats& stats, JsonWriter* out);
 
-// ---- the rest ------------------------------------------------------------------------------------------------------
+// ---- the rest -----------------------------------------------------------------------------------
 
-void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>& http_req_stats, JsonWriter* out);
+void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>& http_req_stats,
+                JsonWriter* out);
 void RenderDataStats(const DataStats& stats, JsonWriter* out);
 void RenderAccountStat(const AccountSnapshot& account, JsonWriter* out);
 void RenderAccountDetail(const AccountSnapshot& account, JsonWriter* out);
 
 struct HealthzOptions {
-  bool js_enabled = false, js_enabled_only = false, js_server_only = false, js_meta_only = false, details = false;
+  bool js_enabled = false, js_enabled_only = false, js_server_only = false, js_meta_only = false;
+  bool details = false;
   std::string account, stream, consumer;
 };
 absl::StatusOr<HealthzOptions> ParseHealthzParams(const HttpTarget& target);
-// A complaint about the options themselves (stream without account, ...): answers without asking the core.
+// A complaint about the options themselves (stream without account, ...): no need to ask the core.
 bool CheckHealthzOptions(const HealthzOptions& options, HealthSnapshot* bad);
 // Writes compact JSON, returns the HTTP status. On HTTP the status is not repeated in the body.
-int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options, bool with_status_code, JsonWriter* out);
+int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options, bool with_status_code,
+                  JsonWriter* out);
+
+// What to log (WRN) about an answer that is not healthy; empty otherwise.
+std::string HealthWarning(const HealthSnapshot& health, const HealthzOptions& options);
 
 // Answers of a server where the feature is off.
-void RenderRoutezOff(std::string_view server_id, std::string_view server_name, int64_t now_ns, JsonWriter* out);
+void RenderRoutezOff(std::string_view server_id, std::string_view server_name, int64_t now_ns,
+                     JsonWriter* out);
 void RenderGatewayzOff(std::string_view server_id, int64_t now_ns, JsonWriter* out);
 void RenderLeafzOff(std::string_view server_id, int64_t now_ns, JsonWriter* out);
 void RenderJszOff(std::string_view server_id, int64_t now_ns, JsonWriter* out);

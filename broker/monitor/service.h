@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // MonitorService: from a request on the monitoring port to what must be gathered, and from that to the answer.
 // Owner:  control thread.
-// Flow:   HttpParser::Next -> Start(request) -> the core gathers needs() from shards -> Finish(started, data) -> bytes.
-//         When needs is 0, Finish may be called at once with only server_id, server_name and now_ns set.
-//         Answers leave in the order of requests on a connection; the core starts the next one after Finish.
+// Flow:   HttpParser::Next -> Start(request) -> the core gathers request.needs from shards ->
+//         Finish(request, data) -> bytes. When needs is 0 only server_id, server_name, now_ns and, for
+//         /debug/vars, cmdline are read, so Finish may be called at once.
+//         Answers leave in the order of requests; the core starts the next one after Finish.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,8 +21,9 @@
 namespace millrace {
 
 enum class MonitorEndpoint : uint8_t {
-  kRoot, kVarz, kConnz, kRoutez, kGatewayz, kLeafz, kSubsz, kStacksz, kAccountz, kAccstatz, kJsz, kHealthz, kIpqueuesz,
-  kRaftz, kExpvarz, kReady  // kReady: the answer is already known (an error, a redirect)
+  kRoot, kVarz, kConnz, kRoutez, kGatewayz, kLeafz, kSubsz, kStacksz, kAccountz, kAccstatz, kJsz,
+  kHealthz, kIpqueuesz, kRaftz, kExpvarz,
+  kReady  // the answer is already known: an error, a redirect
 };
 
 // What the core must gather, as bits.
@@ -46,7 +49,9 @@ struct MonitorRequest {
   HealthzOptions healthz;
   std::string accountz_name;
   bool accstatz_unused = false;
-  HttpResponse ready;  // kReady
+  HttpResponse ready;                        // kReady
+  std::optional<HealthSnapshot> bad_health;  // options that /healthz refuses: answers without kNeedHealth
+  std::string warning;  // to be logged as WRN, when not empty
   // Of the HTTP request.
   bool head = false, keep_alive = true, http10 = false;
 };
@@ -63,7 +68,7 @@ struct MonitorData {
   std::vector<SubInfo> subs;
   std::string system_account;
   std::vector<std::string> account_names;
-  std::vector<AccountSnapshot> accounts;  // kNeedAccountStats: all; kNeedAccountDetail: the one, or none when unknown
+  std::vector<AccountSnapshot> accounts;  // all; for kNeedAccountDetail the one, none when unknown
   HealthSnapshot health;
   std::vector<std::string> cmdline;  // /debug/vars
 };
@@ -83,6 +88,7 @@ class MonitorService {
   const std::map<std::string, uint64_t>& http_req_stats() const { return http_req_stats_; }
 
  private:
+  void ReadOptions(const HttpTarget& target, MonitorRequest* request);
   HttpResponse Respond(const MonitorRequest& request, MonitorData&& data) const;
 
   std::string base_path_;  // "" or "/x"

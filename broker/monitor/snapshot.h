@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Snapshots: what the core fills in for a monitoring answer. Plain values, gathered from shards, owned by one request.
+// Snapshots: what the core fills in for a monitoring answer. Plain values, gathered from shards.
 // Owner:  caller (pure values; made on shards, moved to the control thread).
-// Units:  *_ns are nanoseconds; times are wall clock since 1970-01-01 UTC, 0 where "not set"; bytes and msgs are totals.
-// Fields stand in the order in which they are printed. "Omitted" means: left out of the JSON when empty, zero or false.
+// Units:  *_ns are nanoseconds; times are wall clock since 1970-01-01 UTC, 0 where not set.
+// Fields stand in the order in which they are printed. "Omitted" means: left out of the JSON when
+// empty, zero or false.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +15,11 @@
 
 namespace millrace {
 
-// ---- subscriptions -------------------------------------------------------------------------------------------------
+// ---- subscriptions ------------------------------------------------------------------------------
 
 struct SubInfo {
   std::string account;      // printed in /subsz only
-  std::string account_tag;  // name tag of the account, its name when it has none; printed in /subsz only
+  std::string account_tag;  // name tag of the account, or its name; printed in /subsz only
   std::string subject;
   std::string queue;  // omitted
   std::string sid;
@@ -42,7 +43,7 @@ struct SublistStats {
   void Add(const SublistStats& other);
 };
 
-// ---- connections ---------------------------------------------------------------------------------------------------
+// ---- connections --------------------------------------------------------------------------------
 
 struct TlsPeerCert {
   std::string subject, spki_sha256, cert_sha256;  // hex; each omitted when empty
@@ -74,14 +75,14 @@ struct ConnInfo {
   std::vector<std::string> tags;              // with auth=1
   std::string mqtt_client;                    // omitted
   std::string proxy_key;                      // omitted
-  // Filled when the request asks for subscriptions (kNeedConnectionSubs); account and account_tag stay empty.
+  // Filled when the request asks for them (kNeedConnectionSubs); account and account_tag unused.
   std::vector<SubInfo> subs;
 };
 
 // The peer cuts a round trip between 1 us and 1 ms to whole microseconds.
 int64_t RoundRtt(int64_t rtt_ns);
 
-// ---- /varz ---------------------------------------------------------------------------------------------------------
+// ---- /varz --------------------------------------------------------------------------------------
 
 struct KindCounts {
   uint64_t clients = 0, routes = 0, gateways = 0, leafs = 0;
@@ -192,8 +193,10 @@ struct JetStreamStats {
 };
 
 struct JetStreamLimits {  // each omitted when zero
-  int64_t max_request_batch = 0, max_ack_pending = 0, max_ha_assets = 0, max_duplicate_window_ns = 0;
-  int64_t max_batch_inflight_per_stream = 0, max_batch_inflight_total = 0, max_batch_size = 0, max_batch_timeout_ns = 0;
+  int64_t max_request_batch = 0, max_ack_pending = 0, max_ha_assets = 0;
+  int64_t max_duplicate_window_ns = 0;
+  int64_t max_batch_inflight_per_stream = 0, max_batch_inflight_total = 0, max_batch_size = 0;
+  int64_t max_batch_timeout_ns = 0;
   int64_t default_max_consumers = 0;
 };
 
@@ -208,7 +211,8 @@ struct VarzSnapshot {
   // version, proto, git_commit and go come from version.h
   std::string host;
   int port = 0;
-  bool auth_required = false, tls_required = false, tls_verify = false, tls_ocsp_peer_verify = false;  // omitted
+  bool auth_required = false, tls_required = false, tls_verify = false;  // omitted
+  bool tls_ocsp_peer_verify = false;                                     // omitted
   std::string ip;                                          // omitted
   std::vector<std::string> connect_urls, ws_connect_urls;  // omitted
   int64_t max_connections = 65536;
@@ -264,11 +268,12 @@ struct VarzSnapshot {
 // The flags that the peer knows, with its defaults.
 std::map<std::string, bool> DefaultFeatureFlags();
 
-// ---- accounts ------------------------------------------------------------------------------------------------------
+// ---- accounts -----------------------------------------------------------------------------------
 
 struct DataStats {
   int64_t msgs = 0, bytes = 0;
-  int64_t gateway_msgs = 0, gateway_bytes = 0, route_msgs = 0, route_bytes = 0, leaf_msgs = 0, leaf_bytes = 0;
+  int64_t gateway_msgs = 0, gateway_bytes = 0;
+  int64_t route_msgs = 0, route_bytes = 0, leaf_msgs = 0, leaf_bytes = 0;
 };
 
 struct AccountImport {
@@ -283,9 +288,9 @@ struct AccountImport {
 struct AccountExport {
   std::string subject;
   std::string type;
-  std::string response_type;  // "Singleton", "Stream", "Chunked"; services only
+  std::string response_type;  // "Singleton", "Streamed", "Chunked"; services only
   bool token_req = false;     // omitted
-  std::vector<std::string> approved_accounts;
+  std::vector<std::string> approved_accounts;  // omitted
 };
 
 struct AccountMappingDest {
@@ -298,7 +303,8 @@ struct AccountSnapshot {
   std::string name;
   std::string name_tag;  // the name when there is no tag
   int64_t update_time_ns = 0;
-  bool is_system = false, expired = false, complete = true, jetstream_enabled = false;
+  bool is_system = false;  // omitted
+  bool expired = false, complete = true, jetstream_enabled = false;
   int leafnodes = 0;  // connections
   int clients = 0;
   uint32_t subscriptions = 0;
@@ -312,7 +318,7 @@ struct AccountSnapshot {
   int64_t slow_consumers = 0;
 };
 
-// ---- /healthz ------------------------------------------------------------------------------------------------------
+// ---- /healthz -----------------------------------------------------------------------------------
 
 enum class HealthErrorType : uint8_t { kConnection, kBadRequest, kJetStream, kAccount, kStream, kConsumer };
 

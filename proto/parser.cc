@@ -14,7 +14,7 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kWindowBytes = 64;
+constexpr size_t kWindowBytes = 32;
 constexpr size_t kScanBytesMax = 256;  // lines longer than this are rare enough for the slow way
 constexpr int kArgsMax = 4;
 
@@ -23,28 +23,25 @@ bool IsBlank(char c) { return c == ' ' || c == '\t'; }
 char LowerCase(char c) { return (c >= 'A' && c <= 'Z') ? static_cast<char>(c | 0x20) : c; }
 
 // Bit i is set when byte i of the 16 bytes at p is at most 0x20: all separators, and controls that no one sends.
-uint64_t BlankMask16(const char* p) {
+uint32_t BlankMask16(const char* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   const __m128i limit = _mm_set1_epi8(0x20);
   return static_cast<uint32_t>(
       _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(bytes, limit), bytes)));
 }
 
-uint64_t BlankMask64(const char* p) {
-  return BlankMask16(p) | BlankMask16(p + 16) << 16 | BlankMask16(p + 32) << 32 |
-         BlankMask16(p + 48) << 48;
-}
-
 // Walks the bytes <= 0x20 of a text in order, one window at a time, reading no byte outside of the text.
 class BlankWalker {
  public:
-  BlankWalker(std::string_view text, size_t at) : text_(text), window_(at) { Load(); }
+  BlankWalker(const char* text, size_t size, size_t at) : text_(text), size_(size), window_(at) {
+    Load();
+  }
 
-  // Index of the next such byte, or npos if there is none within kScanBytesMax bytes or the text.
+  // Index of the next such byte, or size_t max if there is none within kScanBytesMax bytes or the text.
   size_t Next() {
-    while (mask_ == 0) [[unlikely]] {
+    while (mask_ == 0) {
       window_ += kWindowBytes;
-      if (window_ >= text_.size() || window_ > kScanBytesMax) return std::string_view::npos;
+      if (window_ >= size_ || window_ > kScanBytesMax) return SIZE_MAX;
       Load();
     }
     const size_t index = window_ + static_cast<size_t>(std::countr_zero(mask_));
@@ -54,19 +51,20 @@ class BlankWalker {
 
  private:
   void Load() {
-    if (text_.size() - window_ >= kWindowBytes) [[likely]] {
-      mask_ = BlankMask64(text_.data() + window_);
-      return;
-    }
+    const char* from = text_ + window_;
     alignas(16) char padded[kWindowBytes];
-    std::memset(padded, 'x', sizeof padded);
-    std::memcpy(padded, text_.data() + window_, text_.size() - window_);
-    mask_ = BlankMask64(padded);
+    if (size_ - window_ < kWindowBytes) [[unlikely]] {
+      std::memset(padded, 'x', sizeof padded);
+      std::memcpy(padded, from, size_ - window_);
+      from = padded;
+    }
+    mask_ = BlankMask16(from) | BlankMask16(from + 16) << 16;
   }
 
-  std::string_view text_;
+  const char* text_;
+  size_t size_;
   size_t window_;
-  uint64_t mask_ = 0;
+  uint32_t mask_ = 0;
 };
 
 // A size field as the peer reads it: 1 to 9 digits and nothing else; -1 otherwise.
@@ -79,6 +77,22 @@ int64_t ParseSize(std::string_view digits) {
     value = value * 10 + digit;
   }
   return value;
+}
+
+// The same for the digits in text[begin, end), without a loop whose length would have to be guessed. Bytes in front of
+// begin are read too, so end has to be at least 8.
+int64_t ParseSizeFast(const char* text, size_t begin, size_t end) {
+  const size_t digits = end - begin;
+  if (digits <= 4) [[likely]] {
+    uint32_t word;
+    std::memcpy(&word, text + end - 4, 4);
+    const unsigned other_bits = static_cast<unsigned>(32 - 8 * digits);
+    word = (word ^ 0x30303030) >> other_bits << other_bits;  // a digit becomes its value
+    if ((((word + 0x76767676) | word) & 0x80808080) != 0) return -1;
+    word = word * 10 + (word >> 8);  // bytes 0 and 2: two digits each
+    return (word & 0xff) * 100 + ((word >> 16) & 0xff);
+  }
+  return ParseSize({text + begin, digits});
 }
 
 struct Args {
@@ -131,8 +145,10 @@ constexpr VerbRow kVerbs[] = {
 // The row whose name input begins with, or nullptr; then *matched is how many bytes still agree with some verb.
 const VerbRow* FindVerb(std::string_view input, size_t* matched) {
   size_t longest = 0;
+  const char first = LowerCase(input[0]);
   for (const VerbRow& row : kVerbs) {
-    size_t n = 0;
+    if (row.name[0] != first) continue;
+    size_t n = 1;
     while (n < row.name.size() && n < input.size() && LowerCase(input[n]) == row.name[n]) ++n;
     if (n == row.name.size()) return &row;
     if (n > longest) longest = n;
@@ -171,51 +187,68 @@ Parser::Status Parser::Next(std::string_view input, Command* command) {
     const uint32_t head = static_cast<uint32_t>(LoadBytes4(input.data()));
     PubLine line;
     if ((head | 0x00202020) == kPubHead) {
-      if (ScanPubLine(input, 4, false, &line)) return FinishPub(false, line, input, command);
+      if (ScanPubLine<false>(input, &line)) return FinishPub(false, line, input, command);
     } else if ((head | 0x20202020) == kHpubHead && input[4] == ' ' && limits_.headers) {
-      if (ScanPubLine(input, 5, true, &line)) return FinishPub(true, line, input, command);
+      if (ScanPubLine<true>(input, &line)) return FinishPub(true, line, input, command);
     }
   }
   return NextSlow(input, command);
 }
 
-// One blank between arguments, a plain number, an optional CR, LF. False means: not of that shape, nothing decided.
-bool Parser::ScanPubLine(std::string_view input, size_t args_at, bool has_header,
-                         PubLine* line) const {
-  BlankWalker blanks(input, args_at);
-  std::string_view token[kArgsMax];
-  const int count_max = has_header ? 4 : 3;
-  int count = 0;
-  size_t begin = args_at;
-  size_t end;
-  while (true) {
-    end = blanks.Next();
-    if (end == std::string_view::npos || end == begin || count == count_max) return false;
-    token[count++] = input.substr(begin, end - begin);
+// One blank between arguments, plain numbers, an optional CR, LF. False means: not of that shape, nothing decided.
+template <bool kHasHeader>
+bool Parser::ScanPubLine(std::string_view input, PubLine* line) const {
+  constexpr size_t kArgsAt = kHasHeader ? 5 : 4;
+  const char* const text = input.data();
+  BlankWalker blanks(text, input.size(), kArgsAt);
+
+  // Ends of the subject, of the argument behind it, and so on to the end of the line.
+  const size_t subject_end = blanks.Next();
+  if (subject_end == SIZE_MAX || subject_end == kArgsAt || !IsBlank(text[subject_end])) return false;
+  size_t begin = subject_end + 1;
+  size_t end = blanks.Next();
+  if (end == SIZE_MAX || end == begin) return false;
+  size_t header_begin = begin;
+  size_t header_end = end;
+  if constexpr (kHasHeader) {
+    if (!IsBlank(text[end])) return false;
     begin = end + 1;
-    if (!IsBlank(input[end])) break;
+    end = blanks.Next();
+    if (end == SIZE_MAX || end == begin) return false;
   }
-  if (input[end] == '\r') {
-    if (begin == input.size() || input[begin] != '\n') return false;
-    ++begin;
-  } else if (input[end] != '\n') {
+  size_t reply_end = subject_end + 1;  // no reply: an empty view behind the subject
+  if (IsBlank(text[end])) {
+    reply_end = kHasHeader ? header_end : end;
+    header_begin = begin;
+    header_end = end;
+    begin = end + 1;
+    end = blanks.Next();
+    if (end == SIZE_MAX || end == begin) return false;
+  }
+  size_t line_bytes = end + 1;
+  if (text[end] == '\r') [[likely]] {
+    if (line_bytes == input.size() || text[line_bytes] != '\n') return false;
+    ++line_bytes;
+  } else if (text[end] != '\n') {
     return false;
   }
-  if (count < count_max - 1 || end - args_at > limits_.control_line_bytes_max) return false;
+  // The shortest line, PUB a 1, leaves one digit without 8 bytes up to its end.
+  if (end < 8 || end - kArgsAt > limits_.control_line_bytes_max) return false;
 
-  const int64_t payload_bytes = ParseSize(token[count - 1]);
+  const int64_t payload_bytes = ParseSizeFast(text, begin, end);
   if (payload_bytes < 0) return false;
   int64_t header_bytes = 0;
-  if (has_header) {
-    header_bytes = ParseSize(token[count - 2]);
+  if constexpr (kHasHeader) {
+    if (header_end < 8) return false;
+    header_bytes = ParseSizeFast(text, header_begin, header_end);
     if (header_bytes < 0 || header_bytes > payload_bytes) return false;
   }
-  line->args = input.substr(args_at, end - args_at);
-  line->subject = token[0];
-  line->reply = count == count_max ? token[1] : std::string_view();
+  line->args = {text + kArgsAt, end - kArgsAt};
+  line->subject = {text + kArgsAt, subject_end - kArgsAt};
+  line->reply = {text + subject_end + 1, reply_end - subject_end - 1};
   line->header_bytes = static_cast<uint32_t>(header_bytes);
   line->payload_bytes = static_cast<uint32_t>(payload_bytes);
-  line->line_bytes = begin;
+  line->line_bytes = line_bytes;
   return true;
 }
 

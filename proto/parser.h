@@ -57,7 +57,8 @@ class Parser {
     size_t line_bytes;  // from the start of input up to and including LF
   };
 
-  bool ScanPubLine(std::string_view input, size_t args_at, bool has_header, PubLine* line) const;
+  template <bool kHasHeader>
+  bool ScanPubLine(std::string_view input, PubLine* line) const;
   Status NextSlow(std::string_view input, Command* command);
   Status OnLine(Verb verb, std::string_view args, size_t line_bytes, std::string_view input,
                 Command* command);

@@ -345,6 +345,7 @@ def shrink(pair, trace, seconds=120):
     """Delta debugging: drops steps, then ops, then write splits, while the servers still differ."""
     deadline = time.monotonic() + seconds
     pair.args.timeout = min(pair.args.timeout, 1.0)
+    pair.args.grace = min(pair.args.grace, 0.15)
     tries = 0
 
     def fails(candidate):

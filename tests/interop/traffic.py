@@ -176,13 +176,9 @@ class Traffic:
     def subscribe(self, state):
         return self.line(b"SUB", self.pick(self.subs), self.pick(SIDS).encode()), 0
 
-    def queue_group(self, state):
-        # With permissions a random pick could decide who may answer, so there a group stays on one connection.
-        group = self.pick(GROUPS)
-        return f"{group}{state.index}" if self.profile == "permissions" and group != "g1" else group
-
     def queue_subscribe(self, state):
         if self.profile == "permissions":
+            # A random pick could decide who may answer, so there a group stays on one connection.
             group = "g1" if state.index == 0 else f"g1x{state.index}"
         else:
             group = self.pick(GROUPS)

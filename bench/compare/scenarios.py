@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scenarios of compare.py: which load, what is counted, and which way is better."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    load: tuple  # scenario of millrace-load and its fixed options
+    # The option that says how much work there is, and as much of it as the peer does in some 0.2 s: the first run
+    # of each server uses this and tells how much it takes to fill the time wanted. None: takes a fixed time.
+    amount_flag: str | None = '--msgs'
+    amount: int = 200_000
+    metric: str = 'deliveries_per_s'
+    unit: str = 'M/s'
+    scale: float = 1e-6
+    lower_is_better: bool = False
+    per: str = 'deliveries'  # the server's CPU is reported per one of these
+    relay: bool = True  # the relay knows nothing of queue groups and UNSUB
+    amount_max: int = 400_000_000
+
+
+def _fanout(name, options, amount, **more):
+    return Scenario(name, ('fanout', *options), amount=amount, **more)
+
+
+SCENARIOS = [
+    Scenario('pub-16', ('pub', '--size', '16'), amount=1_000_000, metric='msgs_per_s', per='msgs'),
+    Scenario('pub-128', ('pub', '--size', '128'), amount=500_000, metric='msgs_per_s', per='msgs'),
+    _fanout('1x1-16', ('--size', '16'), 400_000),
+    _fanout('1x1-128', ('--size', '128'), 300_000),
+    _fanout('1x1-1k', ('--size', '1024'), 150_000),
+    _fanout('1x1-64k', ('--size', '65536'), 3_000, unit='k/s', scale=1e-3),
+    _fanout('1x8-16', ('--subs', '8', '--size', '16'), 150_000),
+    _fanout('1x8-128', ('--subs', '8', '--size', '128'), 80_000),
+    _fanout('1x1000-128', ('--subs', '1000', '--size', '128'), 400),
+    _fanout('4x4-128', ('--pubs', '4', '--subs', '4', '--size', '128'), 150_000),
+    Scenario('queue8-128', ('queue', '--members', '8', '--size', '128'), relay=False,
+             amount_max=20_000_000),
+    _fanout('headers-128', ('--headers', '--size', '128'), 200_000),
+    _fanout('subjects-1k', ('--subjects', '1000', '--wildcard', '--size', '128'), 200_000),
+    _fanout('subjects-100k', ('--subjects', '100000', '--wildcard', '--size', '128'), 200_000),
+    _fanout('interest-100k', ('--other-subs', '100000', '--size', '128'), 300_000),
+    Scenario('request-1', ('request', '--inflight', '1'), amount=3_000, metric='p50_us', unit='µs',
+             scale=1, lower_is_better=True, per='msgs'),
+    Scenario('request-64', ('request', '--inflight', '64'), amount=30_000, metric='msgs_per_s',
+             unit='k/s', scale=1e-3, per='msgs'),
+    Scenario('open-10k', ('open', '--rate', '10000'), amount_flag=None, metric='p99_us', unit='µs',
+             scale=1, lower_is_better=True, per='msgs'),
+    Scenario('open-200k', ('open', '--rate', '200000'), amount_flag=None, metric='p99_us', unit='µs',
+             scale=1, lower_is_better=True, per='msgs'),
+    Scenario('churn', ('churn',), amount_flag='--pairs', amount=40_000, metric='pairs_per_s',
+             unit='k/s', scale=1e-3, per='pairs', relay=False),
+    Scenario('connect', ('connect',), amount_flag='--conns', amount=2_000, metric='conns_per_s',
+             unit='k/s', scale=1e-3, per='conns', amount_max=50_000),
+    Scenario('idle-1k', ('idle', '--conns', '1000', '--subscribe'), amount_flag=None,
+             metric='rss_kib_per_conn', unit='KiB', scale=1, lower_is_better=True, per='conns'),
+    Scenario('idle-10k', ('idle', '--conns', '10000', '--subscribe'), amount_flag=None,
+             metric='rss_kib_per_conn', unit='KiB', scale=1, lower_is_better=True, per='conns'),
+]

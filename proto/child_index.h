@@ -82,9 +82,9 @@ class ChildIndex {
   };
   static constexpr uint32_t kGone = 0xffffffff;
   static constexpr size_t kCapacityMin = 16;
-  // Slots moved per change. Full at 3/4, a table doubles and has room for 3/4 of its old capacity more: any number
-  // above 4/3 finishes in time. Shrinking starts at 1/16 into a quarter: needs more than 8.
-  static constexpr size_t kMovedPerChange = 16;
+  // Slots moved per change: about a microsecond's work, so that the time in which two tables have to be asked is short.
+  // On average a change moves one or two. Any number above 8 finishes before the next growth or shrinking is due.
+  static constexpr size_t kMovedPerChange = 512;
 
   template <typename F>
   static const Slot* FindIn(const Table& table, uint32_t tag, F&& is_it) {

@@ -12,9 +12,10 @@ constexpr uint64_t kTwoTokenSeed = 0x72bc3f5b9a6d0e31;
 constexpr uint64_t kWildcardSeed = 0x4f9939f508d2a7c5;
 constexpr uint64_t kTailSeed = 0x2b7e151628aed2a7;
 
-uint16_t PartitionOf(uint64_t account_key, uint64_t seed, std::string_view prefix) {
-  return static_cast<uint16_t>(HashBytes(prefix, MixBits(account_key ^ kHashKey1, seed)) >>
-                               (64 - 10));
+uint64_t AccountSeed(uint64_t account_key) { return MixBits(account_key ^ kHashKey1, kHashKey2); }
+
+uint16_t PartitionOf(uint64_t seed, std::string_view prefix) {
+  return static_cast<uint16_t>(HashBytes(prefix, seed) >> (64 - 10));
 }
 
 static_assert(kPartitionCount == 1u << 10);
@@ -27,11 +28,10 @@ struct Head {
 };
 
 Head CutHead(std::string_view subject) {
-  const size_t dot = subject.find(kTokenSeparator);
-  if (dot == std::string_view::npos) return {subject, {}, subject};
-  const size_t end = subject.find(kTokenSeparator, dot + 1);
-  const std::string_view both = subject.substr(0, end);
-  return {both.substr(0, dot), both.substr(dot + 1), both};
+  const size_t dot = FindTokenEnd(subject, 0);
+  if (dot == subject.size()) return {subject, {}, subject};
+  const size_t end = FindTokenEnd(subject, dot + 1);
+  return {subject.substr(0, dot), subject.substr(dot + 1, end - dot - 1), subject.substr(0, end)};
 }
 
 }  // namespace
@@ -68,10 +68,12 @@ bool IsLiteral(std::string_view subject) {
 }
 
 bool HasOnlyNamedTokens(std::string_view subject) {
-  if (subject.empty() || subject.front() == kTokenSeparator || subject.back() == kTokenSeparator) {
-    return false;
+  for (size_t at = 0;;) {
+    const size_t end = FindTokenEnd(subject, at);
+    if (end == at) return false;
+    if (end == subject.size()) return true;
+    at = end + 1;
   }
-  return subject.find("..") == std::string_view::npos;
 }
 
 bool SubjectMatches(std::string_view subject, std::string_view filter) {
@@ -125,27 +127,29 @@ std::string_view TokenAt(std::string_view subject, size_t index) {
 }
 
 uint32_t PartitionOfFilter(uint64_t account_key, std::string_view filter) {
+  const uint64_t account = AccountSeed(account_key);
   const Head head = CutHead(filter);
   if (IsTokenWildcard(head.first) || IsTailWildcard(head.first)) {
-    return PartitionOf(account_key, kWildcardSeed, {});
+    return PartitionOf(account ^ kWildcardSeed, {});
   }
-  if (head.second.empty()) return PartitionOf(account_key, kOneTokenSeed, head.first);
+  if (head.second.empty()) return PartitionOf(account ^ kOneTokenSeed, head.first);
   if (IsTokenWildcard(head.second) || IsTailWildcard(head.second)) {
-    return PartitionOf(account_key, kTailSeed, head.first);
+    return PartitionOf(account ^ kTailSeed, head.first);
   }
-  return PartitionOf(account_key, kTwoTokenSeed, head.both);
+  return PartitionOf(account ^ kTwoTokenSeed, head.both);
 }
 
 PartitionSet PartitionsOfSubject(uint64_t account_key, std::string_view subject) {
+  const uint64_t account = AccountSeed(account_key);
   const Head head = CutHead(subject);
   PartitionSet set;
   if (head.second.empty()) {
-    set.ids[set.count++] = PartitionOf(account_key, kOneTokenSeed, head.first);
+    set.ids[set.count++] = PartitionOf(account ^ kOneTokenSeed, head.first);
   } else {
-    set.ids[set.count++] = PartitionOf(account_key, kTwoTokenSeed, head.both);
-    set.ids[set.count++] = PartitionOf(account_key, kTailSeed, head.first);
+    set.ids[set.count++] = PartitionOf(account ^ kTwoTokenSeed, head.both);
+    set.ids[set.count++] = PartitionOf(account ^ kTailSeed, head.first);
   }
-  set.ids[set.count++] = PartitionOf(account_key, kWildcardSeed, {});
+  set.ids[set.count++] = PartitionOf(account ^ kWildcardSeed, {});
   return set;
 }
 

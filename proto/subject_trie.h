@@ -356,6 +356,7 @@ void SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_vie
       if ((n.star | n.literal_count) != 0) {
         const size_t end = FindTokenEnd(subject, offset);
         const size_t next_offset = end + 1;
+        if (n.star != 0) __builtin_prefetch(&At(n.star));
         if (n.literal_count != 0) {
           const std::string_view token = subject.substr(offset, end - offset);
           next_node = FindLiteral(node, token, TagOf(node, token));

@@ -30,6 +30,7 @@ bool EndsNumber(uint32_t c) {
 
 std::string Show(uint32_t c) {
   if (c == '\n') return "\\n";
+  if (c == kEof) return "EOF";  // the peer prints the NUL byte
   std::string text;
   AppendRune(c, &text);
   return text;

@@ -15,7 +15,6 @@
 
 namespace millrace {
 
-inline constexpr char kServerVersion[] = "2.15.2";  // the peer's version that we speak for
 inline constexpr int kDefaultPort = 4222;
 inline constexpr int kRandomPort = -1;  // take any free port
 inline constexpr int kShardsMax = 64;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "broker/monitor/version.h"
 #include "broker/config/startup.h"
 
 #include <utility>
@@ -65,7 +66,7 @@ Startup Fail(std::string_view text) {
 std::optional<Startup> AtOnce(const CommandLine& line) {
   if (!line.error.empty()) return Exit(2, "", line.error + "\n" + HelpText());
   const std::string word = line.words.empty() ? "" : Lower(line.words[0]);
-  const std::string version = absl::StrFormat("%s: v%s\n", kProgram, kServerVersion);
+  const std::string version = absl::StrFormat("%s: v%s\n", kProgram, std::string(kServerVersion));
   if (line.show_version) return Exit(0, version, "");
   if (line.show_help) return Exit(0, HelpText(), "");
   if (line.show_tls_help) return Exit(0, TlsHelpText(), "");

@@ -33,6 +33,15 @@ constexpr Unit kUnits[] = {
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
+// Good enough a notion of what prints, for quoted text in error messages.
+bool IsVisible(uint32_t code) {
+  const bool control = code < 0x20 || (code >= 0x7F && code <= 0x9F) || code == 0xAD;
+  const bool format = (code >= 0x200B && code <= 0x200F) || (code >= 0x202A && code <= 0x202E) ||
+                      (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
+  const bool private_use = code >= 0xE000 && code <= 0xF8FF;
+  return !control && !format && !private_use && !IsSpaceRune(code);
+}
+
 // One decimal number as 64-bit integer part and fraction.
 struct Decimal {
   uint64_t whole = 0;
@@ -135,12 +144,8 @@ std::string Quote(std::string_view text) {
     const bool broken = rune.code == kRuneError && rune.bytes == 1;
     if (broken || rune.code < 0x20 || rune.code == 0x7F) {
       out += absl::StrFormat("\\x%02x", static_cast<unsigned char>(bytes[0]));
-    } else if ((rune.code >= 0x80 && rune.code <= 0xA0) || IsSpaceRune(rune.code)) {
-      if (rune.code == ' ') {
-        out += ' ';
-      } else {
-        out += absl::StrFormat("\\u%04x", rune.code);
-      }
+    } else if (rune.code != ' ' && !IsVisible(rune.code)) {
+      out += absl::StrFormat("\\u%04x", rune.code);
     } else {
       out += bytes;
     }

@@ -27,6 +27,8 @@ bool NotEmpty(const Value& value) {
   return !map->empty();
 }
 
+bool Always(const Value&) { return true; }
+
 // A cluster block that neither listens nor dials only names the cluster.
 bool Listens(const Value& value) {
   const Map* map = value.AsMap();
@@ -52,7 +54,8 @@ constexpr Feature kFeatures[] = {
     {"https", "", "monitoring over HTTPS", kRefuse},
     {"https_port", "ms|https_port", "monitoring over HTTPS", kRefuse},
     {"accounts", "", "accounts", kRefuse, "*accounts"},
-    {"operator|operators|roots|root|root_operators|root_operator", "", "operator mode", kRefuse},
+    {"operator|operators|roots|root|root_operators|root_operator", "", "operator mode", kRefuse,
+     "", Always},
     {"resolver|account_resolver|accounts_resolver", "", "account resolvers", kRefuse, "resolver"},
     {"resolver_tls", "", "account resolvers over TLS", kRefuse, "tls"},
     {"resolver_preload", "", "account JWTs", kRefuse},

@@ -29,7 +29,8 @@ namespace {
 absl::Status FileError(std::string_view verb, std::string_view path, int error) {
   std::string text = std::strerror(error);
   if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] + 32);
-  return absl::ErrnoToStatus(error, absl::StrFormat("%s %s: %s", verb, path, text));
+  return absl::Status(absl::ErrnoToStatusCode(error),
+                      absl::StrFormat("%s %s: %s", verb, path, text));
 }
 
 std::string JoinHostPort(std::string_view host, int port) {

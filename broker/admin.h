@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Admin: the parcels between the control thread and the shards: what is not a message, an interest or a socket.
+// Owner:  two shards: a parcel belongs to the sender until it is mailed and to the receiver from then on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "broker/log/log.h"
+#include "broker/mesh/mail.h"
+#include "broker/monitor/snapshot.h"
+#include "broker/session/policy.h"
+
+namespace millrace {
+
+enum class Parcel::Type : uint8_t {
+  kLogBatch,       // shard -> control
+  kHashCheck,      // shard -> control, and back as kHashResult
+  kHashResult,
+  kPolicyChange,   // control -> shard
+  kQuery,          // control -> shard, and back as kAnswer
+  kAnswer,
+  kListen,         // control -> shard 0
+  kStopAccepting,  // control -> shard 0, and back when the listener is closed
+  kCloseSome,      // control -> shard: lame duck mode closes connections bit by bit
+  kStop,           // control -> shard, and back when every connection is closed
+};
+
+struct LogBatch final : Parcel {
+  explicit LogBatch(std::vector<LogLine>&& batch) : Parcel(Type::kLogBatch), lines(std::move(batch)) {}
+  std::vector<LogLine> lines;
+};
+
+struct HashCheck final : Parcel {
+  HashCheck(ConnectionId who, std::string hashed, std::string clear)
+      : Parcel(Type::kHashCheck), id(who), hash(std::move(hashed)), secret(std::move(clear)) {}
+  const ConnectionId id;
+  const std::string hash;
+  const std::string secret;
+};
+
+struct HashResult final : Parcel {
+  HashResult(ConnectionId who, bool matches) : Parcel(Type::kHashResult), id(who), ok(matches) {}
+  const ConnectionId id;
+  const bool ok;
+};
+
+struct PolicyChange final : Parcel {
+  PolicyChange(const Policy* next, bool recheck, bool info)
+      : Parcel(Type::kPolicyChange), policy(next), recheck_users(recheck), announce_info(info) {}
+  const Policy* const policy;
+  const bool recheck_users;  // authorization changed
+  const bool announce_info;  // clients that understand it get INFO again
+};
+
+// What monitoring asks of a shard.
+struct Query final : Parcel {
+  Query(uint64_t request_id, uint32_t monitor_needs) : Parcel(Type::kQuery), request(request_id), needs(monitor_needs) {}
+  const uint64_t request;
+  const uint32_t needs;  // MonitorNeed bits that a shard can answer
+};
+
+struct Answer final : Parcel {
+  explicit Answer(uint64_t request_id) : Parcel(Type::kAnswer), request(request_id) {}
+  const uint64_t request;
+  std::vector<ConnInfo> open;
+  std::vector<ConnInfo> closed;
+  std::vector<SubInfo> subs;
+  SublistStats sublist;
+};
+
+struct ListenOn final : Parcel {
+  explicit ListenOn(int listener) : Parcel(Type::kListen), fd(listener) {}
+  const int fd;
+};
+
+struct StopAccepting final : Parcel {
+  StopAccepting() : Parcel(Type::kStopAccepting) {}
+};
+
+struct CloseSome final : Parcel {
+  explicit CloseSome(uint32_t n) : Parcel(Type::kCloseSome), count(n) {}
+  const uint32_t count;
+};
+
+struct Stop final : Parcel {
+  Stop() : Parcel(Type::kStop) {}
+};
+
+}  // namespace millrace

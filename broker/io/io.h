@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Io: everything a shard asks of the kernel, as about a dozen calls that each take a Completion.
+// Owner:  shard (one Io per thread; only that thread calls it, except where a function says otherwise).
+// Bounds: an operation's Completion is a member of its owner and must stay in place until its last result (IoResult::more
+//         false). Results are delivered by RunCompletions only, never from inside a call that submits.
+// Two implementations: UringIo (uring.h) for the kernel, SimIo (tests/sim) for the deterministic simulation.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string_view>
+
+#include "proto/base/check.h"
+
+namespace millrace {
+
+// Monotonic time of one turn; read once per turn, not once per message.
+using Nanos = std::chrono::nanoseconds;
+
+// What the kernel said about one operation.
+struct IoResult {
+  int32_t value = 0;          // >= 0: bytes, or a new descriptor; < 0: -errno
+  bool more = false;          // multishot: the operation is still armed and will report again
+  std::string_view bytes;     // Recv: what arrived; valid until the handler returns
+
+  bool ok() const { return value >= 0; }
+  int error() const { return value < 0 ? -value : 0; }
+};
+
+// One operation in flight. The owner embeds it, binds its handler once, and may reuse it after the last result.
+class Completion {
+ public:
+  using Handler = void (*)(void* owner, const IoResult& result);
+
+  Completion() = default;
+  Completion(const Completion&) = delete;
+  Completion& operator=(const Completion&) = delete;
+  ~Completion() { MR_DCHECK(!busy_); }
+
+  template <auto Method, class Owner>
+  void Bind(Owner* owner) {
+    owner_ = owner;
+    handler_ = [](void* self, const IoResult& result) { (static_cast<Owner*>(self)->*Method)(result); };
+  }
+
+  bool busy() const { return busy_; }
+
+  // For Io implementations only.
+  void Started(uint8_t tag) {
+    MR_DCHECK(handler_ != nullptr && !busy_);
+    busy_ = true;
+    tag_ = tag;
+  }
+  uint8_t tag() const { return tag_; }
+  void Finish(const IoResult& result) {
+    busy_ = result.more;
+    handler_(owner_, result);
+  }
+
+ private:
+  void* owner_ = nullptr;
+  Handler handler_ = nullptr;
+  bool busy_ = false;
+  uint8_t tag_ = 0;
+};
+
+// Which pool of receive buffers a connection draws from: small ones for the many, large ones for the busy.
+enum class RecvSize : uint8_t { kSmall, kLarge };
+
+class Io {
+ public:
+  virtual ~Io() = default;
+
+  // Multishot accept on a listening descriptor; each result's value is a new connected descriptor.
+  virtual void Accept(int listener, Completion* completion) = 0;
+  // Multishot receive. A result of 0 bytes is the peer's end; -ENOBUFS means: arm again in a later turn.
+  virtual void Recv(int fd, RecvSize size, Completion* completion) = 0;
+  // Sends all of `parts` in order (short sends are retried by the kernel); the array is copied, the bytes are not.
+  virtual void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) = 0;
+  // Reads up to `bytes` at the descriptor's own position (signalfd, pipes).
+  virtual void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) = 0;
+  // Asks for an operation's early end; its last result still arrives (usually -ECANCELED).
+  virtual void Cancel(Completion* completion) = 0;
+  // Stops both directions now, so that operations in flight on `fd` end.
+  virtual void Shutdown(int fd) = 0;
+  virtual void Close(int fd) = 0;
+  // Wakes another participant's Io from SubmitAndWait (the mesh's doorbell).
+  virtual void Wake(uint32_t participant) = 0;
+
+  // Submits what was asked for. May block until a result, a Wake or `deadline` (absolute, of Now()) when `may_block`.
+  virtual void SubmitAndWait(Nanos deadline, bool may_block) = 0;
+  // True if results wait to be run, or the kernel has work for us that the next submit will turn into results.
+  virtual bool HasCompletions() = 0;
+  // Runs the handlers of results that had arrived by the last SubmitAndWait, up to about `bytes_max` of received bytes.
+  // Returns false if it stopped early.
+  virtual bool RunCompletions(uint64_t bytes_max) = 0;
+
+  // Monotonic clock.
+  virtual Nanos Now() = 0;
+};
+
+}  // namespace millrace

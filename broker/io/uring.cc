@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/io/uring.h"
+
+#include <liburing.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <vector>
+
+#include "absl/strings/str_format.h"
+
+namespace millrace {
+namespace {
+
+// Completion tags: which buffer group a receive draws from.
+enum Tag : uint8_t { kPlain = 0, kRecvSmall = 1, kRecvLarge = 2 };
+
+constexpr uint32_t kSendPartsMax = 64;
+
+// One ring of provided buffers. Buffers are handed out round-robin by the kernel, so every one that is published becomes
+// resident once there is traffic: counts are small on purpose.
+class BufferGroup {
+ public:
+  void Open(io_uring* ring, uint16_t group, uint32_t bytes, uint32_t count) {
+    bytes_ = bytes;
+    count_ = count;
+    const size_t ring_bytes = count * sizeof(io_uring_buf);
+    void* ring_memory = mmap(nullptr, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* memory = mmap(nullptr, size_t{bytes} * count, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    MR_CHECK(ring_memory != MAP_FAILED && memory != MAP_FAILED);
+    ring_ = static_cast<io_uring_buf_ring*>(ring_memory);
+    memory_ = static_cast<char*>(memory);
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<uint64_t>(ring_memory);
+    registration.ring_entries = count;
+    registration.bgid = group;
+    MR_CHECK_OP(io_uring_register_buf_ring(ring, &registration, 0), ==, 0);
+    io_uring_buf_ring_init(ring_);
+    for (uint32_t i = 0; i < count; ++i) Add(static_cast<uint16_t>(i), static_cast<int>(i));
+    io_uring_buf_ring_advance(ring_, static_cast<int>(count));
+  }
+
+  ~BufferGroup() {
+    if (ring_ == nullptr) return;
+    munmap(ring_, count_ * sizeof(io_uring_buf));
+    munmap(memory_, size_t{bytes_} * count_);
+  }
+
+  char* Address(uint16_t id) { return memory_ + size_t{id} * bytes_; }
+
+  void Return(uint16_t id) {
+    Add(id, 0);
+    io_uring_buf_ring_advance(ring_, 1);
+  }
+
+ private:
+  void Add(uint16_t id, int offset) {
+    io_uring_buf_ring_add(ring_, Address(id), bytes_, id, io_uring_buf_ring_mask(count_), offset);
+  }
+
+  io_uring_buf_ring* ring_ = nullptr;
+  char* memory_ = nullptr;
+  uint32_t bytes_ = 0;
+  uint32_t count_ = 0;
+};
+
+std::string WhyNoRing(int error) {
+  switch (error) {
+    case ENOSYS:
+      return "this kernel has no io_uring: Linux 6.1 or newer is needed";
+    case EINVAL:
+      return "this kernel's io_uring is too old: Linux 6.1 or newer is needed";
+    case EPERM:
+    case EACCES:
+      return "io_uring is not permitted here: set sysctl kernel.io_uring_disabled=0, and in a container use a seccomp "
+             "profile that allows io_uring_setup, io_uring_enter and io_uring_register "
+             "(docker: --security-opt seccomp=unconfined)";
+    case ENOMEM:
+      return "no memory for an io_uring: raise the memlock limit (ulimit -l, or LimitMEMLOCK= in the systemd unit)";
+    case EMFILE:
+    case ENFILE:
+      return "no file descriptor left for an io_uring: raise the nofile limit (ulimit -n)";
+    default:
+      return std::strerror(error);
+  }
+}
+
+}  // namespace
+
+struct UringIo::Ring {
+  io_uring ring{};
+  UringOptions options;
+  BufferGroup small;
+  BufferGroup large;
+  std::vector<int> peers;
+  uint32_t snapshot = 0;  // completions that RunCompletions may still run
+  // Message headers of this submission; the kernel copies them while it submits.
+  struct Message {
+    msghdr header;
+    iovec parts[kSendPartsMax];
+  };
+  std::vector<std::unique_ptr<Message>> messages;
+  size_t messages_used = 0;
+
+  io_uring_sqe* Get() {
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring);
+    if (sqe == nullptr) [[unlikely]] {
+      // Results of this extra submit wait for the next turn: the snapshot does not move.
+      io_uring_submit(&ring);
+      messages_used = 0;
+      sqe = io_uring_get_sqe(&ring);
+      MR_CHECK(sqe != nullptr);
+    }
+    return sqe;
+  }
+
+  bool TaskrunPending() const {
+    return (__atomic_load_n(ring.sq.kflags, __ATOMIC_RELAXED) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+  }
+
+  ~Ring() {
+    if (ring.ring_fd > 0) io_uring_queue_exit(&ring);
+  }
+};
+
+UringIo::UringIo(std::unique_ptr<Ring> ring) : ring_(std::move(ring)) {}
+UringIo::~UringIo() = default;
+
+absl::StatusOr<std::unique_ptr<UringIo>> UringIo::Create(const UringOptions& options) {
+  auto ring = std::make_unique<Ring>();
+  ring->options = options;
+  io_uring_params params{};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED;
+  params.cq_entries = options.completions;
+  const int rc = io_uring_queue_init_params(options.submissions, &ring->ring, &params);
+  if (rc < 0) {
+    ring->ring.ring_fd = -1;
+    return absl::UnavailableError(absl::StrFormat("io_uring: %s", WhyNoRing(-rc)));
+  }
+  return std::unique_ptr<UringIo>(new UringIo(std::move(ring)));
+}
+
+void UringIo::Enable(const std::vector<int>& peer_ring_fds) {
+  Ring& r = *ring_;
+  // Debian's liburing 2.3 declares io_uring_enable_rings but does not export it.
+  MR_CHECK_OP(syscall(__NR_io_uring_register, r.ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0), ==, 0);
+  io_uring_register_ring_fd(&r.ring);  // saves an fdget per enter; works without it
+  r.small.Open(&r.ring, kRecvSmall, r.options.small_buffer_bytes, r.options.small_buffers);
+  r.large.Open(&r.ring, kRecvLarge, r.options.large_buffer_bytes, r.options.large_buffers);
+  r.peers = peer_ring_fds;
+}
+
+int UringIo::ring_fd() const { return ring_->ring.ring_fd; }
+
+void UringIo::Accept(int listener, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_multishot_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::Recv(int fd, RecvSize size, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  const Tag tag = size == RecvSize::kSmall ? kRecvSmall : kRecvLarge;
+  io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
+  sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = tag;
+  completion->Started(tag);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::Send(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+  MR_CHECK(count > 0 && count <= kSendPartsMax);
+  io_uring_sqe* sqe = ring_->Get();
+  if (count == 1) {
+    io_uring_prep_send(sqe, fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_WAITALL);
+  } else {
+    if (ring_->messages_used == ring_->messages.size()) {
+      ring_->messages.push_back(std::make_unique<Ring::Message>());
+    }
+    Ring::Message& message = *ring_->messages[ring_->messages_used++];
+    std::memcpy(message.parts, parts, count * sizeof(iovec));
+    message.header = {};
+    message.header.msg_iov = message.parts;
+    message.header.msg_iovlen = count;
+    io_uring_prep_sendmsg(sqe, fd, &message.header, MSG_NOSIGNAL | MSG_WAITALL);
+  }
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::Read(int fd, void* buffer, uint32_t bytes, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_read(sqe, fd, buffer, bytes, static_cast<uint64_t>(-1));
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::Cancel(Completion* completion) {
+  if (!completion->busy()) return;
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_cancel(sqe, completion, 0);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data(sqe, nullptr);
+}
+
+void UringIo::Shutdown(int fd) { ::shutdown(fd, SHUT_RDWR); }
+
+void UringIo::Close(int fd) { ::close(fd); }
+
+void UringIo::Wake(uint32_t participant) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_msg_ring(sqe, ring_->peers[participant], 0, 0, 0);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  io_uring_sqe_set_data(sqe, nullptr);
+}
+
+void UringIo::SubmitAndWait(Nanos deadline, bool may_block) {
+  Ring& r = *ring_;
+  if (may_block && io_uring_cq_ready(&r.ring) == 0) {
+    io_uring_cqe* cqe = nullptr;
+    if (deadline == Nanos::max()) {
+      io_uring_submit_and_wait(&r.ring, 1);
+    } else {
+      const Nanos left = std::max(deadline - Now(), Nanos{0});
+      __kernel_timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
+      io_uring_submit_and_wait_timeout(&r.ring, &cqe, 1, &timeout, nullptr);
+    }
+    r.messages_used = 0;
+  } else if (io_uring_sq_ready(&r.ring) > 0 || r.TaskrunPending()) {
+    io_uring_submit_and_get_events(&r.ring);
+    r.messages_used = 0;
+  }
+  r.snapshot = io_uring_cq_ready(&r.ring);
+}
+
+bool UringIo::HasCompletions() { return io_uring_cq_ready(&ring_->ring) > 0 || ring_->TaskrunPending(); }
+
+bool UringIo::RunCompletions(uint64_t bytes_max) {
+  Ring& r = *ring_;
+  uint64_t bytes = 0;
+  while (r.snapshot > 0) {
+    if (bytes >= bytes_max) return false;
+    io_uring_cqe* slot = nullptr;
+    if (io_uring_peek_cqe(&r.ring, &slot) != 0) break;
+    // Copied first: a handler may submit, and the slot may be reused as soon as it is marked seen.
+    const io_uring_cqe cqe = *slot;
+    io_uring_cqe_seen(&r.ring, slot);
+    --r.snapshot;
+    auto* completion = reinterpret_cast<Completion*>(cqe.user_data);
+    if (completion == nullptr) continue;  // a doorbell, or a cancel that came too late
+    IoResult result{cqe.res, (cqe.flags & IORING_CQE_F_MORE) != 0, {}};
+    if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
+      const auto id = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+      BufferGroup& group = completion->tag() == kRecvSmall ? r.small : r.large;
+      if (cqe.res > 0) {
+        result.bytes = {group.Address(id), static_cast<size_t>(cqe.res)};
+        bytes += static_cast<uint64_t>(cqe.res);
+      }
+      completion->Finish(result);
+      group.Return(id);
+    } else {
+      completion->Finish(result);
+    }
+  }
+  return true;
+}
+
+Nanos UringIo::Now() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return Nanos{int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec};
+}
+
+}  // namespace millrace

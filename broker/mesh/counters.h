@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counters: what one shard has done, written by that shard alone and summed by the control thread at any time.
+// Owner:  two shards (writer: the shard, by plain stores; reader: the control thread, by relaxed loads).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace millrace {
+
+class Counter {
+ public:
+  void Add(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void Sub(uint64_t n) { value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed); }
+  void Set(uint64_t n) { value_.store(n, std::memory_order_relaxed); }
+  uint64_t Get() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint64_t> value_{0};
+};
+
+struct alignas(128) ShardCounters {
+  Counter in_messages;
+  Counter in_bytes;
+  Counter out_messages;
+  Counter out_bytes;
+  Counter connections;        // open now
+  Counter connections_total;  // ever placed here
+  Counter connections_closed; // ever closed here; placed - closed is exact for the acceptor
+  Counter subscriptions;
+  Counter slow_consumers;
+  Counter stale_connections;
+  Counter stalls;             // times a producer was paused for a slow consumer
+  Counter cache_hits;
+  Counter cache_misses;
+  Counter interest_inserts;
+  Counter interest_removes;
+  Counter turns;
+  Counter long_turns;         // over 1 ms
+  Counter overflow_bytes;     // mail waiting for room in a ring
+};
+
+}  // namespace millrace

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mail: the closed set of records that shards (and the control thread) send each other.
+// Owner:  two shards: written by the producer, read by the consumer inside Drain; a view into it ends with the handler.
+// Format: MailHeader, then the body that `kind` names, then its variable part; everything is aligned to kMailAlignment.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace millrace {
+
+inline constexpr uint32_t kMailAlignment = 16;
+// Payloads up to this travel inside the record; larger ones as a Frame reference.
+inline constexpr uint32_t kInlinePayloadBytesMax = 2048;
+
+enum class MailKind : uint8_t {
+  kPad,            // fills the end of the ring
+  kMessage,        // MessageMail: a publish for this shard's subscribers
+  kFrameRelease,   // FrameMail: a frame goes home
+  kInterest,       // InterestMail: another shard's interest in a filter changed
+  kConnection,     // ConnectionMail: a socket accepted elsewhere is yours now
+  kUndelivered,    // UndeliveredMail: the one shard a request was sent to delivered it to nobody
+  kStall,          // StallMail: this connection feeds a subscriber that is falling behind
+  kParcel,         // ParcelMail: an owned object (administration: queries, answers, log lines, new options)
+};
+
+struct MailHeader {
+  uint32_t bytes;  // whole record, header included; a multiple of kMailAlignment
+  MailKind kind;
+  uint8_t reserved[11];
+};
+static_assert(sizeof(MailHeader) == 16);
+
+// Names one connection of one shard; a lookup may fail because it has closed, and that is normal.
+struct ConnectionId {
+  uint32_t shard = 0;
+  uint32_t slot = 0;
+  uint64_t cid = 0;  // process-wide and never reused: the generation check
+
+  friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
+};
+
+// A publish. Followed by: subject, reply, payload (inline) or a Frame pointer, then `group_count` queue group names as
+// {u32 length, bytes}.
+struct MessageMail {
+  ConnectionId origin;     // for echo suppression, stalls and no-responders
+  uint32_t account;
+  uint32_t header_bytes;   // of the payload's NATS/1.0 block; 0 when there is none
+  uint32_t payload_bytes;  // header block and body
+  uint32_t subject_bytes;
+  uint32_t reply_bytes;
+  uint16_t group_count;
+  uint8_t flags;           // MessageFlag
+  uint8_t hops;            // a queue pick that found nobody was passed on
+};
+static_assert(sizeof(MessageMail) == 40);
+
+enum MessageFlag : uint8_t {
+  kToPlain = 1,           // deliver to the plain subscriptions
+  kFramed = 2,            // the payload is a Frame pointer
+  kReportUndelivered = 4, // answer kUndelivered if nobody got it
+};
+
+struct InterestMail {
+  uint32_t account;
+  int32_t plain_delta;   // +1 the first plain subscription appeared, -1 the last one went
+  uint32_t queue_weight; // members of `queue` on the sending shard, when queue_bytes > 0
+  uint32_t filter_bytes;
+  uint32_t queue_bytes;
+};
+
+struct ConnectionMail {
+  uint64_t cid;
+  int32_t fd;
+  uint32_t refused;  // 1: say that there are too many connections, and close
+};
+
+struct UndeliveredMail {
+  ConnectionId origin;
+  uint32_t account;
+  uint32_t subject_bytes;
+  uint32_t reply_bytes;
+};
+
+struct StallMail {
+  ConnectionId origin;
+};
+
+// An object whose ownership travels with the record. The receiver tells the concrete type by `type`.
+class Parcel {
+ public:
+  enum class Type : uint8_t;
+  explicit Parcel(Type type) : type(type) {}
+  virtual ~Parcel() = default;
+  const Type type;
+};
+
+}  // namespace millrace

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/net/connection.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "broker/net/listener.h"
+#include "proto/encoder.h"
+#include "proto/errors.h"
+
+namespace millrace {
+namespace {
+
+constexpr Nanos kFirstPingDelay = std::chrono::seconds(2);
+constexpr uint32_t kSendParts = 32;
+// A connection that fills so many small buffers in a row reads into large ones from then on.
+constexpr uint8_t kFullBuffersToGrow = 2;
+
+// Up to a fifth more, so that the keep-alives of a crowd do not fall together.
+Nanos Jittered(Nanos delay, uint64_t random) {
+  const auto fifth = static_cast<uint64_t>(delay.count() / 5);
+  return delay + Nanos{fifth == 0 ? 0 : static_cast<int64_t>(random % fifth)};
+}
+
+}  // namespace
+
+Connection::Connection(ConnectionShared& shared, ConnectionHost& host, int fd, ConnectionId id)
+    : shared_(shared),
+      host_(host),
+      fd_(fd),
+      receiver_(shared.chunks),
+      start_wall_ns_(shared.session.wall_ns),
+      session_(shared.session, *this, receiver_,
+               (receiver_.id = id, PeerOf(fd).ip), PeerOf(fd).port) {
+  recv_.Bind<&Connection::OnRecv>(this);
+  send_.Bind<&Connection::OnSent>(this);
+  timer_.Bind<&Connection::OnTimer>(this);
+}
+
+Connection::~Connection() {
+  MR_CHECK(state_ == State::kEnded && !recv_.busy() && !send_.busy());
+  shared_.timers.Cancel(&timer_);
+}
+
+void Connection::Start(bool refused) {
+  TuneSocket(fd_);
+  session_.Start();
+  if (refused) {
+    shared_.session.log.ErrorLimited(session_.label() + " - " + std::string(error_text::kTooManyConnections));
+    std::string text;
+    AppendErr(&text, error_text::kTooManyConnections);
+    receiver_.outbox.Append(text);
+    return CloseSession(ClosedReason::kMaxConnectionsExceeded);
+  }
+  const Options& options = shared_.session.policy->options;
+  ping_at_ = shared_.session.now + options.ping_interval;
+  if (session_.expects_connect()) auth_at_ = shared_.session.now + options.AuthTimeout();
+  Schedule();
+  Arm();
+}
+
+// ---- reading -------------------------------------------------------------------------------------------------------
+
+void Connection::Arm() {
+  if (state_ == State::kOpen && paused_ == 0 && !recv_.busy()) shared_.io.Recv(fd_, recv_size_, &recv_);
+}
+
+void Connection::Rearm() { Arm(); }
+
+void Connection::OnRecv(const IoResult& result) {
+  if (state_ != State::kOpen) return EndIfIdle();
+  if (result.value > 0) {
+    Take(result.bytes);
+    if (state_ != State::kOpen) return EndIfIdle();
+    if (recv_size_ == RecvSize::kSmall) {
+      full_buffers_ = result.bytes.size() >= shared_.small_buffer_bytes ? static_cast<uint8_t>(full_buffers_ + 1) : uint8_t{0};
+      if (full_buffers_ >= kFullBuffersToGrow) {
+        recv_size_ = RecvSize::kLarge;
+        if (result.more) shared_.io.Cancel(&recv_);
+      }
+    }
+    if (!result.more) host_.OnRearm(this);
+    return;
+  }
+  if (result.more) return;
+  if (result.error() == ENOBUFS || result.error() == ECANCELED || result.error() == EINTR) return host_.OnRearm(this);
+  const bool ended = result.ok() || result.error() == ECONNRESET;
+  End(ended ? ClosedReason::kClientClosed : ClosedReason::kReadError);
+}
+
+// The beginning of a command is in carry_: completes it from *bytes. False when input is used up or the session stopped.
+bool Connection::TakeCarried(std::string_view* bytes) {
+  while (!carry_.empty()) {
+    const size_t needed = session_.bytes_needed();
+    size_t take = bytes->size();
+    if (needed > carry_.size()) {
+      take = std::min(take, needed - carry_.size());
+    } else if (const size_t end = bytes->find('\n'); end != std::string_view::npos) {
+      take = end + 1;
+    }
+    carry_.append(*bytes, 0, take);
+    bytes->remove_prefix(take);
+    if (carry_.size() < needed) return false;
+    std::string_view input = carry_;
+    const Session::Progress progress = session_.Consume(&input);
+    if (progress == Session::Progress::kClosed) return false;
+    carry_.erase(0, carry_.size() - input.size());
+    if (progress == Session::Progress::kPaused) return false;
+    if (!carry_.empty() && bytes->empty()) return false;
+  }
+  // One large message should not leave its block behind.
+  if (carry_.capacity() > 65536) carry_ = std::string();
+  return true;
+}
+
+void Connection::Take(std::string_view bytes) {
+  if (paused_ == 0 && TakeCarried(&bytes)) {
+    const Session::Progress progress = session_.Consume(&bytes);
+    if (progress == Session::Progress::kClosed) return;
+    if (!bytes.empty() && progress == Session::Progress::kNeedMore) carry_.reserve(session_.bytes_needed());
+  }
+  if (state_ != State::kOpen) return;
+  carry_.append(bytes);
+  AfterInput();
+}
+
+void Connection::AfterInput() {
+  if (receiver_.stall_requested) {
+    receiver_.stall_requested = false;
+    host_.OnStalled(this);
+  }
+}
+
+void Connection::Pause(PauseReason reason) {
+  paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(reason));
+  shared_.io.Cancel(&recv_);
+}
+
+void Connection::Resume(PauseReason reason) {
+  const bool was_paused = paused_ != 0;
+  paused_ = static_cast<uint8_t>(paused_ & ~static_cast<uint8_t>(reason));
+  if (!was_paused || paused_ != 0 || state_ != State::kOpen) return;
+  if (!carry_.empty()) {
+    const std::string waiting = std::exchange(carry_, {});
+    Take(waiting);
+  }
+  Arm();
+}
+
+void Connection::CheckHash(std::string hash, std::string secret) {
+  Pause(PauseReason::kHash);
+  host_.CheckHash(this, std::move(hash), std::move(secret));
+}
+
+void Connection::OnHashChecked(bool ok) {
+  if (state_ != State::kOpen) return;
+  session_.OnHashChecked(ok);
+  Resume(PauseReason::kHash);
+}
+
+// ---- writing -------------------------------------------------------------------------------------------------------
+
+void Connection::Flush() {
+  if (send_.busy() || state_ >= State::kEnding) return;
+  iovec parts[kSendParts];
+  const uint32_t count = receiver_.outbox.Gather(parts, kSendParts, shared_.send_bytes_max);
+  if (count == 0) {
+    if (state_ == State::kFlushing) End(reason_);
+    return;
+  }
+  sending_bytes_ = 0;
+  for (uint32_t i = 0; i < count; ++i) sending_bytes_ += parts[i].iov_len;
+  shared_.io.Send(fd_, parts, count, &send_);
+  write_at_ = shared_.session.now + shared_.session.policy->options.write_deadline;
+  if (!timer_.armed() || write_at_ < timer_at_) Schedule();
+}
+
+void Connection::OnSent(const IoResult& result) {
+  write_at_ = Nanos{0};
+  if (state_ >= State::kEnding) return EndIfIdle();
+  if (!result.ok()) return End(ClosedReason::kWriteError);
+  receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
+  if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.session.router.Touch(&receiver_);
+}
+
+// ---- timers --------------------------------------------------------------------------------------------------------
+
+void Connection::OnConnected() {
+  auth_at_ = Nanos{0};
+  const Nanos delay = std::min(kFirstPingDelay, shared_.session.policy->options.ping_interval);
+  ping_at_ = shared_.session.now + Jittered(delay, host_.Random());
+  Schedule();
+}
+
+void Connection::Schedule() {
+  Nanos at = Nanos::max();
+  for (const Nanos candidate : {ping_at_, auth_at_, write_at_}) {
+    if (candidate != Nanos{0}) at = std::min(at, candidate);
+  }
+  if (at == Nanos::max()) return shared_.timers.Cancel(&timer_);
+  timer_at_ = at;
+  shared_.timers.Arm(&timer_, at);
+}
+
+void Connection::OnTimer() {
+  const Nanos now = shared_.session.now;
+  const auto due = [now](Nanos at) { return at != Nanos{0} && at <= now; };
+  if (due(write_at_)) {
+    if (state_ == State::kOpen) shared_.session.counters.slow_consumers.Add(1);
+    return End(state_ == State::kFlushing ? reason_ : ClosedReason::kSlowConsumerWriteDeadline);
+  }
+  if (state_ == State::kOpen && due(auth_at_)) {
+    auth_at_ = Nanos{0};
+    session_.OnAuthTimeout();
+  }
+  if (state_ == State::kOpen && due(ping_at_)) {
+    ping_at_ = now + shared_.session.policy->options.ping_interval;
+    session_.OnPingTimer();
+  }
+  if (state_ < State::kEnding) Schedule();
+}
+
+// ---- ending --------------------------------------------------------------------------------------------------------
+
+void Connection::SetState(State state) {
+  MR_CHECK(static_cast<uint8_t>(state) > static_cast<uint8_t>(state_));
+  state_ = state;
+}
+
+void Connection::CloseSession(ClosedReason reason) {
+  if (state_ != State::kOpen) return;
+  reason_ = reason;
+  SetState(State::kFlushing);
+  session_.Close();
+  ping_at_ = auth_at_ = Nanos{0};
+  shared_.io.Cancel(&recv_);
+  shared_.session.router.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
+}
+
+void Connection::End(ClosedReason reason) {
+  if (state_ >= State::kEnding) return;
+  if (state_ == State::kOpen) {
+    reason_ = reason;
+    session_.Close();
+  }
+  SetState(State::kEnding);
+  shared_.timers.Cancel(&timer_);
+  shared_.io.Shutdown(fd_);
+  EndIfIdle();
+}
+
+void Connection::EndIfIdle() {
+  if (state_ != State::kEnding || recv_.busy() || send_.busy()) return;
+  SetState(State::kEnded);
+  shared_.io.Close(fd_);
+  host_.OnEnded(this);
+}
+
+}  // namespace millrace

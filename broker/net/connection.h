@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connection: one client socket and the session that speaks through it.
+// Owner:  shard.
+// States  (event -> next):
+//   kOpen      session closes -> kFlushing; peer gone, write error, slow consumer -> kEnding
+//   kFlushing  outbox empty, or the flush deadline -> kEnding
+//   kEnding    last completion of recv and send -> kEnded (the shard frees it at the end of the turn)
+// Reading pauses for several reasons (PauseReason); input that had already arrived waits in carry_.
+// Bounds: carry_ holds one command's beginning, or what one turn had received before a pause took effect.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "broker/io/io.h"
+#include "broker/io/timer_wheel.h"
+#include "broker/session/session.h"
+
+namespace millrace {
+
+class Connection;
+
+// What a connection asks of its shard.
+class ConnectionHost {
+ public:
+  virtual ~ConnectionHost() = default;
+  virtual void OnEnded(Connection* connection) = 0;
+  virtual void OnBarrier(Connection* connection) = 0;
+  virtual void OnStalled(Connection* connection) = 0;
+  virtual void OnRearm(Connection* connection) = 0;  // receive again, once buffers are back
+  virtual void CheckHash(Connection* connection, std::string hash, std::string secret) = 0;
+  virtual uint64_t Random() = 0;
+};
+
+struct ConnectionShared {
+  Io& io;
+  TimerWheel& timers;
+  ChunkPool& chunks;
+  SessionShared& session;
+  uint64_t send_bytes_max = 1 << 20;
+  uint32_t small_buffer_bytes = 4096;
+};
+
+class Connection final : public SessionHost {
+ public:
+  enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4 };
+
+  Connection(ConnectionShared& shared, ConnectionHost& host, int fd, ConnectionId id);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Greets and starts to read. `refused`: says that there are too many connections, and closes.
+  void Start(bool refused);
+  // End of the turn: one send if there is something to send and none is in flight.
+  void Flush();
+  // Without another word (slow consumer, shutdown).
+  void End(ClosedReason reason);
+  // What is in the outbox still leaves.
+  void EndAfterFlush(ClosedReason reason) { CloseSession(reason); }
+
+  void Pause(PauseReason reason);
+  void Resume(PauseReason reason);
+  bool paused_for(PauseReason reason) const { return (paused_ & static_cast<uint8_t>(reason)) != 0; }
+  void Rearm();
+  void OnHashChecked(bool ok);
+
+  Session& session() { return session_; }
+  const Session& session() const { return session_; }
+  Receiver& receiver() { return receiver_; }
+  const Receiver& receiver() const { return receiver_; }
+  ConnectionId id() const { return receiver_.id; }
+  bool open() const { return state_ == State::kOpen; }
+  ClosedReason closed_reason() const { return reason_; }
+  int64_t start_wall_ns() const { return start_wall_ns_; }
+
+  Nanos stalled_until{0};  // of PauseReason::kStall
+
+ private:
+  enum class State : uint8_t { kOpen, kFlushing, kEnding, kEnded };
+
+  // SessionHost.
+  void CloseSession(ClosedReason reason) override;
+  void CheckHash(std::string hash, std::string secret) override;
+  void OnConnected() override;
+  void AwaitBarrier() override { host_.OnBarrier(this); }
+
+  void OnRecv(const IoResult& result);
+  void OnSent(const IoResult& result);
+  void OnTimer();
+  void Arm();
+  void Take(std::string_view bytes);
+  bool TakeCarried(std::string_view* bytes);
+  void AfterInput();
+  void SetState(State state);
+  void EndIfIdle();
+  void Schedule();
+
+  ConnectionShared& shared_;
+  ConnectionHost& host_;
+  const int fd_;
+  State state_ = State::kOpen;
+  ClosedReason reason_ = ClosedReason::kClientClosed;
+  uint8_t paused_ = 0;
+  RecvSize recv_size_ = RecvSize::kSmall;
+  uint8_t full_buffers_ = 0;
+  Completion recv_;
+  Completion send_;
+  Receiver receiver_;
+  std::string carry_;
+  uint64_t sending_bytes_ = 0;
+
+  TimerNode timer_;
+  Nanos timer_at_{0};
+  Nanos ping_at_{0};
+  Nanos auth_at_{0};
+  Nanos write_at_{0};  // deadline of the send in flight, or of the flush before closing
+  const int64_t start_wall_ns_;
+  Session session_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Interest: every subscription of this shard and a mirror of what the other shards are interested in, per account.
+// Owner:  shard.  Truth is a SubjectTrie per account; match results are cached in front of it.
+// Validity: a result rests on up to three partitions (account and first two tokens, first token, wildcards) and is dropped
+//         when the generation of one of them has moved. A churn of unique inboxes so invalidates 1/1024 of the cache.
+// Bounds: the cache holds at most the configured number of results, evicting within a bucket.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/mesh/counters.h"
+#include "broker/mesh/mail.h"
+#include "broker/route/subscription.h"
+#include "proto/subject.h"
+#include "proto/subject_trie.h"
+
+namespace millrace {
+
+using ShardSet = uint64_t;  // bit i: shard i
+
+struct RemoteMembers {
+  uint32_t shard;
+  uint32_t weight;
+};
+
+struct QueueGroup {
+  std::string name;
+  std::vector<Subscription*> members;     // on this shard
+  std::vector<RemoteMembers> remotes;
+};
+
+// What the trie keeps for one filter.
+struct InterestNode {
+  std::vector<Subscription*> plain;
+  std::vector<QueueGroup> groups;
+  ShardSet remote_plain = 0;
+
+  bool empty() const { return plain.empty() && groups.empty() && remote_plain == 0; }
+};
+
+// Everything that one literal subject reaches, groups of the same name merged over all matching filters.
+struct MatchResult {
+  struct Group {
+    std::string name;
+    std::vector<Subscription*> members;
+    std::vector<RemoteMembers> remotes;
+    uint32_t remote_weight = 0;
+  };
+  std::vector<Subscription*> plain;
+  std::vector<Group> groups;
+  ShardSet remote_plain = 0;
+
+  bool empty() const { return plain.empty() && groups.empty() && remote_plain == 0; }
+  size_t fanout() const { return plain.size() + groups.size(); }
+};
+
+class Interest {
+ public:
+  // Called when this shard's interest in a filter changes in a way that others must know.
+  using Announce = std::function<void(const InterestMail&, std::string_view filter, std::string_view queue)>;
+
+  Interest(uint32_t cache_entries, ShardCounters& counters, Announce announce);
+  ~Interest();
+
+  // Links a subscription; its subject must be a valid filter.
+  void Insert(Subscription* sub);
+  // Unlinks it. The object stays until FreeRemoved.
+  void Remove(Subscription* sub);
+  // End of the turn: frees what was removed.
+  void FreeRemoved();
+
+  // Applies another shard's announcement.
+  void ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue);
+
+  // The result is valid until the next change of interest or the next Match. Never nullptr.
+  const MatchResult* Match(AccountId account, std::string_view subject);
+
+  // Moves with every change and every eviction: a remembered result is good while it stands still.
+  uint64_t epoch() const { return epoch_; }
+
+  size_t cached_results() const { return cached_; }
+  size_t subscriptions() const { return subscriptions_; }
+  // Targets of the cached results: the widest, their sum, and how many results.
+  void AddFanout(uint32_t* max, uint64_t* total, uint64_t* results) const;
+  // Over all filters of all accounts: visit(account, filter node).
+  void ForEach(const std::function<void(AccountId, const InterestNode&)>& visit) const;
+
+ private:
+  struct Account {
+    SubjectTrie<InterestNode> trie;
+  };
+  struct Cached {
+    uint64_t hash = 0;
+    AccountId account = 0;
+    uint8_t partition_count = 0;
+    uint16_t partitions[3] = {};
+    uint32_t generations[3] = {};
+    std::string subject;
+    MatchResult result;
+  };
+  static constexpr uint32_t kWays = 4;
+
+  Account& account(AccountId id);
+  void Changed(AccountId account, std::string_view filter);
+  void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
+  void Fill(AccountId account, std::string_view subject, MatchResult* result);
+  bool Fresh(const Cached& cached) const;
+  void GrowCache();
+
+  ShardCounters& counters_;
+  const Announce announce_;
+  std::vector<std::unique_ptr<Account>> accounts_;
+  uint32_t generations_[kPartitionCount] = {};
+  uint64_t epoch_ = 1;
+  size_t subscriptions_ = 0;
+  std::vector<Subscription*> removed_;
+
+  const uint32_t cache_entries_max_;
+  uint32_t cache_mask_ = 0;                       // buckets - 1
+  std::vector<std::unique_ptr<Cached>> cache_;    // buckets * kWays
+  size_t cached_ = 0;
+  uint32_t evict_ = 0;
+  std::vector<uint64_t> doorkeeper_;              // a bit per hash: the second sight of a subject enters the cache
+  uint32_t doorkeeper_marks_ = 0;
+  MatchResult scratch_;
+};
+
+}  // namespace millrace

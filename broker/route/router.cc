@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/route/router.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "proto/encoder.h"
+
+namespace millrace {
+namespace {
+
+template <class T>
+T Load(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Router::Router(MeshPort& mesh, ShardCounters& counters, Interest& interest, const RouterLimits& limits, uint64_t seed)
+    : mesh_(mesh),
+      counters_(counters),
+      interest_(interest),
+      limits_(limits),
+      random_(seed * 2 + 1),
+      group_picks_(mesh.shards()) {}
+
+// xorshift64*: a queue pick needs speed and evenness, not secrecy.
+uint32_t Router::Random(uint32_t below) {
+  random_ ^= random_ >> 12;
+  random_ ^= random_ << 25;
+  random_ ^= random_ >> 27;
+  const auto high = static_cast<uint32_t>((random_ * 0x2545F4914F6CDD1Dull) >> 32);
+  return static_cast<uint32_t>((uint64_t{high} * below) >> 32);
+}
+
+void Router::AutoUnsubscribe(Subscription* sub) {
+  interest_.Remove(sub);
+  sub->receiver->owner->OnAutoUnsubscribed(sub);
+}
+
+void Router::OverHighWater(Receiver* receiver, const Message& message) {
+  if (receiver->outbox.pending_bytes() > limits_.pending_bytes_max) {
+    if (!receiver->slow) {
+      receiver->slow = true;
+      slow_.push_back(receiver);
+    }
+    return;
+  }
+  if (!limits_.producers_pause) return;
+  if (message.origin != nullptr) {
+    if (message.origin == receiver) return;  // it could only wait for itself
+    message.origin->stall_requested = true;
+    message.origin->stalled_by = receiver->id;
+    ++receiver->stalls;
+  } else if (message.origin_id.cid != 0 && std::find(stalls_.begin(), stalls_.end(), message.origin_id) == stalls_.end()) {
+    stalls_.push_back(message.origin_id);
+    ++receiver->stalls;
+  }
+}
+
+void Router::Encode(Subscription* sub, Receiver* receiver, const Message& message) {
+  Outbox& out = receiver->outbox;
+  std::string_view payload = message.payload;
+  const bool with_headers = message.header_bytes > 0 && receiver->headers;
+  if (message.header_bytes > 0 && !with_headers) payload.remove_prefix(message.header_bytes);
+  const size_t header_max = MsgHeaderBytesMax(message.subject, sub->sid(), message.reply);
+  const size_t total = header_max + payload.size() + kCrLf.size();
+  const bool contiguous = total <= out.contiguous_bytes_max();
+  char* at = out.Reserve(contiguous ? total : header_max);
+  at = with_headers ? AppendHmsgHeader(at, message.subject, sub->sid(), message.reply, message.header_bytes, payload.size())
+                    : AppendMsgHeader(at, message.subject, sub->sid(), message.reply, payload.size());
+  if (contiguous) {
+    at = AppendBytes(at, payload);
+    std::memcpy(at, kCrLf.data(), 2);
+    out.Commit(at + 2);
+  } else {
+    out.Commit(at);
+    out.Append(payload);
+    out.Append(kCrLf);
+  }
+  ++receiver->out_messages;
+  receiver->out_bytes += payload.size();
+  counters_.out_messages.Add(1);
+  counters_.out_bytes.Add(payload.size());
+  Touch(receiver);
+}
+
+bool Router::Deliver(Subscription* sub, const Message& message) {
+  if (sub->removed) return false;
+  Receiver* receiver = sub->receiver;
+  if (receiver == nullptr) {
+    ++sub->delivered;
+    sub->sink->Deliver(*sub, message);
+    return true;
+  }
+  if (receiver == message.origin && !receiver->echo) return false;
+  if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) [[unlikely]] return false;
+  if (receiver->closed || receiver->slow) [[unlikely]] return false;
+  ++sub->delivered;
+  if (!limits_.producers_pause && receiver->outbox.pending_bytes() > limits_.pending_bytes_max / 4 * 3) [[unlikely]] {
+    return false;
+  }
+  Encode(sub, receiver, message);
+  if (receiver->outbox.pending_bytes() > limits_.high_water_bytes) [[unlikely]] OverHighWater(receiver, message);
+  if (receiver->hooks != nullptr) [[unlikely]] receiver->hooks->OnDelivered(*sub, message);
+  if (sub->max != 0 && sub->delivered >= sub->max) [[unlikely]] AutoUnsubscribe(sub);
+  return true;
+}
+
+bool Router::DeliverToMember(const std::vector<Subscription*>& members, const Message& message) {
+  const auto count = static_cast<uint32_t>(members.size());
+  if (count == 0) return false;
+  const uint32_t first = count == 1 ? 0 : Random(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t at = first + i < count ? first + i : first + i - count;
+    if (Deliver(members[at], message)) return true;
+  }
+  return false;
+}
+
+void Router::PickGroups(const Message& message, const MatchResult& match, Outcome* outcome) {
+  for (const MatchResult::Group& group : match.groups) {
+    const auto local = static_cast<uint32_t>(group.members.size());
+    uint32_t pick = group.remote_weight == 0 ? 0 : Random(local + group.remote_weight);
+    if (pick < local && DeliverToMember(group.members, message)) {
+      outcome->delivered = true;
+      continue;
+    }
+    if (group.remote_weight == 0) continue;
+    // Either the pick fell on another shard, or nobody here would take it (echo off, a permission, a slow consumer).
+    pick = pick < local ? Random(group.remote_weight) : pick - local;
+    for (const RemoteMembers& remote : group.remotes) {
+      if (pick < remote.weight) {
+        group_picks_[remote.shard].push_back(group.name);
+        outcome->sent_to |= ShardSet{1} << remote.shard;
+        break;
+      }
+      pick -= remote.weight;
+    }
+  }
+}
+
+Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
+  Outcome outcome;
+  // Delivery may unsubscribe, never free: the lists of `match` stay what they are until the turn ends.
+  for (Subscription* sub : match.plain) outcome.delivered |= Deliver(sub, message);
+  outcome.sent_to = match.remote_plain;
+  if (!match.groups.empty()) PickGroups(message, match, &outcome);
+  if (outcome.sent_to == 0) return outcome;
+
+  const bool report = message.report_undelivered && !outcome.delivered && std::has_single_bit(outcome.sent_to);
+  Frame* frame = nullptr;
+  for (ShardSet rest = outcome.sent_to; rest != 0; rest &= rest - 1) {
+    const auto target = static_cast<uint32_t>(std::countr_zero(rest));
+    const bool to_plain = (match.remote_plain >> target & 1) != 0;
+    SendTo(target, message, to_plain, group_picks_[target], 0, report, &frame);
+    group_picks_[target].clear();
+  }
+  outcome.delivered = true;
+  return outcome;
+}
+
+void Router::SendTo(uint32_t target, const Message& message, bool to_plain, const std::vector<std::string_view>& groups,
+                    uint8_t hops, bool report, Frame** frame) {
+  const bool framed = message.payload.size() > kInlinePayloadBytesMax;
+  if (framed) {
+    if (*frame == nullptr) *frame = Frame::Create(mesh_.self(), message.payload);
+    ++(*frame)->references;
+  }
+  size_t group_bytes = 0;
+  for (std::string_view group : groups) group_bytes += sizeof(uint32_t) + group.size();
+  MessageMail mail{};
+  mail.origin = message.origin_id;
+  mail.account = message.account;
+  mail.header_bytes = message.header_bytes;
+  mail.payload_bytes = static_cast<uint32_t>(message.payload.size());
+  mail.subject_bytes = static_cast<uint32_t>(message.subject.size());
+  mail.reply_bytes = static_cast<uint32_t>(message.reply.size());
+  mail.group_count = static_cast<uint16_t>(groups.size());
+  mail.flags = static_cast<uint8_t>((to_plain ? kToPlain : 0) | (framed ? kFramed : 0) | (report ? kReportUndelivered : 0));
+  mail.hops = hops;
+  const size_t payload_room = framed ? sizeof(Frame*) : message.payload.size();
+  char* at = mesh_.Append(target, MailKind::kMessage,
+                          sizeof mail + payload_room + message.subject.size() + message.reply.size() + group_bytes);
+  std::memcpy(at, &mail, sizeof mail);
+  at += sizeof mail;
+  if (framed) {
+    std::memcpy(at, frame, sizeof(Frame*));
+    at += sizeof(Frame*);
+  }
+  at = AppendBytes(at, message.subject);
+  at = AppendBytes(at, message.reply);
+  if (!framed) at = AppendBytes(at, message.payload);
+  for (std::string_view group : groups) {
+    const auto length = static_cast<uint32_t>(group.size());
+    std::memcpy(at, &length, sizeof length);
+    at = AppendBytes(at + sizeof length, group);
+  }
+}
+
+void Router::OnMessage(uint32_t from, const char* body) {
+  const auto mail = Load<MessageMail>(body);
+  const char* at = body + sizeof mail;
+  Frame* frame = nullptr;
+  if ((mail.flags & kFramed) != 0) {
+    frame = Load<Frame*>(at);
+    at += sizeof frame;
+  }
+  Message message;
+  message.account = mail.account;
+  message.subject = {at, mail.subject_bytes};
+  at += mail.subject_bytes;
+  message.reply = {at, mail.reply_bytes};
+  at += mail.reply_bytes;
+  if (frame != nullptr) {
+    message.payload = frame->view();
+    frames_home_.push_back(ForeignFrame{frame->owner, frame});
+  } else {
+    message.payload = {at, mail.payload_bytes};
+    at += mail.payload_bytes;
+  }
+  message.header_bytes = mail.header_bytes;
+  message.origin_id = mail.origin;
+
+  const MatchResult& match = *interest_.Match(message.account, message.subject);
+  bool delivered = false;
+  if ((mail.flags & kToPlain) != 0) {
+    for (Subscription* sub : match.plain) delivered |= Deliver(sub, message);
+  }
+  for (uint16_t i = 0; i < mail.group_count; ++i) {
+    const auto length = Load<uint32_t>(at);
+    const std::string_view name{at + sizeof length, length};
+    at += sizeof length + length;
+    const auto group = std::find_if(match.groups.begin(), match.groups.end(),
+                                    [name](const MatchResult::Group& g) { return g.name == name; });
+    if (group != match.groups.end() && DeliverToMember(group->members, message)) {
+      delivered = true;
+      continue;
+    }
+    // The member that was meant has gone. Pick again once, among the others.
+    if (mail.hops > 0 || group == match.groups.end() || group->remote_weight == 0) continue;
+    uint32_t pick = Random(group->remote_weight);
+    for (const RemoteMembers& remote : group->remotes) {
+      if (pick < remote.weight) {
+        Frame* copy = nullptr;
+        SendTo(remote.shard, message, false, {name}, 1, (mail.flags & kReportUndelivered) != 0, &copy);
+        delivered = true;
+        break;
+      }
+      pick -= remote.weight;
+    }
+  }
+  if (!delivered && (mail.flags & kReportUndelivered) != 0) {
+    if (mail.origin.shard == mesh_.self()) {  // it came back to us as a second pick
+      undelivered_here_.push_back(Undelivered{mail.origin, std::string(message.subject), std::string(message.reply)});
+      return;
+    }
+    UndeliveredMail report{mail.origin, mail.account, mail.subject_bytes, mail.reply_bytes};
+    char* to = mesh_.Append(mail.origin.shard, MailKind::kUndelivered,
+                            sizeof report + message.subject.size() + message.reply.size());
+    std::memcpy(to, &report, sizeof report);
+    to = AppendBytes(to + sizeof report, message.subject);
+    AppendBytes(to, message.reply);
+  }
+}
+
+void Router::OnFrameRelease(const char* body) { Frame::Release(Load<Frame*>(body)); }
+
+void Router::FinishTurn() {
+  for (const ForeignFrame& foreign : frames_home_) {
+    char* to = mesh_.Append(foreign.owner, MailKind::kFrameRelease, sizeof foreign.frame);
+    std::memcpy(to, &foreign.frame, sizeof foreign.frame);
+  }
+  frames_home_.clear();
+  for (const ConnectionId& origin : stalls_) {
+    if (origin.shard == mesh_.self()) continue;
+    const StallMail mail{origin};
+    std::memcpy(mesh_.Append(origin.shard, MailKind::kStall, sizeof mail), &mail, sizeof mail);
+  }
+  stalls_.clear();
+}
+
+}  // namespace millrace

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Router: takes a publish to everyone who wants it, on this shard and on others, with one record per other shard.
+// Owner:  shard.  Rows: C-13 C-14 C-25 C-27 C-28 C-33 C-35.
+// Bounds: a receiver over max_pending is marked slow and closed by its connection at the end of the turn; one over the
+//         high-water mark asks its producers to pause; mail overflow is reported by Congested().
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "broker/mesh/frame.h"
+#include "broker/mesh/mesh.h"
+#include "broker/route/interest.h"
+#include "broker/route/subscription.h"
+
+namespace millrace {
+
+struct RouterLimits {
+  uint64_t pending_bytes_max = 64 << 20;  // per receiver; over it the consumer is slow
+  uint64_t high_water_bytes = 1 << 20;    // per receiver; over it producers pause
+  bool producers_pause = true;            // false: above 3/4 of pending_bytes_max deliveries are dropped instead
+};
+
+class Router {
+ public:
+  Router(MeshPort& mesh, ShardCounters& counters, Interest& interest, const RouterLimits& limits, uint64_t seed);
+
+  // What became of a publish.
+  struct Outcome {
+    bool delivered = false;  // to somebody, or to another shard that may have somebody
+    ShardSet sent_to = 0;    // shards that got a record; the publisher's PING waits for them
+  };
+  // `match` is the result for message.subject (from Interest::Match or remembered).
+  Outcome Publish(const Message& message, const MatchResult& match);
+
+  // A record from another shard.
+  void OnMessage(uint32_t from, const char* body);
+  void OnFrameRelease(const char* body);
+
+  // Marks the receiver for the flush at the end of the turn.
+  void Touch(Receiver* receiver) {
+    if (receiver->dirty) return;
+    receiver->dirty = true;
+    dirty_.push_back(receiver);
+  }
+  std::vector<Receiver*>& dirty() { return dirty_; }
+
+  // Receivers that went over max_pending this turn.
+  std::vector<Receiver*> TakeSlow() { return std::exchange(slow_, {}); }
+
+  // Requests of our own connections that came back without having found anybody.
+  struct Undelivered {
+    ConnectionId origin;
+    std::string subject;
+    std::string reply;
+  };
+  std::vector<Undelivered> TakeUndelivered() { return std::exchange(undelivered_here_, {}); }
+
+  // End of the turn: sends foreign frames home and stall notices to the shards of remote producers.
+  void FinishTurn();
+
+  // Mail to another shard piles up: publishers should pause.
+  bool Congested() const { return mesh_.AnyOverflowAbove(kOverflowPauseBytes); }
+
+  Interest& interest() { return interest_; }
+  MeshPort& mesh() { return mesh_; }
+  const RouterLimits& limits() const { return limits_; }
+  void set_limits(const RouterLimits& limits) { limits_ = limits; }
+
+ private:
+  bool Deliver(Subscription* sub, const Message& message);
+  void Encode(Subscription* sub, Receiver* receiver, const Message& message);
+  bool DeliverToMember(const std::vector<Subscription*>& members, const Message& message);
+  void OverHighWater(Receiver* receiver, const Message& message);
+  void AutoUnsubscribe(Subscription* sub);
+  // One record for `target`. `groups` are the queue groups it must pick a member of.
+  void SendTo(uint32_t target, const Message& message, bool to_plain, const std::vector<std::string_view>& groups,
+              uint8_t hops, bool report, Frame** frame);
+  void PickGroups(const Message& message, const MatchResult& match, Outcome* outcome);
+  uint32_t Random(uint32_t below);
+
+  MeshPort& mesh_;
+  ShardCounters& counters_;
+  Interest& interest_;
+  RouterLimits limits_;
+  uint64_t random_;
+  std::vector<Receiver*> dirty_;
+  std::vector<Receiver*> slow_;
+  std::vector<std::vector<std::string_view>> group_picks_;  // per shard, reused
+  struct ForeignFrame {
+    uint32_t owner;
+    Frame* frame;
+  };
+  std::vector<ForeignFrame> frames_home_;
+  std::vector<ConnectionId> stalls_;  // remote producers to tell
+  std::vector<Undelivered> undelivered_here_;
+};
+
+}  // namespace millrace

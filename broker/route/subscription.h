@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Subscription, Receiver, Sink: who gets a message on this shard.
+// Owner:  shard. A Subscription is owned by whoever made it (a client's session, a stream) and linked into the Interest of its
+//         account until it is removed; it is freed at the end of the turn, so that a delivery under way may still look at it.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "broker/mesh/mail.h"
+#include "broker/route/outbox.h"
+
+namespace millrace {
+
+using AccountId = uint32_t;
+inline constexpr AccountId kGlobalAccount = 0;  // $G
+inline constexpr AccountId kSystemAccount = 1;  // $SYS
+
+struct Receiver;
+struct Subscription;
+struct InterestNode;
+
+// A publish as it passes through a shard. Views are valid until the delivery returns.
+struct Message {
+  AccountId account = kGlobalAccount;
+  std::string_view subject;
+  std::string_view reply;
+  std::string_view payload;       // header block, if any, and body
+  uint32_t header_bytes = 0;
+  Receiver* origin = nullptr;     // the publisher, when it lives on this shard
+  ConnectionId origin_id;
+  bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
+};
+
+// Anything on this shard, other than a client connection, that takes messages (a stream, a service). Deliver runs inside the
+// publisher's turn: it keeps or queues what it gets and publishes nothing itself until later in the turn.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void Deliver(const Subscription& subscription, const Message& message) = 0;
+};
+
+// What only some receivers need on delivery: permission filters, response tracking, tracing.
+class DeliveryHooks {
+ public:
+  virtual ~DeliveryHooks() = default;
+  // False: this subscription must not see this subject (a deny entry overlaps its wildcard).
+  virtual bool MayDeliver(const Subscription& subscription, const Message& message) = 0;
+  virtual void OnDelivered(const Subscription& subscription, const Message& message) = 0;
+};
+
+// Told when one of its subscriptions has had its last delivery (UNSUB with max).
+class SubscriptionOwner {
+ public:
+  virtual ~SubscriptionOwner() = default;
+  // `sub` is already unlinked and is freed at the end of the turn.
+  virtual void OnAutoUnsubscribed(Subscription* sub) = 0;
+};
+
+// The delivering end of one client connection.
+struct Receiver {
+  explicit Receiver(ChunkPool& pool) : outbox(pool) {}
+
+  Outbox outbox;
+  ConnectionId id;
+  SubscriptionOwner* owner = nullptr;
+  DeliveryHooks* hooks = nullptr;
+  uint64_t out_messages = 0;
+  uint64_t out_bytes = 0;
+  uint64_t stalls = 0;      // times a producer was paused because of us
+  bool echo = true;
+  bool headers = false;     // takes HMSG; otherwise header blocks are stripped
+  bool dirty = false;       // listed for the flush at the end of the turn
+  bool closed = false;      // takes nothing any more
+  bool slow = false;        // over max_pending; will be closed at the end of the turn
+  // Set by the router while this connection publishes: it feeds a receiver that is above the high-water mark.
+  bool stall_requested = false;
+  ConnectionId stalled_by;
+};
+
+// One SUB. Subject, queue and sid lie behind the object in the same allocation.
+struct Subscription {
+  Receiver* receiver;         // nullptr for a sink's subscription
+  Sink* sink;
+  InterestNode* node;         // nullptr when not linked
+  uint64_t delivered;
+  uint64_t max;               // 0: unlimited
+  AccountId account;
+  uint32_t index;             // in the list of its node or queue group
+  uint32_t subject_bytes;
+  uint32_t queue_bytes;
+  uint32_t sid_bytes;
+  bool removed;
+  char text[];
+
+  std::string_view subject() const { return {text, subject_bytes}; }
+  std::string_view queue() const { return {text + subject_bytes, queue_bytes}; }
+  std::string_view sid() const { return {text + subject_bytes + queue_bytes, sid_bytes}; }
+
+  static Subscription* Create(AccountId account, Receiver* receiver, Sink* sink, std::string_view subject,
+                              std::string_view queue, std::string_view sid) {
+    const size_t bytes = sizeof(Subscription) + subject.size() + queue.size() + sid.size();
+    auto* sub = static_cast<Subscription*>(std::malloc(bytes));
+    MR_CHECK(sub != nullptr);
+    *sub = Subscription{receiver, sink, nullptr, 0, 0, account, 0, static_cast<uint32_t>(subject.size()),
+                        static_cast<uint32_t>(queue.size()), static_cast<uint32_t>(sid.size()), false};
+    std::memcpy(sub->text, subject.data(), subject.size());
+    std::memcpy(sub->text + subject.size(), queue.data(), queue.size());
+    std::memcpy(sub->text + subject.size() + queue.size(), sid.data(), sid.size());
+    return sub;
+  }
+  static void Free(Subscription* sub) { std::free(sub); }
+};
+
+}  // namespace millrace

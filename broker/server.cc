@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/server.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "broker/config/reload.h"
+#include "broker/identity.h"
+#include "broker/monitor/version.h"
+#include "proto/base/status.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kListenBacklog = 4096;
+constexpr Nanos kLameDuckStepMax = std::chrono::seconds(1);
+constexpr int kLastSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+
+int64_t WallClockNs() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+int64_t WallClockUs() { return WallClockNs() / 1000; }
+
+// As many descriptors as the machine allows us: connections should not fail for want of a soft limit.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+std::vector<int> UsableCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  std::vector<int> cpus;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+    }
+  }
+  return cpus;
+}
+
+LogOptions LogOptionsOf(const Options& options) {
+  LogOptions log;
+  log.verbosity = {options.debug, options.trace, options.trace_verbose};
+  log.time = options.logtime;
+  log.utc = options.logtime_utc;
+  log.file = options.log_file;
+  log.file_bytes_max = options.logfile_size_limit;
+  log.files_max = options.logfile_max_num;
+  log.syslog = options.syslog;
+  log.remote_syslog = options.remote_syslog;
+  return log;
+}
+
+UringOptions UringOptionsOf(const Tuning& tuning) {
+  UringOptions uring;
+  uring.submissions = static_cast<uint32_t>(tuning.uring_entries);
+  uring.completions = static_cast<uint32_t>(tuning.uring_entries) * 2;
+  uring.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
+  uring.small_buffers = static_cast<uint32_t>(tuning.recv_buffers_small);
+  uring.large_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_large);
+  uring.large_buffers = static_cast<uint32_t>(tuning.recv_buffers_large);
+  return uring;
+}
+
+RouterLimits RouterLimitsOf(const Options& options) {
+  RouterLimits limits;
+  limits.pending_bytes_max = static_cast<uint64_t>(options.max_pending);
+  limits.high_water_bytes =
+      std::min(static_cast<uint64_t>(options.tuning.output_high_water), limits.pending_bytes_max / 4 * 3);
+  limits.producers_pause = !options.no_fast_producer_stall;
+  return limits;
+}
+
+// A control line travels between shards in one record, which may take half a ring at most.
+uint32_t RingBytes(const Options& options) {
+  const auto needed = static_cast<uint64_t>(options.max_control_line) * 8 + 64 * 1024;
+  return static_cast<uint32_t>(std::max(std::bit_ceil(needed), static_cast<uint64_t>(options.tuning.ring_bytes)));
+}
+
+}  // namespace
+
+struct Server::ShardThread {
+  std::unique_ptr<UringIo> io;
+  std::unique_ptr<Shard> shard;
+  std::thread thread;
+};
+
+Server::Server(config::Startup startup, std::string argv0)
+    : startup_(std::move(startup)), argv0_(std::move(argv0)), log_(WallClockUs) {
+  signal_read_.Bind<&Server::OnSignal>(this);
+  monitor_accept_.Bind<&Server::OnMonitorAccept>(this);
+  lame_duck_timer_.Bind<&Server::CloseNextClients>(this);
+  second_timer_.Bind<&Server::OnSecond>(this);
+}
+
+Server::~Server() = default;
+
+int64_t Server::WallNs() const { return WallClockNs(); }
+
+uint64_t Server::Sum(Counter ShardCounters::*counter) const {
+  uint64_t sum = 0;
+  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) sum += (mesh_->counters(shard).*counter).Get();
+  return sum;
+}
+
+// ---- start-up ------------------------------------------------------------------------------------------------------
+
+int Server::Run() {
+  const absl::Status status = Start();
+  if (!status.ok()) {
+    log_.Fatal(std::string(status.message().data(), status.message().size()));
+    // Threads that already run own rings and sockets; the process ends here, as the peer's does.
+    log_.Close();
+    std::fflush(nullptr);
+    _exit(1);
+  }
+  while (state_ != State::kStopped) RunOnce();
+  for (const std::unique_ptr<ShardThread>& shard : shards_) shard->thread.join();
+  // Our own operations end before what they point at does.
+  while (signal_read_.busy() || monitor_accept_.busy() || !monitor_connections_.empty()) RunOnce();
+  ports_file_.Remove().IgnoreError();
+  log_.Info("Server Exiting..");
+  log_.Close();
+  return 0;
+}
+
+absl::Status Server::Start() {
+  start_ns_ = config_load_ns_ = WallClockNs();
+  RaiseDescriptorLimit();
+  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  signal(SIGPIPE, SIG_IGN);
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (const int number : kLastSignals) sigaddset(&mask, number);
+  pthread_sigmask(SIG_BLOCK, &mask, nullptr);
+  signal_fd_ = signalfd(-1, &mask, SFD_CLOEXEC);
+
+  const Options& options = startup_.options;
+  MR_RETURN_IF_ERROR(log_.Open(LogOptionsOf(options)));
+  info_.server_id = NewServerId();
+  info_.xkey = NewExchangeKey();
+  info_.server_name = options.server_name.empty() ? info_.server_id : options.server_name;
+  info_.git_commit = kGitCommit;
+  info_.host = options.host;
+  info_.headers = !options.no_header_support;
+  info_.max_payload = options.max_payload;
+  LogBanner();
+
+  MR_RETURN_IF_ERROR(OpenRings());
+  MR_RETURN_IF_ERROR(OpenListeners());
+  info_.port = client_listener_.port;
+  startup_.options.port = client_listener_.port;
+  policies_.push_back(std::make_unique<Policy>(startup_.options));
+  policies_.back()->info = info_;
+  policy_ = policies_.back().get();
+  StartShards();
+  MR_RETURN_IF_ERROR(WriteRunFiles());
+  log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options.host, client_listener_.port));
+  log_.Info("Server is ready");
+  state_ = State::kRunning;
+  return absl::OkStatus();
+}
+
+void Server::LogBanner() {
+  const Options& options = startup_.options;
+  log_.Info("Starting nats-server");
+  log_.Info(absl::StrFormat("  Version:  %s", std::string(kServerVersion)));
+  log_.Info(absl::StrFormat("  Git:      [%s]", kGitCommit.empty() ? "not set" : std::string(kGitCommit)));
+  log_.Info(absl::StrFormat("  Engine:   Millrace %s, %d shard%s", std::string(kMillraceVersion), options.tuning.shards,
+                            options.tuning.shards == 1 ? "" : "s"));
+  log_.Info("  Name:     " + info_.server_name);
+  log_.Info("  ID:       " + info_.server_id);
+  if (!options.config_file.empty()) {
+    log_.Info(absl::StrFormat("Using configuration file: %s (%s)", options.config_file, options.config_digest));
+  }
+  for (const std::string& warning : startup_.warnings) log_.Warn(warning);
+}
+
+absl::Status Server::OpenRings() {
+  const Options& options = startup_.options;
+  const auto shards = static_cast<uint32_t>(options.tuning.shards);
+  mesh_ = std::make_unique<Mesh>(shards, RingBytes(options));
+  for (uint32_t i = 0; i < shards; ++i) {
+    auto shard = std::make_unique<ShardThread>();
+    MR_ASSIGN_OR_RETURN(shard->io, UringIo::Create(UringOptionsOf(options.tuning)));
+    ring_fds_.push_back(shard->io->ring_fd());
+    shards_.push_back(std::move(shard));
+  }
+  UringOptions control;
+  control.submissions = 64;
+  control.completions = 512;
+  control.small_buffers = 16;
+  control.large_buffers = 2;
+  MR_ASSIGN_OR_RETURN(io_, UringIo::Create(control));
+  ring_fds_.push_back(io_->ring_fd());
+  io_->Enable(ring_fds_);
+  timers_ = std::make_unique<TimerWheel>(io_->Now());
+  ReadSignals();
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenListeners() {
+  const Options& options = startup_.options;
+  if (options.http_port != 0) {
+    const std::string host = options.http_host.empty() ? options.host : options.http_host;
+    absl::StatusOr<ListeningSocket> monitor = Listen(host, options.http_port, 128);
+    if (!monitor.ok()) {
+      return absl::UnavailableError(absl::StrFormat(
+          "Can't start monitoring: can't listen to the monitor port: %s", std::string(monitor.status().message())));
+    }
+    monitor_listener_ = *monitor;
+    startup_.options.http_port = monitor_listener_.port;
+    monitor_ = std::make_unique<MonitorService>(options.http_base_path);
+    io_->Accept(monitor_listener_.fd, &monitor_accept_);
+    log_.Info(absl::StrFormat("Starting http monitor on %s:%d", host, monitor_listener_.port));
+  }
+  absl::StatusOr<ListeningSocket> clients = Listen(options.host, options.port, kListenBacklog);
+  if (!clients.ok()) {
+    return absl::UnavailableError(absl::StrFormat("Error listening on port: %s:%d, %s", options.host, options.port,
+                                                  std::string(clients.status().message())));
+  }
+  client_listener_ = *clients;
+  usage_.Tick(io_->Now().count());
+  timers_->Arm(&second_timer_, io_->Now() + std::chrono::seconds(1));
+  return absl::OkStatus();
+}
+
+absl::Status Server::WriteRunFiles() {
+  const Options& options = startup_.options;
+  if (!options.pid_file.empty()) {
+    const absl::Status status = pid_file_.Write(options.pid_file, PidFileContent(getpid()), kPidFileMode);
+    if (!status.ok()) log_.Error(absl::StrFormat("Could not write pidfile: %s", std::string(status.message())));
+    pid_file_.Release();
+  }
+  if (options.ports_file_dir.empty()) return absl::OkStatus();
+  PortsInfo ports;
+  ports.nats.push_back(BoundListener{"nats", client_listener_.host, client_listener_.port});
+  if (monitor_listener_.fd >= 0) {
+    ports.monitoring.push_back(BoundListener{"http", monitor_listener_.host, monitor_listener_.port});
+  }
+  const std::string path = PortsFilePath(options.ports_file_dir, argv0_, getpid());
+  const absl::Status status = ports_file_.Write(path, PortsFileContent(ports), kPortsFileMode);
+  if (!status.ok()) log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
+  return absl::OkStatus();
+}
+
+void Server::StartShards() {
+  const Options& options = startup_.options;
+  const Tuning& tuning = options.tuning;
+  const std::vector<int> cpus = UsableCpus();
+  const bool pin = tuning.pin_shards && shards_.size() > 1 && cpus.size() >= shards_.size();
+  for (uint32_t i = 0; i < shards_.size(); ++i) {
+    ShardOptions shard;
+    shard.limits = RouterLimitsOf(options);
+    shard.match_cache_entries = static_cast<uint32_t>(tuning.match_cache_entries);
+    shard.outbox_chunk_bytes = static_cast<uint32_t>(tuning.outbox_chunk_bytes);
+    shard.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
+    shard.send_bytes_max = static_cast<uint64_t>(tuning.send_bytes_max);
+    shard.spin_max = std::chrono::microseconds(tuning.spin_us);
+    shard.closed_connections_max = options.max_closed_clients;
+    MR_CHECK(getrandom(&shard.seed, sizeof shard.seed, 0) == sizeof shard.seed);
+    ShardThread* thread = shards_[i].get();
+    const int cpu = pin ? cpus[i] : -1;
+    thread->thread = std::thread([this, thread, shard, i, cpu] {
+      pthread_setname_np(pthread_self(), absl::StrFormat("shard-%d", i).c_str());
+      if (cpu >= 0) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(cpu, &set);
+        sched_setaffinity(0, sizeof set, &set);
+      }
+      thread->io->Enable(ring_fds_);
+      thread->shard = std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
+      while (!thread->shard->stopped()) thread->shard->RunOnce(true);
+    });
+  }
+  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(client_listener_.fd));
+  mesh_->port(mesh_->control()).Ship([this](uint32_t target) { io_->Wake(target); });
+}
+
+// ---- the control loop ----------------------------------------------------------------------------------------------
+
+void Server::RunOnce() {
+  MeshPort& mesh = mesh_->port(mesh_->control());
+  const bool asleep = mesh.TrySleep();
+  io_->SubmitAndWait(timers_->NextDeadline(), asleep);
+  if (asleep) mesh.Awake();
+  mesh.Drain([this](uint32_t from, const MailHeader& header, const char* body) { OnMail(from, header, body); });
+  io_->RunCompletions(UINT64_MAX);
+  timers_->Expire(io_->Now());
+  mesh.Ship([this](uint32_t target) { io_->Wake(target); });
+  monitor_graveyard_.clear();
+}
+
+void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
+  MR_CHECK(header.kind == MailKind::kParcel);
+  Parcel* raw = nullptr;
+  std::memcpy(&raw, body, sizeof raw);
+  const std::unique_ptr<Parcel> parcel(raw);
+  switch (parcel->type) {
+    case Parcel::Type::kLogBatch:
+      return log_.WriteBatch(std::move(static_cast<LogBatch&>(*parcel).lines));
+    case Parcel::Type::kHashCheck: {
+      const auto& check = static_cast<const HashCheck&>(*parcel);
+      mesh_->port(mesh_->control())
+          .SendParcel(from, std::make_unique<HashResult>(check.id, Authenticator::CheckHash(check.hash, check.secret)));
+      return;
+    }
+    case Parcel::Type::kAnswer:
+      return OnAnswer(static_cast<Answer&>(*parcel));
+    case Parcel::Type::kStopAccepting:
+      return OnAcceptingStopped();
+    case Parcel::Type::kStop:
+      return OnShardStopped();
+    default:
+      MR_CHECK(false);
+  }
+}
+
+void Server::ReadSignals() {
+  if (state_ == State::kStopped) return;
+  io_->Read(signal_fd_, signal_buffer_, sizeof(signalfd_siginfo), &signal_read_);
+}
+
+void Server::OnSignal(const IoResult& result) {
+  static_assert(sizeof(signalfd_siginfo) <= sizeof signal_buffer_);
+  if (result.ok()) {
+    signalfd_siginfo info{};
+    std::memcpy(&info, signal_buffer_, sizeof info);
+    switch (static_cast<int>(info.ssi_signo)) {
+      case SIGINT:
+        log_.Debug("Trapped \"interrupt\" signal");
+        BeginStop();
+        break;
+      case SIGTERM:
+        log_.Debug("Trapped \"terminated\" signal");
+        if (state_ != State::kLameDuck) BeginStop();
+        break;
+      case SIGHUP:
+        log_.Debug("Trapped \"hangup\" signal");
+        Reload();
+        break;
+      case SIGUSR1:
+        log_.Debug("Trapped \"user defined signal 1\" signal");
+        log_.Reopen();
+        break;
+      case SIGUSR2:
+        log_.Debug("Trapped \"user defined signal 2\" signal");
+        EnterLameDuck();
+        break;
+      default:
+        break;
+    }
+  }
+  ReadSignals();
+}
+
+// ---- reload --------------------------------------------------------------------------------------------------------
+
+void Server::Reload() {
+  if (state_ != State::kRunning) return;
+  const auto fail = [this](const absl::Status& status) {
+    log_.Error(absl::StrFormat("Failed to reload server configuration: %s", std::string(status.message())));
+  };
+  std::vector<std::string> warnings;
+  absl::StatusOr<Options> next = config::Reload(startup_, &warnings);
+  if (!next.ok()) return fail(next.status());
+  absl::StatusOr<config::ReloadPlan> plan = config::PlanReload(options(), *next);
+  if (!plan.ok()) return fail(plan.status());
+  for (const std::string& warning : warnings) log_.Warn(warning);
+  if (plan->logging) {
+    const absl::Status opened = log_.Open(LogOptionsOf(plan->options));
+    if (!opened.ok()) return fail(opened);
+  }
+  for (const config::Change& change : plan->changes) {
+    if (!change.text.empty()) log_.Info(change.text);
+  }
+  config_load_ns_ = WallClockNs();
+  const bool announce = plan->Changes("max_payload") || plan->Changes("client_advertise");
+  info_.max_payload = plan->options.max_payload;
+  ApplyPolicy(plan->options, plan->authorization, announce);
+  log_.Info(plan->done);
+}
+
+void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announce_info) {
+  policies_.push_back(std::make_unique<Policy>(options));
+  policies_.back()->info = info_;
+  policy_ = policies_.back().get();
+  MeshPort& mesh = mesh_->port(mesh_->control());
+  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
+    mesh.SendParcel(shard, std::make_unique<PolicyChange>(policy_, recheck_users, announce_info));
+  }
+}
+
+// ---- lame duck mode, shutdown --------------------------------------------------------------------------------------
+
+void Server::EnterLameDuck() {
+  if (state_ != State::kRunning) return;
+  log_.Info("Entering lame duck mode, stop accepting new clients");
+  state_ = State::kLameDuck;
+  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<StopAccepting>());
+}
+
+void Server::OnAcceptingStopped() {
+  if (state_ != State::kLameDuck) return;
+  const uint64_t clients = Sum(&ShardCounters::connections);
+  if (clients == 0) return BeginStop();
+  const Nanos grace = options().lame_duck_grace_period;
+  Nanos rest = options().lame_duck_duration - grace;
+  if (rest <= Nanos{0}) rest = std::chrono::seconds(1);
+  lame_duck_interval_ns_ = std::min<int64_t>(rest.count() / static_cast<int64_t>(clients), kLameDuckStepMax.count());
+  info_.lame_duck = true;
+  ApplyPolicy(options(), false, true);
+  timers_->Arm(&lame_duck_timer_, io_->Now() + grace);
+}
+
+// Closes one client, or as many as fall into one tick, of the shard that has the most.
+void Server::CloseNextClients() {
+  if (state_ != State::kLameDuck) return;
+  uint64_t left = Sum(&ShardCounters::connections);
+  if (left == 0) return BeginStop();
+  if (lame_duck_interval_ns_ >= 0 && !lame_duck_timer_.armed()) {
+    constexpr int64_t kTickNs = 1'000'000;
+    const auto batch = static_cast<uint32_t>(std::max<int64_t>(1, kTickNs / std::max<int64_t>(lame_duck_interval_ns_, 1)));
+    uint32_t fullest = 0;
+    for (uint32_t shard = 1; shard < mesh_->shards(); ++shard) {
+      if (mesh_->counters(shard).connections.Get() > mesh_->counters(fullest).connections.Get()) fullest = shard;
+    }
+    mesh_->port(mesh_->control()).SendParcel(fullest, std::make_unique<CloseSome>(batch));
+  }
+  uint64_t random = 0;
+  MR_CHECK(getrandom(&random, sizeof random, 0) == sizeof random);
+  const int64_t half = lame_duck_interval_ns_ / 2;
+  const Nanos pause{half + (half > 0 ? static_cast<int64_t>(random % static_cast<uint64_t>(half)) : 0)};
+  timers_->Arm(&lame_duck_timer_, io_->Now() + pause);
+}
+
+void Server::BeginStop() {
+  if (state_ == State::kStopping || state_ == State::kStopped) return;
+  state_ = State::kStopping;
+  log_.Info("Initiating Shutdown...");
+  timers_->Cancel(&lame_duck_timer_);
+  timers_->Cancel(&second_timer_);
+  io_->Cancel(&monitor_accept_);
+  for (const auto& [id, connection] : std::map<uint64_t, MonitorConnection*>([this] {
+         std::map<uint64_t, MonitorConnection*> all;
+         for (const auto& [key, value] : monitor_connections_) all[key] = value.get();
+         return all;
+       }())) {
+    connection->End();
+  }
+  MeshPort& mesh = mesh_->port(mesh_->control());
+  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) mesh.SendParcel(shard, std::make_unique<Stop>());
+}
+
+void Server::OnShardStopped() {
+  if (++shards_stopped_ < mesh_->shards()) return;
+  io_->Cancel(&signal_read_);
+  state_ = State::kStopped;
+}
+
+// ---- monitoring ----------------------------------------------------------------------------------------------------
+
+void Server::OnMonitorAccept(const IoResult& result) {
+  if (result.ok()) {
+    const uint64_t id = next_monitor_id_++;
+    auto connection = std::make_unique<MonitorConnection>(*io_, *this, result.value, id);
+    connection->Start();
+    monitor_connections_[id] = std::move(connection);
+  }
+  if (!result.more && state_ < State::kStopping) io_->Accept(monitor_listener_.fd, &monitor_accept_);
+}
+
+void Server::OnEnded(MonitorConnection* connection) {
+  const auto it = monitor_connections_.find(connection->id());
+  MR_CHECK(it != monitor_connections_.end());
+  monitor_graveyard_.push_back(std::move(it->second));
+  monitor_connections_.erase(it);
+}
+
+void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
+  constexpr uint32_t kOfShards = kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs |
+                                 kNeedSublistStats | kNeedSubscriptions;
+  const uint64_t id = next_query_++;
+  PendingQuery& query = queries_[id];
+  query.connection = connection->id();
+  query.request = monitor_->Start(http);
+  if ((query.request.needs & kOfShards) == 0) return FinishQuery(id);
+  query.answers_missing = mesh_->shards();
+  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
+    mesh_->port(mesh_->control()).SendParcel(shard, std::make_unique<Query>(id, query.request.needs));
+  }
+}
+
+void Server::OnAnswer(Answer& answer) {
+  const auto it = queries_.find(answer.request);
+  if (it == queries_.end()) return;
+  MonitorData& data = it->second.data;
+  const auto move_all = [](auto& from, auto& to) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
+  move_all(answer.open, data.open);
+  move_all(answer.closed, data.closed);
+  move_all(answer.subs, data.subs);
+  data.sublist.Add(answer.sublist);
+  if (--it->second.answers_missing == 0) FinishQuery(answer.request);
+}
+
+void Server::FinishQuery(uint64_t id) {
+  const auto it = queries_.find(id);
+  PendingQuery query = std::move(it->second);
+  queries_.erase(it);
+  const auto connection = monitor_connections_.find(query.connection);
+  if (connection == monitor_connections_.end()) return;
+  MonitorData& data = query.data;
+  data.server_id = info_.server_id;
+  data.server_name = info_.server_name;
+  data.now_ns = WallClockNs();
+  data.open_total = data.open.size();
+  // Shards keep their own; together they keep no more than one ring would.
+  const auto closed_max = static_cast<size_t>(std::max(options().max_closed_clients, 0));
+  if (data.closed.size() > closed_max) {
+    std::sort(data.closed.begin(), data.closed.end(), [](const ConnInfo& a, const ConnInfo& b) { return a.stop_ns > b.stop_ns; });
+    data.closed.resize(closed_max);
+  }
+  data.closed_total = data.closed.size();
+  const std::string& account = query.request.connz.account;
+  data.account_known = account.empty() || account == "$G" || account == "$SYS";
+  data.system_account = "$SYS";
+  data.account_names = {"$G", "$SYS"};
+  if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
+  if ((query.request.needs & (kNeedAccountStats | kNeedAccountDetail)) != 0) {
+    for (const bool system : {false, true}) {
+      AccountSnapshot snapshot;
+      snapshot.name = snapshot.name_tag = system ? "$SYS" : "$G";
+      if ((query.request.needs & kNeedAccountDetail) != 0 && snapshot.name != query.request.accountz_name) continue;
+      snapshot.is_system = system;
+      if (!system) {
+        snapshot.clients = static_cast<int>(Sum(&ShardCounters::connections));
+        snapshot.subscriptions = static_cast<uint32_t>(Sum(&ShardCounters::subscriptions));
+        snapshot.sent.msgs = static_cast<int64_t>(Sum(&ShardCounters::out_messages));
+        snapshot.sent.bytes = static_cast<int64_t>(Sum(&ShardCounters::out_bytes));
+        snapshot.received.msgs = static_cast<int64_t>(Sum(&ShardCounters::in_messages));
+        snapshot.received.bytes = static_cast<int64_t>(Sum(&ShardCounters::in_bytes));
+        snapshot.slow_consumers = static_cast<int64_t>(Sum(&ShardCounters::slow_consumers));
+      }
+      data.accounts.push_back(std::move(snapshot));
+    }
+  }
+  connection->second->Respond(monitor_->Finish(query.request, std::move(data)), query.request.keep_alive);
+}
+
+void Server::FillVarz(VarzSnapshot* v) {
+  const Options& o = options();
+  v->server_id = info_.server_id;
+  v->server_name = info_.server_name;
+  v->host = o.host;
+  v->port = o.port;
+  v->auth_required = o.AuthRequired();
+  v->max_connections = o.max_connections;
+  v->max_subscriptions = o.max_subscriptions;
+  v->ping_interval_ns = o.ping_interval.count();
+  v->ping_max = o.ping_max;
+  v->http_host = o.http_host;
+  v->http_port = o.http_port;
+  v->http_base_path = o.http_base_path;
+  v->https_port = o.https_port;
+  v->auth_timeout_s = o.auth_timeout;
+  v->max_control_line = static_cast<int32_t>(o.max_control_line);
+  v->max_payload = o.max_payload;
+  v->max_pending = o.max_pending;
+  v->tls_timeout_s = 2;
+  v->write_deadline_ns = o.write_deadline.count();
+  v->start_ns = start_ns_;
+  v->now_ns = WallClockNs();
+  const ProcessUsage::Sample usage = usage_.Read();
+  v->mem_bytes = usage.rss_bytes;
+  v->cpu_percent = usage.cpu_percent;
+  v->cores = UsableCores();
+  v->gomaxprocs = static_cast<int>(mesh_->shards());
+  v->connections = static_cast<int64_t>(Sum(&ShardCounters::connections));
+  v->total_connections = Sum(&ShardCounters::connections_total);
+  v->in_msgs = v->in_client_msgs = static_cast<int64_t>(Sum(&ShardCounters::in_messages));
+  v->in_bytes = v->in_client_bytes = static_cast<int64_t>(Sum(&ShardCounters::in_bytes));
+  v->out_msgs = v->out_client_msgs = static_cast<int64_t>(Sum(&ShardCounters::out_messages));
+  v->out_bytes = v->out_client_bytes = static_cast<int64_t>(Sum(&ShardCounters::out_bytes));
+  v->slow_consumers = static_cast<int64_t>(Sum(&ShardCounters::slow_consumers));
+  v->slow_consumer_stats.clients = static_cast<uint64_t>(v->slow_consumers);
+  v->stale_connections = static_cast<int64_t>(Sum(&ShardCounters::stale_connections));
+  v->stale_connection_stats.clients = static_cast<uint64_t>(v->stale_connections);
+  v->stalled_clients = static_cast<int64_t>(Sum(&ShardCounters::stalls));
+  v->subscriptions = static_cast<uint32_t>(Sum(&ShardCounters::subscriptions));
+  v->config_load_time_ns = config_load_ns_;
+  v->config_digest = o.config_digest;
+  v->tags = o.server_tags;
+  v->metadata = o.server_metadata;
+  v->feature_flags = o.feature_flags;
+  v->system_account = o.system_account.empty() ? "$SYS" : o.system_account;
+}
+
+void Server::OnSecond() {
+  usage_.Tick(io_->Now().count());
+  timers_->Arm(&second_timer_, io_->Now() + std::chrono::seconds(1));
+}
+
+}  // namespace millrace

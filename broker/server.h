@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Server: puts the shards together and is the control thread: signals, monitoring, log, reload, lame duck mode, shutdown.
+// Owner:  process; Run is called by the main thread, which becomes the control thread. The only file with threads is server.cc.
+// States (F-30, C-39): kStarting -> kRunning -> [kLameDuck ->] kStopping -> kStopped.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "broker/admin.h"
+#include "broker/config/startup.h"
+#include "broker/io/timer_wheel.h"
+#include "broker/io/uring.h"
+#include "broker/log/log.h"
+#include "broker/mesh/mesh.h"
+#include "broker/monitor/process.h"
+#include "broker/monitor/service.h"
+#include "broker/net/listener.h"
+#include "broker/net/monitor_connection.h"
+#include "broker/shard.h"
+
+namespace millrace {
+
+class Server final : public MonitorHost {
+ public:
+  Server(config::Startup startup, std::string argv0);
+  ~Server() override;
+
+  // Runs until the server has shut down. Returns the exit code; start-up errors are logged or printed as the peer does.
+  int Run();
+
+ private:
+  enum class State : uint8_t { kStarting, kRunning, kLameDuck, kStopping, kStopped };
+  struct ShardThread;
+  struct PendingQuery {
+    uint64_t connection = 0;
+    MonitorRequest request;
+    MonitorData data;
+    uint32_t answers_missing = 0;
+  };
+
+  // Start-up, in order.
+  absl::Status Start();
+  void LogBanner();
+  absl::Status OpenRings();
+  absl::Status OpenListeners();
+  absl::Status WriteRunFiles();
+  void StartShards();
+
+  void RunOnce();
+  void OnMail(uint32_t from, const MailHeader& header, const char* body);
+  void OnSignal(const IoResult& result);
+  void ReadSignals();
+  void Reload();
+  void ApplyPolicy(const Options& options, bool recheck_users, bool announce_info);
+  void EnterLameDuck();
+  void OnAcceptingStopped();
+  void CloseNextClients();
+  void BeginStop();
+  void OnShardStopped();
+
+  // Monitoring.
+  void OnMonitorAccept(const IoResult& result);
+  void OnRequest(MonitorConnection* connection, const HttpRequest& request) override;
+  void OnEnded(MonitorConnection* connection) override;
+  void OnAnswer(Answer& answer);
+  void FinishQuery(uint64_t id);
+  void FillVarz(VarzSnapshot* varz);
+  void OnSecond();
+
+  const Options& options() const { return policy_->options; }
+  int64_t WallNs() const;
+  uint64_t Sum(Counter ShardCounters::*counter) const;
+
+  config::Startup startup_;
+  const std::string argv0_;
+  Logger log_;
+  std::vector<std::unique_ptr<Policy>> policies_;  // every version; shards may still look at an old one
+  const Policy* policy_ = nullptr;
+  ServerInfo info_;
+  State state_ = State::kStarting;
+  int64_t start_ns_ = 0;
+  int64_t config_load_ns_ = 0;
+
+  std::unique_ptr<Mesh> mesh_;
+  std::unique_ptr<UringIo> io_;
+  std::unique_ptr<TimerWheel> timers_;
+  std::vector<std::unique_ptr<ShardThread>> shards_;
+  std::vector<int> ring_fds_;
+  uint32_t shards_stopped_ = 0;
+
+  ListeningSocket client_listener_;
+  ListeningSocket monitor_listener_;
+  RunFile pid_file_;
+  RunFile ports_file_;
+  int signal_fd_ = -1;
+  alignas(8) char signal_buffer_[128];
+  Completion signal_read_;
+  TimerNode lame_duck_timer_;
+  int64_t lame_duck_interval_ns_ = 0;
+
+  Completion monitor_accept_;
+  std::unique_ptr<MonitorService> monitor_;
+  std::map<uint64_t, std::unique_ptr<MonitorConnection>> monitor_connections_;
+  std::vector<std::unique_ptr<MonitorConnection>> monitor_graveyard_;
+  uint64_t next_monitor_id_ = 1;
+  std::map<uint64_t, PendingQuery> queries_;
+  uint64_t next_query_ = 1;
+  ProcessUsage usage_;
+  TimerNode second_timer_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/session/authenticator.h"
+
+#include <crypt.h>
+
+#include <algorithm>
+
+namespace millrace {
+namespace {
+
+// Time depends on the length of what the client sent only.
+bool SameSecret(std::string_view expected, std::string_view secret) {
+  unsigned char difference = expected.size() == secret.size() ? 0 : 1;
+  for (size_t i = 0; i < secret.size(); ++i) {
+    const char other = i < expected.size() ? expected[i] : '\0';
+    difference = static_cast<unsigned char>(difference | (secret[i] ^ other));
+  }
+  return difference == 0;
+}
+
+}  // namespace
+
+Authenticator::Authenticator(const Options& options)
+    : required_(options.AuthRequired()),
+      user_(options.username),
+      password_(options.password),
+      token_(options.authorization) {
+  for (const User& user : options.users) {
+    auto identity = std::make_unique<Identity>();
+    identity->name = user.user;
+    identity->password = user.password;
+    if (user.permissions.has_value()) identity->permissions = std::make_unique<PermissionSet>(*user.permissions);
+    if (user.allowed_connection_types.has_value()) {
+      identity->restricted_types = true;
+      identity->allowed_types = *user.allowed_connection_types;
+    }
+    by_name_[identity->name] = identity.get();
+    identities_.push_back(std::move(identity));
+  }
+  if (!options.no_auth_user.empty()) no_auth_user_ = Find(options.no_auth_user);
+}
+
+const Identity* Authenticator::Find(std::string_view user) const {
+  const auto it = by_name_.find(std::string(user));
+  return it == by_name_.end() ? nullptr : it->second;
+}
+
+bool Authenticator::IsHash(std::string_view password) {
+  return password.size() == 60 && password.substr(0, 2) == "$2" && password[3] == '$';
+}
+
+bool Authenticator::CheckHash(const std::string& hash, const std::string& secret) {
+  // libcrypt knows $2a$ $2b$ $2x$ $2y$. A secret with a NUL byte would be cut there: refuse it.
+  if (secret.find('\0') != std::string::npos) return false;
+  auto data = std::make_unique<crypt_data>();
+  const char* computed = crypt_r(secret.c_str(), hash.c_str(), data.get());
+  return computed != nullptr && SameSecret(hash, computed);
+}
+
+Authenticator::Decision Authenticator::Compare(std::string_view expected, std::string_view secret,
+                                               const Identity* identity) const {
+  if (IsHash(expected)) return Decision{Verdict::kCheckHash, identity, expected, std::string(secret)};
+  return Decision{SameSecret(expected, secret) ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
+}
+
+Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, ConnectionType type) const {
+  if (!required_) return Decision{Verdict::kAllow, nullptr, {}, {}};
+  if (!identities_.empty()) {
+    const bool bare = connect.user.empty() && connect.pass.empty() && connect.auth_token.empty();
+    const Identity* identity = bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(connect.user);
+    if (identity != nullptr) {
+      if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
+      if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};
+      return Compare(identity->password, connect.pass, identity);
+    }
+    return {};
+  }
+  if (!token_.empty()) return Compare(token_, connect.auth_token, nullptr);
+  if (user_.empty() || user_ != connect.user) return {};
+  return Compare(password_, connect.pass, nullptr);
+}
+
+}  // namespace millrace

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Authenticator: who may connect, and as which user (A-01..A-04, A-08, A-09).
+// Owner:  immutable after construction; read by all shards.
+// bcrypt takes tens of milliseconds by design: such a check is not made here but asked for (Decision::kCheckHash) and done on
+// the control thread with CheckHash.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/config/options.h"
+#include "broker/session/connect_options.h"
+#include "broker/session/permissions.h"
+
+namespace millrace {
+
+// One user that a session may act as.
+struct Identity {
+  std::string name;
+  std::string password;
+  std::unique_ptr<const PermissionSet> permissions;  // nullptr: everything is allowed
+  bool restricted_types = false;
+  ConnectionTypes allowed_types = 0;
+};
+
+class Authenticator {
+ public:
+  enum class Verdict : uint8_t { kAllow, kDeny, kCheckHash };
+  struct Decision {
+    Verdict verdict = Verdict::kDeny;
+    const Identity* identity = nullptr;  // nullptr with kAllow: no user (open server, token)
+    std::string_view hash;               // kCheckHash: what the client's secret must match
+    std::string secret;
+  };
+
+  explicit Authenticator(const Options& options);
+  Authenticator(const Authenticator&) = delete;
+  Authenticator& operator=(const Authenticator&) = delete;
+
+  bool required() const { return required_; }
+  // The user that a client without credentials becomes, or nullptr.
+  const Identity* no_auth_user() const { return no_auth_user_; }
+  Decision Decide(const ConnectOptions& connect, ConnectionType type) const;
+  const Identity* Find(std::string_view user) const;
+
+  static bool IsHash(std::string_view password);
+  // Tens of milliseconds of CPU.
+  static bool CheckHash(const std::string& hash, const std::string& secret);
+
+ private:
+  Decision Compare(std::string_view expected, std::string_view secret, const Identity* identity) const;
+
+  bool required_ = false;
+  std::string user_;
+  std::string password_;
+  std::string token_;
+  std::vector<std::unique_ptr<Identity>> identities_;
+  std::unordered_map<std::string, const Identity*> by_name_;
+  const Identity* no_auth_user_ = nullptr;
+};
+
+}  // namespace millrace

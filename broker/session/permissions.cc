@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/session/permissions.h"
+
+#include <algorithm>
+
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+// A queue entry names a queue group or a pattern of names; `v1.*` is itself a valid name, so equality comes first.
+bool QueueMatches(std::string_view queue, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [queue](const std::string& pattern) {
+    return queue == pattern || (!IsLiteral(pattern) && IsSubset(queue, pattern));
+  });
+}
+
+}  // namespace
+
+std::unique_ptr<PermissionSet::Entries> PermissionSet::Compile(const std::vector<SubscribeEntry>& list) {
+  auto entries = std::make_unique<Entries>();
+  for (const SubscribeEntry& item : list) {
+    Entry* entry = entries->Insert(item.subject);
+    if (entry == nullptr) continue;  // the configuration has refused it already
+    if (item.queue.has_value()) {
+      entry->queues.push_back(*item.queue);
+    } else {
+      entry->plain = true;
+    }
+  }
+  return entries;
+}
+
+std::unique_ptr<PermissionSet::Entries> PermissionSet::Compile(const std::vector<std::string>& list) {
+  auto entries = std::make_unique<Entries>();
+  for (const std::string& subject : list) {
+    if (Entry* entry = entries->Insert(subject); entry != nullptr) entry->plain = true;
+  }
+  return entries;
+}
+
+PermissionSet::PermissionSet(const Permissions& permissions) : response_(permissions.response) {
+  if (permissions.publish.has_value()) {
+    const SubjectPermission& publish = *permissions.publish;
+    if (publish.allow.has_value()) publish_allow_ = Compile(*publish.allow);
+    if (publish.deny.has_value() && !publish.deny->empty()) publish_deny_ = Compile(*publish.deny);
+  }
+  if (permissions.subscribe.has_value()) {
+    const SubscribePermission& subscribe = *permissions.subscribe;
+    if (subscribe.allow.has_value() && !subscribe.allow->empty()) subscribe_allow_ = Compile(*subscribe.allow);
+    if (subscribe.deny.has_value() && !subscribe.deny->empty()) {
+      subscribe_deny_ = Compile(*subscribe.deny);
+      for (const SubscribeEntry& entry : *subscribe.deny) deny_subjects_.push_back(entry.subject);
+    }
+  }
+}
+
+bool PermissionSet::Contains(const Entries& entries, std::string_view subject) {
+  bool found = false;
+  entries.Match(subject, [&found](const Entry& entry) { found |= entry.plain; });
+  return found;
+}
+
+bool PermissionSet::MayPublish(std::string_view subject) const {
+  if (publish_allow_ != nullptr && !Contains(*publish_allow_, subject)) return false;
+  return publish_deny_ == nullptr || !Contains(*publish_deny_, subject);
+}
+
+bool PermissionSet::MaySubscribe(std::string_view filter, std::string_view queue) const {
+  const auto look_up = [&](const Entries& entries, bool* plain, bool* queued, bool* queue_matches) {
+    entries.Match(filter, [&](const Entry& entry) {
+      *plain |= entry.plain;
+      *queued |= !entry.queues.empty();
+      if (!queue.empty()) *queue_matches |= QueueMatches(queue, entry.queues);
+    });
+  };
+  if (subscribe_allow_ != nullptr) {
+    bool plain = false, queued = false, queue_matches = false;
+    look_up(*subscribe_allow_, &plain, &queued, &queue_matches);
+    const bool allowed = !queue.empty() && queued ? queue_matches : plain;
+    if (!allowed) return false;
+  }
+  if (subscribe_deny_ != nullptr) {
+    bool plain = false, queued = false, queue_matches = false;
+    look_up(*subscribe_deny_, &plain, &queued, &queue_matches);
+    if (plain || (!queue.empty() && queued && queue_matches)) return false;
+  }
+  return true;
+}
+
+bool PermissionSet::NeedsDeliveryFilter(std::string_view filter, std::string_view queue) const {
+  if (queue.empty() && IsLiteral(filter)) return false;
+  return std::any_of(deny_subjects_.begin(), deny_subjects_.end(),
+                     [filter](const std::string& deny) { return SubjectsCollide(deny, filter); });
+}
+
+bool PermissionSet::DeniesDelivery(std::string_view subject, std::string_view queue) const {
+  if (subscribe_deny_ == nullptr) return false;
+  bool denied = false;
+  subscribe_deny_->Match(subject, [&](const Entry& entry) {
+    denied |= entry.plain || (!queue.empty() && QueueMatches(queue, entry.queues));
+  });
+  return denied;
+}
+
+}  // namespace millrace

@@ -1,0 +1,664 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/session/session.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "absl/strings/str_format.h"
+#include "proto/encoder.h"
+#include "proto/errors.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kPublishCacheMax = 128;
+constexpr size_t kAllowedRepliesMax = 4096;
+constexpr std::string_view kSystemQueue = "_sys_";
+
+bool IsGatewaySubject(std::string_view subject) {
+  return subject.starts_with("_GR_.") || subject.starts_with("$GR.");
+}
+bool IsRaftSubject(std::string_view subject) { return subject.starts_with("$NRG."); }
+bool IsReservedReply(std::string_view reply) {
+  return reply.starts_with("_R_.") || reply.starts_with("$JS.ACK.") || IsGatewaySubject(reply);
+}
+
+std::string Quoted(std::string_view text) {
+  std::string out;
+  AppendQuoted(&out, text);
+  return out;
+}
+
+std::string Concat(std::initializer_list<std::string_view> parts) {
+  std::string out;
+  for (std::string_view part : parts) out += part;
+  return out;
+}
+
+}  // namespace
+
+Session::Session(SessionShared& shared, SessionHost& host, Receiver& receiver, std::string client_ip,
+                 uint16_t client_port)
+    : shared_(shared),
+      host_(host),
+      receiver_(receiver),
+      started_(shared.now),
+      client_ip_(std::move(client_ip)),
+      client_port_(client_port) {
+  if (shared.policy->authenticator.required()) state_ = State::kConnecting;
+  parser_.set_limits(Limits());
+  last_activity_ns_ = shared.wall_ns;
+  last_in_ = shared.now;
+  receiver_.owner = this;
+  UpdateLabel();
+  UpdateHooks();
+}
+
+Session::~Session() { MR_CHECK(subs_.empty()); }
+
+ParserLimits Session::Limits() const {
+  ParserLimits limits;
+  limits.control_line_bytes_max = static_cast<uint32_t>(options().max_control_line);
+  limits.payload_bytes_max = options().max_payload;
+  limits.headers = receiver_.headers;
+  limits.connect_first =
+      state_ == State::kConnecting && shared_.policy->authenticator.no_auth_user() == nullptr;
+  return limits;
+}
+
+void Session::UpdateLabel() {
+  const std::string_view brackets = client_ip_.find(':') == std::string::npos ? "" : "[";
+  label_ = absl::StrFormat("%s%s%s:%d - cid:%d", std::string(brackets), client_ip_, brackets.empty() ? "" : "]",
+                           client_port_, receiver_.id.cid);
+  if (!connect_received_) return;
+  std::string about;
+  const auto add = [&about](std::string_view part) {
+    if (part.empty()) return;
+    if (!about.empty()) about += ':';
+    about += part;
+  };
+  if (!connect_.version.empty()) add("v" + connect_.version);
+  add(connect_.lang);
+  add(connect_.name);
+  if (!about.empty()) label_ += " - " + Quoted(about);
+  if (!user_name_.empty()) label_ += " - " + Quoted("$G/" + user_name_);
+}
+
+void Session::UpdateHooks() {
+  const bool wanted = delivery_filter_ || allowed_replies_ != nullptr || shared_.log.trace();
+  receiver_.hooks = wanted ? this : nullptr;
+}
+
+// ---- replies -------------------------------------------------------------------------------------------------------
+
+void Session::Reply(std::string_view text) {
+  if (!held_.empty()) {
+    held_.back().text += text;
+    return;
+  }
+  receiver_.outbox.Append(text);
+  shared_.router.Touch(&receiver_);
+}
+
+void Session::ReplyError(std::string_view text) {
+  if (shared_.log.trace()) shared_.log.Trace(absl::StrFormat("%s - ->> [-ERR %s]", label_, std::string(text)));
+  std::string line;
+  AppendErr(&line, text);
+  Reply(line);
+}
+
+void Session::ReplyOk() {
+  if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [OK]");
+  Reply(kOkLine);
+}
+
+void Session::Fail(std::string_view text, ClosedReason reason) {
+  if (!text.empty()) ReplyError(text);
+  // Held replies would never be released now: order matters more than the barrier to a client that is leaving.
+  for (const Held& held : held_) receiver_.outbox.Append(held.text);
+  held_.clear();
+  shared_.router.Touch(&receiver_);
+  state_ = State::kClosed;
+  host_.CloseSession(reason);
+}
+
+void Session::Start() {
+  SendInfo();
+  shared_.log.Debug(label_ + " - Client connection created");
+}
+
+void Session::SendInfo() {
+  const Policy& policy = *shared_.policy;
+  ClientInfo client;
+  client.client_id = receiver_.id.cid;
+  client.client_ip = client_ip_;
+  client.auth_required = policy.authenticator.required() &&
+                         (connect_received_ || policy.authenticator.no_auth_user() == nullptr);
+  Reply(InfoLine(policy.info, client));
+}
+
+// ---- input ---------------------------------------------------------------------------------------------------------
+
+Session::Progress Session::Consume(std::string_view* input) {
+  last_activity_ns_ = shared_.wall_ns;
+  const uint64_t messages_before = in_messages_;
+  const uint64_t bytes_before = in_bytes_;
+  Progress progress = Progress::kNeedMore;
+  Command command;
+  while (!input->empty()) {
+    const Parser::Status status = parser_.Next(*input, &command);
+    if (status == Parser::Status::kNeedMore) break;
+    if (status == Parser::Status::kError) {
+      OnProtocolError(*input);
+      progress = Progress::kClosed;
+      break;
+    }
+    input->remove_prefix(parser_.consumed());
+    if ((command.verb == Verb::kPub || command.verb == Verb::kHpub) && state_ == State::kReady) [[likely]] {
+      OnPub(command);
+    } else {
+      OnCommand(command);
+    }
+    if (state_ != State::kReady && state_ != State::kConnecting) [[unlikely]] {
+      progress = state_ == State::kClosed ? Progress::kClosed : Progress::kPaused;
+      break;
+    }
+  }
+  if (in_messages_ != messages_before) {
+    shared_.counters.in_messages.Add(in_messages_ - messages_before);
+    shared_.counters.in_bytes.Add(in_bytes_ - bytes_before);
+    last_in_ = shared_.now;
+  }
+  return progress;
+}
+
+void Session::OnCommand(const Command& command) {
+  if (shared_.log.trace() && command.verb != Verb::kPub && command.verb != Verb::kHpub) TraceIn(command);
+  if (state_ == State::kConnecting && command.verb != Verb::kConnect) {
+    // The parser lets this through only when there is a no_auth_user to become.
+    const Identity* identity = shared_.policy->authenticator.no_auth_user();
+    if (identity == nullptr) return Refuse();
+    host_.OnConnected();
+    Accept(identity);
+  }
+  switch (command.verb) {
+    case Verb::kPub:
+    case Verb::kHpub:
+      return OnPub(command);
+    case Verb::kConnect:
+      return OnConnect(command.args);
+    case Verb::kSub:
+      return OnSub(command);
+    case Verb::kUnsub:
+      return OnUnsub(command);
+    case Verb::kPing:
+      return OnPing();
+    case Verb::kPong:
+      return OnPong();
+    case Verb::kInfo:
+      if (!IsJsonObject(command.args)) Fail({}, ClosedReason::kProtocolViolation);
+      return;
+    case Verb::kOk:
+      return;
+    case Verb::kErr:
+      shared_.log.Error(Concat({label_, " - Client Error ", command.args}));
+      return Fail({}, ClosedReason::kParseError);
+  }
+}
+
+void Session::OnProtocolError(std::string_view input) {
+  const ProtocolError error = parser_.error();
+  ClosedReason reason = ClosedReason::kProtocolViolation;
+  switch (error) {
+    case ProtocolError::kPayloadTooLarge:
+      reason = ClosedReason::kMaxPayloadExceeded;
+      break;
+    case ProtocolError::kControlLineTooLong:
+      reason = ClosedReason::kMaxControlLineExceeded;
+      break;
+    case ProtocolError::kHeadersNotSupported:
+      reason = ClosedReason::kMsgHeaderViolation;
+      break;
+    case ProtocolError::kAuthorizationViolation:
+      return Refuse();
+    default:
+      break;
+  }
+  shared_.log.ErrorLimited(absl::StrFormat("%s - %s", label_,
+                                           ErrorText(error).empty() ? "protocol error" : std::string(ErrorText(error))));
+  if (shared_.log.debug()) {
+    shared_.log.Debug(label_ + " - at: " + Quoted(input.substr(parser_.consumed(), 32)));
+  }
+  Fail(ErrorText(error), reason);
+}
+
+// ---- CONNECT -------------------------------------------------------------------------------------------------------
+
+void Session::OnConnect(std::string_view json) {
+  rtt_ = std::max(shared_.now - started_, Nanos{1});
+  host_.OnConnected();
+  if (!ParseConnect(json, &connect_)) {
+    shared_.log.Error(label_ + " - CONNECT is not valid JSON");
+    return Fail({}, ClosedReason::kProtocolViolation);
+  }
+  if (connect_received_) RemoveAllSubscriptions();
+  connect_received_ = true;
+  receiver_.echo = connect_.echo;
+  receiver_.headers = connect_.headers && !options().no_header_support;
+
+  Authenticator::Decision decision = shared_.policy->authenticator.Decide(connect_, kConnectionStandard);
+  switch (decision.verdict) {
+    case Authenticator::Verdict::kDeny:
+      return Refuse();
+    case Authenticator::Verdict::kAllow:
+      Accept(decision.identity);
+      return FinishConnect();
+    case Authenticator::Verdict::kCheckHash:
+      pending_identity_ = decision.identity;
+      state_ = State::kChecking;
+      return host_.CheckHash(std::string(decision.hash), std::move(decision.secret));
+  }
+}
+
+void Session::OnHashChecked(bool ok) {
+  if (state_ != State::kChecking) return;
+  state_ = State::kReady;
+  if (!ok) return Refuse();
+  Accept(pending_identity_);
+  FinishConnect();
+}
+
+void Session::Accept(const Identity* identity) {
+  identity_ = identity;
+  permissions_ = identity == nullptr ? nullptr : identity->permissions.get();
+  publish_cache_.reset();
+  allowed_replies_.reset();
+  delivery_filter_ = false;
+  if (permissions_ != nullptr && permissions_->response().has_value()) {
+    allowed_replies_ = std::make_unique<std::unordered_map<std::string, AllowedReply>>();
+  }
+  user_name_ = identity != nullptr ? identity->name : connect_.user;
+  state_ = State::kReady;
+  UpdateHooks();
+  parser_.set_limits(Limits());
+}
+
+void Session::FinishConnect() {
+  // Naming an account was an experiment of old; the peer refuses it.
+  if (connect_.new_account || !connect_.account.empty()) return Refuse();
+  UpdateLabel();
+  if (connect_.protocol < 0 || connect_.protocol > 1) {
+    return Fail(error_text::kInvalidClientProtocol, ClosedReason::kBadClientProtocolVersion);
+  }
+  if (connect_.no_responders && !receiver_.headers) {
+    return Fail(error_text::kNoRespondersNeedsHeaders, ClosedReason::kNoRespondersRequiresHeaders);
+  }
+  if (connect_.verbose) ReplyOk();
+}
+
+void Session::Refuse() {
+  if (connect_.user.empty()) {
+    shared_.log.Error(label_ + " - authentication error");
+  } else {
+    shared_.log.Error(absl::StrFormat("%s - authentication error - User %s", label_, Quoted(connect_.user)));
+  }
+  Fail(error_text::kAuthorizationViolation, ClosedReason::kAuthenticationViolation);
+}
+
+void Session::OnAuthTimeout() {
+  if (state_ == State::kConnecting) Fail(error_text::kAuthenticationTimeout, ClosedReason::kAuthenticationTimeout);
+}
+
+// ---- PUB -----------------------------------------------------------------------------------------------------------
+
+const MatchResult& Session::MatchSubject(std::string_view subject) {
+  Interest& interest = shared_.router.interest();
+  if (last_match_ != nullptr && last_epoch_ == interest.epoch() && last_subject_ == subject) [[likely]] {
+    return *last_match_;
+  }
+  last_match_ = interest.Match(account_, subject);
+  last_epoch_ = interest.epoch();
+  last_subject_.assign(subject);
+  return *last_match_;
+}
+
+bool Session::ResponseAllowed(std::string_view subject) {
+  const auto it = allowed_replies_->find(std::string(subject));
+  if (it == allowed_replies_->end()) return false;
+  const ResponsePermission& limits = *permissions_->response();
+  AllowedReply& reply = it->second;
+  ++reply.sent;
+  const bool spent = limits.max > 0 && reply.sent > limits.max;
+  const bool expired = limits.expires > Nanos{0} && shared_.now - reply.since > limits.expires;
+  if (!spent && !expired) return true;
+  allowed_replies_->erase(it);
+  return false;
+}
+
+bool Session::MayPublish(std::string_view subject) {
+  if (!permissions_->restricts_publish()) return true;
+  if (publish_cache_ == nullptr) publish_cache_ = std::make_unique<std::unordered_map<std::string, bool>>();
+  const std::string key(subject);
+  const auto known = publish_cache_->find(key);
+  if (known != publish_cache_->end()) return known->second;
+  const bool allowed = permissions_->MayPublish(subject);
+  // A reply that is allowed once must be asked about each time.
+  if (!allowed && allowed_replies_ != nullptr) return ResponseAllowed(subject);
+  if (publish_cache_->size() >= kPublishCacheMax) publish_cache_->clear();
+  publish_cache_->emplace(key, allowed);
+  return allowed;
+}
+
+bool Session::PublishPermitted(const Command& command) {
+  const bool special = command.subject.starts_with('_') || command.subject.starts_with('$');
+  const bool subject_ok = !(special && IsGatewaySubject(command.subject)) &&
+                          (permissions_ == nullptr || MayPublish(command.subject)) &&
+                          !(special && IsRaftSubject(command.subject) && account_ != kSystemAccount);
+  if (!subject_ok) {
+    ReplyError(Concat({error_text::kPublishViolation, Quoted(command.subject)}));
+    shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Subject ", Quoted(command.subject)}));
+    return false;
+  }
+  if (!command.reply.empty() && IsReservedReply(command.reply)) {
+    ReplyError(Concat({error_text::kReplyViolation, Quoted(command.reply)}));
+    shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Reply ", Quoted(command.reply)}));
+    return false;
+  }
+  return true;
+}
+
+void Session::OnPub(const Command& command) {
+  if (shared_.log.trace()) [[unlikely]] TraceIn(command);
+  ++in_messages_;
+  in_bytes_ += command.payload.size();
+  if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]] ReplyError(error_text::kInvalidPublishSubject);
+  const char first = command.subject.front();
+  if (permissions_ != nullptr || first == '_' || first == '$' || !command.reply.empty()) {
+    if (!PublishPermitted(command)) return;
+  }
+  if (connect_.verbose) [[unlikely]] ReplyOk();
+
+  Message message;
+  message.account = account_;
+  message.subject = command.subject;
+  message.reply = command.reply;
+  message.payload = command.payload;
+  message.header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
+  message.origin = &receiver_;
+  message.origin_id = receiver_.id;
+  message.report_undelivered = connect_.no_responders && !command.reply.empty();
+  const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
+  touched_ |= outcome.sent_to;
+  if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
+}
+
+void Session::SendNoResponders(std::string_view subject, std::string_view reply) {
+  // Only a requester that listens for the reply itself is told.
+  for (const Subscription* sub : shared_.router.interest().Match(account_, reply)->plain) {
+    if (sub->receiver != &receiver_ || sub->removed) continue;
+    std::string text;
+    AppendNoResponders(&text, reply, sub->sid(), subject);
+    receiver_.outbox.Append(text);
+    shared_.router.Touch(&receiver_);
+    return;
+  }
+}
+
+void Session::OnUndelivered(std::string_view subject, std::string_view reply) {
+  if (state_ == State::kReady && connect_.no_responders) SendNoResponders(subject, reply);
+}
+
+// ---- SUB, UNSUB ----------------------------------------------------------------------------------------------------
+
+void Session::OnSub(const Command& command) {
+  const std::string_view queue = command.queue;
+  if ((permissions_ != nullptr && !permissions_->MaySubscribe(command.subject, queue)) || queue == kSystemQueue) {
+    const std::string about = queue.empty() ? std::string() : Concat({error_text::kUsingQueue, Quoted(queue)});
+    ReplyError(Concat({error_text::kSubscribeViolation, Quoted(command.subject), about}));
+    shared_.log.ErrorLimited(Concat({label_, " - Subscription Violation - Subject ", Quoted(command.subject),
+                                     queue.empty() ? "" : ", Queue: ", queue.empty() ? "" : Quoted(queue), ", SID ",
+                                     command.sid}));
+    return;
+  }
+  if (options().max_sub_tokens > 0 && CountTokens(command.subject) > static_cast<size_t>(options().max_sub_tokens)) {
+    ReplyError(Concat({error_text::kSubscribeViolation, Quoted(command.subject), error_text::kTooManyTokens}));
+    shared_.log.ErrorLimited(Concat({label_, " - Subscription Violation Too Many Tokens - Subject ",
+                                     Quoted(command.subject), ", SID ", command.sid}));
+    return;
+  }
+  if (options().max_subscriptions > 0 && subs_.size() >= static_cast<size_t>(options().max_subscriptions)) {
+    ReplyError(error_text::kTooManySubscriptions);
+    shared_.log.ErrorLimited(Concat({label_, " - ", error_text::kTooManySubscriptions}));
+    return;
+  }
+  if (subs_.contains(command.sid)) {  // a second SUB with the same sid changes nothing
+    if (connect_.verbose) ReplyOk();
+    return;
+  }
+  if (!IsValidSubject(command.subject)) return ReplyError(error_text::kInvalidSubject);
+  if (permissions_ != nullptr && !delivery_filter_ && permissions_->NeedsDeliveryFilter(command.subject, queue)) {
+    delivery_filter_ = true;
+    UpdateHooks();
+  }
+  Subscription* sub =
+      Subscription::Create(account_, &receiver_, nullptr, command.subject, queue, command.sid);
+  subs_.insert(sub);
+  shared_.router.interest().Insert(sub);
+  touched_ = ~ShardSet{0};
+  if (connect_.verbose) ReplyOk();
+}
+
+void Session::OnUnsub(const Command& command) {
+  const auto it = subs_.find(command.sid);
+  if (connect_.verbose) ReplyOk();
+  if (it == subs_.end()) return;
+  Subscription* sub = *it;
+  if (command.max > 0 && static_cast<uint64_t>(command.max) > sub->delivered) {
+    sub->max = static_cast<uint64_t>(command.max);
+    return;
+  }
+  Unsubscribe(sub);
+}
+
+void Session::Unsubscribe(Subscription* sub) {
+  if (shared_.log.trace()) shared_.log.Trace(Concat({label_, " - <-> [DELSUB ", sub->sid(), "]"}));
+  subs_.erase(sub);
+  if (!sub->removed) shared_.router.interest().Remove(sub);
+  touched_ = ~ShardSet{0};
+}
+
+void Session::OnAutoUnsubscribed(Subscription* sub) {
+  subs_.erase(sub);
+  touched_ = ~ShardSet{0};
+}
+
+void Session::RemoveAllSubscriptions() {
+  for (Subscription* sub : subs_) {
+    if (!sub->removed) shared_.router.interest().Remove(sub);
+  }
+  subs_.clear();
+  touched_ = ~ShardSet{0};
+}
+
+void Session::Close() {
+  state_ = State::kClosed;
+  receiver_.closed = true;
+  RemoveAllSubscriptions();
+  held_.clear();
+}
+
+// ---- PING, PONG ----------------------------------------------------------------------------------------------------
+
+void Session::OnPing() {
+  if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PONG]");
+  last_in_ = shared_.now;
+  MeshPort& mesh = shared_.router.mesh();
+  Held held;
+  touched_ &= mesh.shards() == 64 ? ~ShardSet{0} : (ShardSet{1} << mesh.shards()) - 1;
+  touched_ &= ~(ShardSet{1} << mesh.self());
+  for (ShardSet rest = touched_; rest != 0; rest &= rest - 1) {
+    const auto shard = static_cast<uint32_t>(std::countr_zero(rest));
+    const uint64_t position = mesh.position(shard);
+    if (!mesh.Consumed(shard, position)) held.waits.emplace_back(shard, position);
+  }
+  touched_ = 0;
+  if (!held.waits.empty()) {
+    if (held_.empty()) host_.AwaitBarrier();
+    held_.push_back(std::move(held));
+  }
+  Reply(kPongLine);
+  if (!connect_received_ || first_pong_sent_) return;
+  first_pong_sent_ = true;
+  if (connect_.protocol < 1) return;
+  ClientInfo client;
+  client.client_id = receiver_.id.cid;
+  client.client_ip = client_ip_;
+  client.auth_required = shared_.policy->authenticator.required();
+  client.connect_info = true;
+  client.remote_account = "$G";
+  Reply(InfoLine(shared_.policy->info, client));
+}
+
+bool Session::CheckBarrier() {
+  MeshPort& mesh = shared_.router.mesh();
+  while (!held_.empty()) {
+    auto& waits = held_.front().waits;
+    std::erase_if(waits, [&mesh](const auto& wait) { return mesh.Consumed(wait.first, wait.second); });
+    if (!waits.empty()) return false;
+    const std::string text = std::move(held_.front().text);
+    held_.pop_front();
+    receiver_.outbox.Append(text);
+    shared_.router.Touch(&receiver_);
+  }
+  return true;
+}
+
+void Session::RequestBarrierWake() {
+  if (held_.empty()) return;
+  for (const auto& [shard, position] : held_.front().waits) shared_.router.mesh().WakeAt(shard, position);
+}
+
+void Session::OnPong() {
+  pings_out_ = 0;
+  if (ping_sent_ > Nanos{0}) rtt_ = std::max(shared_.now - ping_sent_, Nanos{1});
+}
+
+bool Session::OnPingTimer() {
+  constexpr Nanos kRttInterval = std::chrono::hours(1);
+  const bool need_rtt = rtt_ == Nanos{0} || shared_.now - ping_sent_ > kRttInterval;
+  if (shared_.now - last_in_ < options().ping_interval && !need_rtt) return true;
+  if (pings_out_ + 1 > options().ping_max) {
+    shared_.log.Debug(label_ + " - Stale Client Connection - Closing");
+    shared_.counters.stale_connections.Add(1);
+    Fail(error_text::kStaleConnection, ClosedReason::kStaleConnection);
+    return false;
+  }
+  ++pings_out_;
+  ping_sent_ = shared_.now;
+  if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PING]");
+  receiver_.outbox.Append(kPingLine);
+  shared_.router.Touch(&receiver_);
+  return true;
+}
+
+// ---- delivery hooks ------------------------------------------------------------------------------------------------
+
+bool Session::MayDeliver(const Subscription& sub, const Message& message) {
+  return !delivery_filter_ || !permissions_->DeniesDelivery(message.subject, sub.queue());
+}
+
+void Session::OnDelivered(const Subscription& sub, const Message& message) {
+  if (allowed_replies_ != nullptr && !message.reply.empty() && !permissions_->MayPublish(message.reply)) {
+    if (allowed_replies_->size() >= kAllowedRepliesMax) {
+      const ResponsePermission& limits = *permissions_->response();
+      std::erase_if(*allowed_replies_, [&](const auto& item) {
+        return (limits.max > 0 && item.second.sent >= limits.max) ||
+               (limits.expires > Nanos{0} && shared_.now - item.second.since > limits.expires);
+      });
+    }
+    (*allowed_replies_)[std::string(message.reply)] = AllowedReply{shared_.now, 0};
+  }
+  if (shared_.log.trace()) {
+    shared_.log.Trace(absl::StrFormat("%s - ->> [MSG %s %s%s%s %d]", label_, std::string(message.subject),
+                                      std::string(sub.sid()), message.reply.empty() ? "" : " ",
+                                      std::string(message.reply), message.payload.size()));
+  }
+}
+
+// ---- tracing -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Blanks the values of pass, auth_token, jwt and the like in a traced CONNECT (F-37).
+std::string WithoutSecrets(std::string_view args) {
+  std::string out(args);
+  for (const std::string_view key : {"\"pass\"", "\"auth_token\"", "\"jwt\"", "\"sig\"", "\"nkey\""}) {
+    const size_t at = out.find(key);
+    if (at == std::string::npos) continue;
+    size_t from = out.find(':', at + key.size());
+    if (from == std::string::npos) continue;
+    from = out.find('"', from);
+    if (from == std::string::npos) continue;
+    size_t to = from + 1;
+    while (to < out.size() && out[to] != '"') to += out[to] == '\\' ? 2 : 1;
+    out.replace(from + 1, std::min(to, out.size()) - from - 1, "[REDACTED]");
+  }
+  return out;
+}
+
+constexpr std::string_view kVerbNames[] = {"CONNECT", "INFO", "PUB", "HPUB", "SUB", "UNSUB", "PING", "PONG", "+OK", "-ERR"};
+
+}  // namespace
+
+void Session::TraceIn(const Command& command) {
+  const std::string_view verb = kVerbNames[static_cast<size_t>(command.verb)];
+  const std::string args =
+      command.verb == Verb::kConnect ? WithoutSecrets(command.args) : std::string(command.args);
+  shared_.log.Trace(Concat({label_, " - <<- [", verb, args.empty() ? "" : " ", args, "]"}));
+  if (command.verb != Verb::kPub && command.verb != Verb::kHpub) return;
+  std::string_view shown = command.payload;
+  if (options().trace_headers) shown = shown.substr(0, command.verb == Verb::kHpub ? command.header_bytes : 0);
+  if (shown.empty()) return;
+  const auto max = static_cast<size_t>(options().max_traced_msg_len);
+  const bool cut = max > 0 && shown.size() > max;
+  std::string text = Quoted(cut ? shown.substr(0, max) : shown);
+  if (cut) text.insert(text.size() - 1, "...");
+  shared_.log.Trace(Concat({label_, " - <<- MSG_PAYLOAD: [", text, "]"}));
+}
+
+// ---- reload --------------------------------------------------------------------------------------------------------
+
+void Session::OnPolicyChanged(bool recheck_user) {
+  if (state_ == State::kClosed) return;
+  UpdateHooks();
+  // An identity belongs to a policy: the new one has its own of the same name.
+  const Authenticator& authenticator = shared_.policy->authenticator;
+  if (recheck_user && (connect_received_ || identity_ != nullptr)) {
+    // Hashes are not compared again: a user whose hash stands unchanged stays.
+    Authenticator::Decision decision = authenticator.Decide(connect_, kConnectionStandard);
+    if (!connect_received_) {
+      decision = {Authenticator::Verdict::kAllow, authenticator.no_auth_user(), {}, {}};
+      if (decision.identity == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;
+    }
+    if (decision.verdict == Authenticator::Verdict::kDeny) return Refuse();
+    Accept(decision.identity);
+    std::vector<Subscription*> lost;
+    for (Subscription* sub : subs_) {
+      if (permissions_ == nullptr) continue;
+      if (!permissions_->MaySubscribe(sub->subject(), sub->queue())) {
+        lost.push_back(sub);
+      } else if (permissions_->NeedsDeliveryFilter(sub->subject(), sub->queue())) {
+        delivery_filter_ = true;
+      }
+    }
+    UpdateHooks();
+    for (Subscription* sub : lost) {
+      ReplyError(Concat({error_text::kSubscribeViolation, Quoted(sub->subject()), " (sid ", Quoted(sub->sid()), ")"}));
+      Unsubscribe(sub);
+    }
+  }
+  parser_.set_limits(Limits());
+}
+
+}  // namespace millrace

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Session: what one client may say and what it means. Bytes in, effects on router and outbox out; it knows no socket.
+// Owner:  shard.
+// States: kConnecting (authentication is required and CONNECT has not come) -> kChecking (a hash is being compared elsewhere;
+//         input waits) -> kReady -> kClosed. An open server starts in kReady.
+// Barrier: PONG leaves only when every shard that got something from this client has consumed it (architecture.md section 3).
+//         Until then it, and every direct reply behind it, is held; messages for the client are not.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "broker/io/io.h"
+#include "broker/log/log.h"
+#include "broker/route/router.h"
+#include "broker/session/closed_reason.h"
+#include "broker/session/connect_options.h"
+#include "broker/session/policy.h"
+#include "proto/parser.h"
+
+namespace millrace {
+
+// What a session asks of the connection it speaks through.
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  // Sends what the outbox holds, then closes. The session takes no more input.
+  virtual void CloseSession(ClosedReason reason) = 0;
+  // Have `secret` compared with `hash` elsewhere; Session::OnHashChecked brings the answer.
+  virtual void CheckHash(std::string hash, std::string secret) = 0;
+  // CONNECT has come: no authentication timeout any more; the first PING is due soon.
+  virtual void OnConnected() = 0;
+  // A held reply waits for other shards: call CheckBarrier each turn until it returns true.
+  virtual void AwaitBarrier() = 0;
+};
+
+// What all sessions of a shard share.
+struct SessionShared {
+  Router& router;
+  ShardCounters& counters;
+  LogPort& log;
+  const Policy* policy;      // replaced by a reload
+  Nanos now{0};              // of this turn
+  int64_t wall_ns = 0;       // of this turn
+};
+
+class Session final : public DeliveryHooks, public SubscriptionOwner {
+ public:
+  enum class Progress : uint8_t { kNeedMore, kPaused, kClosed };
+
+  Session(SessionShared& shared, SessionHost& host, Receiver& receiver, std::string client_ip, uint16_t client_port);
+  ~Session() override;
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // Greets with INFO.
+  void Start();
+  // Runs the commands at the front of *input and takes them off it. On kNeedMore what is left is the beginning of a command,
+  // and bytes_needed() tells its length where known.
+  Progress Consume(std::string_view* input);
+  size_t bytes_needed() const { return parser_.bytes_needed(); }
+
+  void OnHashChecked(bool ok);
+  void OnUndelivered(std::string_view subject, std::string_view reply);
+  // Keep-alive timer: sends PING; false when the client has left too many unanswered (already closed then).
+  bool OnPingTimer();
+  void OnAuthTimeout();
+  void OnStale();
+  // True when nothing is held any more.
+  bool CheckBarrier();
+  // Before the shard sleeps: wakes it when what this session waits for has been consumed.
+  void RequestBarrierWake();
+  // Sends INFO again (lame duck, reload) to clients that understand it.
+  void SendInfo();
+  // After a reload: re-checks user, permissions and limits (G-62). May close.
+  void OnPolicyChanged(bool recheck_user);
+  // Unsubscribes everything. Called once, when the connection closes.
+  void Close();
+
+  // For monitoring.
+  const ConnectOptions& connect() const { return connect_; }
+  const Identity* identity() const { return identity_; }
+  std::string_view user_name() const { return user_name_; }
+  AccountId account() const { return account_; }
+  const std::string& client_ip() const { return client_ip_; }
+  uint16_t client_port() const { return client_port_; }
+  uint64_t in_messages() const { return in_messages_; }
+  uint64_t in_bytes() const { return in_bytes_; }
+  Nanos rtt() const { return rtt_; }
+  int64_t last_activity_ns() const { return last_activity_ns_; }
+  size_t subscription_count() const { return subs_.size(); }
+  template <class F>
+  void ForEachSubscription(F&& visit) const {
+    for (const Subscription* sub : subs_) visit(*sub);
+  }
+  bool connect_received() const { return connect_received_; }
+  bool expects_connect() const { return state_ == State::kConnecting; }
+  // "127.0.0.1:4222 - cid:5" with what CONNECT said, as log lines begin.
+  const std::string& label() const { return label_; }
+
+ private:
+  enum class State : uint8_t { kConnecting, kChecking, kReady, kClosed };
+
+  struct SidHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view sid) const { return HashBytes(sid, 0); }
+    size_t operator()(const Subscription* sub) const { return HashBytes(sub->sid(), 0); }
+  };
+  struct SidEqual {
+    using is_transparent = void;
+    static std::string_view Sid(std::string_view sid) { return sid; }
+    static std::string_view Sid(const Subscription* sub) { return sub->sid(); }
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const {
+      return Sid(a) == Sid(b);
+    }
+  };
+  struct Held {
+    std::vector<std::pair<uint32_t, uint64_t>> waits;  // shard, position
+    std::string text;
+  };
+  struct AllowedReply {
+    Nanos since{0};
+    int sent = 0;
+  };
+
+  // Verbs.
+  void OnCommand(const Command& command);
+  void OnPub(const Command& command);
+  void OnConnect(std::string_view json);
+  void OnSub(const Command& command);
+  void OnUnsub(const Command& command);
+  void OnPing();
+  void OnPong();
+  void OnProtocolError(std::string_view input);
+
+  // SubscriptionOwner.
+  void OnAutoUnsubscribed(Subscription* sub) override;
+  // DeliveryHooks.
+  bool MayDeliver(const Subscription& sub, const Message& message) override;
+  void OnDelivered(const Subscription& sub, const Message& message) override;
+
+  void Accept(const Identity* identity);
+  void FinishConnect();
+  void Refuse();
+  bool MayPublish(std::string_view subject);
+  bool ResponseAllowed(std::string_view subject);
+  bool PublishPermitted(const Command& command);
+  void SendNoResponders(std::string_view subject, std::string_view reply);
+  const MatchResult& MatchSubject(std::string_view subject);
+  void Unsubscribe(Subscription* sub);
+  void RemoveAllSubscriptions();
+  void Reply(std::string_view text);
+  void ReplyError(std::string_view text);
+  void ReplyOk();
+  void Fail(std::string_view text, ClosedReason reason);
+  void UpdateHooks();
+  void UpdateLabel();
+  void TraceIn(const Command& command);
+  ParserLimits Limits() const;
+  const Options& options() const { return shared_.policy->options; }
+
+  SessionShared& shared_;
+  SessionHost& host_;
+  Receiver& receiver_;
+  Parser parser_;
+  State state_ = State::kReady;
+  bool connect_received_ = false;
+  bool first_pong_sent_ = false;
+  bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
+  AccountId account_ = kGlobalAccount;
+  ShardSet touched_ = 0;          // shards that got something since the last PING
+  int pings_out_ = 0;
+  const Identity* identity_ = nullptr;
+  const PermissionSet* permissions_ = nullptr;
+
+  // The match of the last subject published: most clients publish to the same one again.
+  const MatchResult* last_match_ = nullptr;
+  uint64_t last_epoch_ = 0;
+  std::string last_subject_;
+
+  absl::flat_hash_set<Subscription*, SidHash, SidEqual> subs_;
+  std::deque<Held> held_;
+  std::unique_ptr<std::unordered_map<std::string, bool>> publish_cache_;
+  std::unique_ptr<std::unordered_map<std::string, AllowedReply>> allowed_replies_;
+
+  uint64_t in_messages_ = 0;
+  uint64_t in_bytes_ = 0;
+  int64_t last_activity_ns_ = 0;
+  Nanos last_in_{0};
+  Nanos started_{0};
+  Nanos ping_sent_{0};
+  Nanos rtt_{0};
+  ConnectOptions connect_;
+  const Identity* pending_identity_ = nullptr;  // kChecking
+  std::string user_name_;
+  const std::string client_ip_;
+  const uint16_t client_port_;
+  std::string label_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/shard.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_format.h"
+#include "broker/monitor/service.h"
+#include "proto/encoder.h"
+
+namespace millrace {
+namespace {
+
+constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
+constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
+// A stopping server waits so long for clients to take what is queued for them.
+constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
+// How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
+constexpr Nanos kStallMax = std::chrono::milliseconds(5);
+
+template <class T>
+T Load(const char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const Policy* policy,
+             WallClock wall_clock)
+    : options_(options),
+      io_(io),
+      mesh_(mesh),
+      counters_(counters),
+      wall_clock_(wall_clock),
+      log_(wall_clock,
+           [this](std::vector<LogLine>&& lines) {
+             mesh_.SendParcel(mesh_.control(), std::make_unique<LogBatch>(std::move(lines)));
+           },
+           LogVerbosity{policy->options.debug, policy->options.trace, policy->options.trace_verbose}),
+      timers_(io.Now()),
+      chunks_(options.outbox_chunk_bytes),
+      interest_(options.match_cache_entries, counters,
+                [this](const InterestMail& change, std::string_view filter, std::string_view queue) {
+                  for (uint32_t shard = 0; shard < mesh_.shards(); ++shard) {
+                    if (shard == mesh_.self()) continue;
+                    InterestMail mail = change;
+                    mail.filter_bytes = static_cast<uint32_t>(filter.size());
+                    mail.queue_bytes = static_cast<uint32_t>(queue.size());
+                    char* at = mesh_.Append(shard, MailKind::kInterest, sizeof mail + filter.size() + queue.size());
+                    std::memcpy(at, &mail, sizeof mail);
+                    AppendBytes(AppendBytes(at + sizeof mail, filter), queue);
+                  }
+                }),
+      router_(mesh, counters, interest_, options.limits, options.seed),
+      session_shared_{router_, counters, log_, policy},
+      connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes},
+      placed_(mesh.shards(), 0),
+      spin_budget_(options.spin_max),
+      random_(options.seed * 2 + 1) {
+  accept_.Bind<&Shard::OnAccept>(this);
+  accept_retry_.Bind<&Shard::RearmAccept>(this);
+  stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
+  session_shared_.now = io.Now();
+  session_shared_.wall_ns = wall_clock_() * 1000;
+}
+
+Shard::~Shard() {
+  MR_CHECK(open_ == 0);
+  timers_.Cancel(&accept_retry_);
+  timers_.Cancel(&stop_deadline_);
+}
+
+uint64_t Shard::Random() {
+  random_ ^= random_ >> 12;
+  random_ ^= random_ << 25;
+  random_ ^= random_ >> 27;
+  return random_ * 0x2545F4914F6CDD1Dull;
+}
+
+// ---- the turn ------------------------------------------------------------------------------------------------------
+
+void Shard::RunOnce(bool may_block) {
+  EnterKernel(may_block);
+  DrainMail();
+  work_left_ = !io_.RunCompletions(options_.bytes_per_turn);
+  timers_.Expire(session_shared_.now);
+  CheckBarriers();
+  ResumePaused();
+  CloseSlow();
+  router_.FinishTurn();
+  log_.Flush();
+  mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
+  FlushDirty();
+  Bury();
+  const Nanos took = io_.Now() - session_shared_.now;
+  counters_.turns.Add(1);
+  if (spin_budget_ == Nanos{0} && (counters_.turns.Get() & 63) == 0) spin_budget_ = options_.spin_max / 2;
+  if (took > kTurnTarget) counters_.long_turns.Add(1);
+}
+
+void Shard::EnterKernel(bool may_block) {
+  const bool idle = may_block && !work_left_ && rearm_.empty();
+  if (!idle) {
+    io_.SubmitAndWait(Nanos::max(), false);
+  } else if (spin_budget_ == Nanos{0}) {
+    Sleep();
+  } else {
+    io_.SubmitAndWait(Nanos::max(), false);
+    if (!io_.HasCompletions() && !mesh_.HasMail() && !Spin()) Sleep();
+  }
+  session_shared_.now = io_.Now();
+  session_shared_.wall_ns = wall_clock_() * 1000;
+}
+
+void Shard::Sleep() {
+  Nanos deadline = timers_.NextDeadline();
+  for (const ConnectionId& id : stalled_) {
+    if (const Connection* connection = Find(id)) deadline = std::min(deadline, connection->stalled_until);
+  }
+  for (const ConnectionId& id : barriers_) {
+    if (Connection* connection = Find(id)) connection->session().RequestBarrierWake();
+  }
+  const bool asleep = mesh_.TrySleep();
+  io_.SubmitAndWait(deadline, asleep);
+  if (asleep) mesh_.Awake();
+}
+
+// Looks for work for a while before sleeping: waking a core costs more than a short wait. The budget follows its success.
+bool Shard::Spin() {
+  if (options_.spin_max == Nanos{0}) return false;
+  const Nanos start = io_.Now();
+  const Nanos deadline = std::min(start + spin_budget_, timers_.NextDeadline());
+  bool found = false;
+  do {
+    for (int i = 0; i < 16 && !found; ++i) {
+      __builtin_ia32_pause();
+      found = io_.HasCompletions() || mesh_.HasMail();
+    }
+  } while (!found && io_.Now() < deadline);
+  spin_budget_ = found ? std::min(options_.spin_max, spin_budget_ * 2 + Nanos{1000}) : spin_budget_ / 2;
+  // Below half a microsecond it is not worth the clock reads. A turn that finds work after a sleep tries again now and then.
+  if (spin_budget_ < Nanos{500}) spin_budget_ = Nanos{0};
+  if (found) io_.SubmitAndWait(Nanos::max(), false);
+  return found;
+}
+
+void Shard::DrainMail() {
+  mesh_.Drain([this](uint32_t from, const MailHeader& header, const char* body) { OnMail(from, header, body); });
+}
+
+void Shard::CheckBarriers() {
+  std::erase_if(barriers_, [this](const ConnectionId& id) {
+    Connection* connection = Find(id);
+    return connection == nullptr || connection->session().CheckBarrier();
+  });
+}
+
+void Shard::ResumePaused() {
+  for (const ConnectionId& id : std::exchange(rearm_, {})) {
+    if (Connection* connection = Find(id)) connection->Rearm();
+  }
+  if (!stalled_.empty()) {
+    const std::vector<ConnectionId> stalled = std::exchange(stalled_, {});
+    for (const ConnectionId& id : stalled) {
+      Connection* connection = Find(id);
+      if (connection == nullptr) continue;
+      const Connection* cause = Find(connection->receiver().stalled_by);
+      const bool relieved = cause == nullptr || cause->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
+      const bool local = connection->receiver().stalled_by.shard == mesh_.self();
+      if ((local && relieved) || session_shared_.now >= connection->stalled_until) {
+        connection->Resume(Connection::PauseReason::kStall);
+      } else {
+        stalled_.push_back(id);
+      }
+    }
+  }
+  if (!congested_.empty() && !mesh_.AnyOverflowAbove(kOverflowPauseBytes / 4)) {
+    for (const ConnectionId& id : std::exchange(congested_, {})) {
+      if (Connection* connection = Find(id)) connection->Resume(Connection::PauseReason::kCongestion);
+    }
+  }
+}
+
+void Shard::CloseSlow() {
+  for (Receiver* receiver : router_.TakeSlow()) {
+    Connection* connection = Find(receiver->id);
+    if (connection == nullptr) continue;
+    counters_.slow_consumers.Add(1);
+    log_.Info(absl::StrFormat("%s - Slow Consumer Detected: MaxPending of %d Exceeded", connection->session().label(),
+                              router_.limits().pending_bytes_max));
+    connection->End(ClosedReason::kSlowConsumerPendingBytes);
+  }
+  for (const Router::Undelivered& request : router_.TakeUndelivered()) {
+    if (Connection* connection = Find(request.origin)) connection->session().OnUndelivered(request.subject, request.reply);
+  }
+}
+
+void Shard::FlushDirty() {
+  std::vector<Receiver*>& dirty = router_.dirty();
+  // Flushing may end a connection, which touches nothing new; a receiver stays valid until Bury.
+  for (size_t i = 0; i < dirty.size(); ++i) {
+    Receiver* receiver = dirty[i];
+    receiver->dirty = false;
+    if (Connection* connection = Find(receiver->id)) connection->Flush();
+  }
+  dirty.clear();
+}
+
+void Shard::Bury() {
+  interest_.FreeRemoved();
+  graveyard_.clear();
+  if (stopping_ && open_ == 0 && !accept_.busy() && !stopped_) {
+    stopped_ = true;
+    mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
+    mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
+    io_.SubmitAndWait(Nanos::max(), false);
+  }
+}
+
+// ---- mail ----------------------------------------------------------------------------------------------------------
+
+void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
+  switch (header.kind) {
+    case MailKind::kMessage:
+      return router_.OnMessage(from, body);
+    case MailKind::kFrameRelease:
+      return router_.OnFrameRelease(body);
+    case MailKind::kInterest:
+      return OnInterest(from, body);
+    case MailKind::kConnection: {
+      const auto mail = Load<ConnectionMail>(body);
+      return Open(mail.fd, mail.cid, mail.refused != 0);
+    }
+    case MailKind::kUndelivered:
+      return OnUndelivered(body);
+    case MailKind::kStall:
+      if (Connection* connection = Find(Load<StallMail>(body).origin)) {
+        connection->receiver().stalled_by = ConnectionId{from, 0, 0};
+        PauseForStall(connection);
+      }
+      return;
+    case MailKind::kParcel:
+      return OnParcel(std::unique_ptr<Parcel>(Load<Parcel*>(body)));
+    case MailKind::kPad:
+      break;
+  }
+  MR_CHECK(false);
+}
+
+void Shard::OnInterest(uint32_t from, const char* body) {
+  const auto mail = Load<InterestMail>(body);
+  const char* text = body + sizeof mail;
+  interest_.ApplyRemote(from, mail, {text, mail.filter_bytes}, {text + mail.filter_bytes, mail.queue_bytes});
+}
+
+void Shard::OnUndelivered(const char* body) {
+  const auto mail = Load<UndeliveredMail>(body);
+  const char* text = body + sizeof mail;
+  Connection* connection = Find(mail.origin);
+  if (connection == nullptr) return;
+  connection->session().OnUndelivered({text, mail.subject_bytes}, {text + mail.subject_bytes, mail.reply_bytes});
+}
+
+void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
+  switch (parcel->type) {
+    case Parcel::Type::kHashResult: {
+      const auto& result = static_cast<const HashResult&>(*parcel);
+      if (Connection* connection = Find(result.id)) connection->OnHashChecked(result.ok);
+      return;
+    }
+    case Parcel::Type::kPolicyChange:
+      return OnPolicyChange(static_cast<const PolicyChange&>(*parcel));
+    case Parcel::Type::kQuery:
+      return OnQuery(static_cast<const Query&>(*parcel));
+    case Parcel::Type::kListen:
+      listener_ = static_cast<const ListenOn&>(*parcel).fd;
+      return RearmAccept();
+    case Parcel::Type::kStopAccepting:
+      stop_accepting_ = true;
+      if (accept_.busy()) return io_.Cancel(&accept_);
+      return FinishStopAccepting();
+    case Parcel::Type::kCloseSome:
+      return OnCloseSome(static_cast<const CloseSome&>(*parcel).count);
+    case Parcel::Type::kStop:
+      return OnStop();
+    case Parcel::Type::kLogBatch:
+    case Parcel::Type::kHashCheck:
+    case Parcel::Type::kAnswer:
+      break;
+  }
+  MR_CHECK(false);
+}
+
+void Shard::OnPolicyChange(const PolicyChange& change) {
+  session_shared_.policy = change.policy;
+  const Options& options = change.policy->options;
+  log_.SetVerbosity(LogVerbosity{options.debug, options.trace, options.trace_verbose});
+  RouterLimits limits = router_.limits();
+  limits.producers_pause = !options.no_fast_producer_stall;
+  router_.set_limits(limits);
+  for (const std::unique_ptr<Connection>& connection : connections_) {
+    if (connection == nullptr || !connection->open()) continue;
+    Session& session = connection->session();
+    session.OnPolicyChanged(change.recheck_users);
+    if (connection->open() && change.announce_info && session.connect_received() && session.connect().protocol >= 1) {
+      session.SendInfo();
+    }
+  }
+}
+
+void Shard::OnCloseSome(uint32_t count) {
+  for (const std::unique_ptr<Connection>& connection : connections_) {
+    if (count == 0) return;
+    if (connection == nullptr || !connection->open()) continue;
+    connection->EndAfterFlush(ClosedReason::kServerShutdown);
+    --count;
+  }
+}
+
+void Shard::OnStop() {
+  stopping_ = true;
+  stop_accepting_ = true;
+  if (accept_.busy()) io_.Cancel(&accept_);
+  OnCloseSome(UINT32_MAX);
+  timers_.Arm(&stop_deadline_, session_shared_.now + kStopPatience);
+}
+
+void Shard::OnStopDeadline() {
+  for (const std::unique_ptr<Connection>& connection : connections_) {
+    if (connection != nullptr) connection->End(ClosedReason::kServerShutdown);
+  }
+}
+
+// ---- accepting -----------------------------------------------------------------------------------------------------
+
+void Shard::RearmAccept() {
+  if (!stop_accepting_ && !accept_.busy()) io_.Accept(listener_, &accept_);
+}
+
+void Shard::OnAccept(const IoResult& result) {
+  if (result.ok()) {
+    if (stop_accepting_) {
+      io_.Close(result.value);
+    } else {
+      Place(result.value);
+    }
+  }
+  if (result.more) return;
+  if (stop_accepting_) return FinishStopAccepting();
+  if (!result.ok()) log_.ErrorLimited(absl::StrFormat("Temporary Client Accept Error (%s), sleeping 100ms", std::strerror(result.error())));
+  timers_.Arm(&accept_retry_, session_shared_.now + (result.ok() ? Nanos{0} : kAcceptRetryDelay));
+}
+
+void Shard::FinishStopAccepting() {
+  timers_.Cancel(&accept_retry_);
+  if (listener_ >= 0) io_.Close(std::exchange(listener_, -1));
+  if (!stopping_) mesh_.SendParcel(mesh_.control(), std::make_unique<StopAccepting>());
+}
+
+uint64_t Shard::OpenConnections() const {
+  uint64_t open = 0;
+  for (uint32_t shard = 0; shard < mesh_.shards(); ++shard) open += placed_[shard] - mesh_.counters(shard).connections_closed.Get();
+  return open;
+}
+
+// The fewest connections; ties go to the next shard after the last pick, never to the lowest index.
+uint32_t Shard::PickShard() {
+  uint32_t best = 0;
+  uint64_t best_open = UINT64_MAX;
+  for (uint32_t i = 1; i <= mesh_.shards(); ++i) {
+    const uint32_t shard = (last_pick_ + i) % mesh_.shards();
+    const uint64_t open = placed_[shard] - mesh_.counters(shard).connections_closed.Get();
+    if (open < best_open) {
+      best = shard;
+      best_open = open;
+    }
+  }
+  return last_pick_ = best;
+}
+
+void Shard::Place(int fd) {
+  const int64_t max = session_shared_.policy->options.max_connections;
+  const bool refused = max < 0 || (max > 0 && OpenConnections() >= static_cast<uint64_t>(max));
+  const uint32_t shard = PickShard();
+  const uint64_t cid = next_cid_++;
+  ++placed_[shard];
+  if (shard == mesh_.self()) return Open(fd, cid, refused);
+  const ConnectionMail mail{cid, fd, refused ? 1u : 0u};
+  std::memcpy(mesh_.Append(shard, MailKind::kConnection, sizeof mail), &mail, sizeof mail);
+}
+
+void Shard::Open(int fd, uint64_t cid, bool refused) {
+  if (stopping_) {
+    io_.Close(fd);
+    counters_.connections_closed.Add(1);
+    return;
+  }
+  uint32_t slot = 0;
+  if (free_slots_.empty()) {
+    slot = static_cast<uint32_t>(connections_.size());
+    connections_.emplace_back();
+  } else {
+    slot = free_slots_.back();
+    free_slots_.pop_back();
+  }
+  connections_[slot] = std::make_unique<Connection>(connection_shared_, *this, fd, ConnectionId{mesh_.self(), slot, cid});
+  ++open_;
+  counters_.connections.Set(open_);
+  counters_.connections_total.Add(1);
+  connections_[slot]->Start(refused);
+}
+
+// ---- connections ---------------------------------------------------------------------------------------------------
+
+Connection* Shard::Find(const ConnectionId& id) {
+  if (id.shard != mesh_.self() || id.slot >= connections_.size()) return nullptr;
+  Connection* connection = connections_[id.slot].get();
+  return connection != nullptr && connection->id() == id ? connection : nullptr;
+}
+
+void Shard::OnEnded(Connection* connection) {
+  const uint32_t slot = connection->id().slot;
+  log_.Debug(absl::StrFormat("%s - Client connection closed: %s", connection->session().label(),
+                             std::string(ClosedReasonText(connection->closed_reason()))));
+  if (options_.closed_connections_max > 0) {
+    ConnInfo info = Describe(*connection, false);
+    info.stop_ns = session_shared_.wall_ns;
+    info.reason = ClosedReasonText(connection->closed_reason());
+    closed_.push_back(std::move(info));
+    if (closed_.size() > static_cast<size_t>(options_.closed_connections_max)) closed_.pop_front();
+  }
+  graveyard_.push_back(std::move(connections_[slot]));
+  free_slots_.push_back(slot);
+  --open_;
+  counters_.connections.Set(open_);
+  counters_.connections_closed.Add(1);
+}
+
+void Shard::OnBarrier(Connection* connection) { barriers_.push_back(connection->id()); }
+
+void Shard::OnStalled(Connection* connection) { PauseForStall(connection); }
+
+void Shard::PauseForStall(Connection* connection) {
+  if (connection->paused_for(Connection::PauseReason::kStall) || !connection->open()) return;
+  counters_.stalls.Add(1);
+  connection->stalled_until = session_shared_.now + kStallMax;
+  connection->Pause(Connection::PauseReason::kStall);
+  stalled_.push_back(connection->id());
+}
+
+void Shard::CheckHash(Connection* connection, std::string hash, std::string secret) {
+  mesh_.SendParcel(mesh_.control(),
+                   std::make_unique<HashCheck>(connection->id(), std::move(hash), std::move(secret)));
+}
+
+// ---- monitoring ----------------------------------------------------------------------------------------------------
+
+ConnInfo Shard::Describe(const Connection& connection, bool with_subs) const {
+  const Session& session = connection.session();
+  const Receiver& receiver = connection.receiver();
+  ConnInfo info;
+  info.cid = receiver.id.cid;
+  info.ip = session.client_ip();
+  info.port = session.client_port();
+  info.start_ns = connection.start_wall_ns();
+  info.last_activity_ns = session.last_activity_ns();
+  info.rtt_ns = session.rtt().count();
+  info.pending_bytes = static_cast<int64_t>(receiver.outbox.pending_bytes());
+  info.in_msgs = static_cast<int64_t>(session.in_messages());
+  info.in_bytes = static_cast<int64_t>(session.in_bytes());
+  info.out_msgs = static_cast<int64_t>(receiver.out_messages);
+  info.out_bytes = static_cast<int64_t>(receiver.out_bytes);
+  info.stalls = static_cast<int64_t>(receiver.stalls);
+  info.num_subs = static_cast<uint32_t>(session.subscription_count());
+  info.name = session.connect().name;
+  info.lang = session.connect().lang;
+  info.version = session.connect().version;
+  info.user = session.user_name();
+  info.account = "$G";
+  if (!with_subs) return info;
+  session.ForEachSubscription([&](const Subscription& sub) {
+    SubInfo entry;
+    entry.subject = sub.subject();
+    entry.queue = sub.queue();
+    entry.sid = sub.sid();
+    entry.msgs = static_cast<int64_t>(sub.delivered);
+    entry.max = static_cast<int64_t>(sub.max);
+    entry.cid = info.cid;
+    info.subs.push_back(std::move(entry));
+  });
+  return info;
+}
+
+void Shard::OnQuery(const Query& query) {
+  auto answer = std::make_unique<Answer>(query.request);
+  const bool with_subs = (query.needs & kNeedConnectionSubs) != 0;
+  for (const std::unique_ptr<Connection>& connection : connections_) {
+    if (connection == nullptr || !connection->open()) continue;
+    if ((query.needs & kNeedOpenConnections) != 0) answer->open.push_back(Describe(*connection, with_subs));
+    if ((query.needs & kNeedSubscriptions) == 0) continue;
+    ConnInfo info = Describe(*connection, true);
+    for (SubInfo& sub : info.subs) {
+      sub.account = sub.account_tag = "$G";
+      answer->subs.push_back(std::move(sub));
+    }
+  }
+  if ((query.needs & kNeedClosedConnections) != 0) answer->closed.assign(closed_.begin(), closed_.end());
+  if ((query.needs & kNeedSublistStats) != 0) {
+    SublistStats& stats = answer->sublist;
+    stats.num_subscriptions = static_cast<uint32_t>(interest_.subscriptions());
+    stats.num_cache = static_cast<uint32_t>(interest_.cached_results());
+    stats.num_inserts = counters_.interest_inserts.Get();
+    stats.num_removes = counters_.interest_removes.Get();
+    stats.cache_hits = counters_.cache_hits.Get();
+    stats.num_matches = stats.cache_hits + counters_.cache_misses.Get();
+    interest_.AddFanout(&stats.max_fanout, &stats.total_fanout, &stats.cache_entries);
+  }
+  mesh_.SendParcel(mesh_.control(), std::move(answer));
+}
+
+}  // namespace millrace

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shard: one thread's share of the broker: its connections, subscriptions, timers, and its end of the mesh.
+// Owner:  shard (its thread, from the first RunOnce on; in tests/sim many shards take turns on one thread).
+// A turn: enter the kernel, drain mail, run completions, timers, then ship mail and send. That order makes the PING barrier
+//         exact (architecture.md section 3): tails are published before sends are submitted, and mail that was published before
+//         a byte arrived is seen before that byte.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "broker/admin.h"
+#include "broker/io/io.h"
+#include "broker/io/timer_wheel.h"
+#include "broker/log/log.h"
+#include "broker/mesh/mesh.h"
+#include "broker/net/connection.h"
+#include "broker/route/router.h"
+
+namespace millrace {
+
+struct ShardOptions {
+  RouterLimits limits;
+  uint32_t match_cache_entries = 65536;
+  uint32_t outbox_chunk_bytes = 65536;
+  uint32_t small_buffer_bytes = 4096;
+  uint64_t send_bytes_max = 1 << 20;
+  uint64_t bytes_per_turn = 512 * 1024;  // received bytes that one turn works on before it sends
+  Nanos spin_max{0};
+  int64_t closed_connections_max = 10000;
+  uint64_t seed = 1;
+};
+
+class Shard final : public ConnectionHost {
+ public:
+  Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const Policy* policy,
+        WallClock wall_clock);
+  ~Shard() override;
+
+  // One turn. Blocks when there is nothing to do and `may_block`.
+  void RunOnce(bool may_block);
+  // Everything is closed and the control thread has been told.
+  bool stopped() const { return stopped_; }
+
+  // For tests: takes a connected socket as if it had been accepted.
+  void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
+
+ private:
+  // Phases of a turn.
+  void EnterKernel(bool may_block);
+  bool Spin();
+  void Sleep();
+  void DrainMail();
+  void CheckBarriers();
+  void ResumePaused();
+  void CloseSlow();
+  void FlushDirty();
+  void Bury();
+
+  // Mail.
+  void OnMail(uint32_t from, const MailHeader& header, const char* body);
+  void OnInterest(uint32_t from, const char* body);
+  void OnUndelivered(const char* body);
+  void OnParcel(std::unique_ptr<Parcel> parcel);
+  void OnPolicyChange(const PolicyChange& change);
+  void OnQuery(const Query& query);
+  void OnCloseSome(uint32_t count);
+  void OnStop();
+  void OnStopDeadline();
+
+  // Accepting (shard 0).
+  void OnAccept(const IoResult& result);
+  void RearmAccept();
+  void Place(int fd);
+  uint32_t PickShard();
+  uint64_t OpenConnections() const;
+  void FinishStopAccepting();
+
+  void Open(int fd, uint64_t cid, bool refused);
+  Connection* Find(const ConnectionId& id);
+  void PauseForStall(Connection* connection);
+  ConnInfo Describe(const Connection& connection, bool with_subs) const;
+
+  // ConnectionHost.
+  void OnEnded(Connection* connection) override;
+  void OnBarrier(Connection* connection) override;
+  void OnStalled(Connection* connection) override;
+  void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
+  void CheckHash(Connection* connection, std::string hash, std::string secret) override;
+  uint64_t Random() override;
+
+  const ShardOptions options_;
+  Io& io_;
+  MeshPort& mesh_;
+  ShardCounters& counters_;
+  const WallClock wall_clock_;
+  LogPort log_;
+  TimerWheel timers_;
+  ChunkPool chunks_;
+  Interest interest_;
+  Router router_;
+  SessionShared session_shared_;
+  ConnectionShared connection_shared_;
+
+  std::vector<std::unique_ptr<Connection>> connections_;  // by slot
+  std::vector<uint32_t> free_slots_;
+  std::vector<std::unique_ptr<Connection>> graveyard_;    // ended; freed at the end of the turn
+  std::vector<ConnectionId> rearm_;
+  std::vector<ConnectionId> barriers_;                    // sessions with held replies
+  std::vector<ConnectionId> stalled_;
+  std::vector<ConnectionId> congested_;
+  std::deque<ConnInfo> closed_;
+  size_t open_ = 0;
+
+  Completion accept_;
+  TimerNode accept_retry_;
+  TimerNode stop_deadline_;
+  int listener_ = -1;
+  bool stop_accepting_ = false;
+  uint64_t next_cid_ = 5;  // as the peer: its own internal clients come first
+  uint32_t last_pick_ = 0;
+  std::vector<uint64_t> placed_;
+
+  Nanos spin_budget_;
+  bool work_left_ = false;  // completions or paused work remain: do not block
+  bool stopping_ = false;
+  bool stopped_ = false;
+  uint64_t random_;
+};
+
+}  // namespace millrace

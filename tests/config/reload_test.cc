@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a reload changes what may change, in the peer's order and words, and refuses the rest.
+// Method: pairs of Options; the texts are from the log of nats-server 2.15.2.
+#include "broker/config/reload.h"
+
+#include <gtest/gtest.h>
+
+#include "broker/config/text.h"
+#include "tests/config/support.h"
+
+namespace millrace::config {
+namespace {
+
+std::vector<std::string> Lines(const ReloadPlan& plan) {
+  std::vector<std::string> lines;
+  for (const Change& change : plan.changes) {
+    if (!change.text.empty()) lines.push_back(change.text);
+  }
+  return lines;
+}
+
+TEST(Reload, ChangesAreLoggedInThePeersOrder) {
+  Options old;
+  Options now = old;
+  now.server_tags = {"a"};
+  now.max_payload = 2097152;
+  now.debug = true;
+  now.trace = true;
+  now.trace_verbose = true;
+  now.client_advertise = "h:1";
+  now.max_connections = -1;
+  now.ping_interval = std::chrono::seconds(30);
+  now.auth_timeout = 3;
+  now.no_fast_producer_stall = true;
+  now.log_file = "/tmp/l";
+  now.write_deadline = std::chrono::seconds(3);
+  now.config_digest = "sha256:x";
+  const auto plan = PlanReload(old, now);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(Lines(*plan), (std::vector<std::string>{
+                              "Reload: client_advertise = h:1",
+                              "Reloaded: trace = true",
+                              "Reloaded: debug = true",
+                              "Reloaded: trace_verbose = true",
+                              "Reloaded: max_connections = -1",
+                              "Reloaded: authorization users",
+                              "Reloaded: accounts",
+                              "Reloaded: ping_interval = 30s",
+                              "Reloaded: authorization timeout = 3",
+                              "Reloaded: max_payload = 2097152",
+                              "Reloaded: fast producers will not be stalled",
+                              "Reloaded: log_file = /tmp/l",
+                              "Reloaded: write_deadline = 3s",
+                              "Reloaded: tags",
+                          }));
+  EXPECT_TRUE(plan->logging && plan->trace_level && plan->statsz);
+  EXPECT_FALSE(plan->authorization);
+  EXPECT_TRUE(plan->Changes("max_payload"));
+  EXPECT_FALSE(plan->Changes("ping_max"));
+  EXPECT_EQ(plan->done, "Reloaded server configuration (sha256:x)");
+}
+
+TEST(Reload, WhatCannotChangeRefusesTheWhole) {
+  const struct {
+    void (*change)(Options&);
+    std::string_view error;
+  } kRows[] = {
+      {[](Options& o) { o.port = 5; }, "Port: old=4222, new=5"},
+      {[](Options& o) { o.max_subscriptions = 5; }, "MaxSubs: old=0, new=5"},
+      {[](Options& o) { o.max_pending = 5242880; }, "MaxPending: old=67108864, new=5242880"},
+      {[](Options& o) { o.server_name = "x"; }, "ServerName: old=, new=x"},
+      {[](Options& o) { o.http_port = 8222; }, "HTTPPort: old=0, new=8222"},
+      {[](Options& o) { o.lame_duck_duration = std::chrono::minutes(1); },
+       "LameDuckDuration: old=2m0s, new=1m0s"},
+      {[](Options& o) { o.write_timeout = Options::WriteTimeout::kClose; },
+       "WriteTimeout: old=, new=close"},
+      {[](Options& o) { o.feature_flags["a"] = true; }, "FeatureFlags: old=map[], new=map[a:true]"},
+      {[](Options& o) { o.tuning.shards = 9; }, "shards: old=1, new=9"},
+  };
+  for (const auto& row : kRows) {
+    Options now;
+    row.change(now);
+    const auto plan = PlanReload(Options(), now);
+    ASSERT_FALSE(plan.ok());
+    EXPECT_EQ(Message(plan.status()), "config reload not supported for " + std::string(row.error));
+  }
+}
+
+TEST(Reload, UsersMatterOnlyWhenTheyDiffer) {
+  Options old;
+  old.users = {{.user = "a", .password = "x"}, {.user = "b", .password = "y"}};
+  Options now = old;
+  std::swap(now.users[0], now.users[1]);
+  EXPECT_FALSE(PlanReload(old, now)->authorization);
+  now.users[0].permissions.emplace();
+  EXPECT_TRUE(PlanReload(old, now)->authorization);
+}
+
+TEST(Reload, NoAuthUserGoesOnlyWithItsEntry) {
+  Options old;
+  old.users = {{.user = "a"}, {.user = "b"}};
+  old.no_auth_user = "a";
+  Options now = old;
+  now.no_auth_user.clear();
+  EXPECT_EQ(Message(PlanReload(old, now).status()),
+            "config reload not supported for NoAuthUser: old=a, new=");
+  now.users.erase(now.users.begin());
+  EXPECT_TRUE(PlanReload(old, now).ok());
+}
+
+TEST(Reload, ARandomPortStaysTheOneInUse) {
+  Options old;
+  old.port = 41234;
+  Options now;
+  now.port = kRandomPort;
+  const auto plan = PlanReload(old, now);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->options.port, 41234);
+}
+
+TEST(Reload, TheFileIsReadAgainAndFlagsStillWin) {
+  const Scratch scratch;
+  const std::string file = scratch.Write("t.conf", "debug: true\nmax_payload: 1MB");
+  const Startup startup = Start({"-c", file, "-D=false"});
+  scratch.Write("t.conf", "debug: true\nmax_payload: 2MB");
+  const auto options = Reload(startup, nullptr);
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_FALSE(options->debug);
+  EXPECT_EQ(options->max_payload, 2097152);
+  scratch.Write("t.conf", "foo: 1");
+  EXPECT_EQ(Message(Reload(startup, nullptr).status()), file + ":1:0: unknown field \"foo\"\n");
+  EXPECT_EQ(Message(Reload(Start({}), nullptr).status()),
+            "can only reload config when a file is provided using -c or --config");
+}
+
+}  // namespace
+}  // namespace millrace::config

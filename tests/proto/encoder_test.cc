@@ -29,7 +29,7 @@ TEST(EncoderTest, DecimalIsWhatPrintfWrites) {
   for (uint64_t power = 1; power <= UINT64_MAX / 10; power *= 10) {
     numbers.insert(numbers.end(), {power - 1, power, power + 1, power * 10 - 1});
   }
-  for (int i = 0; i < 1'000'000; ++i) numbers.push_back(RandomNumber(&random));
+  for (size_t i = Rounds(1'000'000); i > 0; --i) numbers.push_back(RandomNumber(&random));
   for (const uint64_t number : numbers) {
     std::memset(out, '#', sizeof out);
     const char* const end = AppendDecimal(out, number);
@@ -41,7 +41,7 @@ TEST(EncoderTest, DecimalIsWhatPrintfWrites) {
 
 TEST(EncoderTest, AMillionMessageHeadersAreWhatPrintfWrites) {
   SeededRandom random(2);
-  for (int i = 0; i < 1'000'000; ++i) {
+  for (size_t i = Rounds(1'000'000); i > 0; --i) {
     const std::string subject = RandomText(&random, random.OneIn(10) ? 200 : 40);
     const std::string sid = RandomText(&random, 6);
     const std::string reply = random.OneIn(2) ? "" : RandomText(&random, 60);

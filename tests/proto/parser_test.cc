@@ -6,7 +6,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 
 #include "tests/proto/parser_feed.h"
@@ -221,12 +220,6 @@ TEST(ParserTest, ALongLineInSinglesCostsLinearTime) {
   }
   ASSERT_EQ(parser.Next(line, &command), Parser::Status::kCommand);
   EXPECT_EQ(command.sid, "1");
-}
-
-// MR_TEST_PERCENT shortens the twins for sanitizer runs.
-size_t Rounds(size_t n) {
-  const char* percent = std::getenv("MR_TEST_PERCENT");
-  return percent == nullptr ? n : n * std::strtoul(percent, nullptr, 10) / 100 + 1;
 }
 
 TEST(ParserTest, AMillionRandomCommandsComeOutAsTheNaiveTwinHasThem) {

@@ -3,8 +3,10 @@
 // Owner:  caller (pure).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -25,6 +27,12 @@ class SeededRandom {
  private:
   uint64_t state_;
 };
+
+// How many rounds of n to run: MR_TEST_PERCENT shortens the long tests for sanitizer runs.
+inline size_t Rounds(size_t n) {
+  const char* const percent = std::getenv("MR_TEST_PERCENT");
+  return percent == nullptr ? n : n * std::strtoul(percent, nullptr, 10) / 100 + 1;
+}
 
 inline std::string Escaped(std::string_view bytes) {
   std::string out;

@@ -118,7 +118,7 @@ TEST(SubjectTrieTest, AMillionComparisonsWithAListOfFiltersUnderChurn) {
   SeededRandom random(7);
   size_t compared = 0;
   size_t found = 0;
-  while (compared < 1'000'000) {
+  while (compared < Rounds(1'000'000)) {
     SubjectTrie<int> trie(random.Next());
     std::map<std::string, int> list;
     const size_t target = random.Below(120);
@@ -154,24 +154,24 @@ TEST(SubjectTrieTest, AMillionComparisonsWithAListOfFiltersUnderChurn) {
     ASSERT_EQ(trie.filter_count(), 0u);
     ASSERT_EQ(trie.node_count(), 1u);
   }
-  EXPECT_GT(found, 10'000u);
+  EXPECT_GT(found, compared / 100);
 }
 
 TEST(SubjectTrieTest, SubjectsOfThousandsOfTokensNeitherOverflowNorExplode) {
   std::string deep = "a";
   std::string stars = "*";
-  for (int i = 1; i < 4000; ++i) {
+  for (int i = 1; i < 2000; ++i) {
     deep += ".a";
     stars += ".*";
   }
   SubjectTrie<int> trie;
   *trie.Insert(deep) = 1;
   *trie.Insert(stars) = 2;
-  *trie.Insert(deep.substr(0, 4001) + ".>") = 3;
+  *trie.Insert(deep.substr(0, 2001) + ".>") = 3;
   // Many branches that wait at once: at each level of the literal path a star goes off.
-  for (size_t i = 1; i < 4000; ++i) *trie.Insert(deep.substr(0, 2 * i) + "*.>") = 4;
+  for (size_t i = 1; i < 2000; ++i) *trie.Insert(deep.substr(0, 2 * i) + "*.>") = 4;
   std::vector<int> expected = {1, 2, 3};
-  expected.insert(expected.end(), 3998, 4);  // the last `*.>` wants one token more than there is
+  expected.insert(expected.end(), 1998, 4);  // the last `*.>` wants one token more than there is
   EXPECT_EQ(Matches(trie, deep), expected);
   trie.Clear();
   EXPECT_EQ(Matches(trie, deep), std::vector<int>{});
@@ -190,7 +190,7 @@ TEST(SubjectTrieTest, AMillionInboxesFitAndGiveTheirMemoryBack) {
     std::snprintf(text, sizeof text, "_INBOX.%022zx", i * 7919);
     return std::string(text);
   };
-  constexpr size_t kCount = 1'000'000;
+  const size_t kCount = Rounds(1'000'000);
   for (size_t i = 0; i < kCount; ++i) trie.Insert(inbox(i))->a = i;
   EXPECT_EQ(trie.filter_count(), kCount);
   const size_t bytes_each = trie.memory_bytes() / kCount;
@@ -205,7 +205,7 @@ TEST(SubjectTrieTest, ChurnDoesNotGrowAnything) {
   const auto inbox = [](size_t i) { return "_INBOX." + std::to_string(i) + ".*"; };
   for (size_t i = 0; i < 1000; ++i) trie.Insert(inbox(i));
   size_t bytes_max = 0;
-  for (size_t i = 1000; i < 200'000; ++i) {
+  for (size_t i = 1000; i < Rounds(200'000); ++i) {
     trie.Insert(inbox(i));
     ASSERT_TRUE(trie.Erase(inbox(i - 1000)));
     bytes_max = std::max(bytes_max, trie.memory_bytes());

@@ -64,9 +64,9 @@ void LineFormatter::Append(const LogLine& line, std::string* out) {
       } else {
         localtime_r(&when, &parts);
       }
-      calendar_ = absl::StrFormat("%04d/%02d/%02d %02d:%02d:%02d.", parts.tm_year + 1900,
-                                  parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min,
-                                  parts.tm_sec);
+      calendar_ =
+          absl::StrFormat("%04d/%02d/%02d %02d:%02d:%02d.", parts.tm_year + 1900, parts.tm_mon + 1,
+                          parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
       calendar_s_ = second;
     }
     out->append(calendar_);
@@ -104,7 +104,8 @@ LogPort::LogPort(WallClock clock, Ship ship, LogVerbosity verbosity)
 void LogPort::Add(LogLevel level, std::string&& text) {
   batch_bytes_ += text.size();
   batch_.push_back({.level = level, .wall_us = clock_(), .text = std::move(text)});
-  if (batch_.size() >= kBatchLinesMax || batch_bytes_ >= kBatchBytesMax) [[unlikely]] Flush();
+  if (batch_.size() >= kBatchLinesMax || batch_bytes_ >= kBatchBytesMax) [[unlikely]]
+    Flush();
 }
 
 void LogPort::WarnLimited(std::string line) {
@@ -177,11 +178,10 @@ void Logger::Write(const LogLine* lines, size_t count) {
   lines_lost_ += lost;
   if (lost > 0 || lines_lost_ == lines_lost_reported_) return;
   // The sink works again: say what is missing.
-  const LogLine report = {
-      .level = LogLevel::kWarn,
-      .wall_us = lines[count - 1].wall_us,
-      .text = absl::StrFormat("%d log lines could not be written",
-                              lines_lost_ - lines_lost_reported_)};
+  const LogLine report = {.level = LogLevel::kWarn,
+                          .wall_us = lines[count - 1].wall_us,
+                          .text = absl::StrFormat("%d log lines could not be written",
+                                                  lines_lost_ - lines_lost_reported_)};
   if (sink_->Write(&report, 1) == 0) lines_lost_reported_ = lines_lost_;
 }
 

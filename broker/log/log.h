@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Log: the lines an operator reads. A Logger writes them, a LogPort collects them where writing is
 //      not allowed.
-// Owner:  Logger: control thread. LogPort: shard. LogLine, LineFormatter, RateLimiter: caller (pure).
+// Owner:  Logger: control thread. LogPort: shard. The rest: caller (pure).
 // Threads: nothing here is shared. A shard makes lines in its own LogPort; LogPort::Flush hands the
-//         batch to the function that the core supplied (mail to the control thread), and the control
-//         thread gives it to Logger::WriteBatch.
+//         batch to the function that the core supplied (mail to the control thread), and the
+//         control thread gives it to Logger::WriteBatch.
 // Format: "[pid] YYYY/MM/DD HH:MM:SS.uuuuuu [LVL] text\n" (F-20); the time is that of making.
-// Errors: opening a destination returns a Status; lines a failing write loses are counted and reported.
+// Errors: opening a destination returns a Status; lines that a write loses are counted and
+// reported.
 #pragma once
 
 #include <cstddef>
@@ -45,13 +46,14 @@ struct LogVerbosity {
   bool operator==(const LogVerbosity&) const = default;
 };
 
-// What the flags and the config file say. The first of file, remote_syslog, syslog, stderr that is set wins.
+// What the flags and the config file say. The first that is set of none, file, remote_syslog,
+// syslog wins; else stderr.
 struct LogOptions {
   LogVerbosity verbosity;
-  bool none = false;          // no log at all
-  bool time = true;           // logtime
-  bool utc = false;           // logtime_utc; local time otherwise
-  std::string file;           // log_file
+  bool none = false;           // no log at all
+  bool time = true;            // logtime
+  bool utc = false;            // logtime_utc; local time otherwise
+  std::string file;            // log_file
   int64_t file_bytes_max = 0;  // logfile_size_limit; 0: no rotation
   int64_t files_max = 0;       // logfile_max_num, the live file included; 0: keep all
   bool syslog = false;         // the local /dev/log
@@ -68,7 +70,7 @@ struct LogStyle {
   bool color = false;
 };
 
-// Turns lines into text. Keeps the calendar of the last second it saw, which makes the next line cheap.
+// Turns lines into text. Keeps the calendar of the last second: it makes the next line cheap.
 class LineFormatter {
  public:
   explicit LineFormatter(LogStyle style);
@@ -77,9 +79,9 @@ class LineFormatter {
 
  private:
   LogStyle style_;
-  std::string pid_prefix_;       // "[123] " or empty
+  std::string pid_prefix_;          // "[123] " or empty
   int64_t calendar_s_ = INT64_MIN;  // the second that calendar_ shows
-  std::string calendar_;         // "2026/11/23 22:38:44."
+  std::string calendar_;            // "2026/11/23 22:38:44."
 };
 
 // Lets a text through once per interval (F-35). At most kTextsMax texts are remembered; past that
@@ -154,9 +156,10 @@ class Logger {
   Logger(const Logger&) = delete;
   Logger& operator=(const Logger&) = delete;
 
-  // Start-up and reload: switches to the destination these options name. On error the old destination stays.
+  // Start-up and reload: switches to the destination these options name. On error the old one
+  // stays.
   absl::Status Open(const LogOptions& options);
-  // SIGUSR1: closes and reopens the log file, and says so; with another destination only says that it did not.
+  // SIGUSR1: closes and reopens the log file, and says so; or says that there is none.
   void Reopen();
   // Flushes and closes; later lines go to stderr.
   void Close();
@@ -170,7 +173,8 @@ class Logger {
   void Info(std::string line) { Make(LogLevel::kInfo, std::move(line)); }
   void Warn(std::string line) { Make(LogLevel::kWarn, std::move(line)); }
   void Error(std::string line) { Make(LogLevel::kError, std::move(line)); }
-  void Fatal(std::string line) { Make(LogLevel::kFatal, std::move(line)); }  // the caller exits with status 1
+  // The caller exits with status 1 afterwards.
+  void Fatal(std::string line) { Make(LogLevel::kFatal, std::move(line)); }
   void Debug(std::string line) {
     if (options_.verbosity.debug) Make(LogLevel::kDebug, std::move(line));
   }

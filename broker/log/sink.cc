@@ -21,7 +21,7 @@
 namespace millrace {
 namespace {
 
-constexpr int kStalledPipeMs = 1000;  // a reader of our stderr that sleeps longer than this loses lines
+constexpr int kStalledPipeMs = 1000;  // a reader of our stderr that sleeps longer loses lines
 
 // Writes all of it; false when it could not.
 bool WriteAll(int fd, std::string_view bytes) {
@@ -142,8 +142,9 @@ void FileSink::Rotate(int64_t wall_us) {
     const int error = errno;
     limit_ *= 2;
     Note(LogLevel::kError, wall_us,
-         absl::StrFormat("Unable to rename logfile for rotation (%s), will attempt next rotation at "
-                         "size %d", std::strerror(error), limit_));
+         absl::StrFormat(
+             "Unable to rename logfile for rotation (%s), will attempt next rotation at size %d",
+             std::strerror(error), limit_));
     return;
   }
   Reopen();
@@ -173,8 +174,9 @@ void FileSink::Purge(int64_t wall_us) {
     const std::string full = slash == std::string::npos ? name : dir + name;
     if (unlink(full.c_str()) != 0) {
       Note(LogLevel::kError, wall_us,
-           absl::StrFormat("Unable to remove backup log file \"%s\" (%s), will attempt next rotation",
-                           name, std::strerror(errno)));
+           absl::StrFormat(
+               "Unable to remove backup log file \"%s\" (%s), will attempt next rotation", name,
+               std::strerror(errno)));
       return;
     }
     Note(LogLevel::kInfo, wall_us, absl::StrFormat("Purged log file \"%s\"", name));

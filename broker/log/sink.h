@@ -45,7 +45,7 @@ class FdSink : public LogSink {
 };
 
 // Lines to a file (mode 0640, appended). When it has grown past bytes_max it is renamed to
-// <path>.YYYY.MM.DD.HH.MM.SS.NNNNNNNNN (local time) and begun anew; of such backups files_max - 1 stay.
+// <path>.YYYY.MM.DD.HH.MM.SS.NNNNNNNNN (local time) and begun anew; files_max - 1 of these stay.
 class FileSink : public LogSink {
  public:
   static absl::StatusOr<std::unique_ptr<FileSink>> Open(const std::string& path, LogStyle style,
@@ -73,7 +73,8 @@ class FileSink : public LogSink {
 };
 
 // Lines to the local syslog or a remote one. Never waits for a datagram socket; waits for a stream
-// socket at most kWaitMs, then loses the line and tries a new connection no sooner than kRetryUs later.
+// socket at most kWaitMs, then loses the line and tries a new connection kRetryUs later at the
+// earliest.
 class SyslogSink : public LogSink {
  public:
   static constexpr int kWaitMs = 200;

@@ -42,8 +42,8 @@ SyslogSink::Address UnixAddress(std::string_view path, int type) {
 absl::StatusOr<std::vector<SyslogSink::Address>> Resolve(std::string_view host_port, int type) {
   const size_t colon = host_port.rfind(':');
   if (colon == std::string_view::npos)
-    return absl::InvalidArgumentError(
-        absl::StrFormat("error connecting to syslog: address %s: missing port in address", host_port));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "error connecting to syslog: address %s: missing port in address", host_port));
   std::string host(host_port.substr(0, colon));
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
     host = host.substr(1, host.size() - 2);
@@ -51,10 +51,11 @@ absl::StatusOr<std::vector<SyslogSink::Address>> Resolve(std::string_view host_p
   addrinfo hints = {};
   hints.ai_socktype = type;
   addrinfo* found = nullptr;
-  const int failed = getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
+  const int failed =
+      getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
   if (failed != 0)
-    return absl::UnavailableError(absl::StrFormat("error connecting to syslog: %s: %s", host_port,
-                                                  gai_strerror(failed)));
+    return absl::UnavailableError(
+        absl::StrFormat("error connecting to syslog: %s: %s", host_port, gai_strerror(failed)));
   std::vector<SyslogSink::Address> addresses;
   for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
     SyslogSink::Address address{.family = each->ai_family, .type = each->ai_socktype};
@@ -70,7 +71,8 @@ absl::StatusOr<std::vector<SyslogSink::Address>> Resolve(std::string_view host_p
 int ConnectTo(const SyslogSink::Address& address) {
   const int fd = socket(address.family, address.type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.bytes) == 0) return fd;
+  const auto* to = reinterpret_cast<const sockaddr*>(&address.storage);
+  if (connect(fd, to, address.bytes) == 0) return fd;
   if (errno == EINPROGRESS) {
     pollfd waiting = {.fd = fd, .events = POLLOUT, .revents = 0};
     int error = 0;
@@ -115,14 +117,16 @@ absl::StatusOr<std::unique_ptr<SyslogSink>> SyslogSink::OpenRemote(std::string_v
   std::vector<Address> addresses;
   Framing framing = Framing::kRemote;
   if (scheme == "udp" || scheme == "tcp") {
-    auto found = Resolve(rest.substr(0, rest.find('/')), scheme == "udp" ? SOCK_DGRAM : SOCK_STREAM);
+    const int type = scheme == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+    auto found = Resolve(rest.substr(0, rest.find('/')), type);
     if (!found.ok()) return std::move(found).status();
     addresses = *std::move(found);
   } else if (scheme == "unix") {
     framing = Framing::kLocal;
     addresses.push_back(UnixAddress(rest, SOCK_STREAM));
   } else {
-    return absl::InvalidArgumentError(absl::StrFormat("error invalid network type: \"%s\"", scheme));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("error invalid network type: \"%s\"", scheme));
   }
   // The peer dials with the priority LOG_DEBUG alone, so the facility is the kernel's.
   std::unique_ptr<SyslogSink> sink(new SyslogSink(std::move(addresses), framing, kFacilityKernel));
@@ -173,7 +177,8 @@ void SyslogSink::Format(const LogLine& line) {
       absl::SNPrintF(stamp + used, sizeof stamp - used, "%c%02d:%02d", minutes < 0 ? '-' : '+',
                      std::labs(minutes) / 60, std::labs(minutes) % 60);
     }
-    out_ = absl::StrFormat("<%d>%s %s %s[%d]: %s", priority, stamp, host_, tag_, getpid(), line.text);
+    out_ =
+        absl::StrFormat("<%d>%s %s %s[%d]: %s", priority, stamp, host_, tag_, getpid(), line.text);
   }
   if (line.text.empty() || line.text.back() != '\n') out_.push_back('\n');
 }

@@ -20,13 +20,13 @@ struct SortName {
   ConnzSort sort;
 };
 constexpr SortName kSortNames[] = {
-    {"cid", ConnzSort::kCid},           {"start", ConnzSort::kStart},
-    {"subs", ConnzSort::kSubs},         {"pending", ConnzSort::kPending},
-    {"msgs_to", ConnzSort::kMsgsTo},    {"msgs_from", ConnzSort::kMsgsFrom},
-    {"bytes_to", ConnzSort::kBytesTo},  {"bytes_from", ConnzSort::kBytesFrom},
-    {"last", ConnzSort::kLast},         {"idle", ConnzSort::kIdle},
-    {"uptime", ConnzSort::kUptime},     {"stop", ConnzSort::kStop},
-    {"reason", ConnzSort::kReason},     {"rtt", ConnzSort::kRtt},
+    {"cid", ConnzSort::kCid},          {"start", ConnzSort::kStart},
+    {"subs", ConnzSort::kSubs},        {"pending", ConnzSort::kPending},
+    {"msgs_to", ConnzSort::kMsgsTo},   {"msgs_from", ConnzSort::kMsgsFrom},
+    {"bytes_to", ConnzSort::kBytesTo}, {"bytes_from", ConnzSort::kBytesFrom},
+    {"last", ConnzSort::kLast},        {"idle", ConnzSort::kIdle},
+    {"uptime", ConnzSort::kUptime},    {"stop", ConnzSort::kStop},
+    {"reason", ConnzSort::kReason},    {"rtt", ConnzSort::kRtt},
 };
 
 absl::StatusOr<ConnzState> DecodeState(std::string_view value) {
@@ -43,24 +43,36 @@ int64_t EndOf(const ConnInfo& info, int64_t now_ns) {
   return info.stop_ns != 0 ? info.stop_ns : now_ns;
 }
 
-// What a connection is ordered by. Only cid, start and uptime go upwards; the rest shows the greatest
-// first. reason, which is text, is handled apart.
+// What a connection is ordered by. Only cid, start and uptime go upwards; the rest shows the
+// greatest first. reason, which is text, is handled apart.
 int64_t SortKey(const ConnInfo& info, ConnzSort sort, int64_t now_ns) {
   switch (sort) {
     case ConnzSort::kCid:
     case ConnzSort::kStart:
-    case ConnzSort::kReason: return static_cast<int64_t>(info.cid);
-    case ConnzSort::kUptime: return EndOf(info, now_ns) - info.start_ns;
-    case ConnzSort::kSubs: return -static_cast<int64_t>(info.num_subs);
-    case ConnzSort::kPending: return -info.pending_bytes;
-    case ConnzSort::kMsgsTo: return -info.out_msgs;
-    case ConnzSort::kMsgsFrom: return -info.in_msgs;
-    case ConnzSort::kBytesTo: return -info.out_bytes;
-    case ConnzSort::kBytesFrom: return -info.in_bytes;
-    case ConnzSort::kLast: return -info.last_activity_ns;
-    case ConnzSort::kIdle: return info.last_activity_ns;
-    case ConnzSort::kStop: return -info.stop_ns;
-    case ConnzSort::kRtt: return -info.rtt_ns;
+    case ConnzSort::kReason:
+      return static_cast<int64_t>(info.cid);
+    case ConnzSort::kUptime:
+      return EndOf(info, now_ns) - info.start_ns;
+    case ConnzSort::kSubs:
+      return -static_cast<int64_t>(info.num_subs);
+    case ConnzSort::kPending:
+      return -info.pending_bytes;
+    case ConnzSort::kMsgsTo:
+      return -info.out_msgs;
+    case ConnzSort::kMsgsFrom:
+      return -info.in_msgs;
+    case ConnzSort::kBytesTo:
+      return -info.out_bytes;
+    case ConnzSort::kBytesFrom:
+      return -info.in_bytes;
+    case ConnzSort::kLast:
+      return -info.last_activity_ns;
+    case ConnzSort::kIdle:
+      return info.last_activity_ns;
+    case ConnzSort::kStop:
+      return -info.stop_ns;
+    case ConnzSort::kRtt:
+      return -info.rtt_ns;
   }
   return 0;
 }
@@ -70,9 +82,8 @@ bool Matches(const ConnInfo& info, const ConnzOptions& options) {
 }
 
 bool HasInterest(const ConnInfo& info, std::string_view filter) {
-  return std::any_of(info.subs.begin(), info.subs.end(), [&](const SubInfo& sub) {
-    return SubjectsCollide(filter, sub.subject);
-  });
+  return std::any_of(info.subs.begin(), info.subs.end(),
+                     [&](const SubInfo& sub) { return SubjectsCollide(filter, sub.subject); });
 }
 
 struct Ranked {
@@ -246,7 +257,8 @@ void RenderConnInfo(const ConnInfo& info, const ConnzOptions& options, int64_t n
   if (options.auth) {
     out->Opt("jwt", info.jwt);
     out->Opt("issuer_key", info.issuer_key);
-    // The tag of an account without one is its name; of closed connections the peer forgets it for $G.
+    // The tag of an account without one is its name; of closed connections the peer forgets it for
+    // $G.
     if (!info.name_tag.empty()) {
       out->Put("name_tag", info.name_tag);
     } else if (foreign || info.stop_ns == 0) {
@@ -285,8 +297,9 @@ void RenderConnz(ConnzInput&& input, const ConnzOptions& options, JsonWriter* ou
   out->Put("server_id", all.server_id);
   out->PutTime("now", all.now_ns);
   out->PutUint("num_connections", page.size());
-  out->PutUint("total", (options.wants_open() ? std::max(all.open_total, all.open.size()) : 0) +
-                            (options.wants_closed() ? std::max(all.closed_total, all.closed.size()) : 0));
+  out->PutUint("total",
+               (options.wants_open() ? std::max(all.open_total, all.open.size()) : 0) +
+                   (options.wants_closed() ? std::max(all.closed_total, all.closed.size()) : 0));
   out->PutInt("offset", options.offset);
   out->PutInt("limit", options.limit);
   out->Key("connections");

@@ -26,7 +26,8 @@ std::string ReadSmallFile(const std::string& path) {
 std::string ThreadLine(const std::string& id) {
   const std::string dir = "/proc/self/task/" + id;
   const std::string stat = ReadSmallFile(dir + "/stat");
-  const size_t behind_name = stat.rfind(')');  // a name may hold anything, so fields count from its end
+  const size_t behind_name =
+      stat.rfind(')');  // a name may hold anything, so fields count from its end
   if (behind_name == std::string::npos) return {};  // the thread has gone
   std::istringstream fields(stat.substr(behind_name + 1));
   std::string state, skipped;
@@ -34,10 +35,11 @@ std::string ThreadLine(const std::string& id) {
   fields >> state;
   for (int i = 0; i < 10; ++i) fields >> skipped;
   fields >> user >> system;
-  const double seconds = static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  const double seconds =
+      static_cast<double>(user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
   const std::string where = ReadSmallFile(dir + "/wchan");
-  return absl::StrFormat("thread %s %s state=%s cpu=%.2fs wchan=%s\n", id, ReadSmallFile(dir + "/comm"),
-                         state, seconds, where.empty() ? "-" : where);
+  return absl::StrFormat("thread %s %s state=%s cpu=%.2fs wchan=%s\n", id,
+                         ReadSmallFile(dir + "/comm"), state, seconds, where.empty() ? "-" : where);
 }
 
 }  // namespace
@@ -70,7 +72,8 @@ std::string ExpvarPage(const std::vector<std::string>& cmdline) {
   memory.PutInt("NumGC", 0);
   memory.PutBool("EnableGC", false);
   memory.EndObject();
-  return absl::StrFormat("{\n\"cmdline\": %s,\n\"memstats\": %s\n}\n", arguments.text(), memory.text());
+  return absl::StrFormat("{\n\"cmdline\": %s,\n\"memstats\": %s\n}\n", arguments.text(),
+                         memory.text());
 }
 
 }  // namespace millrace

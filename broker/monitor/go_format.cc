@@ -28,13 +28,14 @@ void AppendCivil(int64_t wall_ns, std::string* out) {
   if (nanos < 0) nanos += kSecond, --seconds;
   int64_t days = seconds / 86'400, of_day = seconds % 86'400;
   if (of_day < 0) of_day += 86'400, --days;
-  // Civil date from day number: eras of 400 years that begin on 1 March, so the leap day comes last.
+  // Civil date from day number: eras of 400 years begin on 1 March, so the leap day comes last.
   const int64_t shifted = days + 719'468;
   const int64_t era = (shifted >= 0 ? shifted : shifted - 146'096) / 146'097;
   const int64_t day_of_era = shifted - era * 146'097;
   const int64_t year_of_era =
       (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
-  const int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const int64_t day_of_year =
+      day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const int64_t month_index = (5 * day_of_year + 2) / 153;  // from March
   const int64_t day = day_of_year - (153 * month_index + 2) / 5 + 1;
   const int64_t month = month_index < 10 ? month_index + 3 : month_index - 9;
@@ -91,8 +92,9 @@ constexpr std::array<bool, 256> kPlainJson = [] {
 
 absl::Status Refuse(std::string_view type, std::string_view param, std::string_view function,
                     std::string_view value, std::string_view why) {
-  return absl::InvalidArgumentError(absl::StrFormat("Error decoding %s for '%s': strconv.%s: parsing %s: %s",
-                                                    type, param, function, GoQuote(value), why));
+  return absl::InvalidArgumentError(
+      absl::StrFormat("Error decoding %s for '%s': strconv.%s: parsing %s: %s", type, param,
+                      function, GoQuote(value), why));
 }
 
 }  // namespace
@@ -101,8 +103,10 @@ std::string FormatUptime(int64_t duration_ns) {
   const int64_t seconds = duration_ns / kSecond;
   const int64_t minutes = seconds / 60, hours = minutes / 60, days = hours / 24, years = days / 365;
   if (years > 0)
-    return absl::StrFormat("%dy%dd%dh%dm%ds", years, days % 365, hours % 24, minutes % 60, seconds % 60);
-  if (days > 0) return absl::StrFormat("%dd%dh%dm%ds", days, hours % 24, minutes % 60, seconds % 60);
+    return absl::StrFormat("%dy%dd%dh%dm%ds", years, days % 365, hours % 24, minutes % 60,
+                           seconds % 60);
+  if (days > 0)
+    return absl::StrFormat("%dd%dh%dm%ds", days, hours % 24, minutes % 60, seconds % 60);
   if (hours > 0) return absl::StrFormat("%dh%dm%ds", hours, minutes % 60, seconds % 60);
   if (minutes > 0) return absl::StrFormat("%dm%ds", minutes, seconds % 60);
   return absl::StrFormat("%ds", seconds);
@@ -111,7 +115,8 @@ std::string FormatUptime(int64_t duration_ns) {
 std::string FormatDuration(int64_t duration_ns) {
   if (duration_ns == 0) return "0s";
   std::string out = duration_ns < 0 ? "-" : "";
-  uint64_t rest = duration_ns < 0 ? 0 - static_cast<uint64_t>(duration_ns) : static_cast<uint64_t>(duration_ns);
+  uint64_t rest = static_cast<uint64_t>(duration_ns);
+  if (duration_ns < 0) rest = 0 - rest;
   std::string_view unit = "s";
   uint64_t unit_ns = 1'000'000'000;
   if (rest < 1'000) {
@@ -161,8 +166,9 @@ void AppendGoFloat(double value, std::string* out) {
   const double size = std::fabs(value);
   const bool scientific = size != 0 && (size < 1e-6 || size >= 1e21);
   char text[400];
-  const auto end = std::to_chars(text, text + sizeof text, value,
-                                 scientific ? std::chars_format::scientific : std::chars_format::fixed);
+  const auto end =
+      std::to_chars(text, text + sizeof text, value,
+                    scientific ? std::chars_format::scientific : std::chars_format::fixed);
   MR_CHECK(end.ec == std::errc());
   std::string_view digits(text, static_cast<size_t>(end.ptr - text));
   // 1e-07 is written 1e-7.
@@ -194,13 +200,27 @@ void AppendGoJsonString(std::string_view text, std::string* out) {
     }
     out->append(text, done, i - done);
     switch (c) {
-      case '"': out->append("\\\""); break;
-      case '\\': out->append("\\\\"); break;
-      case '\b': out->append("\\b"); break;
-      case '\f': out->append("\\f"); break;
-      case '\n': out->append("\\n"); break;
-      case '\r': out->append("\\r"); break;
-      case '\t': out->append("\\t"); break;
+      case '"':
+        out->append("\\\"");
+        break;
+      case '\\':
+        out->append("\\\\");
+        break;
+      case '\b':
+        out->append("\\b");
+        break;
+      case '\f':
+        out->append("\\f");
+        break;
+      case '\n':
+        out->append("\\n");
+        break;
+      case '\r':
+        out->append("\\r");
+        break;
+      case '\t':
+        out->append("\\t");
+        break;
       default:
         if (c < 0x80) {
           out->append("\\u00");
@@ -226,20 +246,38 @@ std::string GoQuote(std::string_view text) {
     const auto c = static_cast<unsigned char>(text[i]);
     const size_t length = Utf8Length(text.substr(i));
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\a': out += "\\a"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
-      case '\v': out += "\\v"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\a':
+        out += "\\a";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\v':
+        out += "\\v";
+        break;
       default:
         if (length == 0 || c < 0x20 || c == 0x7f) {
           out += absl::StrFormat("\\x%02x", c);
         } else if (length == 2 && c == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
-          out += absl::StrFormat("\\u%04x", static_cast<unsigned char>(text[i + 1]));  // C1 controls
+          out += absl::StrFormat("\\u%04x", static_cast<unsigned char>(text[i + 1]));  // C1
         } else {
           out.append(text, i, length);
         }
@@ -265,7 +303,8 @@ template <typename T>
 T ParseDigits(std::string_view digits, std::string_view* why) {
   T result = 0;
   const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), result);
-  if (digits.empty() || end.ptr != digits.data() + digits.size() || end.ec == std::errc::invalid_argument) {
+  if (digits.empty() || end.ptr != digits.data() + digits.size() ||
+      end.ec == std::errc::invalid_argument) {
     *why = "invalid syntax";
   } else if (end.ec == std::errc::result_out_of_range) {
     *why = "value out of range";

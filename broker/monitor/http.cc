@@ -63,15 +63,24 @@ size_t FindHeadEnd(std::string_view bytes) {
 
 std::string_view Reason(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 307: return "Temporary Redirect";
-    case 400: return "Bad Request";
-    case 404: return "Not Found";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Unknown";
+    case 200:
+      return "OK";
+    case 307:
+      return "Temporary Redirect";
+    case 400:
+      return "Bad Request";
+    case 404:
+      return "Not Found";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Unknown";
   }
 }
 
@@ -153,8 +162,9 @@ HttpParser::Status HttpParser::ParseHead(std::string_view head, HttpRequest* req
   const std::string_view target = line.substr(first + 1, last - first - 1);
   if (!IsToken(method) || target.empty() || target.find(' ') != std::string_view::npos)
     return Fail(400);
-  if (version.size() != 8 || !version.starts_with("HTTP/") || version[6] != '.' || version[5] < '0' ||
-      version[5] > '9' || version[7] < '0' || version[7] > '9')
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (version.size() != 8 || !version.starts_with("HTTP/") || version[6] != '.' ||
+      !is_digit(version[5]) || !is_digit(version[7]))
     return Fail(400);
   if (version[5] != '1') return Fail(505, "unsupported protocol version");
   request->method = method;
@@ -182,7 +192,7 @@ HttpParser::Status HttpParser::ParseHead(std::string_view head, HttpRequest* req
     } else if (EqualsIgnoringCase(name, "transfer-encoding")) {
       chunked = true;
     } else if (EqualsIgnoringCase(name, "expect")) {
-      request->keep_alive = false;  // its body was never invited, so where the next request starts is unknown
+      request->keep_alive = false;  // its body, never invited, may or may not follow
     }
   }
   if (hosts == 0 && !request->http10) return Fail(400, "missing required Host header");
@@ -191,11 +201,11 @@ HttpParser::Status HttpParser::ParseHead(std::string_view head, HttpRequest* req
   if (chunked) request->keep_alive = false;
   if (!content_length.empty()) {
     int64_t bytes = 0;
-    const auto end =
-        std::from_chars(content_length.data(), content_length.data() + content_length.size(), bytes);
-    if (end.ec == std::errc::invalid_argument || bytes < 0 ||
-        end.ptr != content_length.data() + content_length.size())
+    const char* digits_end = content_length.data() + content_length.size();
+    const auto end = std::from_chars(content_length.data(), digits_end, bytes);
+    if (end.ec == std::errc::invalid_argument || bytes < 0 || end.ptr != digits_end) {
       return Fail(400);
+    }
     if (end.ec != std::errc() || bytes > kHttpBodyBytesMax) {
       request->keep_alive = false;
     } else {
@@ -232,13 +242,14 @@ std::string HttpErrorBytes(int http_status, std::string_view detail) {
   std::string line = absl::StrFormat("%d %s", http_status, Reason(http_status));
   if (!detail.empty()) line += absl::StrFormat(": %s", detail);
   return absl::StrFormat(
-      "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%s", line, line);
+      "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n%s", line,
+      line);
 }
 
 HttpTarget::HttpTarget(std::string_view target) {
   // The absolute form: http://host/path.
-  if (const size_t scheme = target.find("://"); scheme != std::string_view::npos &&
-                                                target.find('/') == scheme + 1) {
+  if (const size_t scheme = target.find("://");
+      scheme != std::string_view::npos && target.find('/') == scheme + 1) {
     const size_t slash = target.find('/', scheme + 3);
     target = slash == std::string_view::npos ? "/" : target.substr(slash);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JsonWriter: writes JSON as Go's encoding/json does, to the byte: indents, escapes and numbers alike.
+// JsonWriter: writes JSON as Go's encoding/json does, to the byte: indents, escapes and numbers.
 // Owner:  caller (pure).
 // Use:    BeginObject(); Key("a"); Int(1); EndObject(); the caller keeps keys and values paired.
 #pragma once
@@ -30,7 +30,7 @@ class JsonWriter {
   void Float(double value);
   void Bool(bool value);
   void Null();
-  void Time(int64_t wall_ns);  // RFC 3339 in UTC with as many fraction digits as needed
+  void Time(int64_t wall_ns);       // RFC 3339 in UTC with as many fraction digits as needed
   void LocalTime(int64_t wall_ns);  // the same in the time zone of the process
   void Strings(const std::vector<std::string>& values);
 
@@ -75,7 +75,7 @@ class JsonWriter {
 
   JsonLayout layout_;
   int depth_ = 0;
-  bool empty_ = true;      // nothing written yet at this depth
+  bool empty_ = true;  // nothing written yet at this depth
   bool after_key_ = false;
   std::string out_;
 };

@@ -67,7 +67,8 @@ void RenderMappings(const AccountSnapshot& account, JsonWriter* out) {
 
 }  // namespace
 
-// ---- accounts --------------------------------------------------------------------------------------
+// ---- accounts
+// --------------------------------------------------------------------------------------
 
 void RenderDataStats(const DataStats& stats, JsonWriter* out) {
   out->BeginObject();
@@ -128,7 +129,8 @@ void RenderAccountDetail(const AccountSnapshot& account, JsonWriter* out) {
   out->EndObject();
 }
 
-// ---- /healthz --------------------------------------------------------------------------------------
+// ---- /healthz
+// --------------------------------------------------------------------------------------
 
 absl::StatusOr<HealthzOptions> ParseHealthzParams(const HttpTarget& target) {
   HealthzOptions options;
@@ -137,7 +139,8 @@ absl::StatusOr<HealthzOptions> ParseHealthzParams(const HttpTarget& target) {
                       DecodeBool("js-enabled-only", target.Param("js-enabled-only")));
   MR_ASSIGN_OR_RETURN(options.js_server_only,
                       DecodeBool("js-server-only", target.Param("js-server-only")));
-  MR_ASSIGN_OR_RETURN(options.js_meta_only, DecodeBool("js-meta-only", target.Param("js-meta-only")));
+  MR_ASSIGN_OR_RETURN(options.js_meta_only,
+                      DecodeBool("js-meta-only", target.Param("js-meta-only")));
   MR_ASSIGN_OR_RETURN(options.details, DecodeBool("details", target.Param("details")));
   options.account = target.Param("account");
   options.stream = target.Param("stream");
@@ -163,8 +166,8 @@ bool CheckHealthzOptions(const HealthzOptions& options, HealthSnapshot* bad) {
   return false;
 }
 
-int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options, bool with_status_code,
-                  JsonWriter* out) {
+int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options,
+                  bool with_status_code, JsonWriter* out) {
   const bool healthy = health.errors.empty();
   const int code = health.http_status != 0 ? health.http_status : healthy ? 200 : 503;
   std::string_view status = health.status;
@@ -202,7 +205,8 @@ std::string HealthWarning(const HealthSnapshot& health, const HealthzOptions& op
   return absl::StrFormat("Healthcheck failed: %s", GoQuote(health.errors[0].error));
 }
 
-// ---- features that are off -------------------------------------------------------------------------
+// ---- features that are off
+// -------------------------------------------------------------------------
 
 void RenderRoutezOff(std::string_view server_id, std::string_view server_name, int64_t now_ns,
                      JsonWriter* out) {
@@ -258,19 +262,21 @@ void RenderJszOff(std::string_view server_id, int64_t now_ns, JsonWriter* out) {
   out->EndObject();
 }
 
-// ---- the index -------------------------------------------------------------------------------------
+// ---- the index
+// -------------------------------------------------------------------------------------
 
 std::string RootPage(std::string_view base_path) {
   struct Link {
     std::string_view path, title;
   };
   constexpr Link kLinks[] = {
-      {"/varz", "General"},          {"/jsz", "JetStream"},          {"/connz", "Connections"},
-      {"/accountz", "Accounts"},     {"/accstatz", "Account Stats"}, {"/subsz", "Subscriptions"},
-      {"/routez", "Routes"},         {"/leafz", "LeafNodes"},        {"/gatewayz", "Gateways"},
-      {"/raftz", "Raft Groups"},     {"/healthz", "Health Probe"},   {"/debug/vars", "Expvar"},
+      {"/varz", "General"},      {"/jsz", "JetStream"},          {"/connz", "Connections"},
+      {"/accountz", "Accounts"}, {"/accstatz", "Account Stats"}, {"/subsz", "Subscriptions"},
+      {"/routez", "Routes"},     {"/leafz", "LeafNodes"},        {"/gatewayz", "Gateways"},
+      {"/raftz", "Raft Groups"}, {"/healthz", "Health Probe"},   {"/debug/vars", "Expvar"},
   };
-  // Links are relative, so that they survive a proxy; the page's own name is the base path's last part.
+  // Links are relative, so that they survive a proxy; the page's own name is the base path's last
+  // part.
   const size_t slash = base_path.rfind('/');
   const std::string_view here = slash == std::string_view::npos ? "" : base_path.substr(slash);
   std::string page = absl::StrFormat(

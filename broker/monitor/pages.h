@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pages: the options of each monitoring endpoint and its JSON. HTTP and the $SYS services share them.
+// Pages: the options of each monitoring endpoint and its JSON, shared by HTTP and $SYS services.
 // Owner:  caller (pure).
-// Errors: a bad option gives InvalidArgument; its message is the peer's text and HTTP answers it as 400.
+// Errors: a bad option gives InvalidArgument; its message is the peer's text, HTTP answers it as
+// 400.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +22,23 @@ namespace millrace {
 inline constexpr int64_t kConnzLimitDefault = 1024;
 inline constexpr int64_t kSubszLimitDefault = 1024;
 
-// ---- /connz --------------------------------------------------------------------------------------
+// ---- /connz -------------------------------------------------------------------------------------
 
 enum class ConnzSort : uint8_t {
-  kCid, kStart, kSubs, kPending, kMsgsTo, kMsgsFrom, kBytesTo, kBytesFrom,
-  kLast, kIdle, kUptime, kStop, kReason, kRtt
+  kCid,
+  kStart,
+  kSubs,
+  kPending,
+  kMsgsTo,
+  kMsgsFrom,
+  kBytesTo,
+  kBytesFrom,
+  kLast,
+  kIdle,
+  kUptime,
+  kStop,
+  kReason,
+  kRtt
 };
 enum class ConnzState : uint8_t { kOpen, kClosed, kAll };
 
@@ -58,21 +71,23 @@ struct ConnzInput {
   std::string server_id;
   int64_t now_ns = 0;
   bool account_known = true;  // false: options.account names no account
-  // Connections in reach of the request: all, or those of options.account. A shard may leave out what
-  // MatchesConnz refuses, so the totals (before user, mqtt_client and cid) stand beside the lists.
+  // Connections in reach of the request: all, or those of options.account. A shard may leave out
+  // what MatchesConnz refuses, so the totals (before user, mqtt_client and cid) stand beside the
+  // lists.
   std::vector<ConnInfo> open, closed;
   size_t open_total = 0, closed_total = 0;
 };
 
-// Does this connection pass cid, user, account and mqtt_client? For shards, before they build a ConnInfo.
-bool MatchesConnz(const ConnzOptions& options, uint64_t cid, std::string_view user, std::string_view account,
-                  std::string_view mqtt_client);
+// Does this connection pass cid, user, account and mqtt_client? For shards, before they build a
+// ConnInfo.
+bool MatchesConnz(const ConnzOptions& options, uint64_t cid, std::string_view user,
+                  std::string_view account, std::string_view mqtt_client);
 // Filters, sorts, pages and writes. 65,536 connections take well under a second (README).
 void RenderConnz(ConnzInput&& input, const ConnzOptions& options, JsonWriter* out);
 void RenderConnInfo(const ConnInfo& info, const ConnzOptions& options, int64_t now_ns,
                     JsonWriter* out);
 
-// ---- /subsz --------------------------------------------------------------------------------------
+// ---- /subsz -------------------------------------------------------------------------------------
 
 struct SubszOptions {
   bool subs = false;
@@ -112,8 +127,8 @@ absl::StatusOr<HealthzOptions> ParseHealthzParams(const HttpTarget& target);
 // A complaint about the options themselves (stream without account, ...): no need to ask the core.
 bool CheckHealthzOptions(const HealthzOptions& options, HealthSnapshot* bad);
 // Writes compact JSON, returns the HTTP status. On HTTP the status is not repeated in the body.
-int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options, bool with_status_code,
-                  JsonWriter* out);
+int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options,
+                  bool with_status_code, JsonWriter* out);
 
 // What to log (WRN) about an answer that is not healthy; empty otherwise.
 std::string HealthWarning(const HealthSnapshot& health, const HealthzOptions& options);

@@ -102,7 +102,8 @@ std::vector<std::string> ListenerUrls(const BoundListener& listener) {
   const auto add = [&](std::string_view host) {
     urls.push_back(absl::StrFormat("%s://%s", listener.scheme, JoinHostPort(host, listener.port)));
   };
-  const bool any4 = listener.host == "0.0.0.0", any6 = listener.host == "::" || listener.host.empty();
+  const bool any4 = listener.host == "0.0.0.0",
+             any6 = listener.host == "::" || listener.host.empty();
   if (!any4 && !any6) {
     add(listener.host);
     return urls;
@@ -139,7 +140,8 @@ std::string PortsFilePath(std::string_view dir, std::string_view argv0, int64_t 
 void ProcessUsage::Tick(int64_t now_ns) {
   const int64_t cpu_ns = CpuNanos();
   if (last_ns_ != 0 && now_ns > last_ns_) {
-    const double share = static_cast<double>(cpu_ns - last_cpu_ns_) / static_cast<double>(now_ns - last_ns_);
+    const double share =
+        static_cast<double>(cpu_ns - last_cpu_ns_) / static_cast<double>(now_ns - last_ns_);
     cpu_percent_ = std::floor(share * 1000) / 10;
   }
   last_ns_ = now_ns;
@@ -162,7 +164,8 @@ ProcessUsage::Sample ProcessUsage::Read() const {
 }
 
 int UsableCores() {
-  // More cores than cpu_set_t has bits make the call fail; then the configured number is the answer.
+  // More cores than cpu_set_t has bits make the call fail; then the configured number is the
+  // answer.
   cpu_set_t cores;
   CPU_ZERO(&cores);
   if (sched_getaffinity(0, sizeof cores, &cores) == 0) return std::max(CPU_COUNT(&cores), 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Process: the files a running server leaves for scripts (pid file, ports file) and what it uses (CPU, memory).
-// Owner:  control thread.
-// Errors: Status with the peer's text; a file that cannot be removed at exit is reported by Remove's Status.
+// Process: the files a running server leaves for scripts (pid, ports) and what it uses (CPU,
+// memory). Owner:  control thread. Errors: Status with the peer's text ("open /x: no such file or
+// directory").
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ class RunFile {
   std::string path_;  // empty: nothing to remove
 };
 
-// The content of a pid file: decimal digits, no newline (F-13). The peer leaves its pid file behind at exit: Release it.
+// The content of a pid file: decimal digits, no newline (F-13). The peer leaves its pid file behind
+// at exit: Release it.
 std::string PidFileContent(int64_t pid);
 inline constexpr int kPidFileMode = 0600;
 
@@ -54,7 +55,8 @@ struct PortsInfo {
   std::vector<BoundListener> websocket;
 };
 
-// URLs of a listener; one bound to any address lists one URL per up interface address, as the peer does.
+// URLs of a listener; one bound to any address lists one URL per interface address, as the peer
+// does: "0.0.0.0" its IPv4 ones, "::" (dual stack) all.
 std::vector<std::string> ListenerUrls(const BoundListener& listener);
 std::string PortsFileContent(const PortsInfo& ports);
 inline constexpr int kPortsFileMode = 0666;

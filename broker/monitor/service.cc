@@ -16,8 +16,8 @@ constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
 struct Route {
   std::string_view path;
   MonitorEndpoint endpoint;
-  std::string_view counted_as;    // in http_req_stats; empty: not counted
-  bool counts_refused = true;     // a request with malformed parameters counts too
+  std::string_view counted_as;  // in http_req_stats; empty: not counted
+  bool counts_refused = true;   // a request with malformed parameters counts too
 };
 constexpr Route kRoutes[] = {
     {"/varz", MonitorEndpoint::kVarz, "/varz"},
@@ -56,7 +56,8 @@ std::string CleanPath(std::string_view path) {
   return clean;
 }
 
-// Bytes that may stand in a Location as they are; the rest is escaped, so no header can be smuggled.
+// Bytes that may stand in a Location as they are; the rest is escaped, so no header can be
+// smuggled.
 std::string EscapePath(std::string_view path) {
   std::string out;
   for (char c : path) {
@@ -75,12 +76,23 @@ std::string EscapeHtml(std::string_view text) {
   std::string out;
   for (char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&#34;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -254,8 +266,9 @@ void MonitorService::ReadOptions(const HttpTarget& target, MonitorRequest* reque
       status = CheckParams(target, {"subs"}, {});
       break;
     case MonitorEndpoint::kJsz:
-      status = CheckParams(target, {"accounts", "streams", "consumers", "direct-consumers", "config"},
-                           {"offset", "limit"});
+      status =
+          CheckParams(target, {"accounts", "streams", "consumers", "direct-consumers", "config"},
+                      {"offset", "limit"});
       if (status.ok())
         status = CheckParams(target, {"leader-only", "raft", "stream-leader-only"}, {});
       break;

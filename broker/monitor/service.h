@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// MonitorService: from a request on the monitoring port to what must be gathered, and from that to the answer.
+// MonitorService: from a request to what must be gathered, and from that to the answer.
 // Owner:  control thread.
 // Flow:   HttpParser::Next -> Start(request) -> the core gathers request.needs from shards ->
-//         Finish(request, data) -> bytes. When needs is 0 only server_id, server_name, now_ns and, for
-//         /debug/vars, cmdline are read, so Finish may be called at once.
+//         Finish(request, data) -> bytes. When needs is 0 only server_id, server_name, now_ns and,
+//         for /debug/vars, cmdline are read, so Finish may be called at once.
 //         Answers leave in the order of requests; the core starts the next one after Finish.
 #pragma once
 
@@ -21,22 +21,35 @@
 namespace millrace {
 
 enum class MonitorEndpoint : uint8_t {
-  kRoot, kVarz, kConnz, kRoutez, kGatewayz, kLeafz, kSubsz, kStacksz, kAccountz, kAccstatz, kJsz,
-  kHealthz, kIpqueuesz, kRaftz, kExpvarz,
+  kRoot,
+  kVarz,
+  kConnz,
+  kRoutez,
+  kGatewayz,
+  kLeafz,
+  kSubsz,
+  kStacksz,
+  kAccountz,
+  kAccstatz,
+  kJsz,
+  kHealthz,
+  kIpqueuesz,
+  kRaftz,
+  kExpvarz,
   kReady  // the answer is already known: an error, a redirect
 };
 
 // What the core must gather, as bits.
 enum MonitorNeed : uint32_t {
   kNeedVarz = 1u << 0,
-  kNeedOpenConnections = 1u << 1,    // pass options through MatchesConnz
+  kNeedOpenConnections = 1u << 1,  // pass options through MatchesConnz
   kNeedClosedConnections = 1u << 2,
-  kNeedConnectionSubs = 1u << 3,     // with the two above: fill ConnInfo::subs
-  kNeedSublistStats = 1u << 4,       // of subsz.account when set, else of all accounts
-  kNeedSubscriptions = 1u << 5,      // the same scope
+  kNeedConnectionSubs = 1u << 3,  // with the two above: fill ConnInfo::subs
+  kNeedSublistStats = 1u << 4,    // of subsz.account when set, else of all accounts
+  kNeedSubscriptions = 1u << 5,   // the same scope
   kNeedAccountNames = 1u << 6,
-  kNeedAccountStats = 1u << 7,       // all accounts
-  kNeedAccountDetail = 1u << 8,      // of one account, accountz_name
+  kNeedAccountStats = 1u << 7,   // all accounts
+  kNeedAccountDetail = 1u << 8,  // of one account, accountz_name
   kNeedHealth = 1u << 9,
 };
 
@@ -50,8 +63,8 @@ struct MonitorRequest {
   std::string accountz_name;
   bool accstatz_unused = false;
   HttpResponse ready;                        // kReady
-  std::optional<HealthSnapshot> bad_health;  // options that /healthz refuses: answers without kNeedHealth
-  std::string warning;  // to be logged as WRN, when not empty
+  std::optional<HealthSnapshot> bad_health;  // set: /healthz refuses its options, no kNeedHealth
+  std::string warning;                       // to be logged as WRN, when not empty
   // Of the HTTP request.
   bool head = false, keep_alive = true, http10 = false;
 };

@@ -64,13 +64,13 @@ struct ConnInfo {
   int64_t in_msgs = 0, out_msgs = 0, in_bytes = 0, out_bytes = 0;
   int64_t stalls = 0;  // omitted
   uint32_t num_subs = 0;
-  std::string name, lang, version;           // from CONNECT; omitted
+  std::string name, lang, version;            // from CONNECT; omitted
   std::string tls_version, tls_cipher_suite;  // "1.3", "TLS_AES_128_GCM_SHA256"; omitted
   std::vector<TlsPeerCert> tls_peer_certs;    // printed with auth=1 only
   bool tls_first = false;                     // omitted
   std::string user;                           // authorized_user; printed with auth=1 only
   std::string account;                        // printed with auth=1 only, and not for $G
-  std::string jwt;                            // with auth=1; left empty by the core for bearer tokens
+  std::string jwt;                            // with auth=1; the core leaves out bearer tokens
   std::string issuer_key, name_tag;           // with auth=1
   std::vector<std::string> tags;              // with auth=1
   std::string mqtt_client;                    // omitted
@@ -213,8 +213,8 @@ struct VarzSnapshot {
   int port = 0;
   bool auth_required = false, tls_required = false, tls_verify = false;  // omitted
   bool tls_ocsp_peer_verify = false;                                     // omitted
-  std::string ip;                                          // omitted
-  std::vector<std::string> connect_urls, ws_connect_urls;  // omitted
+  std::string ip;                                                        // omitted
+  std::vector<std::string> connect_urls, ws_connect_urls;                // omitted
   int64_t max_connections = 65536;
   int64_t max_subscriptions = 0;  // omitted
   int64_t ping_interval_ns = 0;
@@ -251,13 +251,13 @@ struct VarzSnapshot {
   uint32_t subscriptions = 0;
   // http_req_stats is MonitorService's own
   int64_t config_load_time_ns = 0;
-  std::string config_digest;                         // "sha256:..."
-  std::vector<std::string> tags;                     // omitted
-  std::map<std::string, std::string> metadata;       // omitted
-  std::map<std::string, bool> feature_flags;         // omitted; see DefaultFeatureFlags()
-  std::vector<std::string> trusted_operators_jwt;    // omitted
-  std::string system_account;                        // omitted
-  uint64_t pinned_account_fails = 0;                 // omitted
+  std::string config_digest;                       // "sha256:..."
+  std::vector<std::string> tags;                   // omitted
+  std::map<std::string, std::string> metadata;     // omitted
+  std::map<std::string, bool> feature_flags;       // as configured; defaults are added
+  std::vector<std::string> trusted_operators_jwt;  // omitted
+  std::string system_account;                      // omitted
+  uint64_t pinned_account_fails = 0;               // omitted
   KindCounts slow_consumer_stats;
   KindCounts stale_connection_stats;
   DiskIoWaitStats disk_io_wait_stats;
@@ -288,8 +288,8 @@ struct AccountImport {
 struct AccountExport {
   std::string subject;
   std::string type;
-  std::string response_type;  // "Singleton", "Streamed", "Chunked"; services only
-  bool token_req = false;     // omitted
+  std::string response_type;                   // "Singleton", "Streamed", "Chunked"; services only
+  bool token_req = false;                      // omitted
   std::vector<std::string> approved_accounts;  // omitted
 };
 
@@ -320,7 +320,14 @@ struct AccountSnapshot {
 
 // ---- /healthz -----------------------------------------------------------------------------------
 
-enum class HealthErrorType : uint8_t { kConnection, kBadRequest, kJetStream, kAccount, kStream, kConsumer };
+enum class HealthErrorType : uint8_t {
+  kConnection,
+  kBadRequest,
+  kJetStream,
+  kAccount,
+  kStream,
+  kConsumer
+};
 
 struct HealthError {
   HealthErrorType type = HealthErrorType::kConnection;
@@ -331,7 +338,7 @@ struct HealthError {
 // What the checks found. Without details=1 only the first error's text is shown.
 struct HealthSnapshot {
   int http_status = 0;  // 0: 200 without errors, 503 with
-  std::string status;   // what "status" says without details; empty: "ok" without errors, "unavailable" with
+  std::string status;   // what "status" says without details; empty: "ok" or "unavailable"
   std::vector<HealthError> errors;
 };
 

@@ -28,8 +28,8 @@ absl::Status CompleteSubszOptions(SubszOptions* options) {
   options->offset = std::max<int64_t>(options->offset, 0);
   if (options->limit <= 0) options->limit = kSubszLimitDefault;
   if (!options->test.empty() && !IsValidLiteral(options->test))
-    return absl::InvalidArgumentError(absl::StrFormat(
-        "invalid test subject, must be valid publish subject: %s", options->test));
+    return absl::InvalidArgumentError(
+        absl::StrFormat("invalid test subject, must be valid publish subject: %s", options->test));
   return absl::OkStatus();
 }
 
@@ -75,6 +75,8 @@ void RenderSubsz(SubszInput&& input, const SubszOptions& options, JsonWriter* ou
   MR_CHECK_OP(options.limit, >, 0);
   MR_CHECK_OP(options.offset, >=, 0);
   SubszInput all = std::move(input);
+  if (!options.account.empty())
+    std::erase_if(all.subs, [&](const SubInfo& sub) { return sub.account != options.account; });
   if (!options.test.empty())
     std::erase_if(all.subs,
                   [&](const SubInfo& sub) { return !SubjectMatches(options.test, sub.subject); });
@@ -82,10 +84,11 @@ void RenderSubsz(SubszInput&& input, const SubszOptions& options, JsonWriter* ou
   const size_t first = std::min(static_cast<size_t>(options.offset), total);
   const size_t last = first + std::min(static_cast<size_t>(options.limit), total - first);
   // Of all subscriptions only those up to the page's end are put in order: by connection, then sid.
-  std::partial_sort(all.subs.begin(), all.subs.begin() + static_cast<ptrdiff_t>(last), all.subs.end(),
-                    [](const SubInfo& a, const SubInfo& b) {
+  std::partial_sort(all.subs.begin(), all.subs.begin() + static_cast<ptrdiff_t>(last),
+                    all.subs.end(), [](const SubInfo& a, const SubInfo& b) {
                       if (a.cid != b.cid) return a.cid < b.cid;
-                      return a.sid.size() != b.sid.size() ? a.sid.size() < b.sid.size() : a.sid < b.sid;
+                      return a.sid.size() != b.sid.size() ? a.sid.size() < b.sid.size()
+                                                          : a.sid < b.sid;
                     });
   out->BeginObject();
   out->Put("server_id", all.server_id);

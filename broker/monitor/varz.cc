@@ -283,12 +283,13 @@ void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>&
     for (const auto& [name, value] : varz.metadata) out->Put(name, value);
     out->EndObject();
   }
-  if (!varz.feature_flags.empty()) {
-    out->Key("feature_flags");
-    out->BeginObject();
-    for (const auto& [name, on] : varz.feature_flags) out->PutBool(name, on);
-    out->EndObject();
+  out->Key("feature_flags");
+  out->BeginObject();
+  for (const auto& [name, by_default] : DefaultFeatureFlags()) {
+    const auto configured = varz.feature_flags.find(name);
+    out->PutBool(name, configured != varz.feature_flags.end() ? configured->second : by_default);
   }
+  out->EndObject();
   out->OptStrings("trusted_operators_jwt", varz.trusted_operators_jwt);
   out->Opt("system_account", varz.system_account);
   out->OptUint("pinned_account_fails", varz.pinned_account_fails);

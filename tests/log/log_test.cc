@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: lines look as the peer's do and reach the logger in order and bounded. Method: fixed clocks, a
-// ship function that collects.
+// Goal: lines look as the peer's do and reach the logger in order and bounded. Method: fixed
+// clocks, a ship function that collects.
 #include "broker/log/log.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,8 @@
 namespace millrace {
 namespace {
 
-constexpr int64_t kWhen = int64_t{1'795'473'524} * 1'000'000 + 42;  // 2026-11-23 22:38:44.000042 UTC
+constexpr int64_t kWhen =
+    int64_t{1'795'473'524} * 1'000'000 + 42;  // 2026-11-23 22:38:44.000042 UTC
 
 std::string Format(const LogLine& line, const LogStyle& style) {
   std::string out;
@@ -25,13 +26,14 @@ TEST(LineFormatterTest, LinesAreThePeers) {
   const LogStyle style = {.pid = 123, .time = true, .utc = true, .color = false};
   EXPECT_EQ(Format({LogLevel::kInfo, kWhen, "Server is ready"}, style),
             "[123] 2026/11/23 22:38:44.000042 [INF] Server is ready\n");
-  EXPECT_EQ(Format({LogLevel::kFatal, kWhen, "x\n"}, style), "[123] 2026/11/23 22:38:44.000042 [FTL] x\n");
-  EXPECT_EQ(Format({LogLevel::kTrace, kWhen, "x"}, {.pid = 9, .time = false, .utc = false, .color = false}),
-            "[9] [TRC] x\n");
-  EXPECT_EQ(Format({LogLevel::kWarn, kWhen, "x"}, {.pid = 0, .time = false, .utc = false, .color = true}),
-            "[\x1b[0;93mWRN\x1b[0m] x\n");
-  EXPECT_EQ(Format({LogLevel::kDebug, -1, "x"}, {.pid = 0, .time = true, .utc = true, .color = false}),
-            "1969/12/31 23:59:59.999999 [DBG] x\n");
+  EXPECT_EQ(Format({LogLevel::kFatal, kWhen, "x\n"}, style),
+            "[123] 2026/11/23 22:38:44.000042 [FTL] x\n");
+  const LogStyle bare = {.pid = 9, .time = false, .utc = false, .color = false};
+  EXPECT_EQ(Format({LogLevel::kTrace, kWhen, "x"}, bare), "[9] [TRC] x\n");
+  const LogStyle colored = {.pid = 0, .time = false, .utc = false, .color = true};
+  EXPECT_EQ(Format({LogLevel::kWarn, kWhen, "x"}, colored), "[\x1b[0;93mWRN\x1b[0m] x\n");
+  const LogStyle utc = {.pid = 0, .time = true, .utc = true, .color = false};
+  EXPECT_EQ(Format({LogLevel::kDebug, -1, "x"}, utc), "1969/12/31 23:59:59.999999 [DBG] x\n");
 }
 
 TEST(LineFormatterTest, OneFormatterFollowsTheClock) {
@@ -52,7 +54,8 @@ TEST(RateLimiterTest, ATextPassesOncePerSecond) {
   EXPECT_TRUE(limiter.Allow("b", 10));
   EXPECT_TRUE(limiter.Allow("a", 1'000'000));
   EXPECT_FALSE(limiter.Allow("a", 1'000'001));
-  for (int i = 0; i < 100'000; ++i) EXPECT_TRUE(limiter.Allow("text " + std::to_string(i), 2'000'000));
+  for (int i = 0; i < 100'000; ++i)
+    EXPECT_TRUE(limiter.Allow("text " + std::to_string(i), 2'000'000));
 }
 
 struct Shipped {
@@ -75,7 +78,8 @@ TEST(LogPortTest, ATurnsLinesLeaveInOneBatch) {
   EXPECT_EQ(port.pending_lines(), 2u);
   port.Flush();
   ASSERT_EQ(shipped.batches.size(), 1u);
-  EXPECT_EQ(shipped.batches[0], (std::vector<LogLine>{{LogLevel::kInfo, 5, "one"}, {LogLevel::kWarn, 6, "two"}}));
+  EXPECT_EQ(shipped.batches[0],
+            (std::vector<LogLine>{{LogLevel::kInfo, 5, "one"}, {LogLevel::kWarn, 6, "two"}}));
   port.SetVerbosity({.debug = true, .trace = true, .trace_verbose = false});
   EXPECT_TRUE(port.debug() && port.trace() && !port.trace_verbose());
   port.Debug("on");
@@ -93,8 +97,10 @@ TEST(LogPortTest, ALargeBatchLeavesEarlyAndNothingIsLost) {
   int next = 0;
   for (const auto& batch : shipped.batches) {
     EXPECT_LE(batch.size(), LogPort::kBatchLinesMax);
-    for (const LogLine& line : batch)
-      if (line.text[0] != 'x') EXPECT_EQ(line.text, std::to_string(next++));
+    for (const LogLine& line : batch) {
+      if (line.text[0] == 'x') continue;
+      EXPECT_EQ(line.text, std::to_string(next++));
+    }
   }
   EXPECT_EQ(next, 5'000);
 }
@@ -150,7 +156,8 @@ TEST(LoggerTest, AFailingDestinationKeepsTheOldOne) {
   options.file = "/nope/log";
   const absl::Status status = logger.Open(options);
   EXPECT_FALSE(status.ok());
-  EXPECT_NE(std::string(status.message()).find("error opening file: open /nope/log"), std::string::npos);
+  EXPECT_NE(std::string(status.message()).find("error opening file: open /nope/log"),
+            std::string::npos);
   options = {};
   options.remote_syslog = "foo://bar";
   EXPECT_EQ(std::string(logger.Open(options).message()), "error invalid network type: \"foo\"");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: files rotate, purge and reopen as the peer's do; syslog messages have its shape; lost lines are
-// told. Method: real files in a temporary directory, real sockets on loopback.
+// Goal: files rotate, purge and reopen as the peer's do; syslog messages have its shape; lost lines
+// are told. Method: real files in a temporary directory, real sockets on loopback.
 #include "broker/log/sink.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: /connz and /subsz select, order and page as asked. Method: tables for the options, a naive twin
-// for selection, and the time for 65,536 connections.
+// Goal: /connz and /subsz select, order and page as asked. Method: tables for the options, a naive
+// twin for selection, and the time for 65,536 connections.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -41,7 +41,8 @@ TEST(ConnzOptionsTest, ErrorsAreThePeers) {
   EXPECT_EQ(ErrorFor("/connz?sort=x"), "invalid sorting option: x");
   EXPECT_EQ(ErrorFor("/connz?state=x"), "Error decoding state for x");
   EXPECT_EQ(ErrorFor("/connz?sort=stop"), "sort by stop only valid on closed connections");
-  EXPECT_EQ(ErrorFor("/connz?sort=reason&state=all"), "sort by reason only valid on closed connections");
+  EXPECT_EQ(ErrorFor("/connz?sort=reason&state=all"),
+            "sort by reason only valid on closed connections");
   EXPECT_EQ(ErrorFor("/connz?sort=stop&state=closed"), "");
   EXPECT_EQ(ErrorFor("/connz?sort=x&limit=q"),
             "Error decoding int for 'limit': strconv.Atoi: parsing \"q\": invalid syntax");
@@ -51,7 +52,8 @@ TEST(ConnzOptionsTest, ErrorsAreThePeers) {
             "filter by subject only valid with account filtering");
 }
 
-std::vector<ConnInfo> RandomConnections(size_t count, uint64_t first_cid, bool closed, uint64_t seed) {
+std::vector<ConnInfo> RandomConnections(size_t count, uint64_t first_cid, bool closed,
+                                        uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<ConnInfo> list(count);
   for (size_t i = 0; i < count; ++i) {
@@ -89,7 +91,8 @@ std::vector<uint64_t> RenderedCids(const std::string& text) {
   return cids;
 }
 
-std::string Render(std::vector<ConnInfo> open, std::vector<ConnInfo> closed, const ConnzOptions& options) {
+std::string Render(std::vector<ConnInfo> open, std::vector<ConnInfo> closed,
+                   const ConnzOptions& options) {
   ConnzInput input;
   input.server_id = "N";
   input.now_ns = kNow;
@@ -120,7 +123,8 @@ TEST(ConnzTest, EveryOrderAgreesWithANaiveTwin) {
       {"bytes_from", downwards(&ConnInfo::in_bytes)},
       {"last", downwards(&ConnInfo::last_activity_ns)},
       {"idle", upwards(&ConnInfo::last_activity_ns)},
-      {"uptime", [&](const ConnInfo& a, const ConnInfo& b) { return end(a) - a.start_ns < end(b) - b.start_ns; }},
+      {"uptime", [&](const ConnInfo& a,
+                     const ConnInfo& b) { return end(a) - a.start_ns < end(b) - b.start_ns; }},
       {"stop", downwards(&ConnInfo::stop_ns)},
       {"reason", upwards(&ConnInfo::reason)},
       {"rtt", downwards(&ConnInfo::rtt_ns)},
@@ -148,7 +152,8 @@ TEST(ConnzTest, FiltersAndTotals) {
   EXPECT_EQ(page("/connz")["num_connections"], 50);
   EXPECT_EQ(page("/connz?state=all")["total"], 70);
   EXPECT_EQ(page("/connz?state=closed")["total"], 20);
-  const auto bobs = std::count_if(open.begin(), open.end(), [](const auto& c) { return c.user == "bob"; });
+  const auto bobs =
+      std::count_if(open.begin(), open.end(), [](const auto& c) { return c.user == "bob"; });
   EXPECT_EQ(page("/connz?user=bob")["num_connections"], bobs);
   EXPECT_EQ(page("/connz?user=bob")["total"], 50);  // the peer's total knows no user
   EXPECT_EQ(page("/connz?offset=1000")["num_connections"], 0);
@@ -218,8 +223,13 @@ TEST(SubszTest, OptionsFilterAndPage) {
 
 TEST(SubszTest, RatesOfSeveralSetsAreWeighted) {
   SublistStats sum;
-  sum.Add({.num_matches = 10, .cache_hits = 5, .max_fanout = 2, .total_fanout = 4, .cache_entries = 4});
-  sum.Add({.num_matches = 30, .cache_hits = 25, .max_fanout = 9, .total_fanout = 6, .cache_entries = 1});
+  sum.Add(
+      {.num_matches = 10, .cache_hits = 5, .max_fanout = 2, .total_fanout = 4, .cache_entries = 4});
+  sum.Add({.num_matches = 30,
+           .cache_hits = 25,
+           .max_fanout = 9,
+           .total_fanout = 6,
+           .cache_entries = 1});
   JsonWriter out(JsonLayout::kCompact);
   out.BeginObject();
   RenderSublistStatsFields(sum, &out);

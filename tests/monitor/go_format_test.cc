@@ -93,8 +93,8 @@ TEST(GoFormat, LocalTimeShowsItsOffset) {
 
 TEST(GoFormat, FloatsAreTheShortestThatReadBack) {
   const std::pair<double, const char*> table[] = {
-      {0, "0"},         {2, "2"},          {0.5, "0.5"},      {1.0 / 6, "0.16666666666666666"},
-      {0.8, "0.8"},     {100, "100"},      {-3.25, "-3.25"},  {1e20, "100000000000000000000"},
+      {0, "0"},         {2, "2"},           {0.5, "0.5"},     {1.0 / 6, "0.16666666666666666"},
+      {0.8, "0.8"},     {100, "100"},       {-3.25, "-3.25"}, {1e20, "100000000000000000000"},
       {1e21, "1e+21"},  {1e-6, "0.000001"}, {1e-7, "1e-7"},   {1.5e-9, "1.5e-9"},
       {1e-10, "1e-10"}, {1e300, "1e+300"},
   };
@@ -130,7 +130,8 @@ TEST(GoFormat, JsonTextReadsBackForRandomBytes) {
   for (int i = 0; i < 200'000; ++i) {
     std::string text;
     const size_t length = random() % 12;
-    for (size_t k = 0; k < length; ++k) text += static_cast<char>(random() % 4 == 0 ? random() : 0x20 + random() % 0x60);
+    for (size_t k = 0; k < length; ++k)
+      text += static_cast<char>(random() % 4 == 0 ? random() : 0x20 + random() % 0x60);
     const std::string quoted = Escaped(text);
     const auto parsed = nlohmann::json::parse(quoted, nullptr, false);
     ASSERT_TRUE(parsed.is_string()) << quoted;
@@ -153,9 +154,10 @@ std::string ErrorOf(const absl::Status& status) { return std::string(status.mess
 TEST(GoFormat, ParametersAreRefusedInThePeersWords) {
   EXPECT_EQ(ErrorOf(DecodeInt("limit", "a").status()),
             "Error decoding int for 'limit': strconv.Atoi: parsing \"a\": invalid syntax");
-  EXPECT_EQ(ErrorOf(DecodeInt("limit", "99999999999999999999").status()),
-            "Error decoding int for 'limit': strconv.Atoi: parsing \"99999999999999999999\": value out "
-            "of range");
+  EXPECT_EQ(
+      ErrorOf(DecodeInt("limit", "99999999999999999999").status()),
+      "Error decoding int for 'limit': strconv.Atoi: parsing \"99999999999999999999\": value out "
+      "of range");
   EXPECT_EQ(ErrorOf(DecodeInt("offset", " 5").status()),
             "Error decoding int for 'offset': strconv.Atoi: parsing \" 5\": invalid syntax");
   EXPECT_EQ(ErrorOf(DecodeUint64("cid", "-1").status()),
@@ -169,8 +171,10 @@ TEST(GoFormat, ParametersAreRefusedInThePeersWords) {
   EXPECT_EQ(*DecodeInt("n", "-5"), -5);
   EXPECT_EQ(*DecodeUint64("n", "18446744073709551615"), UINT64_MAX);
   EXPECT_FALSE(DecodeUint64("n", "+1").ok());
-  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"}) EXPECT_TRUE(*DecodeBool("b", yes));
-  for (const char* no : {"", "0", "f", "F", "false", "FALSE", "False"}) EXPECT_FALSE(*DecodeBool("b", no));
+  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"})
+    EXPECT_TRUE(*DecodeBool("b", yes));
+  for (const char* no : {"", "0", "f", "F", "false", "FALSE", "False"})
+    EXPECT_FALSE(*DecodeBool("b", no));
   EXPECT_FALSE(DecodeBool("b", "yes").ok());
 }
 
@@ -196,9 +200,10 @@ TEST(JsonWriterTest, LayoutsAreThoseOfMarshalAndMarshalIndent) {
     return out.text();
   };
   EXPECT_EQ(page(JsonLayout::kCompact), R"({"a":"b","e":[],"o":{},"l":[-1,{"t":true},null]})");
-  EXPECT_EQ(page(JsonLayout::kIndent2),
-            "{\n  \"a\": \"b\",\n  \"e\": [],\n  \"o\": {},\n  \"l\": [\n    -1,\n    {\n      \"t\": "
-            "true\n    },\n    null\n  ]\n}");
+  EXPECT_EQ(
+      page(JsonLayout::kIndent2),
+      "{\n  \"a\": \"b\",\n  \"e\": [],\n  \"o\": {},\n  \"l\": [\n    -1,\n    {\n      \"t\": "
+      "true\n    },\n    null\n  ]\n}");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Golden: pages recorded from nats-server 2.15.2 (tests/monitor/golden/), and snapshots read back from them.
+// Golden: pages recorded from nats-server 2.15.2 (tests/monitor/golden/), and snapshots read back
+// from them.
 #pragma once
 
 #include <cmath>

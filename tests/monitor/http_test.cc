@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: requests are understood whatever their split, and refused as the peer refuses them. Method: the
-// requests that were tried on the peer, each cut at every byte.
+// Goal: requests are understood whatever their split, and refused as the peer refuses them. Method:
+// the requests that were tried on the peer, each cut at every byte.
 #include "broker/monitor/http.h"
 
 #include <gtest/gtest.h>
@@ -18,8 +18,11 @@ Outcome Drain(HttpParser* parser, Outcome outcome = {}) {
   for (;;) {
     HttpRequest request;
     switch (parser->Next(&request)) {
-      case HttpParser::Status::kNeedMore: return outcome;
-      case HttpParser::Status::kRequest: outcome.requests.push_back(request); break;
+      case HttpParser::Status::kNeedMore:
+        return outcome;
+      case HttpParser::Status::kRequest:
+        outcome.requests.push_back(request);
+        break;
       case HttpParser::Status::kError:
         outcome.error_status = parser->error_status();
         outcome.error_detail = parser->error_detail();
@@ -47,7 +50,8 @@ Outcome Parse(std::string_view bytes) {
 }
 
 TEST(HttpParserTest, RequestsSplitAtEveryByteGiveTheSame) {
-  const Outcome two = Parse("GET /a?b=1 HTTP/1.1\r\nHost: x\r\n\r\nHEAD /c HTTP/1.1\r\nhost:y\r\n\r\n");
+  const Outcome two =
+      Parse("GET /a?b=1 HTTP/1.1\r\nHost: x\r\n\r\nHEAD /c HTTP/1.1\r\nhost:y\r\n\r\n");
   ASSERT_EQ(two.requests.size(), 2u);
   EXPECT_EQ(two.requests[0].target, "/a?b=1");
   EXPECT_TRUE(two.requests[0].keep_alive);
@@ -57,7 +61,8 @@ TEST(HttpParserTest, RequestsSplitAtEveryByteGiveTheSame) {
 
 TEST(HttpParserTest, ShortBodiesAreSkipped) {
   const Outcome two = Parse(
-      "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+      "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: "
+      "x\r\n\r\n");
   ASSERT_EQ(two.requests.size(), 2u);
   EXPECT_EQ(two.requests[1].target, "/b");
 }
@@ -65,26 +70,35 @@ TEST(HttpParserTest, ShortBodiesAreSkipped) {
 TEST(HttpParserTest, ConnectionStaysOrCloses) {
   EXPECT_FALSE(Parse("GET / HTTP/1.0\r\n\r\n").requests.at(0).keep_alive);
   EXPECT_TRUE(Parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").requests.at(0).keep_alive);
-  EXPECT_FALSE(Parse("GET / HTTP/1.1\r\nHost: x\r\nConnection: a, close\r\n\r\n").requests.at(0).keep_alive);
   EXPECT_FALSE(
-      Parse("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").requests.at(0).keep_alive);
-  EXPECT_FALSE(Parse("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\nx").requests.at(0).keep_alive);
+      Parse("GET / HTTP/1.1\r\nHost: x\r\nConnection: a, close\r\n\r\n").requests.at(0).keep_alive);
+  EXPECT_FALSE(Parse("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+                   .requests.at(0)
+                   .keep_alive);
+  EXPECT_FALSE(Parse("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\nx")
+                   .requests.at(0)
+                   .keep_alive);
   EXPECT_TRUE(Parse("GET / HTTP/1.1\nHost: x\n\n").requests.at(0).keep_alive);
 }
 
 TEST(HttpParserTest, NothingIsReadBehindARequestThatCloses) {
-  const Outcome one =
-      Parse("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
+  const Outcome one = Parse(
+      "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_EQ(one.requests.size(), 1u);
 }
 
 TEST(HttpParserTest, BadRequestsAreRefusedAsThePeerRefusesThem) {
   for (const char* bad : {
-           "GARBAGE\r\n\r\n", "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
-           "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "G@T / HTTP/1.1\r\nHost: x\r\n\r\n",
-           "GET / HTTP/3\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
+           "GARBAGE\r\n\r\n",
+           "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+           "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+           "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+           "G@T / HTTP/1.1\r\nHost: x\r\n\r\n",
+           "GET / HTTP/3\r\nHost: x\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
            "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
-           "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -3\r\n\r\n", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -3\r\n\r\n",
+           "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
            "GET / HTTP/1.1\r\n\r\n",
        })
     EXPECT_EQ(Parse(bad).error_status, 400) << bad;
@@ -110,12 +124,14 @@ TEST(HttpResponseTest, HeadersAreThePeers) {
   HttpResponse response;
   response.body = "{}";
   const int64_t when = 1'795'473'524;
-  EXPECT_EQ(SerializeHttp(response, false, true, false, when),
-            "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Type: application/json\r\n"
-            "Date: Mon, 23 Nov 2026 22:38:44 GMT\r\nContent-Length: 2\r\n\r\n{}");
-  EXPECT_EQ(SerializeHttp(response, true, false, false, when),
-            "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Type: application/json\r\n"
-            "Date: Mon, 23 Nov 2026 22:38:44 GMT\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(
+      SerializeHttp(response, false, true, false, when),
+      "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Type: application/json\r\n"
+      "Date: Mon, 23 Nov 2026 22:38:44 GMT\r\nContent-Length: 2\r\n\r\n{}");
+  EXPECT_EQ(
+      SerializeHttp(response, true, false, false, when),
+      "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nContent-Type: application/json\r\n"
+      "Date: Mon, 23 Nov 2026 22:38:44 GMT\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
   EXPECT_NE(SerializeHttp(response, false, true, true, when).find("Connection: keep-alive"),
             std::string::npos);
 }

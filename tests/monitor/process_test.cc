@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: the pid and ports files are the peer's, and usage is plausible. Method: real files in a temporary
-// directory, a busy loop for the CPU share.
+// Goal: the pid and ports files are the peer's, and usage is plausible. Method: real files in a
+// temporary directory, a busy loop for the CPU share.
 #include "broker/monitor/process.h"
 
 #include <gtest/gtest.h>

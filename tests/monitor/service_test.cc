@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: each target asks the core for what it needs and answers with the peer's status and type. Method:
-// tables of targets, and the answers the peer gave to them.
+// Goal: each target asks the core for what it needs and answers with the peer's status and type.
+// Method: tables of targets, and the answers the peer gave to them.
 #include "broker/monitor/service.h"
 
 #include <gtest/gtest.h>
@@ -48,15 +48,18 @@ TEST(MonitorServiceTest, NeedsFollowTheTarget) {
       {"/routez", 0u},
       {"/connz?limit=x", 0u},
   };
-  for (const auto& [target, needs] : table) EXPECT_EQ(service.Start(Get(target)).needs, needs) << target;
+  for (const auto& [target, needs] : table)
+    EXPECT_EQ(service.Start(Get(target)).needs, needs) << target;
 }
 
 TEST(MonitorServiceTest, RequestsAreCountedAsThePeerCountsThem) {
   MonitorService service("/nats/x/");
-  for (const char* target : {"/nats/x", "/nats/x/varz", "/nats/x/varz", "/nats/x/subscriptionsz",
-                             "/nats/x/connz?limit=q", "/nats/x/jsz?limit=q", "/nats/x/stacksz", "/varz", "/"})
+  for (const char* target :
+       {"/nats/x", "/nats/x/varz", "/nats/x/varz", "/nats/x/subscriptionsz",
+        "/nats/x/connz?limit=q", "/nats/x/jsz?limit=q", "/nats/x/stacksz", "/varz", "/"})
     service.Start(Get(target));
-  const std::map<std::string, uint64_t> expected = {{"/", 1}, {"/varz", 2}, {"/subsz", 1}, {"/jsz", 1}};
+  const std::map<std::string, uint64_t> expected = {
+      {"/", 1}, {"/varz", 2}, {"/subsz", 1}, {"/jsz", 1}};
   EXPECT_EQ(service.http_req_stats(), expected);
 }
 
@@ -73,12 +76,15 @@ TEST(MonitorServiceTest, StatusAndTypeAreThePeers) {
       {"/healthz", "200 OK", kJson, "{\"status\":\"ok\"}"},
       {"/healthz?details=1", "200 OK", kJson, "{\"status\":\"ok\"}"},
       {"/healthz?stream=a", "400 Bad Request", kJson,
-       "{\"status\":\"error\",\"error\":\"\\\"account\\\" must not be empty when checking stream health\"}"},
+       "{\"status\":\"error\",\"error\":\"\\\"account\\\" must not be empty when checking stream "
+       "health\"}"},
       {"/healthz?stream=a&details=1", "400 Bad Request", kJson,
-       "{\"status\":\"error\",\"errors\":[{\"type\":\"BAD_REQUEST\",\"error\":\"\\\"account\\\" must not be "
+       "{\"status\":\"error\",\"errors\":[{\"type\":\"BAD_REQUEST\",\"error\":\"\\\"account\\\" "
+       "must not be "
        "empty when checking stream health\"}]}"},
       {"/healthz?account=a&consumer=c", "400 Bad Request", kJson,
-       "{\"status\":\"error\",\"error\":\"\\\"stream\\\" must not be empty when checking consumer health\"}"},
+       "{\"status\":\"error\",\"error\":\"\\\"stream\\\" must not be empty when checking consumer "
+       "health\"}"},
       {"/healthz?js-enabled=q", "400 Bad Request", kText,
        "Error decoding boolean for 'js-enabled': strconv.ParseBool: parsing \"q\": invalid syntax"},
       {"/gatewayz?accs=q", "400 Bad Request", kText,
@@ -96,7 +102,8 @@ TEST(MonitorServiceTest, StatusAndTypeAreThePeers) {
   for (const auto& [target, status, header, body] : table) {
     const Answer answer = Ask(&service, Get(target));
     EXPECT_EQ(answer.status_line, std::string("HTTP/1.1 ") + status) << target;
-    EXPECT_NE((answer.head + "\r\n").find(header), std::string::npos) << target << "\n" << answer.head;
+    EXPECT_NE((answer.head + "\r\n").find(header), std::string::npos) << target << "\n"
+                                                                      << answer.head;
     EXPECT_EQ(answer.body, body) << target;
   }
 }
@@ -104,15 +111,19 @@ TEST(MonitorServiceTest, StatusAndTypeAreThePeers) {
 TEST(MonitorServiceTest, UnhealthyIs503AndSaysWhy) {
   MonitorService service("");
   MonitorData data;
-  data.health.errors.push_back({.type = HealthErrorType::kStream, .account = "A", .stream = "S",
-                                .consumer = "", .error = "lost"});
+  data.health.errors.push_back({.type = HealthErrorType::kStream,
+                                .account = "A",
+                                .stream = "S",
+                                .consumer = "",
+                                .error = "lost"});
   Answer answer = Ask(&service, Get("/healthz"), data);
   EXPECT_EQ(answer.status_line, "HTTP/1.1 503 Service Unavailable");
   EXPECT_EQ(answer.body, "{\"status\":\"unavailable\",\"error\":\"lost\"}");
   answer = Ask(&service, Get("/healthz?details=true"), data);
-  EXPECT_EQ(answer.body,
-            "{\"status\":\"error\",\"errors\":[{\"type\":\"STREAM\",\"account\":\"A\",\"stream\":\"S\","
-            "\"error\":\"lost\"}]}");
+  EXPECT_EQ(
+      answer.body,
+      "{\"status\":\"error\",\"errors\":[{\"type\":\"STREAM\",\"account\":\"A\",\"stream\":\"S\","
+      "\"error\":\"lost\"}]}");
   EXPECT_EQ(HealthWarning(data.health, {}), "Healthcheck failed: \"lost\"");
 }
 

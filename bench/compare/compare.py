@@ -25,10 +25,15 @@ GENERATOR_IS_LIMIT = 0.95  # of its core
 NOISY = 0.15  # CPU time that others took on the two cores, as a share of one core
 
 
+def first_existing(*paths):
+    return next((path for path in paths if os.path.exists(path)), paths[0])
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     build = os.path.join(ROOT, 'build', 'release')
-    parser.add_argument('--ours', default=os.path.join(build, 'millrace'))
+    parser.add_argument('--ours', default=first_existing(os.path.join(build, 'millrace'),
+                                                         os.path.join(build, 'broker', 'millrace')))
     parser.add_argument('--ours-flags', default='', help='more flags for millrace, as one word')
     parser.add_argument('--peer', default=None, help='default: /tmp/bin/nats-server, or from PATH')
     parser.add_argument('--peer-flags', default='')
@@ -95,6 +100,8 @@ class Runner:
             command += [scenario.amount_flag, str(amount)]
         elif scenario.load[0] == 'open':
             command += ['--seconds', str(self.options.seconds + 0.5)]
+            if self.options.realtime:  # a real-time process that spins is stopped for 50 ms of every second
+                command.append('--sleep')
         return command + self.options.load_flags.split()
 
     def load(self, scenario, server, amount):
@@ -167,7 +174,7 @@ def median_ratio(runs, metric, upper, lower):
     return {'median': statistics.median(ratios), 'min': min(ratios), 'max': max(ratios)}
 
 
-def summarize(scenario, runs, names):
+def summarize(scenario, runs, names, realtime):
     summary = {'scenario': scenario.name, 'metric': scenario.metric, 'unit': scenario.unit}
     for name in names:
         good = [run for run in runs if run['server'] == name and 'error' not in run]
@@ -177,7 +184,7 @@ def summarize(scenario, runs, names):
         middle = {key: statistics.median(run[key] for run in good) for key in
                   ('server_ns_per_op', 'cpu_share', 'server_cpu_share', 'others_share', 'peak_rss_kib')
                   if all(key in run for run in good)}
-        spins = scenario.load[0] == 'open'
+        spins = scenario.load[0] == 'open' and not realtime  # at 100 % whatever it does
         summary[name] = {'value': statistics.median(values), **middle,
                          'generator_was_limit': not spins and middle['cpu_share'] >= GENERATOR_IS_LIMIT}
     first, peer = names[0], 'peer'
@@ -271,7 +278,7 @@ def main():
                     runs.append({'server': name, 'round': round_number, 'error': str(error)})
         if sys.stderr.isatty():
             print('\r' + ' ' * 60 + '\r', end='', file=sys.stderr, flush=True)
-        summary = summarize(scenario, runs, names)
+        summary = summarize(scenario, runs, names, options.realtime)
         failed = failed or bool(summary['errors'])
         print(table_row(summary, names), flush=True)
         report['scenarios'].append({'summary': summary, 'runs': runs})

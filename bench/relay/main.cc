@@ -58,7 +58,10 @@ int main(int argc, char** argv) {
   setrlimit(RLIMIT_NOFILE, &files);
 
   millrace::bench::Ring ring(options);
-  millrace::bench::Relay relay(&ring, Listen(host, port), port);
+  const int listen_fd = Listen(host, port);
+  millrace::bench::Relay relay(&ring, listen_fd, port);
   while (stopping == 0) ring.RunOnce(200'000'000);
+  // The armed accept keeps the port until the kernel has torn the ring down, some time after this process has gone.
+  shutdown(listen_fd, SHUT_RDWR);
   return 0;
 }

@@ -31,24 +31,28 @@ void RelayConnection::OnBytes(const char* data, size_t bytes) {
 
 bool RelayConnection::Consume(const char* data, size_t bytes, size_t* used) {
   size_t at = 0;
-  while (!carry_.empty() && at < bytes) {
-    // A command that was cut is completed here; at first by as much as a line may need, then by all of it.
+  while (!carry_.empty()) {
+    // A pause may have left whole commands here: they go first, or carry_ would grow with every pause.
+    carry_.erase(0, Parse(carry_.data(), carry_.size()));
+    if (carry_.empty() || at == bytes || relay_->paused()) break;
+    // A command that was cut is completed here, by as much as the last one had; the rest is read in place.
     const size_t before = carry_.size();
     const size_t need = std::max<size_t>(last_line_.size() + last_payload_, 256);
     const size_t added = std::min(bytes - at, need > before ? need - before : kLineBytesMax);
     carry_.append(data + at, added);
     const size_t parsed = Parse(carry_.data(), carry_.size());
-    if (parsed < before) {  // still cut, or paused before it
+    if (parsed < before) {
       carry_.erase(0, parsed);
       at += added;
     } else {
-      at += parsed - before;
       carry_.clear();
+      at += parsed - before;
     }
-    if (relay_->paused()) {
-      *used = at;
-      return at == bytes;
-    }
+    if (relay_->paused()) break;
+  }
+  if (relay_->paused()) {
+    *used = at;
+    return at == bytes;
   }
   if (at < bytes) {
     at += Parse(data + at, bytes - at);
@@ -132,7 +136,10 @@ void RelayConnection::AppendFrame(std::string_view head, std::string_view tail) 
   out_.append(head);
   out_.append(tail);
   if (!dirty_) relay_->MarkDirty(this);
-  if (out_.size() > kPauseBytes && sending_) relay_->PauseFor(this);
+  if (out_.size() > kPauseBytes && sending_ && !backlogged_) {
+    backlogged_ = true;
+    relay_->Pause();
+  }
 }
 
 void RelayConnection::OnControl(std::string_view line) {
@@ -152,7 +159,7 @@ void RelayConnection::OnControl(std::string_view line) {
 }
 
 void RelayConnection::Flush() {
-  if (sending_ || closed_ || out_.empty()) return;
+  if (sending_ || left_ || out_.empty()) return;
   flying_.swap(out_);
   out_.clear();
   sending_ = true;
@@ -161,19 +168,32 @@ void RelayConnection::Flush() {
 
 void RelayConnection::OnSent(int result) {
   sending_ = false;
-  if (result < 0) closed_ = true;
-  if (closed_) out_.clear();
+  if (result < 0) {
+    Leave();
+    shutdown(fd_, SHUT_RDWR);  // ends the armed recv, whose OnClosed() closes the socket
+    return;
+  }
   Flush();
-  relay_->Resume(this);
+  Relieve();
 }
 
 void RelayConnection::OnClosed(int error) {
-  if (closed_) return;
-  closed_ = true;
-  relay_->Forget(this);
-  shutdown(fd_, SHUT_RDWR);
+  Leave();
   close(fd_);
-  relay_->Resume(this);
+}
+
+void RelayConnection::Leave() {
+  if (left_) return;
+  left_ = true;
+  relay_->Forget(this);
+  out_.clear();
+  Relieve();
+}
+
+void RelayConnection::Relieve() {
+  if (!backlogged_ || out_.size() > kPauseBytes / 2) return;
+  backlogged_ = false;
+  relay_->Resume();
 }
 
 Relay::Relay(Ring* ring, int listen_fd, uint16_t port) : ring_(ring) {
@@ -223,9 +243,8 @@ void Relay::Hold(RelayConnection* connection, const char* data, size_t bytes) {
   held_.push_back({connection, data, bytes, ring_->HoldBuffer()});
 }
 
-void Relay::Resume(RelayConnection* drained) {
-  if (backlogged_ != drained || drained->backlog_bytes() > kPauseBytes / 2) return;
-  backlogged_ = nullptr;
+void Relay::Resume() {
+  --backlogged_count_;
   while (!held_.empty() && !paused()) {
     Held& held = held_.front();
     size_t used = 0;

@@ -31,8 +31,6 @@ class RelayConnection : public Endpoint {
   void Append(std::string_view bytes) { out_.append(bytes); }
   void AppendFrame(std::string_view head, std::string_view tail);
   void Flush();
-  size_t backlog_bytes() const { return out_.size(); }
-  bool dirty() const { return dirty_; }
   void set_dirty(bool dirty) { dirty_ = dirty; }
 
   // Handles whole commands from the front of what is given; returns the bytes used. Stops early when paused.
@@ -50,12 +48,15 @@ class RelayConnection : public Endpoint {
   size_t OnPublish(const char* data, size_t bytes);
   void Route(std::string_view subject);
   void OnControl(std::string_view line);
+  void Relieve();
+  void Leave();
 
   Relay* const relay_;
   const int fd_;
-  bool closed_ = false;
+  bool left_ = false;  // no subscriptions, no output any more
   bool sending_ = false;
   bool dirty_ = false;
+  bool backlogged_ = false;  // counted by the relay
   std::string out_;
   std::string flying_;
   std::string carry_;
@@ -91,11 +92,12 @@ class Relay : public Endpoint {
 
   void MarkDirty(RelayConnection* connection);
   void FlushDirty();
-  bool paused() const { return backlogged_ != nullptr; }
-  void PauseFor(RelayConnection* connection) { backlogged_ = connection; }
+  // Every backlogged connection pauses once and resumes once; while there is one, nothing is parsed.
+  bool paused() const { return backlogged_count_ != 0; }
+  void Pause() { ++backlogged_count_; }
+  void Resume();
   // Keeps the buffer in hand for when the pause ends.
   void Hold(RelayConnection* connection, const char* data, size_t bytes);
-  void Resume(RelayConnection* drained);
 
   Ring* ring() { return ring_; }
 
@@ -113,7 +115,7 @@ class Relay : public Endpoint {
   std::vector<std::unique_ptr<RelayConnection>> connections_;  // kept until the end: completions point at them
   std::vector<Subscription> subscriptions_;
   std::vector<RelayConnection*> dirty_;
-  RelayConnection* backlogged_ = nullptr;
+  int backlogged_count_ = 0;
   std::deque<Held> held_;
 };
 

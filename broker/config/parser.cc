@@ -312,7 +312,7 @@ absl::Status Parser::TakeInclude(const Item& item) {
 std::string ErrnoText(int error) {
   std::array<char, 128> buffer;
   std::string text = ::strerror_r(error, buffer.data(), buffer.size());
-  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] | 0x20);
+  if (!text.empty()) text[0] = Lower(text.substr(0, 1))[0];
   return text;
 }
 

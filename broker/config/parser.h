@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parser: a configuration file, its includes and variables, as one tree (rows G-01..G-18).
 // Owner:  caller (pure but for the files and the environment it reads).
-// Limits: kFileBytesMax per file, kIncludeDepthMax, kValuesMax values after variables are filled in.
+// Limits: kFileBytesMax per file, kIncludeDepthMax, kValuesMax values once variables are filled in.
 // Errors: the text is the peer's, without the "nats-server: " that main puts before it.
 #pragma once
 

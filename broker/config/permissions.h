@@ -14,21 +14,21 @@ namespace millrace {
 // Publish side. An absent list means: not restricted that way; an empty `allow` permits nothing.
 // Deny wins over allow.
 struct SubjectPermission {
-  std::optional<std::vector<std::string>> allow;
-  std::optional<std::vector<std::string>> deny;
+  std::optional<std::vector<std::string>> allow = {};
+  std::optional<std::vector<std::string>> deny = {};
   bool operator==(const SubjectPermission&) const = default;
 };
 
 // One entry of a subscribe list: "subject" or "subject queue". The queue may hold wildcards.
 struct SubscribeEntry {
-  std::string subject;
-  std::optional<std::string> queue;
+  std::string subject = {};
+  std::optional<std::string> queue = {};
   bool operator==(const SubscribeEntry&) const = default;
 };
 
 struct SubscribePermission {
-  std::optional<std::vector<SubscribeEntry>> allow;
-  std::optional<std::vector<SubscribeEntry>> deny;
+  std::optional<std::vector<SubscribeEntry>> allow = {};
+  std::optional<std::vector<SubscribeEntry>> deny = {};
   bool operator==(const SubscribePermission&) const = default;
 };
 
@@ -43,9 +43,9 @@ struct ResponsePermission {
 };
 
 struct Permissions {
-  std::optional<SubjectPermission> publish;
-  std::optional<SubscribePermission> subscribe;
-  std::optional<ResponsePermission> response;
+  std::optional<SubjectPermission> publish = {};
+  std::optional<SubscribePermission> subscribe = {};
+  std::optional<ResponsePermission> response = {};
   bool operator==(const Permissions&) const = default;
 };
 
@@ -62,13 +62,13 @@ enum ConnectionType : uint16_t {
 using ConnectionTypes = uint16_t;
 
 struct User {
-  std::string user;      // empty when this is an nkey user
-  std::string password;  // plain, or a bcrypt hash: see IsBcrypt() in config/secrets.h
-  std::string nkey;      // public user key, "U..."
-  std::optional<Permissions> permissions;  // with default_permissions already filled in
-  std::optional<ConnectionTypes> allowed_connection_types;
+  std::string user = {};      // empty when this is an nkey user
+  std::string password = {};  // plain, or a bcrypt hash: see IsBcrypt() in config/secrets.h
+  std::string nkey = {};      // public user key, "U..."
+  std::optional<Permissions> permissions = {};  // default_permissions are filled in
+  std::optional<ConnectionTypes> allowed_connection_types = {};
   bool proxy_required = false;
-  std::string account;  // empty: $G
+  std::string account = {};  // empty: $G
   bool operator==(const User&) const = default;
 };
 

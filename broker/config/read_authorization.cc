@@ -227,7 +227,6 @@ std::optional<User> ReadUser(Reading& reading, const Value& entry_value, const M
       const std::string* text = reading.String(value);
       if (text == nullptr) return std::nullopt;
       user.nkey = *text;
-      CheckInner(reading, "authorization.users.nkey", value);
     } else if (OneOf("user|username", name)) {
       const std::string* text = reading.String(value);
       if (text == nullptr) return std::nullopt;

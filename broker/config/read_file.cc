@@ -3,8 +3,7 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
-#include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
 #include "broker/config/option_table.h"
@@ -169,24 +168,29 @@ std::string AllKeys() {
   return keys;
 }
 
+// Insertions, deletions, changes and swaps of neighbours.
 size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> costs(b.size() + 1);
-  std::iota(costs.begin(), costs.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(costs[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = costs[j];
-      costs[j] = std::min({change, costs[j] + 1, costs[j - 1] + 1});
+  std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        cost[i][j] = i + j;
+        continue;
+      }
+      const size_t change = cost[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      cost[i][j] = std::min({change, cost[i - 1][j] + 1, cost[i][j - 1] + 1});
+      const bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped) cost[i][j] = std::min(cost[i][j], cost[i - 2][j - 2] + 1);
     }
   }
-  return costs[b.size()];
+  return cost[a.size()][b.size()];
 }
 
 }  // namespace
 
 std::string_view Nearest(std::string_view words, std::string_view name) {
   std::string_view best;
+  if (name.size() > 64) return best;
   size_t best_distance = name.size() <= 4 ? 2 : 3;  // nearer than this
   for (size_t at = 0; at < words.size();) {
     const size_t end = std::min(words.find('|', at), words.size());

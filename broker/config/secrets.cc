@@ -31,7 +31,8 @@ bool IsPublicUserKey(std::string_view key) {
       bytes.push_back(static_cast<char>((bits >> count) & 0xFF));
     }
   }
-  if (bytes.size() != kKeyBytes || static_cast<unsigned char>(bytes[0]) != kUserPrefix) return false;
+  if (bytes.size() != kKeyBytes) return false;
+  if (static_cast<unsigned char>(bytes[0]) != kUserPrefix) return false;
   uint16_t crc = 0;  // CCITT, polynomial 0x1021, start 0
   for (size_t i = 0; i < kKeyBytes - 2; ++i) {
     crc = static_cast<uint16_t>(crc ^ (static_cast<unsigned char>(bytes[i]) << 8));

@@ -66,7 +66,6 @@ constexpr Feature kFeatures[] = {
      NotPeersSystemAccount},
     {"authorization.auth_callout|authorization.auth_hook", "", "auth callout", kRefuse},
     {"authorization.proxy_required", "", "proxy_required", kRefuse},
-    {"authorization.users.nkey", "", "nkey users", kRefuse},
     {"authorization.users.proxy_required", "", "proxy_required", kRefuse},
     {"proxies", "", "trusted proxies", kRefuse, "proxies"},
     {"proxy_protocol", "", "the PROXY protocol", kRefuse},

@@ -254,7 +254,7 @@ RELOADS = [
     "client_advertise: 'h:1'", "pid_file: 'pid'", "max_subs: 5", "max_pending: 5MB", "server_name: x",
     "http_port: 18222", "lame_duck_duration: '1m'", "lame_duck_grace_period: '5s'", "no_auth_user: a",
     "write_timeout: close", "log_size_limit: 5", "logfile_max_num: 5", "feature_flags: {a: true}",
-    "max_sub_tokens: 4", "http_base_path: x", "system_account: foo", "bad: 1", "port: 5", "port: -1",
+    "max_sub_tokens: 4", "http_base_path: x", "system_account: foo", "bad: 1", "listen: '127.0.0.1:5'", "port: -1",
     "max_closed_clients: 5", "disable_sublist_cache: true", "no_header_support: true", "foo: [",
     "authorization {user: 1}", "max_payload: 10MB\nmax_pending: 5MB", "host: '0.0.0.0'",
     "authorization {user: a, password: b}", "authorization {token: t}", "authorization {timeout: 9}",

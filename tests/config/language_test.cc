@@ -31,7 +31,7 @@ TEST(Language, TextsBecomeTheTreesOfThePeer) {
       {"a {b: 1, c {d: x}}", R"({"a":{"b":1,"c":{"d":"x"}}})"},
       {"a [1, 2, ]\n", R"({"a":[1,2]})"},
       {"a: 8k\nb: 8kb\nc: 8MB\nd: -1g", R"({"a":8000,"b":8192,"c":8388608,"d":-1000000000})"},
-      {"a: 1kk\nb: 1", R"({"b":1})"},
+      {"a: 1kbb\nb: 1kk", R"({"b":"1kk"})"},
       {"a: 1.5\nb: -0.5", R"({"a":1.5,"b":-0.5})"},
       {"a: 2m\nb: 5s\nc: 1.2.3.4:80", R"({"a":2000000,"b":"5s","c":"1.2.3.4:80"})"},
       {"a: 2016-05-04T18:53:41Z", R"({"a":"2016-05-04T18:53:41Z"})"},
@@ -121,7 +121,7 @@ TEST(Language, DamagedTextsAreErrorsAtWorst) {
       }
     }
     const auto document = ParseText(text);
-    if (!document.ok()) EXPECT_FALSE(document.status().message().empty());
+    EXPECT_TRUE(document.ok() || !document.status().message().empty());
   }
 }
 

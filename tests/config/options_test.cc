@@ -182,14 +182,28 @@ TEST(Options, WhatIsNotBuiltIsRefusedByName) {
       {"https: 1", "monitoring over HTTPS is not supported yet by this build: https at t.conf:1:0"},
       {"leafnodes {remotes [{url: a}]}",
        "leafnode remotes is not supported yet by this build: leafnodes.remotes at t.conf:1:11"},
-      {"authorization {users [{nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4}]}",
-       "nkey users is not supported yet by this build: authorization.users.nkey at t.conf:1:23"},
+      {"authorization {users [{user: a, proxy_required: true}]}",
+       "proxy_required is not supported yet by this build: authorization.users.proxy_required at "
+       "t.conf:1:32"},
   };
   for (const auto& row : kRows) {
     const Startup startup = StartWith(row.text);
     EXPECT_EQ(startup.exit_code, 1) << row.text;
     EXPECT_EQ(startup.err, "nats-server: " + std::string(row.error) + "\n");
   }
+}
+
+TEST(Options, NkeyUsersAreChecked) {
+  constexpr std::string_view kKey = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4";
+  const Startup startup =
+      StartWith("authorization {users [{nkey: " + std::string(kKey) + "}]}\nno_auth_user: " +
+                std::string(kKey));
+  ASSERT_EQ(startup.action, Startup::Action::kRun) << startup.err;
+  EXPECT_EQ(startup.options.users.at(0).nkey, kKey);
+  EXPECT_TRUE(startup.warnings.empty());
+  EXPECT_NE(StartWith("authorization {users [{nkey: UABC}]}").err.find(
+                "Not a valid public nkey for a user"),
+            std::string::npos);
 }
 
 TEST(Options, HarmlessTracesOfFeaturesPass) {

@@ -10,6 +10,7 @@
 #include "broker/config/secrets.h"
 #include "broker/config/text.h"
 #include "broker/config/unsupported.h"
+#include "proto/subject.h"
 
 namespace millrace::config {
 namespace {
@@ -40,7 +41,7 @@ std::optional<std::vector<std::string>> PublishList(Reading& reading, const Valu
   auto subjects = SubjectList(reading, value);
   if (!subjects) return std::nullopt;
   for (const std::string& subject : *subjects) {
-    if (!IsPermissionSubject(subject)) {
+    if (!IsValidSubject(subject)) {
       reading.Error(value, absl::StrFormat("subject %s is not a valid subject", Quote(subject)));
       return std::nullopt;
     }
@@ -54,7 +55,7 @@ std::optional<std::vector<SubscribeEntry>> SubscribeList(Reading& reading, const
   if (!subjects) return std::nullopt;
   std::vector<SubscribeEntry> entries;
   for (const std::string& text : *subjects) {
-    if (IsPermissionSubject(text)) {
+    if (IsValidSubject(text)) {
       entries.push_back({text, std::nullopt});
       continue;
     }
@@ -62,9 +63,9 @@ std::optional<std::vector<SubscribeEntry>> SubscribeList(Reading& reading, const
     std::string wrong;
     if (words.size() != 2) {
       wrong = absl::StrFormat("subject %s is not a valid subject", Quote(text));
-    } else if (!IsPermissionSubject(words[0])) {
+    } else if (!IsValidSubject(words[0])) {
       wrong = absl::StrFormat("subject %s is not a valid subject", Quote(words[0]));
-    } else if (!IsPermissionSubject(words[1])) {
+    } else if (!IsValidSubject(words[1])) {
       wrong = absl::StrFormat("queue %s is not a valid queue", Quote(words[1]));
     }
     if (!wrong.empty()) {

@@ -44,18 +44,4 @@ bool IsPublicUserKey(std::string_view key) {
   return crc == (byte(kKeyBytes - 2) | (byte(kKeyBytes - 1) << 8));
 }
 
-bool IsPermissionSubject(std::string_view subject) {
-  bool closed = false;  // a `>` has been seen
-  for (size_t at = 0;;) {
-    const size_t end = subject.find('.', at);
-    const std::string_view token = subject.substr(at, end - at);
-    if (token.empty() || closed || token.find_first_of("\t\n\f\r ") != std::string_view::npos) {
-      return false;
-    }
-    closed = token == ">";
-    if (end == std::string_view::npos) return true;
-    at = end + 1;
-  }
-}
-
 }  // namespace millrace::config

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Secrets: what counts as a hash, as a key and as a subject in a configuration.
+// Secrets: what counts as a hash and as a key in a configuration.
 // Owner:  caller (pure).
 #pragma once
 
@@ -12,8 +12,5 @@ bool IsBcrypt(std::string_view password);
 
 // "U" and 55 base32 digits with the right prefix and CRC-16 (row A-06).
 bool IsPublicUserKey(std::string_view key);
-
-// Subjects of permissions and their queues: non-empty tokens, wildcards as whole tokens, `>` last.
-bool IsPermissionSubject(std::string_view subject);
 
 }  // namespace millrace::config

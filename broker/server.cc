@@ -277,6 +277,7 @@ void Server::StartShards() {
     shard.spin_max = std::chrono::microseconds(tuning.spin_us);
     shard.closed_connections_max = options.max_closed_clients;
     MR_CHECK(getrandom(&shard.seed, sizeof shard.seed, 0) == sizeof shard.seed);
+    shard.entropy = [](char* out, size_t bytes) { MR_CHECK(getrandom(out, bytes, 0) == static_cast<ssize_t>(bytes)); };
     ShardThread* thread = shards_[i].get();
     const int cpu = pin ? cpus[i] : -1;
     thread->thread = std::thread([this, thread, shard, i, cpu] {

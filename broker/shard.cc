@@ -57,7 +57,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                   }
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
-      session_shared_{router_, counters, log_, policy},
+      session_shared_{router_, counters, log_, policy, Nanos{0}, 0, options.entropy},
       connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes},
       placed_(mesh.shards(), 0),
       spin_budget_(options.spin_max),

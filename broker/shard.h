@@ -7,6 +7,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct ShardOptions {
   Nanos spin_max{0};
   int64_t closed_connections_max = 10000;
   uint64_t seed = 1;
+  std::function<void(char*, size_t)> entropy;  // unpredictable bytes, for nonces
 };
 
 class Shard final : public ConnectionHost {

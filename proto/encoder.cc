@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/encoder.h"
 
+#include <cstdio>
+
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -24,6 +26,29 @@ size_t Utf8Bytes(std::string_view text) {
   if (lead == 0xf0 && byte(1) < 0x90) return 0;
   if (lead == 0xf4 && byte(1) > 0x8f) return 0;
   return n;
+}
+
+uint32_t CodePoint(std::string_view utf8) {
+  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(utf8[i])); };
+  uint32_t code = byte(0) & (0xFFu >> (utf8.size() + 1));
+  for (size_t i = 1; i < utf8.size(); ++i) code = code << 6 | (byte(i) & 63);
+  return code;
+}
+
+// What Go calls printable, as far as subjects care: no controls, blanks other than space, format characters, private use
+// or noncharacters. Unassigned code points are let through.
+bool IsPrintable(uint32_t code) {
+  struct Range {
+    uint32_t from, to;
+  };
+  constexpr Range kNot[] = {{0x80, 0xA0},     {0xAD, 0xAD},     {0x600, 0x605},   {0x61C, 0x61C},   {0x6DD, 0x6DD},
+                            {0x70F, 0x70F},   {0x1680, 0x1680}, {0x180E, 0x180E}, {0x2000, 0x200F}, {0x2028, 0x202F},
+                            {0x205F, 0x206F}, {0x3000, 0x3000}, {0xD800, 0xF8FF}, {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB},
+                            {0xFFFE, 0xFFFF}, {0xE0000, 0xE00FF}, {0xF0000, 0x10FFFF}};
+  for (const Range& range : kNot) {
+    if (code >= range.from && code <= range.to) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -61,7 +86,14 @@ void AppendQuoted(std::string* out, std::string_view text) {
       out->push_back('\\');
       out->push_back("abtnvfr"[byte - 0x07]);
     } else if (n = Utf8Bytes(text); n > 1) {
-      out->append(text.substr(0, n));
+      const uint32_t code = CodePoint(text.substr(0, n));
+      if (IsPrintable(code)) {
+        out->append(text.substr(0, n));
+      } else {
+        char escape[12];
+        std::snprintf(escape, sizeof escape, code < 0x10000 ? "\\u%04x" : "\\U%08x", code);
+        out->append(escape);
+      }
     } else {
       out->append("\\x");
       out->push_back(kHexDigits[byte >> 4]);

@@ -49,6 +49,15 @@ bool IsValidSubject(std::string_view subject) {
   return true;
 }
 
+bool IsWellFormedFilter(std::string_view filter) {
+  bool tail = false;
+  for (TokenCursor t(filter); !t.done(); t.Advance()) {
+    if (t.token().empty() || tail) return false;
+    tail = IsTailWildcard(t.token());
+  }
+  return true;
+}
+
 bool IsValidLiteral(std::string_view subject) {
   for (TokenCursor t(subject); !t.done(); t.Advance()) {
     const std::string_view token = t.token();

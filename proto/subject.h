@@ -22,6 +22,9 @@ inline constexpr uint32_t kPartitionCount = 1024;
 // A filter that may be subscribed to: no empty token, `>` only last, no blank byte (space \t \n \f \r).
 bool IsValidSubject(std::string_view subject);
 
+// The same, but blanks are not looked for: what SUB takes, whose line has been split at blanks already (a form feed passes).
+bool IsWellFormedFilter(std::string_view filter);
+
 // What pedantic clients may publish to: no empty token and no wildcard token. (The peer looks at nothing else here.)
 bool IsValidLiteral(std::string_view subject);
 

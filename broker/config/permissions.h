@@ -11,7 +11,7 @@
 
 namespace millrace {
 
-// Publish side. An absent list means: not restricted that way; an empty `allow` permits nothing.
+// Publish side. An absent list means: not restricted that way; an empty one is none.
 // Deny wins over allow.
 struct SubjectPermission {
   std::optional<std::vector<std::string>> allow = {};

@@ -4,6 +4,9 @@
 #include <crypt.h>
 
 #include <algorithm>
+#include <optional>
+
+#include "broker/account/nkey.h"
 
 namespace millrace {
 namespace {
@@ -27,7 +30,9 @@ Authenticator::Authenticator(const Options& options)
       token_(options.authorization) {
   for (const User& user : options.users) {
     auto identity = std::make_unique<Identity>();
-    identity->name = user.user;
+    identity->is_nkey = !user.nkey.empty();
+    identity->name = identity->is_nkey ? user.nkey : user.user;
+    nonce_required_ |= identity->is_nkey;
     identity->password = user.password;
     if (user.permissions.has_value()) identity->permissions = std::make_unique<PermissionSet>(*user.permissions);
     if (user.allowed_connection_types.has_value()) {
@@ -63,17 +68,21 @@ Authenticator::Decision Authenticator::Compare(std::string_view expected, std::s
   return Decision{SameSecret(expected, secret) ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
 }
 
-Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, ConnectionType type) const {
+Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, ConnectionType type,
+                                              std::string_view nonce) const {
   if (!required_) return Decision{Verdict::kAllow, nullptr, {}, {}};
   if (!identities_.empty()) {
-    const bool bare = connect.user.empty() && connect.pass.empty() && connect.auth_token.empty();
-    const Identity* identity = bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(connect.user);
-    if (identity != nullptr) {
-      if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
-      if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};
-      return Compare(identity->password, connect.pass, identity);
-    }
-    return {};
+    const bool bare = connect.nkey.empty() && connect.user.empty() && connect.pass.empty() && connect.auth_token.empty();
+    const bool by_nkey = !connect.nkey.empty();
+    const Identity* identity = bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? connect.nkey : connect.user);
+    if (identity == nullptr) return {};
+    if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
+    if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};
+    if (identity->is_nkey != by_nkey) return {};
+    if (!by_nkey) return Compare(identity->password, connect.pass, identity);
+    const std::optional<NkeyBytes> key = DecodeNkey(NkeyPrefix::kUser, identity->name);
+    const bool signed_ok = key.has_value() && !nonce.empty() && VerifyNkeySignature(*key, nonce, connect.sig);
+    return Decision{signed_ok ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
   }
   if (!token_.empty()) return Compare(token_, connect.auth_token, nullptr);
   if (user_.empty() || user_ != connect.user) return {};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Authenticator: who may connect, and as which user (A-01..A-04, A-08, A-09).
+// Authenticator: who may connect, and as which user (A-01..A-05, A-08, A-09).
 // Owner:  immutable after construction; read by all shards.
 // bcrypt takes tens of milliseconds by design: such a check is not made here but asked for (Decision::kCheckHash) and done on
 // the control thread with CheckHash.
@@ -21,6 +21,7 @@ namespace millrace {
 struct Identity {
   std::string name;
   std::string password;
+  bool is_nkey = false;         // name is a public user key
   std::unique_ptr<const PermissionSet> permissions;  // nullptr: everything is allowed
   bool restricted_types = false;
   ConnectionTypes allowed_types = 0;
@@ -43,7 +44,9 @@ class Authenticator {
   bool required() const { return required_; }
   // The user that a client without credentials becomes, or nullptr.
   const Identity* no_auth_user() const { return no_auth_user_; }
-  Decision Decide(const ConnectOptions& connect, ConnectionType type) const;
+  // INFO must offer a nonce for clients to sign.
+  bool nonce_required() const { return nonce_required_; }
+  Decision Decide(const ConnectOptions& connect, ConnectionType type, std::string_view nonce) const;
   const Identity* Find(std::string_view user) const;
 
   static bool IsHash(std::string_view password);
@@ -54,6 +57,7 @@ class Authenticator {
   Decision Compare(std::string_view expected, std::string_view secret, const Identity* identity) const;
 
   bool required_ = false;
+  bool nonce_required_ = false;
   std::string user_;
   std::string password_;
   std::string token_;

@@ -27,7 +27,6 @@ enum class ClosedReason : uint8_t {
   kMaxControlLineExceeded,
   kMaxSubscriptionsExceeded,
   kServerShutdown,
-  kMsgHeaderViolation,
   kNoRespondersRequiresHeaders,
   kKicked,
 };
@@ -52,7 +51,6 @@ constexpr std::string_view ClosedReasonText(ClosedReason reason) {
     case ClosedReason::kMaxControlLineExceeded: return "Maximum Control Line Exceeded";
     case ClosedReason::kMaxSubscriptionsExceeded: return "Maximum Subscriptions Exceeded";
     case ClosedReason::kServerShutdown: return "Server Shutdown";
-    case ClosedReason::kMsgHeaderViolation: return "Message Header Violation";
     case ClosedReason::kNoRespondersRequiresHeaders: return "No Responders Requires Headers";
     case ClosedReason::kKicked: return "Kicked";
   }

@@ -2,12 +2,11 @@
 #include "broker/session/connect_options.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "proto/json_reader.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::json;
 
 bool SameKey(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
@@ -16,55 +15,61 @@ bool SameKey(std::string_view a, std::string_view b) {
   });
 }
 
-// Each returns false on a type that the peer's decoder refuses; null leaves the field alone.
-bool Take(const Json& value, bool* field) {
-  if (value.is_null()) return true;
-  if (!value.is_boolean()) return false;
-  *field = value.get<bool>();
-  return true;
+bool Take(const JsonValue& value, bool* field) {
+  *field = value.boolean;
+  return value.kind == JsonValue::Kind::kBool;
 }
+bool Take(const JsonValue& value, std::string* field) {
+  *field = value.string;
+  return value.kind == JsonValue::Kind::kString;
+}
+bool Take(const JsonValue& value, int64_t* field) { return value.AsInteger(field); }
 
-bool Take(const Json& value, std::string* field) {
-  if (value.is_null()) return true;
-  if (!value.is_string()) return false;
-  *field = value.get_ref<const std::string&>();
-  return true;
-}
+class ConnectVisitor final : public JsonMemberVisitor {
+ public:
+  explicit ConnectVisitor(ConnectOptions* options) : o_(*options) {}
+  bool types_ok() const { return types_ok_; }
 
-bool Take(const Json& value, int64_t* field) {
-  if (value.is_null()) return true;
-  if (!value.is_number_integer()) return false;
-  *field = value.get<int64_t>();
-  return true;
-}
+  void OnMember(const std::string& key, const JsonValue& value) override {
+    // null leaves a field alone; a wrong type is an error of the whole CONNECT, as in the peer.
+    const auto take = [&](std::string_view name, auto* field) {
+      if (!SameKey(key, name)) return false;
+      auto taken = *field;
+      if (value.kind == JsonValue::Kind::kNull) return true;
+      if (Take(value, &taken)) {
+        *field = taken;
+      } else {
+        types_ok_ = false;
+      }
+      return true;
+    };
+    take("verbose", &o_.verbose) || take("pedantic", &o_.pedantic) || take("echo", &o_.echo) ||
+        take("tls_required", &o_.tls_required) || take("headers", &o_.headers) ||
+        take("no_responders", &o_.no_responders) || take("new_account", &o_.new_account) ||
+        take("protocol", &o_.protocol) || take("nkey", &o_.nkey) || take("jwt", &o_.jwt) || take("sig", &o_.sig) ||
+        take("auth_token", &o_.auth_token) || take("user", &o_.user) || take("pass", &o_.pass) ||
+        take("account", &o_.account) || take("name", &o_.name) || take("lang", &o_.lang) ||
+        take("version", &o_.version);
+  }
+
+ private:
+  ConnectOptions& o_;
+  bool types_ok_ = true;
+};
 
 }  // namespace
 
 bool IsJsonObject(std::string_view text) {
-  const Json json = Json::parse(text.begin(), text.end(), nullptr, false);
-  return json.is_object() || json.is_null();
+  const JsonStatus status = ReadJsonObject(text, nullptr);
+  return status == JsonStatus::kObject || status == JsonStatus::kNull;
 }
 
-bool ParseConnect(std::string_view text, ConnectOptions* o) {
-  const Json json = Json::parse(text.begin(), text.end(), nullptr, false);
-  if (json.is_null() && !json.is_discarded()) return true;
-  if (!json.is_object()) return false;
-  bool ok = true;
-  for (const auto& [key, value] : json.items()) {
-    const auto take = [&, &v = value, &k = key](std::string_view name, auto* field) {
-      if (!SameKey(k, name)) return false;
-      ok &= Take(v, field);
-      return true;
-    };
-    take("verbose", &o->verbose) || take("pedantic", &o->pedantic) || take("echo", &o->echo) ||
-        take("tls_required", &o->tls_required) || take("headers", &o->headers) ||
-        take("no_responders", &o->no_responders) || take("new_account", &o->new_account) ||
-        take("protocol", &o->protocol) || take("nkey", &o->nkey) || take("jwt", &o->jwt) || take("sig", &o->sig) ||
-        take("auth_token", &o->auth_token) || take("user", &o->user) || take("pass", &o->pass) ||
-        take("account", &o->account) || take("name", &o->name) || take("lang", &o->lang) ||
-        take("version", &o->version);
-  }
-  return ok;
+bool ParseConnect(std::string_view text, ConnectOptions* options) {
+  // The peer checks the whole text before it looks at any member.
+  if (!IsJsonObject(text)) return false;
+  ConnectVisitor visitor(options);
+  ReadJsonObject(text, &visitor);
+  return visitor.types_ok();
 }
 
 }  // namespace millrace

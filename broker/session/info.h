@@ -30,6 +30,7 @@ struct ServerInfo {
 struct ClientInfo {
   uint64_t client_id = 0;
   std::string client_ip;
+  std::string nonce;
   bool auth_required = false;
   bool connect_info = false;     // the INFO that follows the first PONG
   std::string remote_account;    // then

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "absl/strings/str_format.h"
+#include "broker/account/nkey.h"
 #include "proto/encoder.h"
 #include "proto/errors.h"
 #include "proto/subject.h"
@@ -12,16 +13,19 @@
 namespace millrace {
 namespace {
 
+constexpr size_t kNonceBytes = 11;  // 15 characters in INFO, as in the peer
 constexpr size_t kPublishCacheMax = 128;
 constexpr size_t kAllowedRepliesMax = 4096;
 constexpr std::string_view kSystemQueue = "_sys_";
 
-bool IsGatewaySubject(std::string_view subject) {
-  return subject.starts_with("_GR_.") || subject.starts_with("$GR.");
+// The peer asks for something behind these prefixes, but not behind those of raft and service replies.
+bool IsBehind(std::string_view subject, std::string_view prefix) {
+  return subject.size() > prefix.size() && subject.starts_with(prefix);
 }
+bool IsGatewaySubject(std::string_view subject) { return IsBehind(subject, "_GR_.") || IsBehind(subject, "$GR."); }
 bool IsRaftSubject(std::string_view subject) { return subject.starts_with("$NRG."); }
 bool IsReservedReply(std::string_view reply) {
-  return reply.starts_with("_R_.") || reply.starts_with("$JS.ACK.") || IsGatewaySubject(reply);
+  return reply.starts_with("_R_.") || IsBehind(reply, "$JS.ACK.") || IsGatewaySubject(reply);
 }
 
 std::string Quoted(std::string_view text) {
@@ -82,7 +86,11 @@ void Session::UpdateLabel() {
   add(connect_.lang);
   add(connect_.name);
   if (!about.empty()) label_ += " - " + Quoted(about);
-  if (!user_name_.empty()) label_ += " - " + Quoted("$G/" + user_name_);
+  const std::string user = !connect_.nkey.empty()         ? "nkey:" + connect_.nkey
+                           : !connect_.user.empty()       ? "user:" + connect_.user
+                           : !connect_.auth_token.empty() ? "token"
+                                                          : "";
+  if (!user.empty()) label_ += " - " + Quoted("$G/" + user);
 }
 
 void Session::UpdateHooks() {
@@ -124,6 +132,11 @@ void Session::Fail(std::string_view text, ClosedReason reason) {
 }
 
 void Session::Start() {
+  if (shared_.policy->authenticator.nonce_required()) {
+    char raw[kNonceBytes];
+    shared_.entropy(raw, sizeof raw);
+    nonce_ = EncodeNonce({raw, sizeof raw});
+  }
   SendInfo();
   shared_.log.Debug(label_ + " - Client connection created");
 }
@@ -135,6 +148,7 @@ void Session::SendInfo() {
   client.client_ip = client_ip_;
   client.auth_required = policy.authenticator.required() &&
                          (connect_received_ || policy.authenticator.no_auth_user() == nullptr);
+  if (!connect_received_) client.nonce = nonce_;
   Reply(InfoLine(policy.info, client));
 }
 
@@ -217,9 +231,6 @@ void Session::OnProtocolError(std::string_view input) {
     case ProtocolError::kControlLineTooLong:
       reason = ClosedReason::kMaxControlLineExceeded;
       break;
-    case ProtocolError::kHeadersNotSupported:
-      reason = ClosedReason::kMsgHeaderViolation;
-      break;
     case ProtocolError::kAuthorizationViolation:
       return Refuse();
     default:
@@ -247,7 +258,7 @@ void Session::OnConnect(std::string_view json) {
   receiver_.echo = connect_.echo;
   receiver_.headers = connect_.headers && !options().no_header_support;
 
-  Authenticator::Decision decision = shared_.policy->authenticator.Decide(connect_, kConnectionStandard);
+  Authenticator::Decision decision = shared_.policy->authenticator.Decide(connect_, kConnectionStandard, nonce_);
   switch (decision.verdict) {
     case Authenticator::Verdict::kDeny:
       return Refuse();
@@ -278,7 +289,8 @@ void Session::Accept(const Identity* identity) {
   if (permissions_ != nullptr && permissions_->response().has_value()) {
     allowed_replies_ = std::make_unique<std::unordered_map<std::string, AllowedReply>>();
   }
-  user_name_ = identity != nullptr ? identity->name : connect_.user;
+  user_name_ = identity != nullptr ? identity->name : !connect_.user.empty() ? connect_.user : "";
+  if (user_name_.empty() && !connect_.auth_token.empty()) user_name_ = "[REDACTED]";
   state_ = State::kReady;
   UpdateHooks();
   parser_.set_limits(Limits());
@@ -436,7 +448,7 @@ void Session::OnSub(const Command& command) {
     if (connect_.verbose) ReplyOk();
     return;
   }
-  if (!IsValidSubject(command.subject)) return ReplyError(error_text::kInvalidSubject);
+  if (!IsWellFormedFilter(command.subject)) return ReplyError(error_text::kInvalidSubject);
   if (permissions_ != nullptr && !delivery_filter_ && permissions_->NeedsDeliveryFilter(command.subject, queue)) {
     delivery_filter_ = true;
     UpdateHooks();
@@ -583,6 +595,7 @@ void Session::OnDelivered(const Subscription& sub, const Message& message) {
     shared_.log.Trace(absl::StrFormat("%s - ->> [MSG %s %s%s%s %d]", label_, std::string(message.subject),
                                       std::string(sub.sid()), message.reply.empty() ? "" : " ",
                                       std::string(message.reply), message.payload.size()));
+    TracePayload("->>", message.payload, message.header_bytes);
   }
 }
 
@@ -617,14 +630,17 @@ void Session::TraceIn(const Command& command) {
       command.verb == Verb::kConnect ? WithoutSecrets(command.args) : std::string(command.args);
   shared_.log.Trace(Concat({label_, " - <<- [", verb, args.empty() ? "" : " ", args, "]"}));
   if (command.verb != Verb::kPub && command.verb != Verb::kHpub) return;
-  std::string_view shown = command.payload;
-  if (options().trace_headers) shown = shown.substr(0, command.verb == Verb::kHpub ? command.header_bytes : 0);
+  TracePayload("<<-", command.payload, command.verb == Verb::kHpub ? command.header_bytes : 0);
+}
+
+void Session::TracePayload(std::string_view arrow, std::string_view payload, size_t header_bytes) {
+  std::string_view shown = options().trace_headers ? payload.substr(0, header_bytes) : payload;
   if (shown.empty()) return;
   const auto max = static_cast<size_t>(options().max_traced_msg_len);
   const bool cut = max > 0 && shown.size() > max;
   std::string text = Quoted(cut ? shown.substr(0, max) : shown);
   if (cut) text.insert(text.size() - 1, "...");
-  shared_.log.Trace(Concat({label_, " - <<- MSG_PAYLOAD: [", text, "]"}));
+  shared_.log.Trace(Concat({label_, " - ", arrow, " MSG_PAYLOAD: [", text, "]"}));
 }
 
 // ---- reload --------------------------------------------------------------------------------------------------------
@@ -636,7 +652,7 @@ void Session::OnPolicyChanged(bool recheck_user) {
   const Authenticator& authenticator = shared_.policy->authenticator;
   if (recheck_user && (connect_received_ || identity_ != nullptr)) {
     // Hashes are not compared again: a user whose hash stands unchanged stays.
-    Authenticator::Decision decision = authenticator.Decide(connect_, kConnectionStandard);
+    Authenticator::Decision decision = authenticator.Decide(connect_, kConnectionStandard, nonce_);
     if (!connect_received_) {
       decision = {Authenticator::Verdict::kAllow, authenticator.no_auth_user(), {}, {}};
       if (decision.identity == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -49,6 +50,7 @@ struct SessionShared {
   const Policy* policy;      // replaced by a reload
   Nanos now{0};              // of this turn
   int64_t wall_ns = 0;       // of this turn
+  std::function<void(char*, size_t)> entropy;  // unpredictable bytes
 };
 
 class Session final : public DeliveryHooks, public SubscriptionOwner {
@@ -164,6 +166,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   void UpdateHooks();
   void UpdateLabel();
   void TraceIn(const Command& command);
+  void TracePayload(std::string_view arrow, std::string_view payload, size_t header_bytes);
   ParserLimits Limits() const;
   const Options& options() const { return shared_.policy->options; }
 
@@ -200,6 +203,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   Nanos rtt_{0};
   ConnectOptions connect_;
   const Identity* pending_identity_ = nullptr;  // kChecking
+  std::string nonce_;   // offered in INFO when clients may have to sign it
   std::string user_name_;
   const std::string client_ip_;
   const uint16_t client_port_;

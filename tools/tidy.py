@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Source checks that need no compiler: include direction, file shape, and what the house style bans.
+
+tools/tidy.py [ROOT]   prints PATH:LINE: what is wrong, and exits 1 if anything is.
+Proof: tests/tidy/tidy_test.py holds, for every rule, a text that breaks it and one that comes close.
+"""
+import os
+import re
+import sys
+
+COLUMNS_MAX = 120
+FOLDERS = ('broker', 'proto', 'store', 'bench', 'tests', 'tools', '.ci')
+PRODUCT = ('broker/', 'proto/', 'store/')
+
+# What a folder builds upon; it may include these and all that they build upon. A file at the top of broker/ is a layer of
+# its own. A new folder is a new row.
+LAYERS = {
+    'proto/base': (),
+    'proto': ('proto/base',),
+    'store': ('proto',),
+    'broker/version': (),
+    'broker/config': ('proto', 'broker/version'),
+    'broker/log': ('proto/base',),
+    'broker/monitor': ('proto', 'broker/version'),
+    'broker/io': ('proto/base', 'store/disk.h'),
+    'broker/mesh': ('proto',),
+    'broker/account': ('broker/mesh',),
+    'broker/route': ('broker/mesh',),
+    'broker/session': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/version'),
+    'broker/net': ('broker/session', 'broker/io', 'broker/monitor'),
+    'broker/jetstream': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'store'),
+    'broker/admin': ('broker/session', 'broker/monitor'),
+    'broker/shard': ('broker/net', 'broker/jetstream', 'broker/admin'),
+    'broker/identity': ('broker/account',),
+    'broker/server': ('broker/shard', 'broker/identity'),
+    'broker/main': ('broker/server',),
+}
+
+
+def reach(layer, layers=LAYERS):
+    """All that `layer` may include, itself among it."""
+    seen, todo = set(), [layer]
+    while todo:
+        at = todo.pop()
+        if at not in seen:
+            seen.add(at)
+            todo += layers.get(at, ())
+    return seen
+
+
+def layer_of(path):
+    """The row of LAYERS that a path inside the product belongs to; its folder or stem when there is none."""
+    folder, name = os.path.split(path)
+    while folder:
+        if folder in LAYERS:
+            return folder
+        if folder == 'broker':
+            return 'broker/' + name.split('.')[0]
+        folder = os.path.dirname(folder)
+    return path
+
+
+def without_comments(text):
+    """C++ text with comments and the insides of literals blanked, every line at its place."""
+    token = re.compile(
+        r'//(?:\\\n|[^\n])*'                                 # to the end of the line
+        r'|/\*.*?(?:\*/|\Z)'
+        r'|R"(?P<mark>[^()\\\s]{0,16})\(.*?\)(?P=mark)"'
+        r'|"(?:\\.|[^"\\\n])*"'
+        r"|(?<![0-9a-zA-Z_])'(?:\\.|[^'\\\n])+'",           # not the digit separator of 1'000
+        re.S)
+
+    def blank(match):
+        found = match.group(0)
+        keep = found[0] if found[0] in '"\'' else ' '
+        return keep + re.sub(r'[^\n]', ' ', found[1:-1]) + keep if len(found) > 1 else found
+    return token.sub(blank, text)
+
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?P<name>"[^"]+"|<[^>]+>)', re.M)
+
+
+def includes_of(text):
+    """(line number, name, in quotes) of each include directive that is not commented out."""
+    code = without_comments(text).split('\n')
+    for number, line in enumerate(text.split('\n'), 1):
+        match = INCLUDE.match(line)
+        if match and INCLUDE.match(code[number - 1]):
+            name = match.group('name')
+            yield number, name[1:-1], name[0] == '"'
+
+
+def check_direction(path, text):
+    """Includes follow the DAG of LAYERS; product code includes nothing of tests or bench."""
+    if not path.startswith(PRODUCT):
+        return
+    source = layer_of(path)
+    if source not in LAYERS:
+        yield 1, f'{source} has no row in LAYERS of tools/tidy.py: say what it builds upon'
+        return
+    allowed = reach(source)
+    for number, name, quoted in includes_of(text):
+        if name.startswith(('tests/', 'bench/')):
+            yield number, f'product code includes {name}'
+        elif name.startswith(PRODUCT):
+            if not quoted:
+                yield number, f'our own header {name} in angle brackets'
+            if layer_of(name) not in allowed and name not in allowed:
+                yield number, f'{source} may not include {name} (its layers: {", ".join(sorted(allowed - {source}))})'
+
+
+def only_in(*places):
+    return lambda path: path in places or any(path.startswith(p) for p in places if p.endswith('/'))
+
+
+# Include, where it is welcome, why not elsewhere.
+GUARDED_INCLUDES = [
+    (re.compile(r'^(mutex|shared_mutex|condition_variable)$'), only_in(), 'nothing here takes a lock'),
+    (re.compile(r'^atomic$'), only_in('broker/mesh/', 'tests/', 'bench/'), 'shards share memory in broker/mesh only'),
+    (re.compile(r'^thread$'), only_in('broker/server.cc', 'tests/', 'bench/'), 'threads start in broker/server.cc only'),
+    (re.compile(r'^liburing\.h$'), only_in('broker/io/uring.cc', 'bench/'), 'broker/io/uring.cc is the one user of liburing'),
+]
+
+
+def check_includes(path, text):
+    for number, name, _ in includes_of(text):
+        for pattern, welcome, why in GUARDED_INCLUDES:
+            if pattern.match(name) and not welcome(path):
+                yield number, f'<{name}> is banned here: {why}'
+
+
+def in_product(path):
+    return path.startswith(PRODUCT)
+
+
+# Words that code (not comments, not literals) must not hold.
+BANNED_CODE = [
+    (re.compile(r'\bshared_ptr\b'), in_product, 'shared_ptr: say who owns it'),
+    (re.compile(r'\babsl::StrCat\b'), in_product, 'absl::StrCat does not mix with std::string_view here: use absl::StrFormat'),
+    (re.compile(r'\babsl::string_view\b'), in_product, 'absl::string_view: text is std::string_view'),
+    (re.compile(r'\bthrow\b'), in_product, 'product code throws nothing'),
+    (re.compile(r'\bthread_local\b'), in_product, 'thread_local: state has an owner'),
+    (re.compile(r'\bstd::(recursive_|shared_)?mutex\b'), lambda path: True, 'nothing here takes a lock'),
+    (re.compile(r'\bstd::this_thread::sleep|\b(u|nano|clock_nano)?sleep\s*\('), lambda path: path.startswith('tests/'),
+     'a test waits for a condition, it does not sleep'),
+]
+
+
+def check_banned_code(path, text):
+    for number, line in enumerate(without_comments(text).split('\n'), 1):
+        for pattern, applies, why in BANNED_CODE:
+            if applies(path) and pattern.search(line):
+                yield number, why
+
+
+def check_header(path, text):
+    if '#pragma once' not in text.split('\n'):
+        yield 1, 'no #pragma once'
+    block = []
+    for line in text.split('\n'):
+        if not line.startswith('//'):
+            break
+        block.append(line)
+    if not any(re.match(r'//\s+Owner:\s+\S', line) for line in block):
+        yield 1, 'no "Owner:" line in the first comment block'
+
+
+def check_python_sleep(path, text):
+    """Scripts that drive a foreign process may poll; a unit test may not."""
+    if not path.startswith('tests/') or path.startswith('tests/interop/') or path.endswith('/compare_with_peer.py'):
+        return
+    for number, line in enumerate(text.split('\n'), 1):
+        if re.search(r'\btime\.sleep\(', line.split('#')[0]):
+            yield number, 'a test waits for a condition, it does not sleep'
+
+
+def check_shape(path, text):
+    """What holds for every source file."""
+    lines = text.split('\n')
+    first = 1 if lines[0].startswith('#!') else 0
+    if len(lines) <= first or 'SPDX-License-Identifier: Apache-2.0' not in lines[first]:
+        yield first + 1, 'the SPDX line comes first'
+    if not text.endswith('\n') or text.endswith('\n\n'):
+        yield len(lines), 'a file ends with exactly one newline'
+    for number, line in enumerate(lines, 1):
+        if len(line) > COLUMNS_MAX:
+            yield number, f'{len(line)} columns, at most {COLUMNS_MAX}'
+        if line != line.rstrip():
+            yield number, 'blanks at the end of the line'
+        if '\t' in line:
+            yield number, 'a tab'
+        if 'TODO' + '(now)' in line:
+            yield number, 'TODO' + '(now) has to be done now'
+
+
+def language(path, text):
+    if path.endswith(('.h', '.cc')):
+        return 'c++'
+    if path.endswith('.py'):
+        return 'python'
+    if text.startswith('#!') and 'sh' in text.split('\n')[0]:
+        return 'shell'
+    if text.startswith('#!') and 'python' in text.split('\n')[0]:
+        return 'python'
+    return None
+
+
+CHECKS = {
+    'c++': (check_shape, check_direction, check_includes, check_banned_code),
+    'python': (check_shape, check_python_sleep),
+    'shell': (check_shape,),
+}
+
+
+def check_text(path, text):
+    """All findings for one file, as (line number, message), in order."""
+    kind = language(path, text)
+    checks = CHECKS.get(kind, ()) + ((check_header,) if path.endswith('.h') else ())
+    return sorted(finding for check in checks for finding in check(path, text))
+
+
+def cycle_in(layers):
+    """A layer that reaches itself through others, or None: LAYERS must stay a DAG."""
+    for layer, below in layers.items():
+        if any(layer in reach(other, layers) for other in below):
+            return layer
+    return None
+
+
+def sources(root):
+    for folder in FOLDERS:
+        for at, folders, names in os.walk(os.path.join(root, folder)):
+            folders[:] = sorted(f for f in folders if f not in ('__pycache__', 'node_modules', 'build'))
+            for name in sorted(names):
+                yield os.path.relpath(os.path.join(at, name), root)
+
+
+def main(root):
+    count = files = 0
+    if cycle := cycle_in(LAYERS):
+        print(f'tools/tidy.py: LAYERS has a cycle through {cycle}')
+        count += 1
+    for path in sources(root):
+        try:
+            with open(os.path.join(root, path), encoding='utf-8') as file:
+                text = file.read()
+        except (UnicodeDecodeError, FileNotFoundError):  # data; or gone since it was listed
+            continue
+        files += 1
+        for number, message in check_text(path, text):
+            print(f'{path}:{number}: {message}')
+            count += 1
+    print(f'tidy: {files} files, ' + (f'{count} findings' if count else 'clean'))
+    return 1 if count or not files else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(__file__), '..')))

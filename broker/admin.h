@@ -56,7 +56,8 @@ struct PolicyChange final : Parcel {
 
 // What monitoring asks of a shard.
 struct Query final : Parcel {
-  Query(uint64_t request_id, uint32_t monitor_needs) : Parcel(Type::kQuery), request(request_id), needs(monitor_needs) {}
+  Query(uint64_t request_id, uint32_t monitor_needs)
+      : Parcel(Type::kQuery), request(request_id), needs(monitor_needs) {}
   const uint64_t request;
   const uint32_t needs;  // MonitorNeed bits that a shard can answer
 };

@@ -19,7 +19,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
 #include "broker/identity.h"
-#include "broker/monitor/version.h"
+#include "broker/version.h"
 #include "proto/base/status.h"
 
 namespace millrace {
@@ -258,7 +258,8 @@ absl::Status Server::WriteRunFiles() {
   }
   const std::string path = PortsFilePath(options.ports_file_dir, argv0_, getpid());
   const absl::Status status = ports_file_.Write(path, PortsFileContent(ports), kPortsFileMode);
-  if (!status.ok()) log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
+  if (!status.ok())
+    log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
   return absl::OkStatus();
 }
 
@@ -289,7 +290,8 @@ void Server::StartShards() {
         sched_setaffinity(0, sizeof set, &set);
       }
       thread->io->Enable(ring_fds_);
-      thread->shard = std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
+      thread->shard =
+          std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
     });
   }
@@ -440,7 +442,8 @@ void Server::CloseNextClients() {
   if (left == 0) return BeginStop();
   if (lame_duck_interval_ns_ >= 0 && !lame_duck_timer_.armed()) {
     constexpr int64_t kTickNs = 1'000'000;
-    const auto batch = static_cast<uint32_t>(std::max<int64_t>(1, kTickNs / std::max<int64_t>(lame_duck_interval_ns_, 1)));
+    const auto batch =
+        static_cast<uint32_t>(std::max<int64_t>(1, kTickNs / std::max<int64_t>(lame_duck_interval_ns_, 1)));
     uint32_t fullest = 0;
     for (uint32_t shard = 1; shard < mesh_->shards(); ++shard) {
       if (mesh_->counters(shard).connections.Get() > mesh_->counters(fullest).connections.Get()) fullest = shard;
@@ -539,7 +542,8 @@ void Server::FinishQuery(uint64_t id) {
   // Shards keep their own; together they keep no more than one ring would.
   const auto closed_max = static_cast<size_t>(std::max(options().max_closed_clients, 0));
   if (data.closed.size() > closed_max) {
-    std::sort(data.closed.begin(), data.closed.end(), [](const ConnInfo& a, const ConnInfo& b) { return a.stop_ns > b.stop_ns; });
+    std::sort(data.closed.begin(), data.closed.end(),
+              [](const ConnInfo& a, const ConnInfo& b) { return a.stop_ns > b.stop_ns; });
     data.closed.resize(closed_max);
   }
   data.closed_total = data.closed.size();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Server: puts the shards together and is the control thread: signals, monitoring, log, reload, lame duck mode, shutdown.
-// Owner:  process; Run is called by the main thread, which becomes the control thread. The only file with threads is server.cc.
+// Server: puts the shards together and is the control thread: signals, monitoring, log, reload, lame duck, shutdown.
+// Owner:  process; Run is called by the main thread, which becomes the control thread. Only server.cc has threads.
 // States (F-30, C-39): kStarting -> kRunning -> [kLameDuck ->] kStopping -> kStopped.
 #pragma once
 

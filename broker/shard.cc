@@ -130,7 +130,7 @@ void Shard::Sleep() {
   if (asleep) mesh_.Awake();
 }
 
-// Looks for work for a while before sleeping: waking a core costs more than a short wait. The budget follows its success.
+// Looks for work for a while before sleeping: waking a core costs more than a short wait. Success sets the budget.
 bool Shard::Spin() {
   if (options_.spin_max == Nanos{0}) return false;
   const Nanos start = io_.Now();
@@ -143,7 +143,7 @@ bool Shard::Spin() {
     }
   } while (!found && io_.Now() < deadline);
   spin_budget_ = found ? std::min(options_.spin_max, spin_budget_ * 2 + Nanos{1000}) : spin_budget_ / 2;
-  // Below half a microsecond it is not worth the clock reads. A turn that finds work after a sleep tries again now and then.
+  // Below half a microsecond it is not worth the clock reads. Now and then a turn tries again.
   if (spin_budget_ < Nanos{500}) spin_budget_ = Nanos{0};
   if (found) io_.SubmitAndWait(Nanos::max(), false);
   return found;
@@ -170,7 +170,8 @@ void Shard::ResumePaused() {
       Connection* connection = Find(id);
       if (connection == nullptr) continue;
       const Connection* cause = Find(connection->receiver().stalled_by);
-      const bool relieved = cause == nullptr || cause->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
+      const bool relieved =
+          cause == nullptr || cause->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
       const bool local = connection->receiver().stalled_by.shard == mesh_.self();
       if ((local && relieved) || session_shared_.now >= connection->stalled_until) {
         connection->Resume(Connection::PauseReason::kStall);
@@ -196,7 +197,8 @@ void Shard::CloseSlow() {
     connection->End(ClosedReason::kSlowConsumerPendingBytes);
   }
   for (const Router::Undelivered& request : router_.TakeUndelivered()) {
-    if (Connection* connection = Find(request.origin)) connection->session().OnUndelivered(request.subject, request.reply);
+    if (Connection* connection = Find(request.origin))
+      connection->session().OnUndelivered(request.subject, request.reply);
   }
 }
 
@@ -352,7 +354,9 @@ void Shard::OnAccept(const IoResult& result) {
   }
   if (result.more) return;
   if (stop_accepting_) return FinishStopAccepting();
-  if (!result.ok()) log_.ErrorLimited(absl::StrFormat("Temporary Client Accept Error (%s), sleeping 100ms", std::strerror(result.error())));
+  if (!result.ok())
+    log_.ErrorLimited(
+        absl::StrFormat("Temporary Client Accept Error (%s), sleeping 100ms", std::strerror(result.error())));
   timers_.Arm(&accept_retry_, session_shared_.now + (result.ok() ? Nanos{0} : kAcceptRetryDelay));
 }
 
@@ -364,7 +368,8 @@ void Shard::FinishStopAccepting() {
 
 uint64_t Shard::OpenConnections() const {
   uint64_t open = 0;
-  for (uint32_t shard = 0; shard < mesh_.shards(); ++shard) open += placed_[shard] - mesh_.counters(shard).connections_closed.Get();
+  for (uint32_t shard = 0; shard < mesh_.shards(); ++shard)
+    open += placed_[shard] - mesh_.counters(shard).connections_closed.Get();
   return open;
 }
 
@@ -408,7 +413,8 @@ void Shard::Open(int fd, uint64_t cid, bool refused) {
     slot = free_slots_.back();
     free_slots_.pop_back();
   }
-  connections_[slot] = std::make_unique<Connection>(connection_shared_, *this, fd, ConnectionId{mesh_.self(), slot, cid});
+  connections_[slot] =
+      std::make_unique<Connection>(connection_shared_, *this, fd, ConnectionId{mesh_.self(), slot, cid});
   ++open_;
   counters_.connections.Set(open_);
   counters_.connections_total.Add(1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ChildIndex: the hash table that finds a trie node by parent and token; one table for the whole trie.
-// Owner:  caller (pure).  Holds 8 bytes a slot: a 32-bit tag and a node number; who they belong to is asked of the caller.
+// Owner:  caller (pure).  Holds 8 bytes a slot: a 32-bit tag and a node number; the caller knows whose they are.
 // Growing and shrinking move a few slots with each change, so no single insertion pays for a million others.
 #pragma once
 

@@ -35,8 +35,8 @@ uint32_t CodePoint(std::string_view utf8) {
   return code;
 }
 
-// What Go calls printable, as far as subjects care: no controls, blanks other than space, format characters, private use
-// or noncharacters. Unassigned code points are let through.
+// What Go calls printable, as far as subjects care: no controls, blanks other than space, format characters, private
+// use or noncharacters. Unassigned code points are let through.
 bool IsPrintable(uint32_t code) {
   struct Range {
     uint32_t from, to;

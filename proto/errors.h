@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors: what the parser may object to, and every -ERR text of the client port, byte for byte as the peer sends them.
-// Owner:  immutable.  Source: spec 01-core "-ERR texts"; checked against nats-server 2.15.2 by tests/proto/peer_lines.py.
+// Owner:  immutable.  Source: spec 01-core "-ERR texts"; checked against nats-server 2.15.2 by
+//         tests/proto/peer_lines.py.
 #pragma once
 
 #include <cstdint>

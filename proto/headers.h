@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Headers: reads and edits the header block of a message: `NATS/1.0[ status]` CRLF, then `Key: value` CRLF, then CRLF.
-// Owner:  caller (pure).  Reading never allocates; views point into the block.  Blocks are what a client sent: unchecked.
+// Owner:  caller (pure).  Reading never allocates; views point into the block.  Blocks are as sent: unchecked.
 // Source: ADR-4; spec C-08, C-49.  The peer checks nothing but the two sizes of HPUB, so neither may we when routing.
 #pragma once
 

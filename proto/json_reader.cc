@@ -186,7 +186,8 @@ class Scanner {
     if (first >= 0xC2 && first <= 0xDF) return more(at_ + 1) ? 2 : 0;
     if (first >= 0xE0 && first <= 0xEF) {
       const unsigned second = byte(at_ + 1);
-      const bool ok = more(at_ + 1) && more(at_ + 2) && !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F);
+      const bool ok =
+          more(at_ + 1) && more(at_ + 2) && !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F);
       return ok ? 3 : 0;
     }
     if (first >= 0xF0 && first <= 0xF4) {

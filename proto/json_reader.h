@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // JsonReader: reads one JSON object as the peer's decoder does, for what clients send in CONNECT and INFO.
-// Owner:  caller (pure).  Grammar: strict RFC 8259, but as in Go bytes that are not UTF-8 and lone surrogates become U+FFFD,
-//         and a number may be of any size.  Bounds: nesting depth kJsonDepthMax; time linear in the text.
+// Owner:  caller (pure).  Grammar: strict RFC 8259, but as in Go bytes that are not UTF-8 and lone surrogates become
+//         U+FFFD, and a number may be of any size.  Bounds: nesting depth kJsonDepthMax; time linear in the text.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ class JsonMemberVisitor {
 
 enum class JsonStatus : uint8_t { kObject, kNull, kOther, kInvalid };
 
-// Checks the whole text; for an object calls visitor->OnMember for its own members, in order (visitor may be nullptr). Members
-// seen before an error have been reported.
+// Checks the whole text; for an object calls visitor->OnMember for its own members, in order (visitor may be nullptr).
+// Members seen before an error have been reported.
 JsonStatus ReadJsonObject(std::string_view text, JsonMemberVisitor* visitor);
 
 }  // namespace millrace

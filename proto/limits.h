@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Limits: what the parser refuses. Defaults are the peer's (const.go); the session changes them as CONNECT is processed.
+// Limits: what the parser refuses. Defaults are the peer's (const.go); the session changes them with CONNECT.
 // Owner:  immutable (a value type; copied into each Parser).
 #pragma once
 

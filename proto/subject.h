@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Subject: what subjects and filters are, how they relate, and where they hash to.
-// Owner:  caller (pure).  A subject is tokens between dots. In a filter `*` stands for one token and a final `>` for one
-// or more, each only as a whole token; in a subject that is published they are ordinary bytes.  Source: spec C-30, C-31.
+// Owner:  caller (pure).  A subject is tokens between dots. In a filter `*` stands for one token and a final `>` for
+// one or more, each only as a whole token; in a subject that is published they are ordinary bytes.
+// Source: spec C-30, C-31.
 #pragma once
 
 #include <array>
@@ -22,7 +23,7 @@ inline constexpr uint32_t kPartitionCount = 1024;
 // A filter that may be subscribed to: no empty token, `>` only last, no blank byte (space \t \n \f \r).
 bool IsValidSubject(std::string_view subject);
 
-// The same, but blanks are not looked for: what SUB takes, whose line has been split at blanks already (a form feed passes).
+// The same, but blanks are not looked for: SUB's line has been split at blanks already (a form feed passes).
 bool IsWellFormedFilter(std::string_view filter);
 
 // What pedantic clients may publish to: no empty token and no wildcard token. (The peer looks at nothing else here.)

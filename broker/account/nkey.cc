@@ -25,7 +25,7 @@ uint16_t Crc16(const uint8_t* bytes, size_t count) {
   return crc;
 }
 
-// Unpacks text of `bits` bits a character; nullopt on a character outside the alphabet or left-over bits that are not zero.
+// Unpacks text of `bits` bits a character; nullopt on a character outside the alphabet or left-over bits not zero.
 std::optional<std::string> Unpack(std::string_view text, std::string_view alphabet, int bits) {
   std::string out;
   uint32_t pending = 0;

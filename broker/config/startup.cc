@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/monitor/version.h"
 #include "broker/config/startup.h"
 
 #include <utility>
@@ -12,6 +11,7 @@
 #include "broker/config/signal_command.h"
 #include "broker/config/text.h"
 #include "broker/config/validate.h"
+#include "broker/version.h"
 #include "proto/base/status.h"
 
 namespace millrace::config {

@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Io: everything a shard asks of the kernel, as about a dozen calls that each take a Completion.
 // Owner:  shard (one Io per thread; only that thread calls it, except where a function says otherwise).
-// Bounds: an operation's Completion is a member of its owner and must stay in place until its last result (IoResult::more
-//         false). Results are delivered by RunCompletions only, never from inside a call that submits.
+// Bounds: an operation's Completion is a member of its owner and must stay in place until its last result
+//         (IoResult::more false). Results are delivered by RunCompletions only, never from inside a call that submits.
 // Two implementations: UringIo (uring.h) for the kernel, SimIo (tests/sim) for the deterministic simulation.
 #pragma once
 
 #include <sys/uio.h>
 
-#include <chrono>
 #include <cstdint>
 #include <string_view>
 
 #include "proto/base/check.h"
+#include "proto/base/nanos.h"
 
 namespace millrace {
-
-// Monotonic time of one turn; read once per turn, not once per message.
-using Nanos = std::chrono::nanoseconds;
 
 // What the kernel said about one operation.
 struct IoResult {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // TimerWheel: deadlines of one thread; arming, cancelling and finding the next one are O(1).
-// Owner:  shard.  Resolution: 1 ms ticks (a timer never fires early).  Range: kLevels levels of 64 slots, about two years.
+// Owner:  shard.  Resolution: 1 ms ticks (a timer never fires early).  Range: kLevels levels of 64 slots, two years.
 // A node is a member of its owner. It may be re-armed or cancelled at any time, also from a handler.
 #pragma once
 
@@ -63,7 +63,7 @@ class TimerWheel {
       if (occupied_[level] == 0) continue;
       const unsigned shift = 6u * static_cast<unsigned>(level);
       const auto current = static_cast<unsigned>(now_tick_ >> shift & 63);
-      // Distance to the next occupied slot after the current one, cyclically; a slot equal to the current one is a lap away.
+      // Distance to the next occupied slot after the current one, cyclically; the current one itself is a lap away.
       const uint64_t rotated = std::rotr(occupied_[level], static_cast<int>((current + 1) & 63));
       const auto distance = static_cast<uint64_t>(std::countr_zero(rotated)) + 1;
       const uint64_t tick = ((now_tick_ >> shift) + distance) << shift;

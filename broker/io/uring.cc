@@ -22,8 +22,8 @@ enum Tag : uint8_t { kPlain = 0, kRecvSmall = 1, kRecvLarge = 2 };
 
 constexpr uint32_t kSendPartsMax = 64;
 
-// One ring of provided buffers. Buffers are handed out round-robin by the kernel, so every one that is published becomes
-// resident once there is traffic: counts are small on purpose.
+// One ring of provided buffers. Buffers are handed out round-robin by the kernel, so every one that is published
+// becomes resident once there is traffic: counts are small on purpose.
 class BufferGroup {
  public:
   void Open(io_uring* ring, uint16_t group, uint32_t bytes, uint32_t count) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Frame: a payload too large to copy into a ring, shared by reference with other shards.
-// Owner:  two shards. The producing shard allocates it and alone touches the count; a consumer only reads the bytes and mails
-//         the frame home (kFrameRelease) when it is done.
+// Owner:  two shards. The producing shard allocates it and alone touches the count; a consumer only reads the bytes and
+//         mails the frame home (kFrameRelease) when it is done.
 #pragma once
 
 #include <cstdint>

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mesh: the rings between all participants (the shards, and the control thread as the last one), and who sleeps.
 // Owner:  process (Mesh); each MeshPort belongs to one participant's thread.
-// Bounds: a ring that is full spills into an overflow queue of its producer; the router pauses the connections that feed it
-//         above kOverflowPauseBytes, so the queue is bounded by what is already in flight. Nothing is dropped, nobody spins.
-// Sleep:  a participant sets kAsleep, fences, and looks at all inbound rings once more before it blocks; a producer publishes,
-//         fences, and then reads the state: one of the two sees the other.
+// Bounds: a ring that is full spills into an overflow queue of its producer; the router pauses the connections that
+//         feed it above kOverflowPauseBytes, so the queue is bounded by what is already in flight. Nothing is dropped,
+//         nobody spins.
+// Sleep:  a participant sets kAsleep, fences, and looks at all inbound rings once more before it blocks; a producer
+//         publishes, fences, and then reads the state: one of the two sees the other.
 #pragma once
 
 #include <atomic>

@@ -32,8 +32,8 @@ class SpscRing {
   // Largest record that is guaranteed to fit into an empty ring, wherever its tail stands.
   uint32_t record_bytes_max() const { return bytes_ / 2; }
 
-  // Producer: room for a record of `bytes` (aligned), contiguous; nullptr when the ring is too full. Written, it becomes
-  // visible with Publish.
+  // Producer: room for a record of `bytes` (aligned), contiguous; nullptr when the ring is too full. What is written
+  // becomes visible with Publish.
   char* Reserve(uint32_t bytes) {
     MR_DCHECK(bytes % kMailAlignment == 0);
     const uint32_t at = static_cast<uint32_t>(producer_tail_ & mask_);

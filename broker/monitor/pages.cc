@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/monitor/go_format.h"
-#include "broker/monitor/version.h"
+#include "broker/version.h"
 #include "proto/base/status.h"
 
 namespace millrace {

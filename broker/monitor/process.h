@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Process: the files a running server leaves for scripts (pid, ports) and what it uses (CPU,
-// memory). Owner:  control thread. Errors: Status with the peer's text ("open /x: no such file or
-// directory").
+// Process: the files a running server leaves for scripts (pid, ports) and what it uses (CPU, memory).
+// Owner:  control thread.  Errors: Status with the peer's text ("open /x: no such file or directory").
 #pragma once
 
 #include <cstdint>

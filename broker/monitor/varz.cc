@@ -2,7 +2,7 @@
 // /varz: field after field, in the peer's order.
 #include "broker/monitor/go_format.h"
 #include "broker/monitor/pages.h"
-#include "broker/monitor/version.h"
+#include "broker/version.h"
 
 namespace millrace {
 namespace {

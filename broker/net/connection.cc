@@ -73,7 +73,8 @@ void Connection::OnRecv(const IoResult& result) {
     Take(result.bytes);
     if (state_ != State::kOpen) return EndIfIdle();
     if (recv_size_ == RecvSize::kSmall) {
-      full_buffers_ = result.bytes.size() >= shared_.small_buffer_bytes ? static_cast<uint8_t>(full_buffers_ + 1) : uint8_t{0};
+      full_buffers_ =
+          result.bytes.size() >= shared_.small_buffer_bytes ? static_cast<uint8_t>(full_buffers_ + 1) : uint8_t{0};
       if (full_buffers_ >= kFullBuffersToGrow) {
         recv_size_ = RecvSize::kLarge;
         if (result.more) shared_.io.Cancel(&recv_);
@@ -88,7 +89,7 @@ void Connection::OnRecv(const IoResult& result) {
   End(ended ? ClosedReason::kClientClosed : ClosedReason::kReadError);
 }
 
-// The beginning of a command is in carry_: completes it from *bytes. False when input is used up or the session stopped.
+// The beginning of a command is in carry_: completes it from *bytes. False when input or session has ended.
 bool Connection::TakeCarried(std::string_view* bytes) {
   while (!carry_.empty()) {
     const size_t needed = session_.bytes_needed();

@@ -41,8 +41,8 @@ absl::StatusOr<ListeningSocket> Listen(const std::string& host, int port, int ba
   const bool any = host.empty() || host == "0.0.0.0" || host == "::" || host == "[::]";
   const uint16_t wanted = port < 0 ? 0 : static_cast<uint16_t>(port);
   const auto fail = [&](int error) {
-    return absl::UnavailableError(
-        absl::StrFormat("listen tcp %s:%d: %s", host.empty() ? "0.0.0.0" : host, port < 0 ? 0 : port, std::strerror(error)));
+    return absl::UnavailableError(absl::StrFormat("listen tcp %s:%d: %s", host.empty() ? "0.0.0.0" : host,
+                                                  port < 0 ? 0 : port, std::strerror(error)));
   };
   sockaddr_storage address{};
   socklen_t bytes = 0;

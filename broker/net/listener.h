@@ -16,8 +16,8 @@ struct ListeningSocket {
   int port = 0;      // the real one when the kernel chose it
 };
 
-// Resolves `host` ("", "0.0.0.0", "::", a name) and listens. `port` -1 or 0 lets the kernel choose. Any-address listens on both
-// families where the machine has IPv6.
+// Resolves `host` ("", "0.0.0.0", "::", a name) and listens. `port` -1 or 0 lets the kernel choose. Any-address listens
+// on both families where the machine has IPv6.
 absl::StatusOr<ListeningSocket> Listen(const std::string& host, int port, int backlog);
 
 struct PeerName {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interest: every subscription of this shard and a mirror of what the other shards are interested in, per account.
 // Owner:  shard.  Truth is a SubjectTrie per account; match results are cached in front of it.
-// Validity: a result rests on up to three partitions (account and first two tokens, first token, wildcards) and is dropped
-//         when the generation of one of them has moved. A churn of unique inboxes so invalidates 1/1024 of the cache.
+// Validity: a result rests on up to three partitions (account and first two tokens, first token, wildcards) and is
+//         dropped when the generation of one of them has moved. A churn of unique inboxes so invalidates 1/1024 of the
+//         cache.
 // Bounds: the cache holds at most the configured number of results, evicting within a bucket.
 #pragma once
 

@@ -72,9 +72,11 @@ Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, Con
                                               std::string_view nonce) const {
   if (!required_) return Decision{Verdict::kAllow, nullptr, {}, {}};
   if (!identities_.empty()) {
-    const bool bare = connect.nkey.empty() && connect.user.empty() && connect.pass.empty() && connect.auth_token.empty();
+    const bool bare =
+        connect.nkey.empty() && connect.user.empty() && connect.pass.empty() && connect.auth_token.empty();
     const bool by_nkey = !connect.nkey.empty();
-    const Identity* identity = bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? connect.nkey : connect.user);
+    const Identity* identity =
+        bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? connect.nkey : connect.user);
     if (identity == nullptr) return {};
     if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
     if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Authenticator: who may connect, and as which user (A-01..A-05, A-08, A-09).
 // Owner:  immutable after construction; read by all shards.
-// bcrypt takes tens of milliseconds by design: such a check is not made here but asked for (Decision::kCheckHash) and done on
-// the control thread with CheckHash.
+// bcrypt takes tens of milliseconds by design: such a check is not made here but asked for (Decision::kCheckHash) and
+// done on the control thread with CheckHash.
 #pragma once
 
 #include <memory>

@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "broker/monitor/version.h"
+#include "broker/version.h"
 
 namespace millrace {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Policy: everything a session needs to know of the configuration, made once per load.
-// Owner:  immutable; the server keeps every version alive until it exits (reloads are rare), so shards hold plain pointers.
+// Owner:  immutable; the server keeps every version alive until it exits (reloads are rare): shards hold pointers.
 #pragma once
 
 #include "broker/config/options.h"

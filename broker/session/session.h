@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Session: what one client may say and what it means. Bytes in, effects on router and outbox out; it knows no socket.
 // Owner:  shard.
-// States: kConnecting (authentication is required and CONNECT has not come) -> kChecking (a hash is being compared elsewhere;
-//         input waits) -> kReady -> kClosed. An open server starts in kReady.
-// Barrier: PONG leaves only when every shard that got something from this client has consumed it (architecture.md section 3).
-//         Until then it, and every direct reply behind it, is held; messages for the client are not.
+// States: kConnecting (authentication is required and CONNECT has not come) -> kChecking (a hash is being compared
+//         elsewhere; input waits) -> kReady -> kClosed. An open server starts in kReady.
+// Barrier: PONG leaves only when every shard that got something from this client has consumed it (architecture.md
+//         section 3). Until then it, and every direct reply behind it, is held; messages for the client are not.
 #pragma once
 
 #include <deque>
@@ -18,12 +18,12 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "broker/io/io.h"
 #include "broker/log/log.h"
 #include "broker/route/router.h"
 #include "broker/session/closed_reason.h"
 #include "broker/session/connect_options.h"
 #include "broker/session/policy.h"
+#include "proto/base/nanos.h"
 #include "proto/parser.h"
 
 namespace millrace {
@@ -64,8 +64,8 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
 
   // Greets with INFO.
   void Start();
-  // Runs the commands at the front of *input and takes them off it. On kNeedMore what is left is the beginning of a command,
-  // and bytes_needed() tells its length where known.
+  // Runs the commands at the front of *input and takes them off it. On kNeedMore what is left is the beginning of a
+  // command, and bytes_needed() tells its length where known.
   Progress Consume(std::string_view* input);
   size_t bytes_needed() const { return parser_.bytes_needed(); }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds a false claim on purpose: that no PUB with a reply brings 40 bytes or more. To break it a mutation has to make the
-// announced size and the payload agree. The test of this target passes only if the driver gets there.
+// Holds a false claim on purpose: that no PUB with a reply brings 40 bytes or more. To break it a mutation has to make
+// the announced size and the payload agree. The test of this target passes only if the driver gets there.
 #include "proto/parser.h"
 #include "tests/fuzz/fuzz_driver.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matches: a POSIX extended regular expression against a whole text. (std::regex does not compile
 // without warnings under gcc 12 and -fsanitize=address.)
+// Owner:  caller (pure).
 #pragma once
 
 #include <regex.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Golden: pages recorded from nats-server 2.15.2 (tests/monitor/golden/), and snapshots read back
 // from them.
+// Owner:  caller (pure).
 #pragma once
 
 #include <cmath>

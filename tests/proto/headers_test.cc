@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: header blocks are read and edited as the peer does it, and no block, however broken, is read past its end.
-// Method: tables of blocks; a plain line splitter as twin over random well-formed blocks; edits checked by reading back.
+// Method: tables of blocks; a plain line splitter as twin over random well-formed blocks; edits checked by reading
+//         back.
 #include "proto/headers.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: subjects mean what they mean to the peer, and partitions never hide a filter from a subject it takes.
-// Method: tables; naive twins over a million random pairs; relations checked by listing all subjects of a small alphabet.
+// Method: tables; naive twins over a million random pairs; relations checked by listing all subjects of a small
+//         alphabet.
 #include "proto/subject.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: the trie finds exactly the filters that take a subject, keeps values in place, and gives back what it took.
-// Method: a map of filters and the naive matcher beside it over a million comparisons with churn between; deep subjects;
+// Method: a map of filters and the naive matcher beside it over a million comparisons with churn between; deep
+//         subjects;
 // a million inboxes with the memory counted.
 #include "proto/subject_trie.h"
 

@@ -154,10 +154,19 @@ void Shard::DrainMail() {
 }
 
 void Shard::CheckBarriers() {
+  if (barriers_.empty()) return;
+  std::vector<ConnectionId> passed;
   std::erase_if(barriers_, [this](const ConnectionId& id) {
     Connection* connection = Find(id);
-    return connection == nullptr || connection->session().CheckBarrier();
+    if (connection == nullptr) return true;
+    if (!connection->session().CheckBarrier()) return false;
+    passed.push_back(id);
+    return true;
   });
+  // Input that waited may run into the next barrier.
+  for (const ConnectionId& id : passed) {
+    if (Connection* connection = Find(id)) connection->Resume(Connection::PauseReason::kBarrier);
+  }
 }
 
 void Shard::ResumePaused() {

@@ -52,8 +52,11 @@ struct MessageMail {
   uint16_t group_count;
   uint8_t flags;           // MessageFlag
   uint8_t hops;            // a queue pick that found nobody was passed on
+  uint8_t header_zeros;    // Message::header_zeros, size_zeros
+  uint8_t size_zeros;
+  uint8_t reserved[6];
 };
-static_assert(sizeof(MessageMail) == 40);
+static_assert(sizeof(MessageMail) == 48);
 
 enum MessageFlag : uint8_t {
   kToPlain = 1,           // deliver to the plain subscriptions

@@ -13,6 +13,7 @@ namespace {
 
 constexpr Nanos kFirstPingDelay = std::chrono::seconds(2);
 constexpr uint32_t kSendParts = 32;
+constexpr size_t kPausedBytesMax = 1 << 20;
 // A connection that fills so many small buffers in a row reads into large ones from then on.
 constexpr uint8_t kFullBuffersToGrow = 2;
 
@@ -122,6 +123,7 @@ void Connection::Take(std::string_view bytes) {
   }
   if (state_ != State::kOpen) return;
   carry_.append(bytes);
+  if (paused_ != 0 && carry_.size() > kPausedBytesMax) shared_.io.Cancel(&recv_);
   AfterInput();
 }
 
@@ -151,6 +153,12 @@ void Connection::Resume(PauseReason reason) {
 void Connection::CheckHash(std::string hash, std::string secret) {
   Pause(PauseReason::kHash);
   host_.CheckHash(this, std::move(hash), std::move(secret));
+}
+
+// A barrier is short and input rarely follows a PING: receiving goes on, into carry_, up to a bound.
+void Connection::AwaitBarrier() {
+  paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(PauseReason::kBarrier));
+  host_.OnBarrier(this);
 }
 
 void Connection::OnHashChecked(bool ok) {

@@ -44,7 +44,7 @@ struct ConnectionShared {
 
 class Connection final : public SessionHost {
  public:
-  enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4 };
+  enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4, kBarrier = 8 };
 
   Connection(ConnectionShared& shared, ConnectionHost& host, int fd, ConnectionId id);
   ~Connection() override;
@@ -84,7 +84,7 @@ class Connection final : public SessionHost {
   void CloseSession(ClosedReason reason) override;
   void CheckHash(std::string hash, std::string secret) override;
   void OnConnected() override;
-  void AwaitBarrier() override { host_.OnBarrier(this); }
+  void AwaitBarrier() override;
 
   void OnRecv(const IoResult& result);
   void OnSent(const IoResult& result);

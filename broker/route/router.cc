@@ -17,6 +17,33 @@ T Load(const char* from) {
   return value;
 }
 
+char* AppendZeros(char* at, unsigned count) {
+  std::memset(at, '0', count);
+  return at + count;
+}
+
+// MSG or HMSG with the sizes as the publisher wrote them. A message whose header block is stripped has a size of its
+// own.
+char* AppendHeaderVerbatim(char* at, const Message& message, std::string_view sid, bool with_headers) {
+  at = AppendBytes(at, with_headers ? "HMSG " : "MSG ");
+  at = AppendBytes(at, message.subject);
+  *at++ = ' ';
+  at = AppendBytes(at, sid);
+  *at++ = ' ';
+  if (!message.reply.empty()) {
+    at = AppendBytes(at, message.reply);
+    *at++ = ' ';
+  }
+  if (with_headers) {
+    at = AppendDecimal(AppendZeros(at, message.header_zeros), message.header_bytes);
+    *at++ = ' ';
+  }
+  const bool stripped = message.header_bytes > 0 && !with_headers;
+  at = AppendZeros(at, stripped ? 0 : message.size_zeros);
+  at = AppendDecimal(at, message.payload.size() - (stripped ? message.header_bytes : 0));
+  return AppendBytes(at, kCrLf);
+}
+
 }  // namespace
 
 Router::Router(MeshPort& mesh, ShardCounters& counters, Interest& interest, const RouterLimits& limits, uint64_t seed)
@@ -55,7 +82,8 @@ void Router::OverHighWater(Receiver* receiver, const Message& message) {
     message.origin->stall_requested = true;
     message.origin->stalled_by = receiver->id;
     ++receiver->stalls;
-  } else if (message.origin_id.cid != 0 && std::find(stalls_.begin(), stalls_.end(), message.origin_id) == stalls_.end()) {
+  } else if (message.origin_id.cid != 0 &&
+             std::find(stalls_.begin(), stalls_.end(), message.origin_id) == stalls_.end()) {
     stalls_.push_back(message.origin_id);
     ++receiver->stalls;
   }
@@ -70,8 +98,13 @@ void Router::Encode(Subscription* sub, Receiver* receiver, const Message& messag
   const size_t total = header_max + payload.size() + kCrLf.size();
   const bool contiguous = total <= out.contiguous_bytes_max();
   char* at = out.Reserve(contiguous ? total : header_max);
-  at = with_headers ? AppendHmsgHeader(at, message.subject, sub->sid(), message.reply, message.header_bytes, payload.size())
-                    : AppendMsgHeader(at, message.subject, sub->sid(), message.reply, payload.size());
+  if (message.size_zeros + message.header_zeros == 0) [[likely]] {
+    at = with_headers
+             ? AppendHmsgHeader(at, message.subject, sub->sid(), message.reply, message.header_bytes, payload.size())
+             : AppendMsgHeader(at, message.subject, sub->sid(), message.reply, payload.size());
+  } else {
+    at = AppendHeaderVerbatim(at, message, sub->sid(), with_headers);
+  }
   if (contiguous) {
     at = AppendBytes(at, payload);
     std::memcpy(at, kCrLf.data(), 2);
@@ -180,8 +213,11 @@ void Router::SendTo(uint32_t target, const Message& message, bool to_plain, cons
   mail.subject_bytes = static_cast<uint32_t>(message.subject.size());
   mail.reply_bytes = static_cast<uint32_t>(message.reply.size());
   mail.group_count = static_cast<uint16_t>(groups.size());
-  mail.flags = static_cast<uint8_t>((to_plain ? kToPlain : 0) | (framed ? kFramed : 0) | (report ? kReportUndelivered : 0));
+  mail.flags =
+      static_cast<uint8_t>((to_plain ? kToPlain : 0) | (framed ? kFramed : 0) | (report ? kReportUndelivered : 0));
   mail.hops = hops;
+  mail.header_zeros = message.header_zeros;
+  mail.size_zeros = message.size_zeros;
   const size_t payload_room = framed ? sizeof(Frame*) : message.payload.size();
   char* at = mesh_.Append(target, MailKind::kMessage,
                           sizeof mail + payload_room + message.subject.size() + message.reply.size() + group_bytes);
@@ -223,6 +259,8 @@ void Router::OnMessage(uint32_t from, const char* body) {
     at += mail.payload_bytes;
   }
   message.header_bytes = mail.header_bytes;
+  message.header_zeros = mail.header_zeros;
+  message.size_zeros = mail.size_zeros;
   message.origin_id = mail.origin;
 
   const MatchResult& match = *interest_.Match(message.account, message.subject);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Subscription, Receiver, Sink: who gets a message on this shard.
-// Owner:  shard. A Subscription is owned by whoever made it (a client's session, a stream) and linked into the Interest of its
-//         account until it is removed; it is freed at the end of the turn, so that a delivery under way may still look at it.
+// Owner:  shard. A Subscription is owned by whoever made it (a client's session, a stream) and linked into the Interest
+//         of its account until it is removed; it is freed at the end of the turn, so that a delivery under way may
+//         still look at it.
 #pragma once
 
 #include <cstdint>
@@ -29,13 +30,15 @@ struct Message {
   std::string_view reply;
   std::string_view payload;       // header block, if any, and body
   uint32_t header_bytes = 0;
+  uint8_t header_zeros = 0;       // as the publisher wrote them in front of its sizes; repeated to subscribers
+  uint8_t size_zeros = 0;
   Receiver* origin = nullptr;     // the publisher, when it lives on this shard
   ConnectionId origin_id;
   bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
 };
 
-// Anything on this shard, other than a client connection, that takes messages (a stream, a service). Deliver runs inside the
-// publisher's turn: it keeps or queues what it gets and publishes nothing itself until later in the turn.
+// Anything on this shard, other than a client connection, that takes messages (a stream, a service). Deliver runs
+// inside the publisher's turn: it keeps or queues what it gets and publishes nothing itself until later in the turn.
 class Sink {
  public:
   virtual ~Sink() = default;

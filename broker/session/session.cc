@@ -101,10 +101,6 @@ void Session::UpdateHooks() {
 // ---- replies -------------------------------------------------------------------------------------------------------
 
 void Session::Reply(std::string_view text) {
-  if (!held_.empty()) {
-    held_.back().text += text;
-    return;
-  }
   receiver_.outbox.Append(text);
   shared_.router.Touch(&receiver_);
 }
@@ -123,9 +119,6 @@ void Session::ReplyOk() {
 
 void Session::Fail(std::string_view text, ClosedReason reason) {
   if (!text.empty()) ReplyError(text);
-  // Held replies would never be released now: order matters more than the barrier to a client that is leaving.
-  for (const Held& held : held_) receiver_.outbox.Append(held.text);
-  held_.clear();
   shared_.router.Touch(&receiver_);
   state_ = State::kClosed;
   host_.CloseSession(reason);
@@ -236,8 +229,8 @@ void Session::OnProtocolError(std::string_view input) {
     default:
       break;
   }
-  shared_.log.ErrorLimited(absl::StrFormat("%s - %s", label_,
-                                           ErrorText(error).empty() ? "protocol error" : std::string(ErrorText(error))));
+  shared_.log.ErrorLimited(
+      absl::StrFormat("%s - %s", label_, ErrorText(error).empty() ? "protocol error" : std::string(ErrorText(error))));
   if (shared_.log.debug()) {
     shared_.log.Debug(label_ + " - at: " + Quoted(input.substr(parser_.consumed(), 32)));
   }
@@ -291,7 +284,7 @@ void Session::Accept(const Identity* identity) {
   }
   user_name_ = identity != nullptr ? identity->name : !connect_.user.empty() ? connect_.user : "";
   if (user_name_.empty() && !connect_.auth_token.empty()) user_name_ = "[REDACTED]";
-  state_ = State::kReady;
+  if (state_ != State::kBarrier) state_ = State::kReady;
   UpdateHooks();
   parser_.set_limits(Limits());
 }
@@ -384,7 +377,8 @@ void Session::OnPub(const Command& command) {
   if (shared_.log.trace()) [[unlikely]] TraceIn(command);
   ++in_messages_;
   in_bytes_ += command.payload.size();
-  if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]] ReplyError(error_text::kInvalidPublishSubject);
+  if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]]
+    ReplyError(error_text::kInvalidPublishSubject);
   const char first = command.subject.front();
   if (permissions_ != nullptr || first == '_' || first == '$' || !command.reply.empty()) {
     if (!PublishPermitted(command)) return;
@@ -397,6 +391,8 @@ void Session::OnPub(const Command& command) {
   message.reply = command.reply;
   message.payload = command.payload;
   message.header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
+  message.header_zeros = command.header_zeros;
+  message.size_zeros = command.size_zeros;
   message.origin = &receiver_;
   message.origin_id = receiver_.id;
   message.report_undelivered = connect_.no_responders && !command.reply.empty();
@@ -497,28 +493,29 @@ void Session::Close() {
   state_ = State::kClosed;
   receiver_.closed = true;
   RemoveAllSubscriptions();
-  held_.clear();
+  barrier_.clear();
 }
 
 // ---- PING, PONG ----------------------------------------------------------------------------------------------------
 
 void Session::OnPing() {
-  if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PONG]");
   last_in_ = shared_.now;
   MeshPort& mesh = shared_.router.mesh();
-  Held held;
-  touched_ &= mesh.shards() == 64 ? ~ShardSet{0} : (ShardSet{1} << mesh.shards()) - 1;
-  touched_ &= ~(ShardSet{1} << mesh.self());
   for (ShardSet rest = touched_; rest != 0; rest &= rest - 1) {
     const auto shard = static_cast<uint32_t>(std::countr_zero(rest));
+    if (shard >= mesh.shards()) break;
+    if (shard == mesh.self()) continue;
     const uint64_t position = mesh.position(shard);
-    if (!mesh.Consumed(shard, position)) held.waits.emplace_back(shard, position);
+    if (!mesh.Consumed(shard, position)) barrier_.emplace_back(shard, position);
   }
   touched_ = 0;
-  if (!held.waits.empty()) {
-    if (held_.empty()) host_.AwaitBarrier();
-    held_.push_back(std::move(held));
-  }
+  if (barrier_.empty()) return SendPong();
+  state_ = State::kBarrier;
+  host_.AwaitBarrier();
+}
+
+void Session::SendPong() {
+  if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PONG]");
   Reply(kPongLine);
   if (!connect_received_ || first_pong_sent_) return;
   first_pong_sent_ = true;
@@ -533,22 +530,17 @@ void Session::OnPing() {
 }
 
 bool Session::CheckBarrier() {
+  if (state_ != State::kBarrier) return true;
   MeshPort& mesh = shared_.router.mesh();
-  while (!held_.empty()) {
-    auto& waits = held_.front().waits;
-    std::erase_if(waits, [&mesh](const auto& wait) { return mesh.Consumed(wait.first, wait.second); });
-    if (!waits.empty()) return false;
-    const std::string text = std::move(held_.front().text);
-    held_.pop_front();
-    receiver_.outbox.Append(text);
-    shared_.router.Touch(&receiver_);
-  }
+  std::erase_if(barrier_, [&mesh](const auto& wait) { return mesh.Consumed(wait.first, wait.second); });
+  if (!barrier_.empty()) return false;
+  state_ = State::kReady;
+  SendPong();
   return true;
 }
 
 void Session::RequestBarrierWake() {
-  if (held_.empty()) return;
-  for (const auto& [shard, position] : held_.front().waits) shared_.router.mesh().WakeAt(shard, position);
+  for (const auto& [shard, position] : barrier_) shared_.router.mesh().WakeAt(shard, position);
 }
 
 void Session::OnPong() {
@@ -620,7 +612,8 @@ std::string WithoutSecrets(std::string_view args) {
   return out;
 }
 
-constexpr std::string_view kVerbNames[] = {"CONNECT", "INFO", "PUB", "HPUB", "SUB", "UNSUB", "PING", "PONG", "+OK", "-ERR"};
+constexpr std::string_view kVerbNames[] = {"CONNECT", "INFO", "PUB",  "HPUB", "SUB",
+                                           "UNSUB",   "PING", "PONG", "+OK",  "-ERR"};
 
 }  // namespace
 
@@ -646,7 +639,7 @@ void Session::TracePayload(std::string_view arrow, std::string_view payload, siz
 // ---- reload --------------------------------------------------------------------------------------------------------
 
 void Session::OnPolicyChanged(bool recheck_user) {
-  if (state_ == State::kClosed) return;
+  if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
   // An identity belongs to a policy: the new one has its own of the same name.
   const Authenticator& authenticator = shared_.policy->authenticator;

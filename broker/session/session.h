@@ -2,12 +2,11 @@
 // Session: what one client may say and what it means. Bytes in, effects on router and outbox out; it knows no socket.
 // Owner:  shard.
 // States: kConnecting (authentication is required and CONNECT has not come) -> kChecking (a hash is being compared
-//         elsewhere; input waits) -> kReady -> kClosed. An open server starts in kReady.
+//         elsewhere; input waits) -> kReady <-> kBarrier -> kClosed. An open server starts in kReady.
 // Barrier: PONG leaves only when every shard that got something from this client has consumed it (architecture.md
-//         section 3). Until then it, and every direct reply behind it, is held; messages for the client are not.
+//         section 3). Until then (kBarrier) its input waits, so that nothing it causes itself can overtake the PONG.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,7 +37,7 @@ class SessionHost {
   virtual void CheckHash(std::string hash, std::string secret) = 0;
   // CONNECT has come: no authentication timeout any more; the first PING is due soon.
   virtual void OnConnected() = 0;
-  // A held reply waits for other shards: call CheckBarrier each turn until it returns true.
+  // PONG waits for other shards: call CheckBarrier each turn until it returns true, then go on with the input.
   virtual void AwaitBarrier() = 0;
 };
 
@@ -75,7 +74,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   bool OnPingTimer();
   void OnAuthTimeout();
   void OnStale();
-  // True when nothing is held any more.
+  // True when PONG has been sent and input may go on.
   bool CheckBarrier();
   // Before the shard sleeps: wakes it when what this session waits for has been consumed.
   void RequestBarrierWake();
@@ -108,7 +107,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   const std::string& label() const { return label_; }
 
  private:
-  enum class State : uint8_t { kConnecting, kChecking, kReady, kClosed };
+  enum class State : uint8_t { kConnecting, kChecking, kReady, kBarrier, kClosed };
 
   struct SidHash {
     using is_transparent = void;
@@ -124,10 +123,6 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
       return Sid(a) == Sid(b);
     }
   };
-  struct Held {
-    std::vector<std::pair<uint32_t, uint64_t>> waits;  // shard, position
-    std::string text;
-  };
   struct AllowedReply {
     Nanos since{0};
     int sent = 0;
@@ -140,6 +135,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   void OnSub(const Command& command);
   void OnUnsub(const Command& command);
   void OnPing();
+  void SendPong();
   void OnPong();
   void OnProtocolError(std::string_view input);
 
@@ -190,7 +186,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   std::string last_subject_;
 
   absl::flat_hash_set<Subscription*, SidHash, SidEqual> subs_;
-  std::deque<Held> held_;
+  std::vector<std::pair<uint32_t, uint64_t>> barrier_;  // shard and position that PONG waits for
   std::unique_ptr<std::unordered_map<std::string, bool>> publish_cache_;
   std::unique_ptr<std::unordered_map<std::string, AllowedReply>> allowed_replies_;
 

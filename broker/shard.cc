@@ -156,7 +156,7 @@ void Shard::DrainMail() {
 void Shard::CheckBarriers() {
   if (barriers_.empty()) return;
   std::vector<ConnectionId> passed;
-  std::erase_if(barriers_, [this](const ConnectionId& id) {
+  std::erase_if(barriers_, [this, &passed](const ConnectionId& id) {
     Connection* connection = Find(id);
     if (connection == nullptr) return true;
     if (!connection->session().CheckBarrier()) return false;

@@ -19,6 +19,9 @@ struct Command {
   std::string_view sid;      // SUB UNSUB
   int64_t max = -1;          // UNSUB: deliveries after which the subscription ends; -1 when absent
   uint32_t header_bytes = 0; // HPUB: how many bytes of payload are header
+  // PUB HPUB: zeros the client wrote in front of its sizes; the peer repeats sizes as they were written.
+  uint8_t header_zeros = 0;
+  uint8_t size_zeros = 0;
   std::string_view payload;  // PUB HPUB: header and body, without the final CRLF
 };
 

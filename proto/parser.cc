@@ -79,6 +79,13 @@ int64_t ParseSize(std::string_view digits) {
   return value;
 }
 
+// Zeros in front of the first digit that counts: of "007" two, of "0" none.
+uint8_t LeadingZeros(std::string_view digits) {
+  size_t zeros = 0;
+  while (zeros + 1 < digits.size() && digits[zeros] == '0') ++zeros;
+  return static_cast<uint8_t>(zeros);
+}
+
 // The same for the digits in text[begin, end), without a loop whose length would have to be guessed. Bytes in front of
 // begin are read too, so end has to be at least 8.
 int64_t ParseSizeFast(const char* text, size_t begin, size_t end) {
@@ -236,18 +243,20 @@ bool Parser::ScanPubLine(std::string_view input, PubLine* line) const {
   if (end < 8 || end - kArgsAt > limits_.control_line_bytes_max) return false;
 
   const int64_t payload_bytes = ParseSizeFast(text, begin, end);
-  if (payload_bytes < 0) return false;
+  if (payload_bytes < 0 || (text[begin] == '0' && end - begin > 1)) return false;
   int64_t header_bytes = 0;
   if constexpr (kHasHeader) {
     if (header_end < 8) return false;
     header_bytes = ParseSizeFast(text, header_begin, header_end);
     if (header_bytes < 0 || header_bytes > payload_bytes) return false;
+    if (text[header_begin] == '0' && header_end - header_begin > 1) return false;
   }
   line->args = {text + kArgsAt, end - kArgsAt};
   line->subject = {text + kArgsAt, subject_end - kArgsAt};
   line->reply = {text + subject_end + 1, reply_end - subject_end - 1};
   line->header_bytes = static_cast<uint32_t>(header_bytes);
   line->payload_bytes = static_cast<uint32_t>(payload_bytes);
+  line->header_zeros = line->size_zeros = 0;
   line->line_bytes = line_bytes;
   return true;
 }
@@ -278,6 +287,8 @@ Parser::Status Parser::FinishPub(bool has_header, const PubLine& line, std::stri
   command->subject = line.subject;
   command->reply = line.reply;
   command->header_bytes = line.header_bytes;
+  command->header_zeros = line.header_zeros;
+  command->size_zeros = line.size_zeros;
   command->payload = input.substr(line.line_bytes, line.payload_bytes);
   return Done(payload_end + 2);
 }
@@ -397,6 +408,8 @@ Parser::Status Parser::OnPubLine(bool has_header, std::string_view args, size_t 
       .reply = split.count > count_min ? split.token[1] : std::string_view(),
       .header_bytes = static_cast<uint32_t>(header_bytes),
       .payload_bytes = static_cast<uint32_t>(payload_bytes),
+      .header_zeros = has_header ? LeadingZeros(split.token[split.count - 2]) : uint8_t{0},
+      .size_zeros = LeadingZeros(split.token[split.count - 1]),
       .line_bytes = line_bytes,
   };
   return FinishPub(has_header, line, input, command);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Parser: turns one client's byte stream into commands, one at a time.
-// Owner:  caller (pure).  Input: any split of the stream.  Output: views into the caller's buffer, valid until it moves.
+// Owner:  caller (pure).  Input: any split of the stream.  Output: views into the caller's buffer while it stays.
 // Limits: ParserLimits.  Errors: Status::kError + error(), found at the byte at which the peer finds them.
 // Format: proto/README.md.  Proof: parser_test.cc cuts every sample at every byte and runs a naive twin beside it.
 #pragma once
@@ -54,6 +54,8 @@ class Parser {
     std::string_view reply;
     uint32_t header_bytes;
     uint32_t payload_bytes;
+    uint8_t header_zeros;
+    uint8_t size_zeros;
     size_t line_bytes;  // from the start of input up to and including LF
   };
 

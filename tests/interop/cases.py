@@ -1068,8 +1068,6 @@ def permission_cache(context):
 DEVIATIONS = {
     "C-06 junk after PING is ignored up to LF, however long": "a line longer than the control line limit is refused",
     "C-06 junk after PONG and +OK is ignored": "a line longer than the control line limit is refused",
-    "C-07 the size is echoed as it was written": "sizes are written canonically",
-    "C-08 sizes are echoed as they were written": "sizes are written canonically",
     "C-16 the pedantic complaint comes before the payload has": "a command is judged when all of it is there",
     "C-20 blanks between verb and arguments do not count, blanks at the end do": "a line has a bound, blanks included",
     "A-08 no_auth_user: a bare client lands in its account with its permissions": "accounts are not built yet",

@@ -2,6 +2,9 @@
 #include "broker/io/uring.h"
 
 #include <liburing.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -10,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
@@ -129,6 +133,69 @@ struct UringIo::Ring {
   }
 };
 
+// Accepting goes through an epoll descriptor: a request that waits on a listener would hold it until the kernel has torn the
+// ring down, some time after the process is gone, and a restarted broker would find its port in use. epoll holds nothing.
+class UringIo::Acceptor {
+ public:
+  Acceptor(UringIo& io, int listener) : listener(listener), io_(io), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    MR_CHECK(epoll_ >= 0);
+    fcntl(listener, F_SETFL, fcntl(listener, F_GETFL) | O_NONBLOCK);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    MR_CHECK_OP(epoll_ctl(epoll_, EPOLL_CTL_ADD, listener, &event), ==, 0);
+    poll_.Bind<&Acceptor::OnReady>(this);
+  }
+  ~Acceptor() { close(epoll_); }
+
+  void Arm(Completion* user) {
+    user->Started(kPlain);
+    user_ = user;
+    Poll();
+  }
+  bool Serves(const Completion* user) const { return user_ == user; }
+  void Cancel() {
+    cancelled_ = true;
+    io_.Cancel(&poll_);
+  }
+
+  const int listener;
+
+ private:
+  static constexpr int kBatch = 64;
+
+  void Poll() {
+    io_uring_sqe* sqe = io_.ring_->Get();
+    io_uring_prep_poll_add(sqe, epoll_, POLLIN);
+    poll_.Started(kPlain);
+    io_uring_sqe_set_data(sqe, &poll_);
+  }
+
+  void OnReady(const IoResult&) {
+    int error = cancelled_ ? ECANCELED : 0;
+    for (int i = 0; i < kBatch && error == 0; ++i) {
+      const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+      if (fd >= 0) {
+        user_->Finish(IoResult{fd, true, {}});
+      } else if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) {
+        break;
+      } else {
+        error = errno;
+      }
+      if (cancelled_) error = ECANCELED;
+    }
+    if (error == 0) return Poll();
+    cancelled_ = false;
+    Completion* user = std::exchange(user_, nullptr);
+    user->Finish(IoResult{-error, false, {}});
+  }
+
+  UringIo& io_;
+  const int epoll_;
+  Completion poll_;
+  Completion* user_ = nullptr;
+  bool cancelled_ = false;
+};
+
 UringIo::UringIo(std::unique_ptr<Ring> ring) : ring_(std::move(ring)) {}
 UringIo::~UringIo() = default;
 
@@ -160,10 +227,11 @@ void UringIo::Enable(const std::vector<int>& peer_ring_fds) {
 int UringIo::ring_fd() const { return ring_->ring.ring_fd; }
 
 void UringIo::Accept(int listener, Completion* completion) {
-  io_uring_sqe* sqe = ring_->Get();
-  io_uring_prep_multishot_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
-  completion->Started(kPlain);
-  io_uring_sqe_set_data(sqe, completion);
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
+    if (acceptor->listener == listener) return acceptor->Arm(completion);
+  }
+  acceptors_.push_back(std::make_unique<Acceptor>(*this, listener));
+  acceptors_.back()->Arm(completion);
 }
 
 void UringIo::Recv(int fd, RecvSize size, Completion* completion) {
@@ -206,6 +274,9 @@ void UringIo::Read(int fd, void* buffer, uint32_t bytes, Completion* completion)
 
 void UringIo::Cancel(Completion* completion) {
   if (!completion->busy()) return;
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
+    if (acceptor->Serves(completion)) return acceptor->Cancel();
+  }
   io_uring_sqe* sqe = ring_->Get();
   io_uring_prep_cancel(sqe, completion, 0);
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
@@ -214,7 +285,10 @@ void UringIo::Cancel(Completion* completion) {
 
 void UringIo::Shutdown(int fd) { ::shutdown(fd, SHUT_RDWR); }
 
-void UringIo::Close(int fd) { ::close(fd); }
+void UringIo::Close(int fd) {
+  std::erase_if(acceptors_, [fd](const std::unique_ptr<Acceptor>& acceptor) { return acceptor->listener == fd; });
+  ::close(fd);
+}
 
 void UringIo::Wake(uint32_t participant) {
   io_uring_sqe* sqe = ring_->Get();

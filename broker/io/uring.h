@@ -47,8 +47,10 @@ class UringIo final : public Io {
 
  private:
   struct Ring;
+  class Acceptor;
   explicit UringIo(std::unique_ptr<Ring> ring);
   std::unique_ptr<Ring> ring_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
 };
 
 }  // namespace millrace

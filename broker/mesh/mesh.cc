@@ -70,6 +70,7 @@ bool MeshPort::HasMail() const {
 void MeshPort::MoveOverflow(uint32_t target) {
   Outbound& out = outbound_[target];
   SpscRing& ring = mesh_.ring(self_, target);
+  out.consumed_before_move = ring.consumed();
   while (!out.overflow.empty()) {
     const std::string& record = out.overflow.front();
     char* place = ring.Reserve(static_cast<uint32_t>(record.size()));
@@ -123,14 +124,17 @@ bool MeshPort::TrySleep() {
   for (uint32_t target = 0; target < mesh_.participants(); ++target) {
     if (target == self_) continue;
     Outbound& out = outbound_[target];
-    // While something waits for room, any progress of the consumer is worth a wake-up.
-    if (!out.overflow.empty()) WakeAt(target, mesh_.ring(self_, target).consumed() + 1);
+    // While something waits for room, any progress of the consumer is worth a wake-up; also what it made since we looked
+    // for room, for if it has taken everything already it will make none again.
+    if (!out.overflow.empty()) WakeAt(target, out.consumed_before_move + 1);
     if (out.wake_at != 0) mesh_.ring(self_, target).NotifyAt(out.wake_at);
   }
   mesh_.states_[self_].state.store(Mesh::kAsleep, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   bool sleep = !HasMail();
   for (uint32_t target = 0; sleep && target < mesh_.participants(); ++target) {
+    if (target == self_) continue;
+    if (mesh_.ring(self_, target).Unpublished()) sleep = false;
     const uint64_t wake_at = outbound_[target].wake_at;
     if (wake_at != 0 && Consumed(target, wake_at)) sleep = false;
   }

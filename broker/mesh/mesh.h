@@ -97,7 +97,8 @@ class MeshPort {
   // End of the turn: publishes what was appended and what was consumed, and wakes who sleeps and has cause to wake.
   void Ship(const std::function<void(uint32_t)>& wake);
 
-  // Announces sleep; false if there is mail, or what WakeAt waits for has come true (then the caller must not block).
+  // Announces sleep; false (then the caller must not block) if there is mail, or something to ship, or what WakeAt waits
+  // for has come true, or a full ring has room again.
   bool TrySleep();
   // After blocking (or deciding not to): takes the announcement and the wishes of WakeAt back.
   void Awake();
@@ -106,6 +107,7 @@ class MeshPort {
   struct Outbound {
     uint64_t appended = 0;       // records, overflow included
     uint64_t overflow_bytes = 0;
+    uint64_t consumed_before_move = 0;  // what the target had consumed when we last tried to move the overflow
     uint64_t wake_at = 0;        // record position whose consumption we sleep for; 0 = none
     bool dirty = false;
     std::deque<std::string> overflow;  // whole records, in order

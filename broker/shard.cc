@@ -57,7 +57,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                   }
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
-      session_shared_{router_, counters, log_, policy, Nanos{0}, 0, options.entropy},
+      session_shared_{router_, counters, log_, policy, Nanos{0}, 0, 0, options.entropy},
       connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes},
       placed_(mesh.shards(), 0),
       spin_budget_(options.spin_max),
@@ -115,6 +115,7 @@ void Shard::EnterKernel(bool may_block) {
   }
   session_shared_.now = io_.Now();
   session_shared_.wall_ns = wall_clock_() * 1000;
+  router_.set_wall_ns(session_shared_.wall_ns);
 }
 
 void Shard::Sleep() {
@@ -255,6 +256,11 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
         PauseForStall(connection);
       }
       return;
+    case MailKind::kTraceReport: {
+      const std::unique_ptr<TraceReport> report(Load<TraceReport*>(body));
+      if (Connection* connection = Find(report->origin)) connection->session().OnTraceReport(std::move(*report));
+      return;
+    }
     case MailKind::kParcel:
       return OnParcel(std::unique_ptr<Parcel>(Load<Parcel*>(body)));
     case MailKind::kPad:

@@ -27,7 +27,7 @@ LAYERS = {
     'broker/mesh': ('proto',),
     'broker/account': ('broker/mesh',),
     'broker/route': ('broker/mesh',),
-    'broker/session': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/version'),
+    'broker/session': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'broker/version'),
     'broker/net': ('broker/session', 'broker/io', 'broker/monitor'),
     'broker/jetstream': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'store'),
     'broker/admin': ('broker/session', 'broker/monitor'),

@@ -21,6 +21,7 @@ enum class MailKind : uint8_t {
   kConnection,     // ConnectionMail: a socket accepted elsewhere is yours now
   kUndelivered,    // UndeliveredMail: the one shard a request was sent to delivered it to nobody
   kStall,          // StallMail: this connection feeds a subscriber that is falling behind
+  kTraceReport,    // TraceReport* (route/trace.h): where a traced message went on the shard that sends this
   kParcel,         // ParcelMail: an owned object (administration: queries, answers, log lines, new options)
 };
 
@@ -54,13 +55,16 @@ struct MessageMail {
   uint8_t hops;            // a queue pick that found nobody was passed on
   uint8_t header_zeros;    // Message::header_zeros, size_zeros
   uint8_t size_zeros;
-  uint8_t reserved[6];
+  uint8_t reserved[2];
+  uint32_t trace_id;       // with kTraced
 };
 static_assert(sizeof(MessageMail) == 48);
 
 enum MessageFlag : uint8_t {
   kToPlain = 1,           // deliver to the plain subscriptions
   kFramed = 2,            // the payload is a Frame pointer
+  kTraced = 8,            // answer kTraceReport
+  kTraceOnly = 16,        // and deliver to nobody
   kReportUndelivered = 4, // answer kUndelivered if nobody got it
 };
 

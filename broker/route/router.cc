@@ -121,7 +121,38 @@ void Router::Encode(Subscription* sub, Receiver* receiver, const Message& messag
   Touch(receiver);
 }
 
+bool Router::DeliverTraced(Subscription* sub, const Message& message) {
+  const Receiver* receiver = sub->receiver;
+  MessageTrace& trace = *message.trace;
+  TraceEgress egress;
+  egress.wall_ns = trace.wall_ns;
+  egress.sub = sub->subject();
+  egress.queue = sub->queue();
+  if (receiver != nullptr) {
+    egress.cid = receiver->id.cid;
+    egress.name = receiver->owner->client_name();
+    if (sub->removed) {
+      egress.error = "Not delivered because subscription is closed";
+    } else if (receiver == message.origin && !receiver->echo) {
+      egress.error = "Not delivered because of no echo";
+    } else if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) {
+      egress.error = "Not delivered because subscription denies this subject";
+    } else if (receiver->closed || receiver->slow) {
+      egress.error = "Not delivered because client is closed";
+    }
+  }
+  bool delivered = egress.error.empty();
+  if (delivered && !trace.only) {
+    Message plain = message;
+    plain.trace = nullptr;
+    delivered = Deliver(sub, plain);
+  }
+  trace.egress.push_back(std::move(egress));
+  return delivered;
+}
+
 bool Router::Deliver(Subscription* sub, const Message& message) {
+  if (message.trace != nullptr) [[unlikely]] return DeliverTraced(sub, message);
   if (sub->removed) return false;
   Receiver* receiver = sub->receiver;
   if (receiver == nullptr) {
@@ -215,6 +246,10 @@ void Router::SendTo(uint32_t target, const Message& message, bool to_plain, cons
   mail.group_count = static_cast<uint16_t>(groups.size());
   mail.flags =
       static_cast<uint8_t>((to_plain ? kToPlain : 0) | (framed ? kFramed : 0) | (report ? kReportUndelivered : 0));
+  if (message.trace != nullptr) {
+    mail.flags = static_cast<uint8_t>(mail.flags | kTraced | (message.trace->only ? kTraceOnly : 0));
+    mail.trace_id = message.trace->id;
+  }
   mail.hops = hops;
   mail.header_zeros = message.header_zeros;
   mail.size_zeros = message.size_zeros;
@@ -263,6 +298,12 @@ void Router::OnMessage(uint32_t from, const char* body) {
   message.size_zeros = mail.size_zeros;
   message.origin_id = mail.origin;
 
+  MessageTrace trace;
+  if ((mail.flags & kTraced) != 0) {
+    trace = MessageTrace{mail.trace_id, (mail.flags & kTraceOnly) != 0, wall_ns_, {}};
+    message.trace = &trace;
+  }
+
   const MatchResult& match = *interest_.Match(message.account, message.subject);
   bool delivered = false;
   if ((mail.flags & kToPlain) != 0) {
@@ -290,6 +331,11 @@ void Router::OnMessage(uint32_t from, const char* body) {
       }
       pick -= remote.weight;
     }
+  }
+  // A second pick reports to the same origin, beyond what it waits for; the last hop of a trace is then not shown.
+  if (message.trace != nullptr && mail.hops == 0) {
+    auto* report = new TraceReport{mail.origin, mail.trace_id, std::move(trace.egress)};
+    std::memcpy(mesh_.Append(mail.origin.shard, MailKind::kTraceReport, sizeof report), &report, sizeof report);
   }
   if (!delivered && (mail.flags & kReportUndelivered) != 0) {
     if (mail.origin.shard == mesh_.self()) {  // it came back to us as a second pick

@@ -48,6 +48,9 @@ class Router {
   }
   std::vector<Receiver*>& dirty() { return dirty_; }
 
+  // Wall clock of the turn, for traces.
+  void set_wall_ns(int64_t wall_ns) { wall_ns_ = wall_ns; }
+
   // Receivers that went over max_pending this turn.
   std::vector<Receiver*> TakeSlow() { return std::exchange(slow_, {}); }
 
@@ -72,6 +75,8 @@ class Router {
 
  private:
   bool Deliver(Subscription* sub, const Message& message);
+  // Deliver for a traced message: records the outcome, and only that when nothing is to be delivered.
+  bool DeliverTraced(Subscription* sub, const Message& message);
   void Encode(Subscription* sub, Receiver* receiver, const Message& message);
   bool DeliverToMember(const std::vector<Subscription*>& members, const Message& message);
   void OverHighWater(Receiver* receiver, const Message& message);
@@ -87,6 +92,7 @@ class Router {
   Interest& interest_;
   RouterLimits limits_;
   uint64_t random_;
+  int64_t wall_ns_ = 0;
   std::vector<Receiver*> dirty_;
   std::vector<Receiver*> slow_;
   std::vector<std::vector<std::string_view>> group_picks_;  // per shard, reused

@@ -12,6 +12,7 @@
 
 #include "broker/mesh/mail.h"
 #include "broker/route/outbox.h"
+#include "broker/route/trace.h"
 
 namespace millrace {
 
@@ -34,6 +35,7 @@ struct Message {
   uint8_t size_zeros = 0;
   Receiver* origin = nullptr;     // the publisher, when it lives on this shard
   ConnectionId origin_id;
+  MessageTrace* trace = nullptr;    // set for the rare message whose way is recorded
   bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
 };
 
@@ -60,6 +62,8 @@ class SubscriptionOwner {
   virtual ~SubscriptionOwner() = default;
   // `sub` is already unlinked and is freed at the end of the turn.
   virtual void OnAutoUnsubscribed(Subscription* sub) = 0;
+  // What the client called itself, for traces.
+  virtual std::string_view client_name() const = 0;
 };
 
 // The delivering end of one client connection.
@@ -109,9 +113,8 @@ struct Subscription {
     MR_CHECK(sub != nullptr);
     *sub = Subscription{receiver, sink, nullptr, 0, 0, account, 0, static_cast<uint32_t>(subject.size()),
                         static_cast<uint32_t>(queue.size()), static_cast<uint32_t>(sid.size()), false};
-    std::memcpy(sub->text, subject.data(), subject.size());
-    std::memcpy(sub->text + subject.size(), queue.data(), queue.size());
-    std::memcpy(sub->text + subject.size() + queue.size(), sid.data(), sid.size());
+    char* at = sub->text;
+    for (const std::string_view part : {subject, queue, sid}) at += part.copy(at, part.size());
     return sub;
   }
   static void Free(Subscription* sub) { std::free(sub); }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 #include "absl/strings/str_format.h"
 #include "broker/account/nkey.h"
@@ -396,9 +397,62 @@ void Session::OnPub(const Command& command) {
   message.origin = &receiver_;
   message.origin_id = receiver_.id;
   message.report_undelivered = connect_.no_responders && !command.reply.empty();
+  if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]] return;
   const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
   touched_ |= outcome.sent_to;
   if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
+}
+
+bool Session::TracePublish(const Command& command, Message* message) {
+  std::optional<TraceRequest> request = ReadTraceRequest(command.payload.substr(0, command.header_bytes));
+  if (!request.has_value()) [[likely]] return false;
+  const bool only = request->only;
+  if (request->dest.empty()) return only;
+  if (!IsValidLiteral(request->dest)) {
+    shared_.log.Error(Concat({label_, " - Destination ", Quoted(request->dest),
+                              " is not valid, won't be able to trace events"}));
+    return only;
+  }
+  if (permissions_ != nullptr && !MayPublish(request->dest)) {
+    ReplyError(Concat({error_text::kPublishViolation, Quoted(request->dest)}));
+    return true;
+  }
+  const uint32_t id = next_trace_++;
+  MessageTrace trace{id, only, shared_.wall_ns, {}};
+  message->trace = &trace;
+  const Router::Outcome outcome = shared_.router.Publish(*message, MatchSubject(command.subject));
+  touched_ |= outcome.sent_to;
+  if (!outcome.delivered && message->report_undelivered) SendNoResponders(command.subject, command.reply);
+  PendingTrace& pending = traces_[id];
+  pending.request = std::move(*request);
+  pending.ingress_ns = shared_.wall_ns;
+  pending.subject = command.subject;
+  pending.message_bytes = command.payload.size();
+  pending.egress = std::move(trace.egress);
+  pending.reports_missing = static_cast<uint32_t>(std::popcount(outcome.sent_to));
+  if (pending.reports_missing == 0) FinishTrace(id);
+  return true;
+}
+
+void Session::OnTraceReport(TraceReport&& report) {
+  const auto it = traces_.find(report.id);
+  if (it == traces_.end()) return;
+  std::move(report.egress.begin(), report.egress.end(), std::back_inserter(it->second.egress));
+  if (--it->second.reports_missing == 0) FinishTrace(report.id);
+}
+
+void Session::FinishTrace(uint32_t id) {
+  const auto it = traces_.find(id);
+  const PendingTrace trace = std::move(it->second);
+  traces_.erase(it);
+  const std::string event =
+      TraceEventJson(shared_.policy->info, options(), TraceOrigin{receiver_.id.cid, connect_.name, "$G"}, trace,
+                     ++shared_.events, shared_.wall_ns);
+  Message message;
+  message.account = account_;
+  message.subject = trace.request.dest;
+  message.payload = event;
+  touched_ |= shared_.router.Publish(message, *shared_.router.interest().Match(account_, message.subject)).sent_to;
 }
 
 void Session::SendNoResponders(std::string_view subject, std::string_view reply) {

@@ -22,6 +22,7 @@
 #include "broker/session/closed_reason.h"
 #include "broker/session/connect_options.h"
 #include "broker/session/policy.h"
+#include "broker/session/trace.h"
 #include "proto/base/nanos.h"
 #include "proto/parser.h"
 
@@ -49,6 +50,7 @@ struct SessionShared {
   const Policy* policy;      // replaced by a reload
   Nanos now{0};              // of this turn
   int64_t wall_ns = 0;       // of this turn
+  uint64_t events = 0;       // server events published by this shard: their sequence
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
 };
 
@@ -69,6 +71,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   size_t bytes_needed() const { return parser_.bytes_needed(); }
 
   void OnHashChecked(bool ok);
+  void OnTraceReport(TraceReport&& report);
   void OnUndelivered(std::string_view subject, std::string_view reply);
   // Keep-alive timer: sends PING; false when the client has left too many unanswered (already closed then).
   bool OnPingTimer();
@@ -141,6 +144,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
 
   // SubscriptionOwner.
   void OnAutoUnsubscribed(Subscription* sub) override;
+  std::string_view client_name() const override { return connect_.name; }
   // DeliveryHooks.
   bool MayDeliver(const Subscription& sub, const Message& message) override;
   void OnDelivered(const Subscription& sub, const Message& message) override;
@@ -151,6 +155,9 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   bool MayPublish(std::string_view subject);
   bool ResponseAllowed(std::string_view subject);
   bool PublishPermitted(const Command& command);
+  // A message whose headers ask for a trace. False: it is dealt with, nothing more is to be done.
+  bool TracePublish(const Command& command, Message* message);
+  void FinishTrace(uint32_t id);
   void SendNoResponders(std::string_view subject, std::string_view reply);
   const MatchResult& MatchSubject(std::string_view subject);
   void Unsubscribe(Subscription* sub);
@@ -198,6 +205,8 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   Nanos ping_sent_{0};
   Nanos rtt_{0};
   ConnectOptions connect_;
+  std::unordered_map<uint32_t, PendingTrace> traces_;
+  uint32_t next_trace_ = 1;
   const Identity* pending_identity_ = nullptr;  // kChecking
   std::string nonce_;   // offered in INFO when clients may have to sign it
   std::string user_name_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // TimerWheel: deadlines of one thread; arming, cancelling and finding the next one are O(1).
-// Owner:  shard.  Resolution: 1 ms ticks (a timer never fires early).  Range: kLevels levels of 64 slots, two years.
+// Owner:  shard.  Resolution: 1 ms ticks (a timer never fires early).  Range: kLevels levels of 64 slots, 139 years.
 // A node is a member of its owner. It may be re-armed or cancelled at any time, also from a handler.
 #pragma once
 
@@ -91,7 +91,7 @@ class TimerWheel {
   }
 
  private:
-  static constexpr int kLevels = 6;
+  static constexpr int kLevels = 7;  // the last one never turns over: a timer across that boundary would be a year late
 
   static uint64_t Tick(Nanos at) { return static_cast<uint64_t>(at / std::chrono::milliseconds(1)); }
   static uint64_t RoundUp(Nanos at) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: a timer fires once, never early and never more than a tick (1 ms) late, however it is armed, moved and cancelled, also
-// from handlers; and NextDeadline never lets its caller oversleep.
-// Method: a multimap beside the wheel, a million seeded steps from several starting times, spans from nanoseconds to years.
+// Goal: a timer fires once, never early and never more than a tick (1 ms) late, however it is armed, moved and
+// cancelled, also from handlers; and NextDeadline never lets its caller oversleep.
+// Method: a multimap beside the wheel, a million seeded steps from several starting times, spans of ns to years.
 #include "broker/io/timer_wheel.h"
 
 #include <gtest/gtest.h>

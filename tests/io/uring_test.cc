@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: UringIo keeps the promises of io.h on the kernel at hand: bytes in order through running out of buffers, whole sends,
-// ends and cancellations that arrive, and a doorbell that wakes.
+// Goal: UringIo keeps the promises of io.h on the kernel at hand: bytes in order through running out of buffers, whole
+// sends, ends and cancellations that arrive, and a doorbell that wakes.
 // Method: real socket pairs and loopback sockets, driven to a condition; the deadline only turns a hang into a failure.
 #include "broker/io/uring.h"
 
@@ -63,8 +63,8 @@ class Listener {
   sockaddr_in address_{};
 };
 
-// Two ends of a TCP connection. (Not of a Unix socket: kernels up to 6.18 lose its end to a multishot receive when it comes
-// together with data.)
+// Two ends of a TCP connection. (Not of a Unix socket: kernels up to 6.18 lose its end to a multishot receive when it
+// comes together with data.)
 struct SocketPair {
   int ours = -1;
   int theirs = -1;
@@ -91,7 +91,9 @@ struct SocketPair {
     if (theirs >= 0) close(theirs);
     theirs = -1;
   }
-  void Write(std::string_view text) { MR_CHECK(write(theirs, text.data(), text.size()) == static_cast<ssize_t>(text.size())); }
+  void Write(std::string_view text) {
+    MR_CHECK(write(theirs, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
+  }
   std::string ReadSome() {
     std::string text(65536, '\0');
     const ssize_t n = read(theirs, text.data(), text.size());
@@ -324,7 +326,8 @@ TEST_F(Uring, ManyPartsLeaveWholeAndInOrderThroughASocketThatIsFull) {
     io_->Send(pair.ours, parts.data(), count, &send.completion);
     parts.assign(count, iovec{nullptr, 0});  // the array is ours again
     std::string got;
-    ASSERT_TRUE(RunUntil([&] { return send.ended() && got.size() == expected.size(); }, [&] { got += pair.ReadSome(); }));
+    ASSERT_TRUE(
+        RunUntil([&] { return send.ended() && got.size() == expected.size(); }, [&] { got += pair.ReadSome(); }));
     EXPECT_EQ(send.values, (std::vector<int32_t>{static_cast<int32_t>(expected.size())})) << count;
     EXPECT_TRUE(got == expected) << count;
   }

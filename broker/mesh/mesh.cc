@@ -45,7 +45,7 @@ void MeshPort::SendParcel(uint32_t target, std::unique_ptr<Parcel> parcel) {
 }
 
 bool MeshPort::Consumed(uint32_t target, uint64_t position) const {
-  return mesh_.ring(self_, target).consumed() >= position;
+  return outbound_[target].consumed_seen >= position;
 }
 
 void MeshPort::WakeAt(uint32_t target, uint64_t position) {
@@ -65,6 +65,12 @@ bool MeshPort::HasMail() const {
     if (from != self_ && mesh_.ring(from, self_).HasMail()) return true;
   }
   return false;
+}
+
+void MeshPort::SnapshotConsumed() {
+  for (uint32_t target = 0; target < mesh_.participants(); ++target) {
+    if (target != self_) outbound_[target].consumed_seen = mesh_.ring(self_, target).consumed();
+  }
 }
 
 void MeshPort::MoveOverflow(uint32_t target) {
@@ -91,6 +97,11 @@ void MeshPort::Ship(const std::function<void(uint32_t)>& wake) {
       if (!out.overflow.empty()) MoveOverflow(target);
       SpscRing& ring = mesh_.ring(self_, target);
       if (ring.Unpublished()) ring.Publish();
+    }
+  }
+  if (drained_) {
+    for (uint32_t from = 0; from < mesh_.participants(); ++from) {
+      if (from != self_) mesh_.ring(from, self_).Acknowledge();
     }
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -136,7 +147,7 @@ bool MeshPort::TrySleep() {
     if (target == self_) continue;
     if (mesh_.ring(self_, target).Unpublished()) sleep = false;
     const uint64_t wake_at = outbound_[target].wake_at;
-    if (wake_at != 0 && Consumed(target, wake_at)) sleep = false;
+    if (wake_at != 0 && mesh_.ring(self_, target).consumed() >= wake_at) sleep = false;
   }
   if (!sleep) Awake();
   return sleep;

@@ -69,7 +69,8 @@ class MeshPort {
   char* Append(uint32_t target, MailKind kind, size_t body_bytes);
   void SendParcel(uint32_t target, std::unique_ptr<Parcel> parcel);
 
-  // Position of the last record appended for `target`; Consumed tells whether the target has finished with it.
+  // Position of the last record appended for `target`; Consumed tells whether the target had finished with it when we last
+  // drained: its answers are then behind us.
   uint64_t position(uint32_t target) const { return outbound_[target].appended; }
   bool Consumed(uint32_t target, uint64_t position) const;
   // Before the next sleep: wake us when `target` has consumed `position` (the PING barrier).
@@ -82,6 +83,7 @@ class MeshPort {
   template <class Handle>
   uint64_t Drain(Handle&& handle) {
     uint64_t records = 0;
+    SnapshotConsumed();
     for (uint32_t i = 0; i < mesh_.participants(); ++i) {
       const uint32_t from = drain_from_ + i < mesh_.participants() ? drain_from_ + i
                                                                    : drain_from_ + i - mesh_.participants();
@@ -108,6 +110,7 @@ class MeshPort {
     uint64_t appended = 0;       // records, overflow included
     uint64_t overflow_bytes = 0;
     uint64_t consumed_before_move = 0;  // what the target had consumed when we last tried to move the overflow
+    uint64_t consumed_seen = 0;  // by the target, as of our last drain
     uint64_t wake_at = 0;        // record position whose consumption we sleep for; 0 = none
     bool dirty = false;
     std::deque<std::string> overflow;  // whole records, in order
@@ -115,6 +118,7 @@ class MeshPort {
 
   void WakeIfAsleep(uint32_t target, const std::function<void(uint32_t)>& wake);
   void MoveOverflow(uint32_t target);
+  void SnapshotConsumed();
 
   Mesh& mesh_;
   const uint32_t self_;

@@ -82,10 +82,12 @@ class SpscRing {
     if (records > 0) {
       consumer_records_ += records;
       head_.store(consumer_head_, std::memory_order_release);
-      consumed_.store(consumer_records_, std::memory_order_release);
     }
     return records;
   }
+  // Consumer: tells the producer that what it drained is dealt with. Comes after the consumer has published its own mail, so
+  // that a producer that sees this sees the answers too.
+  void Acknowledge() { consumed_.store(consumer_records_, std::memory_order_release); }
   // Consumer, after a full fence: does the producer want to be woken for what was consumed?
   bool ProducerWaits() const {
     const uint64_t at = notify_at_.load(std::memory_order_relaxed);

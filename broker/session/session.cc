@@ -468,7 +468,7 @@ void Session::SendNoResponders(std::string_view subject, std::string_view reply)
 }
 
 void Session::OnUndelivered(std::string_view subject, std::string_view reply) {
-  if (state_ == State::kReady && connect_.no_responders) SendNoResponders(subject, reply);
+  if (state_ != State::kClosed && connect_.no_responders) SendNoResponders(subject, reply);
 }
 
 // ---- SUB, UNSUB ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: mail between participants keeps its order through full rings, positions tell what was consumed, and nobody falls
-// asleep on work or on a wish that has come true.
+// Goal: mail between participants keeps its order through full rings, positions tell what was consumed, and nobody
+// falls asleep on work or on a wish that has come true.
 // Method: all participants on one thread; deques as the twin of every pair; then the sleep rules one by one.
 #include "broker/mesh/mesh.h"
 
@@ -33,13 +33,23 @@ TEST(Mesh, EveryPairKeepsItsOrderThroughOverflow) {
     std::deque<std::pair<size_t, uint64_t>> sent;  // body bytes, number; what has not been drained
     uint64_t appended = 0;
     uint64_t consumed = 0;
+    uint64_t acknowledged = 0;  // consumed, as of the consumer's last Ship
+    uint64_t seen = 0;          // acknowledged, as of the producer's last Drain
   };
   std::map<std::pair<uint32_t, uint32_t>, Pair> pairs;
   uint64_t numbers = 0;
   uint64_t overflow_max = 0;
   const size_t steps = Rounds(1'000'000);
-  const auto ship = [&](uint32_t from) { mesh.port(from).Ship(NoWake); };
+  const auto ship = [&](uint32_t who) {
+    mesh.port(who).Ship(NoWake);
+    for (uint32_t from = 0; from < mesh.participants(); ++from) {
+      if (from != who) pairs[{from, who}].acknowledged = pairs[{from, who}].consumed;
+    }
+  };
   const auto drain = [&](uint32_t to) {
+    for (uint32_t target = 0; target < mesh.participants(); ++target) {
+      if (target != to) pairs[{to, target}].seen = pairs[{to, target}].acknowledged;
+    }
     mesh.port(to).Drain([&](uint32_t from, const MailHeader& header, const char* body) {
       Pair& pair = pairs[{from, to}];
       ASSERT_FALSE(pair.sent.empty());
@@ -65,11 +75,11 @@ TEST(Mesh, EveryPairKeepsItsOrderThroughOverflow) {
       ship(who);
     } else {
       drain(who);
-      for (uint32_t from = 0; from < mesh.participants(); ++from) {
-        if (from == who) continue;
-        const Pair& pair = pairs[{from, who}];
-        ASSERT_TRUE(mesh.port(from).Consumed(who, pair.consumed));
-        ASSERT_FALSE(mesh.port(from).Consumed(who, pair.consumed + 1));
+      for (uint32_t target = 0; target < mesh.participants(); ++target) {
+        if (target == who) continue;
+        const Pair& pair = pairs[{who, target}];
+        ASSERT_TRUE(mesh.port(who).Consumed(target, pair.seen));
+        ASSERT_FALSE(mesh.port(who).Consumed(target, pair.seen + 1));
       }
     }
     if (HasFatalFailure()) return;
@@ -98,9 +108,13 @@ TEST(Mesh, OverflowIsCountedAndDrains) {
   for (int turn = 0; turn < 100 && next < 100; ++turn) {
     port.Ship(NoWake);
     mesh.port(1).Drain([&](uint32_t, const MailHeader&, const char* body) { EXPECT_TRUE(BodyIs(body, 1000, next++)); });
+    mesh.port(1).Ship(NoWake);
   }
   EXPECT_EQ(next, 100u);
   EXPECT_EQ(port.overflow_bytes(1), 0u);
+  mesh.port(1).Ship(NoWake);
+  Drain(port);
+  port.Drain([](uint32_t, const MailHeader&, const char*) {});
   EXPECT_TRUE(port.Consumed(1, 100));
 }
 
@@ -110,8 +124,17 @@ TEST(Mesh, NothingLeavesBeforeTheShip) {
   EXPECT_FALSE(mesh.port(1).HasMail());
   mesh.port(0).Ship(NoWake);
   EXPECT_TRUE(mesh.port(1).HasMail());
-  EXPECT_FALSE(mesh.port(0).Consumed(1, 1));
   EXPECT_EQ(Drain(mesh.port(1)), 1u);
+  EXPECT_EQ(Drain(mesh.port(0)), 0u);
+  EXPECT_FALSE(mesh.port(0).Consumed(1, 1)) << "answers to it may still come";
+  mesh.port(1).Ship(NoWake);
+  EXPECT_FALSE(mesh.port(0).Consumed(1, 1)) << "as of the last drain";
+  EXPECT_EQ(Drain(mesh.port(0)), 0u);
+  EXPECT_EQ(Drain(mesh.port(0)), 0u);
+  EXPECT_FALSE(mesh.port(0).Consumed(1, 1)) << "it has not shipped its answers yet";
+  mesh.port(1).Ship(NoWake);
+  EXPECT_FALSE(mesh.port(0).Consumed(1, 1)) << "we have not drained its answers yet";
+  EXPECT_EQ(Drain(mesh.port(0)), 0u);
   EXPECT_TRUE(mesh.port(0).Consumed(1, 1));
   EXPECT_TRUE(mesh.port(0).Consumed(1, 0));
 }
@@ -299,7 +322,8 @@ TEST(Frame, GoesHomeAndIsFreedWithItsLastReference) {
     ASSERT_EQ(foreign, frame);
     EXPECT_EQ(foreign->view(), payload);
     EXPECT_EQ(foreign->owner, 0u);
-    std::memcpy(mesh.port(who).Append(foreign->owner, MailKind::kFrameRelease, sizeof foreign), &foreign, sizeof foreign);
+    std::memcpy(mesh.port(who).Append(foreign->owner, MailKind::kFrameRelease, sizeof foreign), &foreign,
+                sizeof foreign);
     mesh.port(who).Ship(NoWake);
   }
   uint64_t released = 0;

@@ -30,7 +30,9 @@ inline bool BodyIs(const char* body, size_t bytes, uint64_t number) {
 // Sizes that records have: mostly small, sometimes up to `max`.
 inline size_t DrawBodyBytes(SeededRandom* random, size_t max) {
   const uint64_t scale = random->Below(8);
-  return 8 + random->Below(scale == 0 ? max - 7 : scale < 3 ? std::min<size_t>(max, 600) - 7 : std::min<size_t>(max, 72) - 7);
+  return 8 + random->Below(scale == 0  ? max - 7
+                           : scale < 3 ? std::min<size_t>(max, 600) - 7
+                                       : std::min<size_t>(max, 72) - 7);
 }
 
 }  // namespace millrace

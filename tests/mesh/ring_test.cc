@@ -80,6 +80,7 @@ TEST(Ring, GivesWhatADequeGives) {
       ASSERT_EQ(count, due);
       ASSERT_TRUE(published.empty());
       ASSERT_FALSE(ring.HasMail());
+      ring.Acknowledge();
       ASSERT_EQ(ring.consumed(), drained);
     }
   }
@@ -120,9 +121,12 @@ TEST(Ring, NothingIsSeenBeforeItIsPublished) {
   ASSERT_TRUE(Put(&ring, 8, 2));
   EXPECT_TRUE(ring.HasMail());
   EXPECT_EQ(drain(), 1u);
+  EXPECT_EQ(ring.consumed(), 0u) << "drained, not acknowledged";
+  ring.Acknowledge();
   EXPECT_EQ(ring.consumed(), 1u);
   ring.Publish();
   EXPECT_EQ(drain(), 1u);
+  ring.Acknowledge();
   EXPECT_EQ(ring.consumed(), 2u);
 }
 

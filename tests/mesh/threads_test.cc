@@ -78,6 +78,7 @@ TEST(RingThreads, AStreamArrivesWholeAndInOrder) {
   }
   if (testing::Test::HasFailure()) std::_Exit(1);  // the producer would wait for ever
   producer.join();
+  ring.Acknowledge();
   EXPECT_EQ(ring.consumed(), records);
 }
 
@@ -210,8 +211,8 @@ TEST(MeshThreads, AllStreamToAllThroughSmallRingsAndSleepInBetween) {
   }
 }
 
-// Two participants that do nothing but pass a token; each sleeps while the other has it. `barrier`: the sender also sleeps
-// until its record was consumed, as a held PONG does.
+// Two participants that do nothing but pass a token; each sleeps while the other has it. `barrier`: the sender also
+// sleeps until its record was consumed, as a held PONG does.
 void PassToken(bool barrier, uint64_t rounds) {
   Mesh mesh(2, 4096);
   Doorbell bells[3];

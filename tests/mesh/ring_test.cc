@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: SpscRing hands over every published record once, whole and in order, at every position of the ring, and refuses a
-// record only when there is no room for it.
+// Goal: SpscRing hands over each published record once, whole and in order, wherever it stands in the ring, and refuses
+// a record only when there is no room for it.
 // Method: a deque beside the ring, a million seeded steps of both ends on one thread; then the edges one by one.
 #include "broker/mesh/ring.h"
 

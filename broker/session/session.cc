@@ -627,7 +627,7 @@ bool Session::MayDeliver(const Subscription& sub, const Message& message) {
 }
 
 void Session::OnDelivered(const Subscription& sub, const Message& message) {
-  if (allowed_replies_ != nullptr && !message.reply.empty() && !permissions_->MayPublish(message.reply)) {
+  if (allowed_replies_ != nullptr && !message.reply.empty() && !MayPublish(message.reply)) {
     if (allowed_replies_->size() >= kAllowedRepliesMax) {
       const ResponsePermission& limits = *permissions_->response();
       std::erase_if(*allowed_replies_, [&](const auto& item) {

@@ -507,6 +507,7 @@ void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
   PendingQuery& query = queries_[id];
   query.connection = connection->id();
   query.request = monitor_->Start(http);
+  if (!query.request.warning.empty()) log_.WarnLimited(query.request.warning);
   if ((query.request.needs & kOfShards) == 0) return FinishQuery(id);
   query.answers_missing = mesh_->shards();
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
@@ -552,6 +553,10 @@ void Server::FinishQuery(uint64_t id) {
   data.system_account = "$SYS";
   data.account_names = {"$G", "$SYS"};
   if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
+  if (query.request.endpoint == MonitorEndpoint::kHealthz) {
+    const std::string warning = HealthWarning(data.health, query.request.healthz);
+    if (!warning.empty()) log_.WarnLimited(warning);
+  }
   if ((query.request.needs & (kNeedAccountStats | kNeedAccountDetail)) != 0) {
     for (const bool system : {false, true}) {
       AccountSnapshot snapshot;

@@ -444,17 +444,18 @@ Connection* Shard::Find(const ConnectionId& id) {
   return connection != nullptr && connection->id() == id ? connection : nullptr;
 }
 
+void Shard::OnClosing(Connection* connection) {
+  if (options_.closed_connections_max <= 0) return;
+  closed_.push_back(Describe(*connection, true));
+  closed_.back().stop_ns = session_shared_.wall_ns;
+  closed_.back().reason = ClosedReasonText(connection->closed_reason());
+  if (closed_.size() > static_cast<size_t>(options_.closed_connections_max)) closed_.pop_front();
+}
+
 void Shard::OnEnded(Connection* connection) {
   const uint32_t slot = connection->id().slot;
   log_.Debug(absl::StrFormat("%s - Client connection closed: %s", connection->session().label(),
                              std::string(ClosedReasonText(connection->closed_reason()))));
-  if (options_.closed_connections_max > 0) {
-    ConnInfo info = Describe(*connection, false);
-    info.stop_ns = session_shared_.wall_ns;
-    info.reason = ClosedReasonText(connection->closed_reason());
-    closed_.push_back(std::move(info));
-    if (closed_.size() > static_cast<size_t>(options_.closed_connections_max)) closed_.pop_front();
-  }
   graveyard_.push_back(std::move(connections_[slot]));
   free_slots_.push_back(slot);
   --open_;

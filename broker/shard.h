@@ -86,6 +86,7 @@ class Shard final : public ConnectionHost {
   ConnInfo Describe(const Connection& connection, bool with_subs) const;
 
   // ConnectionHost.
+  void OnClosing(Connection* connection) override;
   void OnEnded(Connection* connection) override;
   void OnBarrier(Connection* connection) override;
   void OnStalled(Connection* connection) override;

@@ -240,6 +240,7 @@ void Connection::CloseSession(ClosedReason reason) {
   if (state_ != State::kOpen) return;
   reason_ = reason;
   SetState(State::kFlushing);
+  host_.OnClosing(this);
   session_.Close();
   ping_at_ = auth_at_ = Nanos{0};
   shared_.io.Cancel(&recv_);
@@ -250,6 +251,7 @@ void Connection::End(ClosedReason reason) {
   if (state_ >= State::kEnding) return;
   if (state_ == State::kOpen) {
     reason_ = reason;
+    host_.OnClosing(this);
     session_.Close();
   }
   SetState(State::kEnding);

@@ -25,6 +25,8 @@ class Connection;
 class ConnectionHost {
  public:
   virtual ~ConnectionHost() = default;
+  // The session is about to go: what monitoring shows of a closed connection is taken now.
+  virtual void OnClosing(Connection* connection) = 0;
   virtual void OnEnded(Connection* connection) = 0;
   virtual void OnBarrier(Connection* connection) = 0;
   virtual void OnStalled(Connection* connection) = 0;

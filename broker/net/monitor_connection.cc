@@ -40,7 +40,7 @@ void MonitorConnection::NextRequest() {
       return;
     case HttpParser::Status::kError:
       waiting_ = true;
-      return Respond(HttpErrorBytes(parser_.error_status()), false);
+      return Respond(HttpErrorBytes(parser_.error_status(), parser_.error_detail()), false);
     case HttpParser::Status::kRequest:
       waiting_ = true;
       return host_.OnRequest(this, request);

@@ -15,11 +15,11 @@
 namespace millrace {
 
 enum class Parcel::Type : uint8_t {
-  kLogBatch,       // shard -> control
-  kHashCheck,      // shard -> control, and back as kHashResult
+  kLogBatch,   // shard -> control
+  kHashCheck,  // shard -> control, and back as kHashResult
   kHashResult,
-  kPolicyChange,   // control -> shard
-  kQuery,          // control -> shard, and back as kAnswer
+  kPolicyChange,  // control -> shard
+  kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed

@@ -223,8 +223,8 @@ absl::Status Server::OpenListeners() {
     const std::string host = options.http_host.empty() ? options.host : options.http_host;
     absl::StatusOr<ListeningSocket> monitor = Listen(host, options.http_port, 128);
     if (!monitor.ok()) {
-      return absl::UnavailableError(absl::StrFormat(
-          "Can't start monitoring: can't listen to the monitor port: %s", std::string(monitor.status().message())));
+      return absl::UnavailableError(absl::StrFormat("Can't start monitoring: can't listen to the monitor port: %s",
+                                                    std::string(monitor.status().message())));
     }
     monitor_listener_ = *monitor;
     startup_.options.http_port = monitor_listener_.port;
@@ -501,8 +501,8 @@ void Server::OnEnded(MonitorConnection* connection) {
 }
 
 void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
-  constexpr uint32_t kOfShards = kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs |
-                                 kNeedSublistStats | kNeedSubscriptions;
+  constexpr uint32_t kOfShards =
+      kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs | kNeedSublistStats | kNeedSubscriptions;
   const uint64_t id = next_query_++;
   PendingQuery& query = queries_[id];
   query.connection = connection->id();

@@ -37,11 +37,12 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       mesh_(mesh),
       counters_(counters),
       wall_clock_(wall_clock),
-      log_(wall_clock,
-           [this](std::vector<LogLine>&& lines) {
-             mesh_.SendParcel(mesh_.control(), std::make_unique<LogBatch>(std::move(lines)));
-           },
-           LogVerbosity{policy->options.debug, policy->options.trace, policy->options.trace_verbose}),
+      log_(
+          wall_clock,
+          [this](std::vector<LogLine>&& lines) {
+            mesh_.SendParcel(mesh_.control(), std::make_unique<LogBatch>(std::move(lines)));
+          },
+          LogVerbosity{policy->options.debug, policy->options.trace, policy->options.trace_verbose}),
       timers_(io.Now()),
       chunks_(options.outbox_chunk_bytes),
       interest_(options.match_cache_entries, counters,
@@ -476,8 +477,7 @@ void Shard::PauseForStall(Connection* connection) {
 }
 
 void Shard::CheckHash(Connection* connection, std::string hash, std::string secret) {
-  mesh_.SendParcel(mesh_.control(),
-                   std::make_unique<HashCheck>(connection->id(), std::move(hash), std::move(secret)));
+  mesh_.SendParcel(mesh_.control(), std::make_unique<HashCheck>(connection->id(), std::move(hash), std::move(secret)));
 }
 
 // ---- monitoring ----------------------------------------------------------------------------------------------------

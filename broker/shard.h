@@ -109,9 +109,9 @@ class Shard final : public ConnectionHost {
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<uint32_t> free_slots_;
-  std::vector<std::unique_ptr<Connection>> graveyard_;    // ended; freed at the end of the turn
+  std::vector<std::unique_ptr<Connection>> graveyard_;  // ended; freed at the end of the turn
   std::vector<ConnectionId> rearm_;
-  std::vector<ConnectionId> barriers_;                    // sessions with held replies
+  std::vector<ConnectionId> barriers_;  // sessions with held replies
   std::vector<ConnectionId> stalled_;
   std::vector<ConnectionId> congested_;
   std::deque<ConnInfo> closed_;

@@ -41,10 +41,10 @@ bool IsPrintable(uint32_t code) {
   struct Range {
     uint32_t from, to;
   };
-  constexpr Range kNot[] = {{0x80, 0xA0},     {0xAD, 0xAD},     {0x600, 0x605},   {0x61C, 0x61C},   {0x6DD, 0x6DD},
-                            {0x70F, 0x70F},   {0x1680, 0x1680}, {0x180E, 0x180E}, {0x2000, 0x200F}, {0x2028, 0x202F},
-                            {0x205F, 0x206F}, {0x3000, 0x3000}, {0xD800, 0xF8FF}, {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB},
-                            {0xFFFE, 0xFFFF}, {0xE0000, 0xE00FF}, {0xF0000, 0x10FFFF}};
+  constexpr Range kNot[] = {
+      {0x80, 0xA0},     {0xAD, 0xAD},     {0x600, 0x605},   {0x61C, 0x61C},   {0x6DD, 0x6DD},     {0x70F, 0x70F},
+      {0x1680, 0x1680}, {0x180E, 0x180E}, {0x2000, 0x200F}, {0x2028, 0x202F}, {0x205F, 0x206F},   {0x3000, 0x3000},
+      {0xD800, 0xF8FF}, {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB}, {0xFFFE, 0xFFFF}, {0xE0000, 0xE00FF}, {0xF0000, 0x10FFFF}};
   for (const Range& range : kNot) {
     if (code >= range.from && code <= range.to) return false;
   }
@@ -53,18 +53,13 @@ bool IsPrintable(uint32_t code) {
 
 }  // namespace
 
-void AppendErr(std::string* out, std::string_view text) {
-  out->append("-ERR '").append(text).append("'\r\n");
-}
+void AppendErr(std::string* out, std::string_view text) { out->append("-ERR '").append(text).append("'\r\n"); }
 
-void AppendNoResponders(std::string* out, std::string_view reply, std::string_view sid,
-                        std::string_view subject) {
-  const size_t header_bytes =
-      kNoRespondersHead.size() + subject.size() + kNoRespondersTail.size();
+void AppendNoResponders(std::string* out, std::string_view reply, std::string_view sid, std::string_view subject) {
+  const size_t header_bytes = kNoRespondersHead.size() + subject.size() + kNoRespondersTail.size();
   const size_t old_bytes = out->size();
   out->resize(old_bytes + MsgHeaderBytesMax(reply, sid, {}));
-  char* const end =
-      AppendHmsgHeader(out->data() + old_bytes, reply, sid, {}, header_bytes, header_bytes);
+  char* const end = AppendHmsgHeader(out->data() + old_bytes, reply, sid, {}, header_bytes, header_bytes);
   const size_t new_bytes = static_cast<size_t>(end - out->data());
   MR_CHECK_OP(new_bytes, <=, out->size());
   out->resize(new_bytes);

@@ -12,11 +12,11 @@
 namespace millrace {
 
 enum class NkeyPrefix : uint8_t {
-  kServer = 13 << 3,   // N
-  kAccount = 0,        // A
-  kOperator = 14 << 3, // O
-  kUser = 20 << 3,     // U
-  kCurve = 23 << 3,    // X
+  kServer = 13 << 3,    // N
+  kAccount = 0,         // A
+  kOperator = 14 << 3,  // O
+  kUser = 20 << 3,      // U
+  kCurve = 23 << 3,     // X
 };
 
 using NkeyBytes = std::array<uint8_t, 32>;

@@ -18,9 +18,9 @@ namespace millrace {
 
 // What the kernel said about one operation.
 struct IoResult {
-  int32_t value = 0;          // >= 0: bytes, or a new descriptor; < 0: -errno
-  bool more = false;          // multishot: the operation is still armed and will report again
-  std::string_view bytes;     // Recv: what arrived; valid until the handler returns
+  int32_t value = 0;       // >= 0: bytes, or a new descriptor; < 0: -errno
+  bool more = false;       // multishot: the operation is still armed and will report again
+  std::string_view bytes;  // Recv: what arrived; valid until the handler returns
 
   bool ok() const { return value >= 0; }
   int error() const { return value < 0 ? -value : 0; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/io/uring.h"
 
-#include <liburing.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -133,8 +133,9 @@ struct UringIo::Ring {
   }
 };
 
-// Accepting goes through an epoll descriptor: a request that waits on a listener would hold it until the kernel has torn the
-// ring down, some time after the process is gone, and a restarted broker would find its port in use. epoll holds nothing.
+// Accepting goes through an epoll descriptor: a request that waits on a listener would hold it until the kernel has
+// torn the ring down, some time after the process is gone, and a restarted broker would find its port in use. epoll
+// holds nothing.
 class UringIo::Acceptor {
  public:
   Acceptor(UringIo& io, int listener) : listener(listener), io_(io), epoll_(epoll_create1(EPOLL_CLOEXEC)) {

@@ -14,12 +14,12 @@
 namespace millrace {
 
 struct UringOptions {
-  uint32_t submissions = 512;         // SQ entries
-  uint32_t completions = 8192;        // CQ entries
+  uint32_t submissions = 512;   // SQ entries
+  uint32_t completions = 8192;  // CQ entries
   uint32_t small_buffer_bytes = 4096;
-  uint32_t small_buffers = 256;       // power of two
+  uint32_t small_buffers = 256;  // power of two
   uint32_t large_buffer_bytes = 65536;
-  uint32_t large_buffers = 32;        // power of two
+  uint32_t large_buffers = 32;  // power of two
 };
 
 class UringIo final : public Io {

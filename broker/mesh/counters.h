@@ -24,20 +24,20 @@ struct alignas(128) ShardCounters {
   Counter in_bytes;
   Counter out_messages;
   Counter out_bytes;
-  Counter connections;        // open now
-  Counter connections_total;  // ever placed here
-  Counter connections_closed; // ever closed here; placed - closed is exact for the acceptor
+  Counter connections;         // open now
+  Counter connections_total;   // ever placed here
+  Counter connections_closed;  // ever closed here; placed - closed is exact for the acceptor
   Counter subscriptions;
   Counter slow_consumers;
   Counter stale_connections;
-  Counter stalls;             // times a producer was paused for a slow consumer
+  Counter stalls;  // times a producer was paused for a slow consumer
   Counter cache_hits;
   Counter cache_misses;
   Counter interest_inserts;
   Counter interest_removes;
   Counter turns;
-  Counter long_turns;         // over 1 ms
-  Counter overflow_bytes;     // mail waiting for room in a ring
+  Counter long_turns;      // over 1 ms
+  Counter overflow_bytes;  // mail waiting for room in a ring
 };
 
 }  // namespace millrace

@@ -14,15 +14,15 @@ inline constexpr uint32_t kMailAlignment = 16;
 inline constexpr uint32_t kInlinePayloadBytesMax = 2048;
 
 enum class MailKind : uint8_t {
-  kPad,            // fills the end of the ring
-  kMessage,        // MessageMail: a publish for this shard's subscribers
-  kFrameRelease,   // FrameMail: a frame goes home
-  kInterest,       // InterestMail: another shard's interest in a filter changed
-  kConnection,     // ConnectionMail: a socket accepted elsewhere is yours now
-  kUndelivered,    // UndeliveredMail: the one shard a request was sent to delivered it to nobody
-  kStall,          // StallMail: this connection feeds a subscriber that is falling behind
-  kTraceReport,    // TraceReport* (route/trace.h): where a traced message went on the shard that sends this
-  kParcel,         // ParcelMail: an owned object (administration: queries, answers, log lines, new options)
+  kPad,           // fills the end of the ring
+  kMessage,       // MessageMail: a publish for this shard's subscribers
+  kFrameRelease,  // FrameMail: a frame goes home
+  kInterest,      // InterestMail: another shard's interest in a filter changed
+  kConnection,    // ConnectionMail: a socket accepted elsewhere is yours now
+  kUndelivered,   // UndeliveredMail: the one shard a request was sent to delivered it to nobody
+  kStall,         // StallMail: this connection feeds a subscriber that is falling behind
+  kTraceReport,   // TraceReport* (route/trace.h): where a traced message went on the shard that sends this
+  kParcel,        // ParcelMail: an owned object (administration: queries, answers, log lines, new options)
 };
 
 struct MailHeader {
@@ -44,34 +44,34 @@ struct ConnectionId {
 // A publish. Followed by: subject, reply, payload (inline) or a Frame pointer, then `group_count` queue group names as
 // {u32 length, bytes}.
 struct MessageMail {
-  ConnectionId origin;     // for echo suppression, stalls and no-responders
+  ConnectionId origin;  // for echo suppression, stalls and no-responders
   uint32_t account;
   uint32_t header_bytes;   // of the payload's NATS/1.0 block; 0 when there is none
   uint32_t payload_bytes;  // header block and body
   uint32_t subject_bytes;
   uint32_t reply_bytes;
   uint16_t group_count;
-  uint8_t flags;           // MessageFlag
-  uint8_t hops;            // a queue pick that found nobody was passed on
-  uint8_t header_zeros;    // Message::header_zeros, size_zeros
+  uint8_t flags;         // MessageFlag
+  uint8_t hops;          // a queue pick that found nobody was passed on
+  uint8_t header_zeros;  // Message::header_zeros, size_zeros
   uint8_t size_zeros;
   uint8_t reserved[2];
-  uint32_t trace_id;       // with kTraced
+  uint32_t trace_id;  // with kTraced
 };
 static_assert(sizeof(MessageMail) == 48);
 
 enum MessageFlag : uint8_t {
-  kToPlain = 1,           // deliver to the plain subscriptions
-  kFramed = 2,            // the payload is a Frame pointer
-  kTraced = 8,            // answer kTraceReport
-  kTraceOnly = 16,        // and deliver to nobody
-  kReportUndelivered = 4, // answer kUndelivered if nobody got it
+  kToPlain = 1,            // deliver to the plain subscriptions
+  kFramed = 2,             // the payload is a Frame pointer
+  kTraced = 8,             // answer kTraceReport
+  kTraceOnly = 16,         // and deliver to nobody
+  kReportUndelivered = 4,  // answer kUndelivered if nobody got it
 };
 
 struct InterestMail {
   uint32_t account;
-  int32_t plain_delta;   // +1 the first plain subscription appeared, -1 the last one went
-  uint32_t queue_weight; // members of `queue` on the sending shard, when queue_bytes > 0
+  int32_t plain_delta;    // +1 the first plain subscription appeared, -1 the last one went
+  uint32_t queue_weight;  // members of `queue` on the sending shard, when queue_bytes > 0
   uint32_t filter_bytes;
   uint32_t queue_bytes;
 };

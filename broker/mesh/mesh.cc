@@ -22,8 +22,8 @@ MeshPort::MeshPort(Mesh& mesh, uint32_t self) : mesh_(mesh), self_(self), outbou
 
 char* MeshPort::Append(uint32_t target, MailKind kind, size_t body_bytes) {
   MR_DCHECK(target != self_);
-  const auto bytes = static_cast<uint32_t>((sizeof(MailHeader) + body_bytes + kMailAlignment - 1) &
-                                           ~size_t{kMailAlignment - 1});
+  const auto bytes =
+      static_cast<uint32_t>((sizeof(MailHeader) + body_bytes + kMailAlignment - 1) & ~size_t{kMailAlignment - 1});
   Outbound& out = outbound_[target];
   ++out.appended;
   out.dirty = anything_dirty_ = true;
@@ -135,8 +135,8 @@ bool MeshPort::TrySleep() {
   for (uint32_t target = 0; target < mesh_.participants(); ++target) {
     if (target == self_) continue;
     Outbound& out = outbound_[target];
-    // While something waits for room, any progress of the consumer is worth a wake-up; also what it made since we looked
-    // for room, for if it has taken everything already it will make none again.
+    // While something waits for room, any progress of the consumer is worth a wake-up; also what it made since we
+    // looked for room, for if it has taken everything already it will make none again.
     if (!out.overflow.empty()) WakeAt(target, out.consumed_before_move + 1);
     if (out.wake_at != 0) mesh_.ring(self_, target).NotifyAt(out.wake_at);
   }

@@ -69,8 +69,8 @@ class MeshPort {
   char* Append(uint32_t target, MailKind kind, size_t body_bytes);
   void SendParcel(uint32_t target, std::unique_ptr<Parcel> parcel);
 
-  // Position of the last record appended for `target`; Consumed tells whether the target had finished with it when we last
-  // drained: its answers are then behind us.
+  // Position of the last record appended for `target`; Consumed tells whether the target had finished with it when we
+  // last drained: its answers are then behind us.
   uint64_t position(uint32_t target) const { return outbound_[target].appended; }
   bool Consumed(uint32_t target, uint64_t position) const;
   // Before the next sleep: wake us when `target` has consumed `position` (the PING barrier).
@@ -85,11 +85,12 @@ class MeshPort {
     uint64_t records = 0;
     SnapshotConsumed();
     for (uint32_t i = 0; i < mesh_.participants(); ++i) {
-      const uint32_t from = drain_from_ + i < mesh_.participants() ? drain_from_ + i
-                                                                   : drain_from_ + i - mesh_.participants();
+      const uint32_t from =
+          drain_from_ + i < mesh_.participants() ? drain_from_ + i : drain_from_ + i - mesh_.participants();
       if (from == self_) continue;
-      records += mesh_.ring(from, self_).Drain(
-          [&](const MailHeader& header, const char* body) { handle(from, header, body); });
+      records += mesh_.ring(from, self_).Drain([&](const MailHeader& header, const char* body) {
+        handle(from, header, body);
+      });
     }
     if (++drain_from_ == mesh_.participants()) drain_from_ = 0;
     drained_ |= records > 0;
@@ -99,19 +100,19 @@ class MeshPort {
   // End of the turn: publishes what was appended and what was consumed, and wakes who sleeps and has cause to wake.
   void Ship(const std::function<void(uint32_t)>& wake);
 
-  // Announces sleep; false (then the caller must not block) if there is mail, or something to ship, or what WakeAt waits
-  // for has come true, or a full ring has room again.
+  // Announces sleep; false (then the caller must not block) if there is mail, or something to ship, or what WakeAt
+  // waits for has come true, or a full ring has room again.
   bool TrySleep();
   // After blocking (or deciding not to): takes the announcement and the wishes of WakeAt back.
   void Awake();
 
  private:
   struct Outbound {
-    uint64_t appended = 0;       // records, overflow included
+    uint64_t appended = 0;  // records, overflow included
     uint64_t overflow_bytes = 0;
     uint64_t consumed_before_move = 0;  // what the target had consumed when we last tried to move the overflow
-    uint64_t consumed_seen = 0;  // by the target, as of our last drain
-    uint64_t wake_at = 0;        // record position whose consumption we sleep for; 0 = none
+    uint64_t consumed_seen = 0;         // by the target, as of our last drain
+    uint64_t wake_at = 0;               // record position whose consumption we sleep for; 0 = none
     bool dirty = false;
     std::deque<std::string> overflow;  // whole records, in order
   };

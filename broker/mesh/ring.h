@@ -85,8 +85,8 @@ class SpscRing {
     }
     return records;
   }
-  // Consumer: tells the producer that what it drained is dealt with. Comes after the consumer has published its own mail, so
-  // that a producer that sees this sees the answers too.
+  // Consumer: tells the producer that what it drained is dealt with. Comes after the consumer has published its own
+  // mail, so that a producer that sees this sees the answers too.
   void Acknowledge() { consumed_.store(consumer_records_, std::memory_order_release); }
   // Consumer, after a full fence: does the producer want to be woken for what was consumed?
   bool ProducerWaits() const {

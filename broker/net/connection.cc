@@ -31,8 +31,7 @@ Connection::Connection(ConnectionShared& shared, ConnectionHost& host, int fd, C
       fd_(fd),
       receiver_(shared.chunks),
       start_wall_ns_(shared.session.wall_ns),
-      session_(shared.session, *this, receiver_,
-               (receiver_.id = id, PeerOf(fd).ip), PeerOf(fd).port) {
+      session_(shared.session, *this, receiver_, (receiver_.id = id, PeerOf(fd).ip), PeerOf(fd).port) {
   recv_.Bind<&Connection::OnRecv>(this);
   send_.Bind<&Connection::OnSent>(this);
   timer_.Bind<&Connection::OnTimer>(this);

@@ -49,7 +49,7 @@ class MonitorConnection {
   HttpParser parser_;
   std::string out_;
   size_t sent_ = 0;
-  bool waiting_ = false;     // for an answer
+  bool waiting_ = false;  // for an answer
   bool keep_alive_ = true;
   bool ending_ = false;
   bool ended_ = false;

@@ -31,7 +31,7 @@ struct RemoteMembers {
 
 struct QueueGroup {
   std::string name;
-  std::vector<Subscription*> members;     // on this shard
+  std::vector<Subscription*> members;  // on this shard
   std::vector<RemoteMembers> remotes;
 };
 
@@ -122,11 +122,11 @@ class Interest {
   std::vector<Subscription*> removed_;
 
   const uint32_t cache_entries_max_;
-  uint32_t cache_mask_ = 0;                       // buckets - 1
-  std::vector<std::unique_ptr<Cached>> cache_;    // buckets * kWays
+  uint32_t cache_mask_ = 0;                     // buckets - 1
+  std::vector<std::unique_ptr<Cached>> cache_;  // buckets * kWays
   size_t cached_ = 0;
   uint32_t evict_ = 0;
-  std::vector<uint64_t> doorkeeper_;              // a bit per hash: the second sight of a subject enters the cache
+  std::vector<uint64_t> doorkeeper_;  // a bit per hash: the second sight of a subject enters the cache
   uint32_t doorkeeper_marks_ = 0;
   MatchResult scratch_;
 };

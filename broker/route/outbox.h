@@ -58,7 +58,8 @@ class Outbox {
 
   // Contiguous room for `bytes`; write there, then Commit what was written. `bytes` <= contiguous_bytes_max().
   char* Reserve(size_t bytes) {
-    if (static_cast<size_t>(limit_ - cursor_) < bytes) [[unlikely]] Grow(bytes);
+    if (static_cast<size_t>(limit_ - cursor_) < bytes) [[unlikely]]
+      Grow(bytes);
     return cursor_;
   }
   void Commit(const char* end) {

@@ -152,7 +152,8 @@ bool Router::DeliverTraced(Subscription* sub, const Message& message) {
 }
 
 bool Router::Deliver(Subscription* sub, const Message& message) {
-  if (message.trace != nullptr) [[unlikely]] return DeliverTraced(sub, message);
+  if (message.trace != nullptr) [[unlikely]]
+    return DeliverTraced(sub, message);
   if (sub->removed) return false;
   Receiver* receiver = sub->receiver;
   if (receiver == nullptr) {
@@ -161,16 +162,21 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
     return true;
   }
   if (receiver == message.origin && !receiver->echo) return false;
-  if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) [[unlikely]] return false;
-  if (receiver->closed || receiver->slow) [[unlikely]] return false;
+  if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) [[unlikely]]
+    return false;
+  if (receiver->closed || receiver->slow) [[unlikely]]
+    return false;
   ++sub->delivered;
   if (!limits_.producers_pause && receiver->outbox.pending_bytes() > limits_.pending_bytes_max / 4 * 3) [[unlikely]] {
     return false;
   }
   Encode(sub, receiver, message);
-  if (receiver->outbox.pending_bytes() > limits_.high_water_bytes) [[unlikely]] OverHighWater(receiver, message);
-  if (receiver->hooks != nullptr) [[unlikely]] receiver->hooks->OnDelivered(*sub, message);
-  if (sub->max != 0 && sub->delivered >= sub->max) [[unlikely]] AutoUnsubscribe(sub);
+  if (receiver->outbox.pending_bytes() > limits_.high_water_bytes) [[unlikely]]
+    OverHighWater(receiver, message);
+  if (receiver->hooks != nullptr) [[unlikely]]
+    receiver->hooks->OnDelivered(*sub, message);
+  if (sub->max != 0 && sub->delivered >= sub->max) [[unlikely]]
+    AutoUnsubscribe(sub);
   return true;
 }
 

@@ -29,11 +29,11 @@ struct Message {
   AccountId account = kGlobalAccount;
   std::string_view subject;
   std::string_view reply;
-  std::string_view payload;       // header block, if any, and body
+  std::string_view payload;  // header block, if any, and body
   uint32_t header_bytes = 0;
-  uint8_t header_zeros = 0;       // as the publisher wrote them in front of its sizes; repeated to subscribers
+  uint8_t header_zeros = 0;  // as the publisher wrote them in front of its sizes; repeated to subscribers
   uint8_t size_zeros = 0;
-  Receiver* origin = nullptr;     // the publisher, when it lives on this shard
+  Receiver* origin = nullptr;  // the publisher, when it lives on this shard
   ConnectionId origin_id;
   MessageTrace* trace = nullptr;    // set for the rare message whose way is recorded
   bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
@@ -76,12 +76,12 @@ struct Receiver {
   DeliveryHooks* hooks = nullptr;
   uint64_t out_messages = 0;
   uint64_t out_bytes = 0;
-  uint64_t stalls = 0;      // times a producer was paused because of us
+  uint64_t stalls = 0;  // times a producer was paused because of us
   bool echo = true;
-  bool headers = false;     // takes HMSG; otherwise header blocks are stripped
-  bool dirty = false;       // listed for the flush at the end of the turn
-  bool closed = false;      // takes nothing any more
-  bool slow = false;        // over max_pending; will be closed at the end of the turn
+  bool headers = false;  // takes HMSG; otherwise header blocks are stripped
+  bool dirty = false;    // listed for the flush at the end of the turn
+  bool closed = false;   // takes nothing any more
+  bool slow = false;     // over max_pending; will be closed at the end of the turn
   // Set by the router while this connection publishes: it feeds a receiver that is above the high-water mark.
   bool stall_requested = false;
   ConnectionId stalled_by;
@@ -89,13 +89,13 @@ struct Receiver {
 
 // One SUB. Subject, queue and sid lie behind the object in the same allocation.
 struct Subscription {
-  Receiver* receiver;         // nullptr for a sink's subscription
+  Receiver* receiver;  // nullptr for a sink's subscription
   Sink* sink;
-  InterestNode* node;         // nullptr when not linked
+  InterestNode* node;  // nullptr when not linked
   uint64_t delivered;
-  uint64_t max;               // 0: unlimited
+  uint64_t max;  // 0: unlimited
   AccountId account;
-  uint32_t index;             // in the list of its node or queue group
+  uint32_t index;  // in the list of its node or queue group
   uint32_t subject_bytes;
   uint32_t queue_bytes;
   uint32_t sid_bytes;
@@ -111,8 +111,17 @@ struct Subscription {
     const size_t bytes = sizeof(Subscription) + subject.size() + queue.size() + sid.size();
     auto* sub = static_cast<Subscription*>(std::malloc(bytes));
     MR_CHECK(sub != nullptr);
-    *sub = Subscription{receiver, sink, nullptr, 0, 0, account, 0, static_cast<uint32_t>(subject.size()),
-                        static_cast<uint32_t>(queue.size()), static_cast<uint32_t>(sid.size()), false};
+    *sub = Subscription{receiver,
+                        sink,
+                        nullptr,
+                        0,
+                        0,
+                        account,
+                        0,
+                        static_cast<uint32_t>(subject.size()),
+                        static_cast<uint32_t>(queue.size()),
+                        static_cast<uint32_t>(sid.size()),
+                        false};
     char* at = sub->text;
     for (const std::string_view part : {subject, queue, sid}) at += part.copy(at, part.size());
     return sub;

@@ -21,7 +21,7 @@ namespace millrace {
 struct Identity {
   std::string name;
   std::string password;
-  bool is_nkey = false;         // name is a public user key
+  bool is_nkey = false;                              // name is a public user key
   std::unique_ptr<const PermissionSet> permissions;  // nullptr: everything is allowed
   bool restricted_types = false;
   ConnectionTypes allowed_types = 0;

@@ -32,8 +32,8 @@ struct ClientInfo {
   std::string client_ip;
   std::string nonce;
   bool auth_required = false;
-  bool connect_info = false;     // the INFO that follows the first PONG
-  std::string remote_account;    // then
+  bool connect_info = false;   // the INFO that follows the first PONG
+  std::string remote_account;  // then
   bool account_is_system = false;
 };
 

@@ -67,8 +67,7 @@ ParserLimits Session::Limits() const {
   limits.control_line_bytes_max = static_cast<uint32_t>(options().max_control_line);
   limits.payload_bytes_max = options().max_payload;
   limits.headers = receiver_.headers;
-  limits.connect_first =
-      state_ == State::kConnecting && shared_.policy->authenticator.no_auth_user() == nullptr;
+  limits.connect_first = state_ == State::kConnecting && shared_.policy->authenticator.no_auth_user() == nullptr;
   return limits;
 }
 
@@ -140,8 +139,8 @@ void Session::SendInfo() {
   ClientInfo client;
   client.client_id = receiver_.id.cid;
   client.client_ip = client_ip_;
-  client.auth_required = policy.authenticator.required() &&
-                         (connect_received_ || policy.authenticator.no_auth_user() == nullptr);
+  client.auth_required =
+      policy.authenticator.required() && (connect_received_ || policy.authenticator.no_auth_user() == nullptr);
   if (!connect_received_) client.nonce = nonce_;
   Reply(InfoLine(policy.info, client));
 }
@@ -375,7 +374,8 @@ bool Session::PublishPermitted(const Command& command) {
 }
 
 void Session::OnPub(const Command& command) {
-  if (shared_.log.trace()) [[unlikely]] TraceIn(command);
+  if (shared_.log.trace()) [[unlikely]]
+    TraceIn(command);
   ++in_messages_;
   in_bytes_ += command.payload.size();
   if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]]
@@ -384,7 +384,8 @@ void Session::OnPub(const Command& command) {
   if (permissions_ != nullptr || first == '_' || first == '$' || !command.reply.empty()) {
     if (!PublishPermitted(command)) return;
   }
-  if (connect_.verbose) [[unlikely]] ReplyOk();
+  if (connect_.verbose) [[unlikely]]
+    ReplyOk();
 
   Message message;
   message.account = account_;
@@ -397,7 +398,8 @@ void Session::OnPub(const Command& command) {
   message.origin = &receiver_;
   message.origin_id = receiver_.id;
   message.report_undelivered = connect_.no_responders && !command.reply.empty();
-  if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]] return;
+  if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]]
+    return;
   const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
   touched_ |= outcome.sent_to;
   if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
@@ -405,12 +407,13 @@ void Session::OnPub(const Command& command) {
 
 bool Session::TracePublish(const Command& command, Message* message) {
   std::optional<TraceRequest> request = ReadTraceRequest(command.payload.substr(0, command.header_bytes));
-  if (!request.has_value()) [[likely]] return false;
+  if (!request.has_value()) [[likely]]
+    return false;
   const bool only = request->only;
   if (request->dest.empty()) return only;
   if (!IsValidLiteral(request->dest)) {
-    shared_.log.Error(Concat({label_, " - Destination ", Quoted(request->dest),
-                              " is not valid, won't be able to trace events"}));
+    shared_.log.Error(
+        Concat({label_, " - Destination ", Quoted(request->dest), " is not valid, won't be able to trace events"}));
     return only;
   }
   if (permissions_ != nullptr && !MayPublish(request->dest)) {
@@ -478,9 +481,9 @@ void Session::OnSub(const Command& command) {
   if ((permissions_ != nullptr && !permissions_->MaySubscribe(command.subject, queue)) || queue == kSystemQueue) {
     const std::string about = queue.empty() ? std::string() : Concat({error_text::kUsingQueue, Quoted(queue)});
     ReplyError(Concat({error_text::kSubscribeViolation, Quoted(command.subject), about}));
-    shared_.log.ErrorLimited(Concat({label_, " - Subscription Violation - Subject ", Quoted(command.subject),
-                                     queue.empty() ? "" : ", Queue: ", queue.empty() ? "" : Quoted(queue), ", SID ",
-                                     command.sid}));
+    shared_.log.ErrorLimited(
+        Concat({label_, " - Subscription Violation - Subject ", Quoted(command.subject),
+                queue.empty() ? "" : ", Queue: ", queue.empty() ? "" : Quoted(queue), ", SID ", command.sid}));
     return;
   }
   if (options().max_sub_tokens > 0 && CountTokens(command.subject) > static_cast<size_t>(options().max_sub_tokens)) {
@@ -503,8 +506,7 @@ void Session::OnSub(const Command& command) {
     delivery_filter_ = true;
     UpdateHooks();
   }
-  Subscription* sub =
-      Subscription::Create(account_, &receiver_, nullptr, command.subject, queue, command.sid);
+  Subscription* sub = Subscription::Create(account_, &receiver_, nullptr, command.subject, queue, command.sid);
   subs_.insert(sub);
   shared_.router.interest().Insert(sub);
   touched_ = ~ShardSet{0};
@@ -673,8 +675,7 @@ constexpr std::string_view kVerbNames[] = {"CONNECT", "INFO", "PUB",  "HPUB", "S
 
 void Session::TraceIn(const Command& command) {
   const std::string_view verb = kVerbNames[static_cast<size_t>(command.verb)];
-  const std::string args =
-      command.verb == Verb::kConnect ? WithoutSecrets(command.args) : std::string(command.args);
+  const std::string args = command.verb == Verb::kConnect ? WithoutSecrets(command.args) : std::string(command.args);
   shared_.log.Trace(Concat({label_, " - <<- [", verb, args.empty() ? "" : " ", args, "]"}));
   if (command.verb != Verb::kPub && command.verb != Verb::kHpub) return;
   TracePayload("<<-", command.payload, command.verb == Verb::kHpub ? command.header_bytes : 0);

@@ -47,10 +47,10 @@ struct SessionShared {
   Router& router;
   ShardCounters& counters;
   LogPort& log;
-  const Policy* policy;      // replaced by a reload
-  Nanos now{0};              // of this turn
-  int64_t wall_ns = 0;       // of this turn
-  uint64_t events = 0;       // server events published by this shard: their sequence
+  const Policy* policy;                        // replaced by a reload
+  Nanos now{0};                                // of this turn
+  int64_t wall_ns = 0;                         // of this turn
+  uint64_t events = 0;                         // server events published by this shard: their sequence
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
 };
 
@@ -182,7 +182,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   bool first_pong_sent_ = false;
   bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
   AccountId account_ = kGlobalAccount;
-  ShardSet touched_ = 0;          // shards that got something since the last PING
+  ShardSet touched_ = 0;  // shards that got something since the last PING
   int pings_out_ = 0;
   const Identity* identity_ = nullptr;
   const PermissionSet* permissions_ = nullptr;
@@ -208,7 +208,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   std::unordered_map<uint32_t, PendingTrace> traces_;
   uint32_t next_trace_ = 1;
   const Identity* pending_identity_ = nullptr;  // kChecking
-  std::string nonce_;   // offered in INFO when clients may have to sign it
+  std::string nonce_;                           // offered in INFO when clients may have to sign it
   std::string user_name_;
   const std::string client_ip_;
   const uint16_t client_port_;

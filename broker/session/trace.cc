@@ -28,9 +28,8 @@ std::optional<TraceRequest> ReadTraceRequest(std::string_view headers) {
   // Nearly every message stops here.
   if (headers.find(kDest) == std::string_view::npos) return std::nullopt;
   TraceRequest request;
-  ForEachHeader(headers, [&](const HeaderField& field) {
-    request.headers[std::string(field.key)].emplace_back(field.value);
-  });
+  ForEachHeader(headers,
+                [&](const HeaderField& field) { request.headers[std::string(field.key)].emplace_back(field.value); });
   const auto first = [&](std::string_view key) {
     const auto it = request.headers.find(std::string(key));
     return it == request.headers.end() ? std::string() : it->second.front();

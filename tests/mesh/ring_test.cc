@@ -137,7 +137,8 @@ TEST(Ring, ARecordThatIsPublishedDuringADrainWaitsForTheNext) {
   EXPECT_EQ(ring.Drain([&ring](const MailHeader&, const char*) {
     ASSERT_TRUE(Put(&ring, 8, 2));
     ring.Publish();
-  }), 1u);
+  }),
+            1u);
   EXPECT_TRUE(ring.HasMail());
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: with a real thread for every participant nothing is lost, torn or reordered, frames go home, and no wake-up is
 // missed. This is what ThreadSanitizer is run on.
-// Method: streams that both ends draw from the same seed; an eventfd as the doorbell in place of a ring message. Waiting
-// is always for an event; the deadline is only there to fail instead of hanging.
+// Method: streams that both ends draw from the same seed; an eventfd as the doorbell in place of a ring message.
+// Waiting is always for an event; the deadline is only there to fail instead of hanging.
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>

@@ -17,6 +17,9 @@ T Load(const char* from) {
   return value;
 }
 
+// Group names that one record holds; a record may take half a ring at most (server.cc, RingBytes).
+constexpr size_t kRecordGroupBytes = 16 * 1024;
+
 char* AppendZeros(char* at, unsigned count) {
   std::memset(at, '0', count);
   return at + count;
@@ -233,8 +236,22 @@ Router::Outcome Router::Publish(const Message& message, const MatchResult& match
   return outcome;
 }
 
-void Router::SendTo(uint32_t target, const Message& message, bool to_plain, const std::vector<std::string_view>& groups,
+void Router::SendTo(uint32_t target, const Message& message, bool to_plain, std::span<const std::string_view> groups,
                     uint8_t hops, bool report, Frame** frame) {
+  do {
+    size_t count = 0;
+    for (size_t bytes = 0; count < groups.size() && bytes < kRecordGroupBytes; ++count) {
+      bytes += sizeof(uint32_t) + groups[count].size();
+    }
+    const bool all = count == groups.size();
+    SendRecord(target, message, to_plain, groups.first(count), hops, report && all, frame);
+    groups = groups.subspan(count);
+    to_plain = report = false;
+  } while (!groups.empty());
+}
+
+void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
+                        std::span<const std::string_view> groups, uint8_t hops, bool report, Frame** frame) {
   const bool framed = message.payload.size() > kInlinePayloadBytesMax;
   if (framed) {
     if (*frame == nullptr) *frame = Frame::Create(mesh_.self(), message.payload);
@@ -331,7 +348,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
     for (const RemoteMembers& remote : group->remotes) {
       if (pick < remote.weight) {
         Frame* copy = nullptr;
-        SendTo(remote.shard, message, false, {name}, 1, (mail.flags & kReportUndelivered) != 0, &copy);
+        SendTo(remote.shard, message, false, {&name, 1}, 1, (mail.flags & kReportUndelivered) != 0, &copy);
         delivered = true;
         break;
       }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -81,9 +82,11 @@ class Router {
   bool DeliverToMember(const std::vector<Subscription*>& members, const Message& message);
   void OverHighWater(Receiver* receiver, const Message& message);
   void AutoUnsubscribe(Subscription* sub);
-  // One record for `target`. `groups` are the queue groups it must pick a member of.
-  void SendTo(uint32_t target, const Message& message, bool to_plain, const std::vector<std::string_view>& groups,
+  // One record for `target`, or several when there are many groups. `groups` are those it must pick a member of.
+  void SendTo(uint32_t target, const Message& message, bool to_plain, std::span<const std::string_view> groups,
               uint8_t hops, bool report, Frame** frame);
+  void SendRecord(uint32_t target, const Message& message, bool to_plain, std::span<const std::string_view> groups,
+                  uint8_t hops, bool report, Frame** frame);
   void PickGroups(const Message& message, const MatchResult& match, Outcome* outcome);
   uint32_t Random(uint32_t below);
 

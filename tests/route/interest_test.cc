@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: Interest matches what a list of subscriptions matches, through caches that are too small,
+//       and tells other shards what
+// they need in order to match as it does.
+// Method: naive lists beside it over seeded subscribes, unsubscribes and remote changes; a second
+//       Interest that knows the first
+// only by its announcements.
+#include "broker/route/interest.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "proto/subject.h"
+#include "tests/proto/seeded.h"
+
+namespace millrace {
+namespace {
+
+constexpr AccountId kAccounts = 3;
+constexpr uint32_t kRemoteShards = 4;  // 1 to 3 are remote
+
+std::string DrawSubject(SeededRandom* random, bool filter) {
+  static constexpr std::string_view kTokens[] = {"a", "b", "c", "longer-token"};
+  std::string subject;
+  const size_t tokens = 1 + random->Below(4);
+  for (size_t i = 0; i < tokens; ++i) {
+    if (i > 0) subject += '.';
+    if (filter && random->OneIn(5)) {
+      subject += '*';
+    } else if (filter && i + 1 == tokens && random->OneIn(4)) {
+      subject += '>';
+    } else {
+      subject += kTokens[random->Below(std::size(kTokens))];
+    }
+  }
+  return subject;
+}
+
+// Plain data that both sides can be brought to.
+struct Result {
+  std::multiset<const Subscription*> plain;
+  ShardSet remote_plain = 0;
+  struct Group {
+    std::multiset<const Subscription*> members;
+    std::map<uint32_t, uint32_t> remotes;
+    friend bool operator==(const Group&, const Group&) = default;
+  };
+  std::map<std::string, Group> groups;
+  friend bool operator==(const Result&, const Result&) = default;
+};
+
+Result Plain(const MatchResult& match) {
+  Result result;
+  result.plain.insert(match.plain.begin(), match.plain.end());
+  result.remote_plain = match.remote_plain;
+  for (const MatchResult::Group& group : match.groups) {
+    EXPECT_FALSE(result.groups.contains(group.name)) << "a group twice";
+    Result::Group& to = result.groups[group.name];
+    to.members.insert(group.members.begin(), group.members.end());
+    uint32_t weight = 0;
+    for (const RemoteMembers& remote : group.remotes) {
+      EXPECT_FALSE(to.remotes.contains(remote.shard)) << "a shard twice";
+      to.remotes[remote.shard] = remote.weight;
+      weight += remote.weight;
+    }
+    EXPECT_EQ(weight, group.remote_weight);
+  }
+  return result;
+}
+
+class Twins {
+ public:
+  Twins(uint32_t cache_entries, uint64_t seed)
+      : random_(seed),
+        interest_(cache_entries, counters_,
+                  [this](const InterestMail& mail, std::string_view filter, std::string_view queue) {
+                    mirror_.ApplyRemote(7, mail, filter, queue);
+                  }),
+        mirror_(cache_entries, mirror_counters_, [](const InterestMail&, std::string_view, std::string_view) {}) {
+    for (int i = 0; i < 12; ++i) remote_filters_.push_back(DrawSubject(&random_, true));
+  }
+  ~Twins() {
+    for (Subscription* sub : subs_) interest_.Remove(sub);
+    interest_.FreeRemoved();
+    EXPECT_EQ(interest_.subscriptions(), 0u);
+    // Nothing is left of us at the other side either.
+    for (AccountId account = 0; account < kAccounts; ++account) {
+      EXPECT_TRUE(mirror_.Match(account, "a.b")->empty());
+    }
+  }
+
+  void Step() {
+    const uint64_t draw = random_.Below(100);
+    if (draw < 4 && subs_.size() < 60) {
+      Insert();
+    } else if (draw < 8 && !subs_.empty()) {
+      Remove();
+    } else if (draw < 10) {
+      ChangeRemote();
+    } else if (draw < 11) {
+      interest_.FreeRemoved();
+    } else {
+      Match();
+    }
+  }
+
+  uint64_t hits() const { return counters_.cache_hits.Get(); }
+  uint64_t misses() const { return counters_.cache_misses.Get(); }
+  size_t cached() const { return interest_.cached_results(); }
+
+ private:
+  AccountId DrawAccount() { return static_cast<AccountId>(random_.Below(kAccounts)); }
+  std::string DrawQueue() { return random_.OneIn(2) ? "" : "q" + std::to_string(random_.Below(3)); }
+
+  void Insert() {
+    Subscription* sub =
+        Subscription::Create(DrawAccount(), nullptr, nullptr, DrawSubject(&random_, true), DrawQueue(), "1");
+    interest_.Insert(sub);
+    subs_.push_back(sub);
+    ASSERT_EQ(interest_.subscriptions(), subs_.size());
+  }
+
+  void Remove() {
+    std::swap(subs_[random_.Below(subs_.size())], subs_.back());
+    interest_.Remove(subs_.back());
+    ASSERT_TRUE(subs_.back()->removed);
+    subs_.pop_back();
+  }
+
+  void ChangeRemote() {
+    const auto shard = static_cast<uint32_t>(1 + random_.Below(kRemoteShards - 1));
+    InterestMail mail{DrawAccount(), 0, 0, 0, 0};
+    const std::string filter = remote_filters_[random_.Below(remote_filters_.size())];
+    const std::string queue = DrawQueue();
+    if (queue.empty()) {
+      mail.plain_delta = random_.OneIn(2) ? 1 : -1;
+      remote_plain_[{mail.account, shard, filter}] = mail.plain_delta > 0;
+    } else {
+      mail.queue_weight = static_cast<uint32_t>(random_.Below(4));
+      remote_queues_[{mail.account, shard, filter, queue}] = mail.queue_weight;
+    }
+    interest_.ApplyRemote(shard, mail, filter, queue);
+  }
+
+  Result Naive(AccountId account, std::string_view subject) const {
+    Result result;
+    for (const Subscription* sub : subs_) {
+      if (sub->account != account || !SubjectMatches(subject, sub->subject())) continue;
+      if (sub->queue().empty()) {
+        result.plain.insert(sub);
+      } else {
+        result.groups[std::string(sub->queue())].members.insert(sub);
+      }
+    }
+    for (const auto& [key, wanted] : remote_plain_) {
+      const auto& [of, shard, filter] = key;
+      if (wanted && of == account && SubjectMatches(subject, filter)) result.remote_plain |= ShardSet{1} << shard;
+    }
+    for (const auto& [key, weight] : remote_queues_) {
+      const auto& [of, shard, filter, queue] = key;
+      if (weight > 0 && of == account && SubjectMatches(subject, filter)) result.groups[queue].remotes[shard] += weight;
+    }
+    return result;
+  }
+
+  void Match() {
+    // A result that is remembered with its epoch is good while the epoch stands still, as a session relies upon.
+    if (remembered_ != nullptr && remembered_epoch_ == interest_.epoch()) {
+      ASSERT_EQ(Plain(*remembered_), Naive(remembered_account_, remembered_subject_));
+    }
+    const AccountId account = DrawAccount();
+    const std::string subject = DrawSubject(&random_, false);
+    remembered_ = interest_.Match(account, subject);
+    remembered_epoch_ = interest_.epoch();
+    remembered_account_ = account;
+    remembered_subject_ = subject;
+    const Result expected = Naive(account, subject);
+    ASSERT_EQ(Plain(*remembered_), expected) << subject;
+    ASSERT_EQ(remembered_->empty(), expected.plain.empty() && expected.groups.empty() && expected.remote_plain == 0);
+
+    // The mirror knows that we want it, and how many members each group has here.
+    const Result seen = Plain(*mirror_.Match(account, subject));
+    ASSERT_EQ(seen.remote_plain, expected.plain.empty() ? 0 : ShardSet{1} << 7);
+    std::map<std::string, size_t> weights;
+    for (const auto& [name, group] : expected.groups) {
+      if (!group.members.empty()) weights[name] = group.members.size();
+    }
+    ASSERT_EQ(seen.groups.size(), weights.size());
+    for (const auto& [name, group] : seen.groups) {
+      ASSERT_EQ(group.remotes, (std::map<uint32_t, uint32_t>{{7, static_cast<uint32_t>(weights[name])}}));
+    }
+  }
+
+  SeededRandom random_;
+  ShardCounters counters_;
+  ShardCounters mirror_counters_;
+  Interest interest_;
+  Interest mirror_;
+  std::vector<Subscription*> subs_;
+  std::vector<std::string> remote_filters_;
+  std::map<std::tuple<AccountId, uint32_t, std::string>, bool> remote_plain_;
+  std::map<std::tuple<AccountId, uint32_t, std::string, std::string>, uint32_t> remote_queues_;
+  const MatchResult* remembered_ = nullptr;
+  uint64_t remembered_epoch_ = 0;
+  AccountId remembered_account_ = 0;
+  std::string remembered_subject_;
+};
+
+TEST(Interest, MatchesAsAListDoesWhateverTheCacheHolds) {
+  for (const uint32_t cache_entries : {4u, 256u, 65'536u}) {
+    Twins twins(cache_entries, cache_entries);
+    const size_t steps = Rounds(100'000);
+    for (size_t step = 0; step < steps && !HasFatalFailure(); ++step) twins.Step();
+    EXPECT_GT(twins.hits(), 0u);
+    EXPECT_LE(twins.cached(), std::max(cache_entries, 256u));  // a cache starts with 64 buckets of 4
+  }
+}
+
+struct Fixture : testing::Test {
+  Subscription* Add(std::string_view filter, std::string_view queue = {}, AccountId account = 0) {
+    Subscription* sub = Subscription::Create(account, nullptr, nullptr, filter, queue, "1");
+    interest.Insert(sub);
+    return sub;
+  }
+  ShardCounters counters;
+  std::vector<std::string> announced;
+  Interest interest{64, counters, [this](const InterestMail& mail, std::string_view filter, std::string_view queue) {
+                      announced.push_back(std::string(filter) + " " + std::string(queue) + " " +
+                                          std::to_string(queue.empty() ? mail.plain_delta
+                                                                       : static_cast<int>(mail.queue_weight)));
+                    }};
+};
+using InterestRules = Fixture;
+
+TEST_F(InterestRules, PlainInterestIsAnnouncedAtTheFirstAndTheLast) {
+  Subscription* one = Add("a.*");
+  Subscription* two = Add("a.*");
+  interest.Remove(one);
+  interest.Remove(two);
+  EXPECT_EQ(announced, (std::vector<std::string>{"a.*  1", "a.*  -1"}));
+}
+
+TEST_F(InterestRules, EveryChangeOfAGroupsSizeIsAnnounced) {
+  Subscription* one = Add("a", "q");
+  Subscription* two = Add("a", "q");
+  interest.Remove(one);
+  interest.Remove(two);
+  EXPECT_EQ(announced, (std::vector<std::string>{"a q 1", "a q 2", "a q 1", "a q 0"}));
+}
+
+TEST_F(InterestRules, ASubjectSeenOnceDoesNotEnterTheCache) {
+  Subscription* sub = Add("inbox.*");
+  for (int i = 0; i < 50; ++i) interest.Match(0, "inbox." + std::to_string(i));
+  EXPECT_LE(interest.cached_results(), 2u) << "but for doorkeeper collisions";
+  interest.Match(0, "inbox.x");
+  interest.Match(0, "inbox.x");
+  const uint64_t hits = counters.cache_hits.Get();
+  interest.Match(0, "inbox.x");
+  EXPECT_EQ(counters.cache_hits.Get(), hits + 1);
+  uint32_t widest = 0;
+  uint64_t total = 0;
+  uint64_t results = 0;
+  interest.AddFanout(&widest, &total, &results);
+  EXPECT_EQ(widest, 1u);
+  EXPECT_EQ(total, results);
+  EXPECT_EQ(results, interest.cached_results());
+  interest.Remove(sub);
+}
+
+TEST_F(InterestRules, ARemovedSubscriptionStaysReadableUntilTheTurnEnds) {
+  Subscription* sub = Add("a", "", 2);
+  const MatchResult* match = interest.Match(2, "a");
+  ASSERT_EQ(match->plain.size(), 1u);
+  interest.Remove(sub);
+  EXPECT_TRUE(match->plain[0]->removed);
+  EXPECT_EQ(match->plain[0]->subject(), "a");
+  interest.FreeRemoved();
+  EXPECT_TRUE(interest.Match(2, "a")->empty());
+}
+
+TEST_F(InterestRules, ForEachVisitsEveryFilterOfEveryAccount) {
+  std::vector<Subscription*> subs = {Add("a"), Add("a", "q"), Add("b.>"), Add("a", "", 1)};
+  std::multiset<std::string> seen;
+  interest.ForEach([&](AccountId account, const InterestNode& node) {
+    for (const Subscription* sub : node.plain) seen.insert(std::to_string(account) + std::string(sub->subject()));
+    for (const QueueGroup& group : node.groups) {
+      for (const Subscription* sub : group.members) seen.insert(std::to_string(account) + std::string(sub->subject()));
+    }
+  });
+  EXPECT_EQ(seen, (std::multiset<std::string>{"0a", "0a", "0b.>", "1a"}));
+  for (Subscription* sub : subs) interest.Remove(sub);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: a publish reaches exactly whom it should, on this shard and on others, with exactly the
+//       bytes it should; queue groups
+// pick evenly; slow receivers and requests nobody took are reported.
+// Method: routers of one to three shards on one thread with a real mesh; a list matcher and string
+//       formatting as the twin.
+#include "broker/route/router.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "proto/subject.h"
+#include "tests/proto/seeded.h"
+#include "tests/route/shards.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kHeader = "NATS/1.0\r\nA: b\r\n\r\n";
+
+// A connection as the router sees it.
+struct Client final : SubscriptionOwner {
+  Client(Shards& the_shards, uint32_t shard, uint64_t cid) : shards(the_shards), receiver(the_shards[shard].chunks) {
+    receiver.id = ConnectionId{shard, 0, cid};
+    receiver.owner = this;
+    receiver.headers = true;
+  }
+  ~Client() override {
+    for (Subscription* sub : subs) shard().interest.Remove(sub);
+    shard().interest.FreeRemoved();
+  }
+  Shards::Shard& shard() { return shards[receiver.id.shard]; }
+
+  Subscription* Subscribe(std::string_view filter, std::string_view sid, std::string_view queue = {},
+                          AccountId account = kGlobalAccount) {
+    Subscription* sub = Subscription::Create(account, &receiver, nullptr, filter, queue, sid);
+    shard().interest.Insert(sub);
+    subs.push_back(sub);
+    return sub;
+  }
+  void Unsubscribe(Subscription* sub) {
+    std::erase(subs, sub);
+    shard().interest.Remove(sub);
+  }
+  Router::Outcome Publish(Message message) {
+    message.origin = &receiver;
+    message.origin_id = receiver.id;
+    return shard().router.Publish(message, *shard().interest.Match(message.account, message.subject));
+  }
+  Router::Outcome Publish(std::string_view subject, std::string_view payload) {
+    Message message;
+    message.subject = subject;
+    message.payload = payload;
+    return Publish(message);
+  }
+  std::string Take() { return TakeBytes(&receiver.outbox); }
+
+  void OnAutoUnsubscribed(Subscription* sub) override {
+    std::erase(subs, sub);
+    ++auto_unsubscribed;
+  }
+  std::string_view client_name() const override { return "test"; }
+
+  Shards& shards;
+  Receiver receiver;
+  std::vector<Subscription*> subs;
+  int auto_unsubscribed = 0;
+};
+
+// What a subscription should get, by formatting strings.
+std::string NaiveBytes(const Message& message, const Subscription& sub) {
+  const bool headers = message.header_bytes > 0 && sub.receiver->headers;
+  const std::string_view payload =
+      headers ? message.payload : message.payload.substr(message.header_bytes);
+  std::string line = headers ? "HMSG " : "MSG ";
+  line.append(message.subject).append(" ").append(sub.sid());
+  if (!message.reply.empty()) line.append(" ").append(message.reply);
+  if (headers) line += " " + std::string(message.header_zeros, '0') + std::to_string(message.header_bytes);
+  const bool stripped = message.header_bytes > 0 && !headers;
+  line += " " + std::string(stripped ? 0 : message.size_zeros, '0') + std::to_string(payload.size()) + "\r\n";
+  return line.append(payload).append("\r\n");
+}
+
+// ---- the twin ------------------------------------------------------------------------------------------------------
+
+class World {
+ public:
+  World(uint32_t shards, uint64_t seed) : random_(seed), shards_(shards, {}, 16) {
+    for (uint64_t i = 0; i < 9; ++i) {
+      clients_.emplace_back(shards_, static_cast<uint32_t>(i % shards), 100 + i);
+      clients_.back().receiver.echo = i % 4 != 3;
+      clients_.back().receiver.headers = i % 3 != 2;
+    }
+  }
+
+  void Step() {
+    Client& client = clients_[random_.Below(clients_.size())];
+    const uint64_t draw = random_.Below(10);
+    if (draw < 2 && client.subs.size() < 8) {
+      client.Subscribe(Subject(true), std::to_string(++sids_), random_.OneIn(2) ? "" : random_.OneIn(2) ? "q1" : "q2",
+                       Account());
+      shards_.Settle();
+    } else if (draw == 2 && !client.subs.empty()) {
+      client.Unsubscribe(client.subs[random_.Below(client.subs.size())]);
+      shards_.Settle();
+    } else {
+      Publish(&client);
+    }
+  }
+  uint64_t deliveries() const { return deliveries_; }
+
+ private:
+  AccountId Account() { return static_cast<AccountId>(random_.Below(2)); }
+  std::string Subject(bool filter) {
+    static constexpr std::string_view kFilters[] = {"a", "a.b", "a.*", "*.b", "a.>", ">", "*", "c.d.e", "c.*.e", "b"};
+    static constexpr std::string_view kSubjects[] = {"a", "b", "a.b", "a.c", "c.d.e", "c.d"};
+    return std::string(filter ? kFilters[random_.Below(std::size(kFilters))]
+                              : kSubjects[random_.Below(std::size(kSubjects))]);
+  }
+
+  void Publish(Client* publisher) {
+    Message message;
+    message.account = Account();
+    const std::string subject = Subject(false);
+    const std::string reply = random_.OneIn(3) ? "_INBOX.1" : "";
+    std::string payload = random_.OneIn(3) ? std::string(kHeader) : "";
+    message.header_bytes = static_cast<uint32_t>(payload.size());
+    message.header_zeros = static_cast<uint8_t>(message.header_bytes > 0 && random_.OneIn(5) ? random_.Below(5) : 0);
+    message.size_zeros = static_cast<uint8_t>(random_.OneIn(5) ? random_.Below(4) : 0);
+    const uint64_t size_class = random_.Below(30);
+    payload += std::string(random_.Below(size_class == 0 ? 80'000 : size_class < 4 ? 5000 : 100), 'x');
+    payload += std::to_string(++numbers_);
+    message.subject = subject;
+    message.reply = reply;
+    message.payload = payload;
+    message.origin = &publisher->receiver;
+
+    // Everyone by the list; the deliveries of plain subscriptions and the choices of each group.
+    std::map<Client*, std::vector<std::string>> due;
+    std::map<std::string, std::vector<std::pair<Client*, std::string>>> choices;
+    for (Client& client : clients_) {
+      if (&client == publisher && !client.receiver.echo) continue;
+      for (const Subscription* sub : client.subs) {
+        if (sub->account != message.account || !SubjectMatches(subject, sub->subject())) continue;
+        const std::string bytes = NaiveBytes(message, *sub);
+        if (sub->queue().empty()) {
+          due[&client].push_back(bytes);
+        } else {
+          choices[std::string(sub->queue())].emplace_back(&client, bytes);
+        }
+      }
+    }
+    const Router::Outcome outcome = publisher->Publish(message);
+    shards_.Settle();
+    // One member of each group: find it in what arrived.
+    std::map<Client*, std::string> got;
+    for (Client& client : clients_) got[&client] = client.Take();
+    if (due.empty() && choices.empty()) {
+      // Our own echo is off, but a member of another shard may have been asked.
+      for (const auto& [client, bytes] : got) ASSERT_EQ(bytes, "");
+    } else {
+      ASSERT_TRUE(outcome.delivered);
+    }
+    for (Client& client : clients_) {
+      std::string& bytes = got[&client];
+      for (const std::string& expected : due[&client]) {
+        const size_t at = bytes.find(expected);
+        ASSERT_NE(at, std::string::npos) << "missing " << Escaped(expected.substr(0, 100));
+        bytes.erase(at, expected.size());
+        ++deliveries_;
+      }
+    }
+    for (const auto& [queue, members] : choices) {
+      int picked = 0;
+      for (const auto& [client, expected] : members) {
+        std::string& bytes = got[client];
+        if (const size_t at = bytes.find(expected); at != std::string::npos) {
+          bytes.erase(at, expected.size());
+          ++picked;
+        }
+      }
+      ASSERT_EQ(picked, 1) << queue << " of " << members.size();
+      ++deliveries_;
+    }
+    for (const auto& [client, bytes] : got) ASSERT_EQ(bytes, "") << "one too many";
+  }
+
+  SeededRandom random_;
+  Shards shards_;
+  std::deque<Client> clients_;
+  uint64_t sids_ = 0;
+  uint64_t numbers_ = 0;
+  uint64_t deliveries_ = 0;
+};
+
+TEST(Router, DeliversAsAListWould) {
+  for (const uint32_t shards : {1u, 2u, 3u}) {
+    World world(shards, shards);
+    const size_t steps = Rounds(50'000);
+    for (size_t step = 0; step < steps; ++step) {
+      world.Step();
+      if (HasFatalFailure()) FAIL() << shards << " shards, step " << step;
+    }
+    EXPECT_GT(world.deliveries(), steps);
+  }
+}
+
+// ---- queue groups --------------------------------------------------------------------------------------------------
+
+TEST(Router, AGroupsPickIsEvenOverItsMembersOnAllShards) {
+  constexpr uint32_t kMembers[3] = {3, 2, 1};
+  Shards shards(3);
+  std::deque<Client> members;
+  for (uint32_t shard = 0; shard < 3; ++shard) {
+    for (uint32_t i = 0; i < kMembers[shard]; ++i) {
+      members.emplace_back(shards, shard, members.size() + 1);
+      members.back().Subscribe(i % 2 == 0 ? "load.*" : "load.x", "1", "q");  // one pick over both filters
+    }
+  }
+  shards.Settle();
+  const size_t rounds = Rounds(20'000);
+  for (uint32_t from = 0; from < 3; ++from) {
+    Client publisher(shards, from, 99);
+    for (size_t i = 0; i < rounds; ++i) {
+      publisher.Publish("load.x", "");
+      if (i % 100 == 0) shards.Settle();
+    }
+    shards.Settle();
+    const double expected = static_cast<double>(rounds) / static_cast<double>(members.size());
+    double chi_square = 0;
+    size_t total = 0;
+    for (Client& member : members) {
+      const std::string bytes = member.Take();
+      const size_t got = static_cast<size_t>(std::count(bytes.begin(), bytes.end(), 'M'));
+      total += got;
+      chi_square += (static_cast<double>(got) - expected) * (static_cast<double>(got) - expected) / expected;
+    }
+    EXPECT_EQ(total, rounds);
+    EXPECT_LT(chi_square, 30.9) << "5 degrees of freedom: one in 100,000; published on shard " << from;
+  }
+}
+
+TEST(Router, APickThatFindsNobodyIsMadeOnceMore) {
+  Shards shards(3);
+  Client publisher(shards, 0, 1);
+  Client gone(shards, 1, 2);
+  Client stays(shards, 2, 3);
+  Subscription* sub = gone.Subscribe("x", "1", "q");
+  shards.Settle();
+  stays.Subscribe("x", "1", "q");
+  shards.Finish(2);
+  shards.Drain(1);  // shard 1 hears of the new member; shard 0 does not know it yet
+  gone.Unsubscribe(sub);
+  ASSERT_TRUE(publisher.Publish("x", std::string(5000, 'f')).delivered);  // by reference
+  shards.Finish(0);
+  shards.Settle();
+  EXPECT_EQ(gone.Take(), "");
+  EXPECT_TRUE(stays.Take() == "MSG x 1 5000\r\n" + std::string(5000, 'f') + "\r\n");
+}
+
+TEST(Router, ManyGroupsWithLongNamesReachAnotherShard) {
+  Shards shards(2, {}, 64, 1 << 16);
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 1, 2);
+  for (int i = 0; i < 100; ++i)
+    subscriber.Subscribe("x", std::to_string(i), std::string(3000, 'q') + std::to_string(i));
+  subscriber.Subscribe("x", "plain");
+  shards.Settle();
+  publisher.Publish("x", "hello");
+  publisher.Publish("x", std::string(3000, 'y'));
+  shards.Settle();
+  const std::string bytes = subscriber.Take();
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_NE(bytes.find("MSG x " + std::to_string(i) + " 5\r\nhello\r\n"), std::string::npos) << i;
+    EXPECT_NE(bytes.find("MSG x " + std::to_string(i) + " 3000\r\n"), std::string::npos) << i;
+  }
+  EXPECT_EQ(bytes.find("MSG x plain 5\r\n"), bytes.rfind("MSG x plain 5\r\n")) << "plain subscriptions get it once";
+  EXPECT_NE(bytes.find("MSG x plain 5\r\n"), std::string::npos);
+}
+
+// ---- single rules --------------------------------------------------------------------------------------------------
+
+TEST(Router, EncodesEveryCombination) {
+  struct Case {
+    std::string_view name;
+    bool takes_headers;
+    uint32_t header_bytes;
+    uint8_t header_zeros;
+    uint8_t size_zeros;
+    std::string_view reply;
+    std::string_view payload;
+    std::string_view expected;
+  };
+  const Case cases[] = {
+      {"plain", true, 0, 0, 0, "", "hi", "MSG s 7 2\r\nhi\r\n"},
+      {"empty", true, 0, 0, 0, "", "", "MSG s 7 0\r\n\r\n"},
+      {"reply", true, 0, 0, 0, "r.1", "hi", "MSG s 7 r.1 2\r\nhi\r\n"},
+      {"headers", true, 12, 0, 0, "", "NATS/1.0\r\n\r\nhi", "HMSG s 7 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"},
+      {"headers and reply", true, 12, 0, 0, "r", "NATS/1.0\r\n\r\nhi", "HMSG s 7 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"},
+      {"headers only", true, 12, 0, 0, "", "NATS/1.0\r\n\r\n", "HMSG s 7 12 12\r\nNATS/1.0\r\n\r\n\r\n"},
+      {"stripped", false, 12, 0, 0, "", "NATS/1.0\r\n\r\nhi", "MSG s 7 2\r\nhi\r\n"},
+      {"stripped to nothing", false, 12, 0, 0, "r", "NATS/1.0\r\n\r\n", "MSG s 7 r 0\r\n\r\n"},
+      {"zeros as written", true, 0, 0, 3, "", "hi", "MSG s 7 0002\r\nhi\r\n"},
+      {"zeros in both sizes", true, 12, 1, 2, "", "NATS/1.0\r\n\r\nhi", "HMSG s 7 012 0014\r\nNATS/1.0\r\n\r\nhi\r\n"},
+      {"zeros are stripped with the headers", false, 12, 1, 2, "", "NATS/1.0\r\n\r\nhi", "MSG s 7 2\r\nhi\r\n"},
+  };
+  for (const uint32_t subscriber_shard : {0u, 1u}) {
+    for (const Case& c : cases) {
+      Shards shards(2);
+      Client publisher(shards, 0, 1);
+      Client subscriber(shards, subscriber_shard, 2);
+      subscriber.receiver.headers = c.takes_headers;
+      subscriber.Subscribe("s", "7");
+      shards.Settle();
+      Message message;
+      message.subject = "s";
+      message.reply = c.reply;
+      message.payload = c.payload;
+      message.header_bytes = c.header_bytes;
+      message.header_zeros = c.header_zeros;
+      message.size_zeros = c.size_zeros;
+      publisher.Publish(message);
+      shards.Settle();
+      EXPECT_EQ(Escaped(subscriber.Take()), Escaped(c.expected)) << c.name << " on shard " << subscriber_shard;
+    }
+  }
+}
+
+TEST(Router, PayloadsOfEverySizeArriveByCopyAndByReference) {
+  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{2047}, size_t{2048}, size_t{2049}, size_t{16'000},
+                             size_t{16'384}, size_t{65'536}, size_t{1'000'000}}) {
+    Shards shards(3);
+    Client publisher(shards, 0, 1);
+    std::deque<Client> subscribers;
+    for (uint32_t shard = 0; shard < 3; ++shard) {
+      for (int i = 0; i < 2; ++i) subscribers.emplace_back(shards, shard, 10 + shard).Subscribe("x", "1");
+    }
+    shards.Settle();
+    std::string payload(bytes, '\0');
+    for (size_t i = 0; i < bytes; ++i) payload[i] = static_cast<char>(i * 31);
+    publisher.Publish("x", payload);
+    shards.Settle();
+    for (Client& subscriber : subscribers) {
+      EXPECT_TRUE(subscriber.Take() == "MSG x 1 " + std::to_string(bytes) + "\r\n" + payload + "\r\n") << bytes;
+    }
+  }
+}
+
+TEST(Router, ASubscriptionWithAMaximumEndsWithItsLastMessage) {
+  for (const uint32_t publisher_shard : {0u, 1u}) {
+    Shards shards(2);
+    Client publisher(shards, publisher_shard, 1);
+    Client subscriber(shards, 0, 2);
+    subscriber.Subscribe("x", "1")->max = 2;
+    subscriber.Subscribe("x", "2");
+    shards.Settle();
+    for (int i = 0; i < 4; ++i) publisher.Publish("x", std::to_string(i));  // all in one turn
+    shards.Settle();
+    const std::string bytes = subscriber.Take();
+    EXPECT_NE(bytes.find("MSG x 1 1\r\n1\r\n"), std::string::npos);
+    EXPECT_EQ(bytes.find("MSG x 1 1\r\n2\r\n"), std::string::npos);
+    EXPECT_NE(bytes.find("MSG x 2 1\r\n3\r\n"), std::string::npos);
+    EXPECT_EQ(subscriber.auto_unsubscribed, 1);
+    EXPECT_EQ(subscriber.subs.size(), 1u);
+    publisher.Publish("x", "late");
+    shards.Settle();
+    EXPECT_EQ(subscriber.Take(), "MSG x 2 4\r\nlate\r\n");
+  }
+}
+
+TEST(Router, AGroupPassesOverItsMemberThatHadItsLastMessage) {
+  Shards shards(1);
+  Client publisher(shards, 0, 1);
+  Client one(shards, 0, 2);
+  Client two(shards, 0, 3);
+  one.Subscribe("x", "1", "q")->max = 1;
+  two.Subscribe("x", "1", "q")->max = 1;
+  for (int i = 0; i < 3; ++i) publisher.Publish("x", std::to_string(i));
+  EXPECT_EQ(one.Take().size(), std::string("MSG x 1 1\r\n0\r\n").size());
+  EXPECT_EQ(two.Take().size(), std::string("MSG x 1 1\r\n0\r\n").size());
+  EXPECT_FALSE(publisher.Publish("x", "").delivered);
+}
+
+TEST(Router, AClosedReceiverGetsNothingAndDoesNotCount) {
+  Shards shards(1);
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.Subscribe("x", "1");
+  subscriber.receiver.closed = true;
+  EXPECT_FALSE(publisher.Publish("x", "hi").delivered);
+  EXPECT_EQ(subscriber.Take(), "");
+}
+
+TEST(Router, ASinkIsHandedTheMessage) {
+  struct Counter final : Sink {
+    void Deliver(const Subscription& sub, const Message& message) override {
+      seen.push_back(std::string(sub.subject()) + " " + std::string(message.subject) + " " +
+                     std::string(message.payload));
+    }
+    std::vector<std::string> seen;
+  } sink;
+  Shards shards(2);
+  Subscription* sub = Subscription::Create(kGlobalAccount, nullptr, &sink, "x.*", "", "");
+  shards[0].interest.Insert(sub);
+  shards.Settle();
+  for (const uint32_t shard : {0u, 1u}) {
+    Client publisher(shards, shard, 1);
+    EXPECT_TRUE(publisher.Publish("x.y", "hi").delivered);
+    shards.Settle();
+  }
+  EXPECT_EQ(sink.seen, (std::vector<std::string>{"x.* x.y hi", "x.* x.y hi"}));
+  EXPECT_EQ(sub->delivered, 2u);
+  shards[0].interest.Remove(sub);
+}
+
+TEST(Router, HooksMayRefuseADelivery) {
+  struct Hooks final : DeliveryHooks {
+    bool MayDeliver(const Subscription&, const Message& message) override { return message.subject != "x.no"; }
+    void OnDelivered(const Subscription&, const Message&) override { ++delivered; }
+    int delivered = 0;
+  } hooks;
+  Shards shards(1);
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.receiver.hooks = &hooks;
+  Subscription* sub = subscriber.Subscribe("x.*", "1");
+  EXPECT_FALSE(publisher.Publish("x.no", "").delivered);
+  EXPECT_TRUE(publisher.Publish("x.yes", "").delivered);
+  EXPECT_EQ(hooks.delivered, 1);
+  EXPECT_EQ(sub->delivered, 1u) << "a refused delivery does not count";
+  EXPECT_EQ(subscriber.Take(), "MSG x.yes 1 0\r\n\r\n");
+}
+
+TEST(Router, CountsWhatWentOut) {
+  Shards shards(1);
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.receiver.headers = false;
+  subscriber.Subscribe("x", "1");
+  Message message;
+  message.subject = "x";
+  message.payload = "NATS/1.0\r\n\r\nhello";
+  message.header_bytes = 12;
+  publisher.Publish(message);
+  EXPECT_EQ(subscriber.receiver.out_messages, 1u);
+  EXPECT_EQ(subscriber.receiver.out_bytes, 5u);
+  EXPECT_EQ(shards[0].counters.out_messages.Get(), 1u);
+  EXPECT_EQ(shards[0].counters.out_bytes.Get(), 5u);
+}
+
+// ---- backpressure --------------------------------------------------------------------------------------------------
+
+RouterLimits SmallLimits() {
+  RouterLimits limits;
+  limits.pending_bytes_max = 100'000;
+  limits.high_water_bytes = 20'000;
+  return limits;
+}
+
+TEST(Router, AReceiverAboveTheHighWaterMarkAsksItsProducerToPause) {
+  Shards shards(2, SmallLimits());
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.Subscribe("x", "1");
+  shards.Settle();
+  publisher.Publish("x", std::string(15'000, 'x'));
+  EXPECT_FALSE(publisher.receiver.stall_requested);
+  publisher.Publish("x", std::string(15'000, 'x'));
+  EXPECT_TRUE(publisher.receiver.stall_requested);
+  EXPECT_EQ(publisher.receiver.stalled_by, subscriber.receiver.id);
+  EXPECT_EQ(subscriber.receiver.stalls, 1u);
+  EXPECT_FALSE(subscriber.receiver.slow);
+
+  Client remote(shards, 1, 3);
+  for (int i = 0; i < 3; ++i) remote.Publish("x", "more");
+  shards.Settle();
+  EXPECT_EQ(shards[1].stalls, (std::vector<ConnectionId>{remote.receiver.id})) << "one notice a turn";
+}
+
+TEST(Router, AProducerIsNotPausedForItself) {
+  Shards shards(1, SmallLimits());
+  Client client(shards, 0, 1);
+  client.Subscribe("x", "1");
+  client.Publish("x", std::string(30'000, 'x'));
+  EXPECT_FALSE(client.receiver.stall_requested);
+}
+
+TEST(Router, AReceiverOverItsLimitIsReportedOnceAndGetsNoMore) {
+  Shards shards(1, SmallLimits());
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.Subscribe("x", "1");
+  for (int i = 0; i < 20; ++i) publisher.Publish("x", std::string(10'000, 'x'));
+  EXPECT_EQ(shards[0].router.TakeSlow(), (std::vector<Receiver*>{&subscriber.receiver}));
+  EXPECT_TRUE(shards[0].router.TakeSlow().empty());
+  EXPECT_LT(subscriber.receiver.outbox.pending_bytes(), 120'000u);
+  EXPECT_FALSE(publisher.Publish("x", "").delivered);
+  subscriber.Take();
+}
+
+TEST(Router, WhereProducersDoNotPauseABacklogLosesMessagesBeforeItIsSlow) {
+  RouterLimits limits = SmallLimits();
+  limits.producers_pause = false;
+  Shards shards(1, limits);
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.Subscribe("x", "1");
+  for (int i = 0; i < 200; ++i) publisher.Publish("x", std::string(1000, 'x'));
+  EXPECT_TRUE(shards[0].router.TakeSlow().empty());
+  EXPECT_FALSE(publisher.receiver.stall_requested);
+  EXPECT_LE(subscriber.receiver.outbox.pending_bytes(), 77'000u);
+  EXPECT_GE(subscriber.receiver.outbox.pending_bytes(), 75'000u);
+}
+
+TEST(Router, MailThatPilesUpIsCongestion) {
+  Shards shards(2, {}, 64, 1 << 16);
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 1, 2);
+  subscriber.Subscribe("x", "1");
+  shards.Settle();
+  int sent = 0;
+  for (; !shards[0].router.Congested() && sent < 10'000; ++sent) publisher.Publish("x", std::string(1000, 'x'));
+  EXPECT_GT(sent, 1000);
+  EXPECT_LT(sent, 2000);
+  shards.Settle();
+  EXPECT_FALSE(shards[0].router.Congested());
+  const std::string bytes = subscriber.Take();
+  EXPECT_EQ(std::count(bytes.begin(), bytes.end(), 'M'), sent);
+}
+
+// ---- requests that nobody took -------------------------------------------------------------------------------------
+
+class NoResponders : public testing::Test {
+ protected:
+  Router::Outcome Request(std::string_view subject) {
+    Message message;
+    message.subject = subject;
+    message.reply = "_INBOX.r";
+    message.report_undelivered = true;
+    return requester.Publish(message);
+  }
+  Shards shards{3};
+  Client requester{shards, 0, 1};
+};
+
+TEST_F(NoResponders, WithoutInterestThePublisherKnowsAtOnce) {
+  const Router::Outcome outcome = Request("x");
+  EXPECT_FALSE(outcome.delivered);
+  EXPECT_EQ(outcome.sent_to, 0u);
+}
+
+TEST_F(NoResponders, TheOneShardThatFoundNobodySaysSo) {
+  Client gone(shards, 1, 2);
+  Subscription* sub = gone.Subscribe("x", "1");
+  shards.Settle();
+  gone.Unsubscribe(sub);
+  const Router::Outcome outcome = Request("x");  // before the news has come
+  EXPECT_TRUE(outcome.delivered);
+  EXPECT_EQ(outcome.sent_to, ShardSet{1} << 1);
+  shards.Settle();
+  ASSERT_EQ(shards[0].undelivered.size(), 1u);
+  EXPECT_EQ(shards[0].undelivered[0].origin, requester.receiver.id);
+  EXPECT_EQ(shards[0].undelivered[0].subject, "x");
+  EXPECT_EQ(shards[0].undelivered[0].reply, "_INBOX.r");
+}
+
+TEST_F(NoResponders, WithTwoShardsNobodyIsSure) {
+  Client one(shards, 1, 2);
+  Client two(shards, 2, 3);
+  Subscription* a = one.Subscribe("x", "1");
+  Subscription* b = two.Subscribe("x", "1");
+  shards.Settle();
+  one.Unsubscribe(a);
+  two.Unsubscribe(b);
+  EXPECT_TRUE(Request("x").delivered);
+  shards.Settle();
+  EXPECT_TRUE(shards[0].undelivered.empty());
+}
+
+TEST_F(NoResponders, AMessageThatIsNoRequestIsNotReported) {
+  Client gone(shards, 1, 2);
+  Subscription* sub = gone.Subscribe("x", "1");
+  shards.Settle();
+  gone.Unsubscribe(sub);
+  requester.Publish("x", "");
+  shards.Settle();
+  EXPECT_TRUE(shards[0].undelivered.empty());
+}
+
+TEST_F(NoResponders, ASecondPickThatComesHomeAndFindsNobodyIsReportedHere) {
+  Client gone(shards, 1, 2);
+  Client also_gone(shards, 0, 3);
+  Subscription* sub = gone.Subscribe("x", "1", "q");
+  shards.Settle();
+  ASSERT_TRUE(Request("x").delivered);
+  Subscription* here = also_gone.Subscribe("x", "1", "q");  // the first pick fell on shard 1 before this came
+  shards.Finish(0);
+  gone.Unsubscribe(sub);
+  also_gone.Unsubscribe(here);
+  shards.Drain(1);  // the request, then the news of the member that has gone meanwhile
+  shards.Settle();
+  EXPECT_EQ(shards[0].undelivered.size() + shards[0].router.TakeUndelivered().size(), 1u);
+  EXPECT_EQ(also_gone.Take() + gone.Take(), "");
+}
+
+}  // namespace
+}  // namespace millrace

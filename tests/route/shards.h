@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// Shards: the routing half of several shards on one thread, with a real mesh between them. A test takes their turns.
+// Owner:  caller (the test); everything on its one thread.
+#pragma once
+
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/mesh/mesh.h"
+#include "broker/route/interest.h"
+#include "broker/route/router.h"
+#include "proto/encoder.h"
+
+namespace millrace {
+
+class Shards {
+ public:
+  struct Undelivered {
+    ConnectionId origin;
+    std::string subject;
+    std::string reply;
+  };
+
+  struct Shard {
+    Shard(MeshPort& port, ShardCounters& shard_counters, const RouterLimits& limits, uint32_t cache_entries,
+          uint64_t seed)
+        : mesh(port),
+          counters(shard_counters),
+          interest(cache_entries, counters,
+                   [this](const InterestMail& change, std::string_view filter, std::string_view queue) {
+                     Announce(change, filter, queue);
+                   }),
+          router(mesh, counters, interest, limits, seed) {}
+
+    void Announce(const InterestMail& change, std::string_view filter, std::string_view queue) {
+      for (uint32_t target = 0; target < mesh.shards(); ++target) {
+        if (target == mesh.self()) continue;
+        InterestMail mail = change;
+        mail.filter_bytes = static_cast<uint32_t>(filter.size());
+        mail.queue_bytes = static_cast<uint32_t>(queue.size());
+        char* at = mesh.Append(target, MailKind::kInterest, sizeof mail + filter.size() + queue.size());
+        std::memcpy(at, &mail, sizeof mail);
+        AppendBytes(AppendBytes(at + sizeof mail, filter), queue);
+      }
+    }
+
+    MeshPort& mesh;
+    ShardCounters& counters;
+    Interest interest;
+    Router router;
+    ChunkPool chunks{16384};
+    std::vector<Undelivered> undelivered;  // reports that came by mail
+    std::vector<ConnectionId> stalls;
+  };
+
+  explicit Shards(uint32_t count, const RouterLimits& limits = {}, uint32_t cache_entries = 64,
+                  uint32_t ring_bytes = 1 << 16)
+      : mesh_(count, ring_bytes) {
+    for (uint32_t i = 0; i < count; ++i) {
+      shards_.push_back(
+          std::make_unique<Shard>(mesh_.port(i), mesh_.counters(i), limits, cache_entries, 1000 + i));
+    }
+  }
+
+  Shard& operator[](uint32_t i) { return *shards_[i]; }
+  uint32_t count() const { return static_cast<uint32_t>(shards_.size()); }
+  Mesh& mesh() { return mesh_; }
+
+  // The parts of a turn, so that a test can stop between them.
+  uint64_t Drain(uint32_t i) {
+    return shards_[i]->mesh.Drain([this, i](uint32_t from, const MailHeader& header, const char* body) {
+      OnMail(i, from, header, body);
+    });
+  }
+  void Finish(uint32_t i) {
+    Shard& shard = *shards_[i];
+    shard.router.FinishTurn();
+    shard.mesh.Ship([](uint32_t) {});
+    for (Receiver* receiver : shard.router.dirty()) receiver->dirty = false;
+    shard.router.dirty().clear();
+    shard.interest.FreeRemoved();
+  }
+  // Turns of all until nothing is under way.
+  void Settle() {
+    bool busy = true;
+    while (busy) {
+      busy = false;
+      for (uint32_t i = 0; i < count(); ++i) {
+        busy |= Drain(i) > 0;
+        Finish(i);
+        busy |= shards_[i]->mesh.AnyOverflowAbove(0);
+      }
+      for (uint32_t i = 0; i < count(); ++i) {
+        busy |= shards_[i]->mesh.HasMail();
+      }
+    }
+  }
+
+ private:
+  void OnMail(uint32_t to, uint32_t from, const MailHeader& header, const char* body) {
+    Shard& shard = *shards_[to];
+    switch (header.kind) {
+      case MailKind::kMessage:
+        return shard.router.OnMessage(from, body);
+      case MailKind::kFrameRelease:
+        return shard.router.OnFrameRelease(body);
+      case MailKind::kInterest: {
+        InterestMail mail;
+        std::memcpy(&mail, body, sizeof mail);
+        const char* text = body + sizeof mail;
+        return shard.interest.ApplyRemote(from, mail, {text, mail.filter_bytes},
+                                          {text + mail.filter_bytes, mail.queue_bytes});
+      }
+      case MailKind::kUndelivered: {
+        UndeliveredMail mail;
+        std::memcpy(&mail, body, sizeof mail);
+        const char* text = body + sizeof mail;
+        shard.undelivered.push_back({mail.origin, std::string(text, mail.subject_bytes),
+                                     std::string(text + mail.subject_bytes, mail.reply_bytes)});
+        return;
+      }
+      case MailKind::kStall: {
+        StallMail mail;
+        std::memcpy(&mail, body, sizeof mail);
+        shard.stalls.push_back(mail.origin);
+        return;
+      }
+      default:
+        MR_CHECK(false);
+    }
+  }
+
+  Mesh mesh_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+// Takes everything that waits in an outbox.
+inline std::string TakeBytes(Outbox* outbox) {
+  std::string text;
+  while (!outbox->empty()) {
+    iovec parts[8];
+    const uint32_t count = outbox->Gather(parts, 8, UINT64_MAX);
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      text.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+      bytes += parts[i].iov_len;
+    }
+    outbox->Sent(bytes);
+  }
+  return text;
+}
+
+}  // namespace millrace

@@ -62,7 +62,7 @@ void Connection::Start(bool refused) {
 // ---- reading -------------------------------------------------------------------------------------------------------
 
 void Connection::Arm() {
-  if (state_ == State::kOpen && paused_ == 0 && !recv_.busy()) shared_.io.Recv(fd_, recv_size_, &recv_);
+  if (state_ == State::kOpen && paused_ == 0 && !recv_.busy() && !peer_ended_) shared_.io.Recv(fd_, recv_size_, &recv_);
 }
 
 void Connection::Rearm() { Arm(); }
@@ -85,8 +85,14 @@ void Connection::OnRecv(const IoResult& result) {
   }
   if (result.more) return;
   if (result.error() == ENOBUFS || result.error() == ECANCELED || result.error() == EINTR) return host_.OnRearm(this);
-  const bool ended = result.ok() || result.error() == ECONNRESET;
-  End(ended ? ClosedReason::kClientClosed : ClosedReason::kReadError);
+  if (result.ok()) return OnPeerEnd();
+  End(result.error() == ECONNRESET ? ClosedReason::kClientClosed : ClosedReason::kReadError);
+}
+
+// The peer has sent its last byte. What it sent before still counts, also what waits in carry_; and it may still read.
+void Connection::OnPeerEnd() {
+  peer_ended_ = true;
+  if (paused_ == 0) CloseSession(ClosedReason::kClientClosed);
 }
 
 // The beginning of a command is in carry_: completes it from *bytes. False when input or session has ended.
@@ -146,6 +152,7 @@ void Connection::Resume(PauseReason reason) {
     const std::string waiting = std::exchange(carry_, {});
     Take(waiting);
   }
+  if (peer_ended_ && paused_ == 0) return CloseSession(ClosedReason::kClientClosed);
   Arm();
 }
 

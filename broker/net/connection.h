@@ -2,7 +2,7 @@
 // Connection: one client socket and the session that speaks through it.
 // Owner:  shard.
 // States  (event -> next):
-//   kOpen      session closes -> kFlushing; peer gone, write error, slow consumer -> kEnding
+//   kOpen      session closes, peer has sent its last byte -> kFlushing; reset, write error, slow consumer -> kEnding
 //   kFlushing  outbox empty, or the flush deadline -> kEnding
 //   kEnding    last completion of recv and send -> kEnded (the shard frees it at the end of the turn)
 // Reading pauses for several reasons (PauseReason); input that had already arrived waits in carry_.
@@ -89,6 +89,7 @@ class Connection final : public SessionHost {
   void AwaitBarrier() override;
 
   void OnRecv(const IoResult& result);
+  void OnPeerEnd();
   void OnSent(const IoResult& result);
   void OnTimer();
   void Arm();
@@ -105,6 +106,7 @@ class Connection final : public SessionHost {
   State state_ = State::kOpen;
   ClosedReason reason_ = ClosedReason::kClientClosed;
   uint8_t paused_ = 0;
+  bool peer_ended_ = false;  // nothing more will come
   RecvSize recv_size_ = RecvSize::kSmall;
   uint8_t full_buffers_ = 0;
   Completion recv_;

@@ -20,6 +20,12 @@ T Load(const char* from) {
 // Group names that one record holds; a record may take half a ring at most (server.cc, RingBytes).
 constexpr size_t kRecordGroupBytes = 16 * 1024;
 
+// By id, not by address: a second pick may bring a message back to its publisher's shard, where it has no origin any
+// more.
+bool IsUnwantedEcho(const Receiver& receiver, const Message& message) {
+  return !receiver.echo && receiver.id == message.origin_id;
+}
+
 char* AppendZeros(char* at, unsigned count) {
   std::memset(at, '0', count);
   return at + count;
@@ -136,7 +142,7 @@ bool Router::DeliverTraced(Subscription* sub, const Message& message) {
     egress.name = receiver->owner->client_name();
     if (sub->removed) {
       egress.error = "Not delivered because subscription is closed";
-    } else if (receiver == message.origin && !receiver->echo) {
+    } else if (IsUnwantedEcho(*receiver, message)) {
       egress.error = "Not delivered because of no echo";
     } else if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) {
       egress.error = "Not delivered because subscription denies this subject";
@@ -164,7 +170,7 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
     sub->sink->Deliver(*sub, message);
     return true;
   }
-  if (receiver == message.origin && !receiver->echo) return false;
+  if (IsUnwantedEcho(*receiver, message)) return false;
   if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) [[unlikely]]
     return false;
   if (receiver->closed || receiver->slow) [[unlikely]]
@@ -342,13 +348,15 @@ void Router::OnMessage(uint32_t from, const char* body) {
       delivered = true;
       continue;
     }
-    // The member that was meant has gone. Pick again once, among the others.
-    if (mail.hops > 0 || group == match.groups.end() || group->remote_weight == 0) continue;
+    // The member that was meant has gone. Pick again among the others: every shard that has lost its last member says
+    // so before it passes a message on, so the chain meets none twice unless members come and go all the time.
+    if (mail.hops >= mesh_.shards() || group == match.groups.end() || group->remote_weight == 0) continue;
     uint32_t pick = Random(group->remote_weight);
     for (const RemoteMembers& remote : group->remotes) {
       if (pick < remote.weight) {
         Frame* copy = nullptr;
-        SendTo(remote.shard, message, false, {&name, 1}, 1, (mail.flags & kReportUndelivered) != 0, &copy);
+        SendTo(remote.shard, message, false, {&name, 1}, static_cast<uint8_t>(mail.hops + 1),
+               (mail.flags & kReportUndelivered) != 0, &copy);
         delivered = true;
         break;
       }

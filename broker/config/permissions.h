@@ -11,7 +11,8 @@
 
 namespace millrace {
 
-// Publish side. An absent list means: not restricted that way; an empty one is none.
+// Publish side. An absent list means: not restricted that way; an empty `allow` permits nothing. (An empty list in a
+// file is an absent one; what permits nothing is allow_responses without `publish`.)
 // Deny wins over allow.
 struct SubjectPermission {
   std::optional<std::vector<std::string>> allow = {};

@@ -161,6 +161,10 @@ std::optional<Permissions> ReadPermissions(Reading& reading, const Value& value)
       reading.Error(child, absl::StrFormat("Unknown field %s parsing permissions", Quote(key)));
     }
   }
+  // An empty list is none, as in the peer.
+  if (permissions.publish && permissions.publish->allow && permissions.publish->allow->empty()) {
+    permissions.publish->allow.reset();
+  }
   // Who may answer requests may publish nothing else unless it is allowed by name.
   if (permissions.response) {
     if (!permissions.publish) permissions.publish.emplace();

@@ -42,7 +42,7 @@ std::unique_ptr<PermissionSet::Entries> PermissionSet::Compile(const std::vector
 PermissionSet::PermissionSet(const Permissions& permissions) : response_(permissions.response) {
   if (permissions.publish.has_value()) {
     const SubjectPermission& publish = *permissions.publish;
-    if (publish.allow.has_value() && !publish.allow->empty()) publish_allow_ = Compile(*publish.allow);
+    if (publish.allow.has_value()) publish_allow_ = Compile(*publish.allow);
     if (publish.deny.has_value() && !publish.deny->empty()) publish_deny_ = Compile(*publish.deny);
   }
   if (permissions.subscribe.has_value()) {

@@ -65,6 +65,10 @@ class Shards {
     }
   }
 
+  // Where mail for sessions goes, when there are any.
+  std::function<void(const ConnectionId& origin, std::string_view subject, std::string_view reply)> on_undelivered;
+  std::function<void(TraceReport&& report)> on_trace_report;
+
   Shard& operator[](uint32_t i) { return *shards_[i]; }
   uint32_t count() const { return static_cast<uint32_t>(shards_.size()); }
   Mesh& mesh() { return mesh_; }
@@ -118,8 +122,17 @@ class Shards {
         UndeliveredMail mail;
         std::memcpy(&mail, body, sizeof mail);
         const char* text = body + sizeof mail;
-        shard.undelivered.push_back({mail.origin, std::string(text, mail.subject_bytes),
-                                     std::string(text + mail.subject_bytes, mail.reply_bytes)});
+        const std::string_view subject{text, mail.subject_bytes};
+        const std::string_view reply{text + mail.subject_bytes, mail.reply_bytes};
+        if (on_undelivered) return on_undelivered(mail.origin, subject, reply);
+        shard.undelivered.push_back({mail.origin, std::string(subject), std::string(reply)});
+        return;
+      }
+      case MailKind::kTraceReport: {
+        TraceReport* raw = nullptr;
+        std::memcpy(&raw, body, sizeof raw);
+        const std::unique_ptr<TraceReport> report(raw);
+        if (on_trace_report) on_trace_report(std::move(*report));
         return;
       }
       case MailKind::kStall: {

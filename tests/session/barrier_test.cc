@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: PONG means that whatever the client did before has happened on every shard; requests that
+//       another shard could not
+// deliver are answered; a traced message is reported over shards.
+// Method: sessions on two or three shards whose turns the test takes one by one.
+#include <gtest/gtest.h>
+
+#include "broker/session/session.h"
+#include "tests/session/sessions.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kQuiet = "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n";
+constexpr std::string_view kRequester =
+    "CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true,\"no_responders\":true}\r\n";
+
+class Barrier : public testing::Test {
+ protected:
+  Barrier() {
+    here.Say(kQuiet).Hear();
+    there.Say(kQuiet).Hear();
+  }
+  // One turn of a shard, barriers included.
+  void Turn(uint32_t shard) {
+    sessions.shards().Drain(shard);
+    for (Sessions::Client* client : {&here, &there}) {
+      if (client->id().shard != shard || !client->awaiting || !client->session().CheckBarrier()) continue;
+      client->awaiting = false;
+      client->Go();
+    }
+    sessions.shards().Finish(shard);
+  }
+
+  Sessions sessions{2};
+  Sessions::Client& here = sessions.Connect(0);
+  Sessions::Client& there = sessions.Connect(1);
+};
+
+TEST_F(Barrier, WithNothingOutstandingPongComesAtOnce) {
+  EXPECT_EQ(here.Ask("PING\r\n"), "PONG\r\n");
+  EXPECT_EQ(here.Ask("SUB local 1\r\nPING\r\n"), "") << "the other shard must have heard of the subscription";
+  sessions.Settle();
+  EXPECT_EQ(here.Hear(), "PONG\r\n");
+  EXPECT_EQ(here.Ask("PUB local 0\r\n\r\nPING\r\n"), "MSG local 1 0\r\n\r\nPONG\r\n");
+}
+
+TEST_F(Barrier, PongWaitsUntilTheOtherShardHasDelivered) {
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 2\r\nhi\r\nPING\r\n");
+  EXPECT_TRUE(here.awaiting);
+  EXPECT_TRUE(here.paused);
+  Turn(0);
+  EXPECT_EQ(here.Hear(), "");
+  Turn(0);
+  EXPECT_EQ(here.Hear(), "");
+  sessions.shards().Drain(1);
+  EXPECT_EQ(there.Hear(), "MSG x 1 2\r\nhi\r\n");
+  Turn(0);
+  EXPECT_EQ(here.Hear(), "") << "the other shard has not ended its turn";
+  sessions.shards().Finish(1);
+  Turn(0);
+  EXPECT_EQ(here.Hear(), "PONG\r\n");
+  EXPECT_FALSE(here.awaiting);
+}
+
+TEST_F(Barrier, WhatFollowsWaitsBehindThePong) {
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 0\r\n\r\nPING\r\nSUB y 1\r\nPUB y 1\r\n!\r\nPING\r\nPING\r\n");
+  EXPECT_EQ(here.session().subscription_count(), 0u);
+  sessions.Settle();
+  EXPECT_EQ(here.Hear(), "PONG\r\nMSG y 1 1\r\n!\r\nPONG\r\nPONG\r\n");
+}
+
+TEST_F(Barrier, DeliveriesOfOthersDoNotWait) {
+  there.Say("SUB x 1\r\n");
+  here.Say("SUB y 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 0\r\n\r\nPING\r\n");
+  there.Say("PUB y 0\r\n\r\n");
+  sessions.shards().Finish(1);  // ships what was published before, but has not drained
+  Turn(0);
+  EXPECT_EQ(here.Hear(), "MSG y 1 0\r\n\r\n");
+}
+
+TEST_F(Barrier, TheAnswerOfAnotherShardComesBeforeThePong) {
+  Sessions::Client& requester = sessions.Connect(0);
+  requester.Say(kRequester).Say("SUB _INBOX.* 1\r\n");
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  requester.Hear();
+  there.Say("UNSUB 1\r\n");
+  requester.Say("PUB x _INBOX.1 0\r\n\r\nPING\r\n");  // before the news
+  sessions.Settle();
+  EXPECT_EQ(requester.Hear(),
+            "HMSG _INBOX.1 1 33 33\r\nNATS/1.0 503\r\nNats-Subject: x\r\n\r\n\r\nPONG\r\n");
+}
+
+TEST_F(Barrier, AShardAboutToSleepIsWokenForIt) {
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 0\r\n\r\nPING\r\n");
+  Turn(0);
+  here.session().RequestBarrierWake();
+  ASSERT_TRUE(sessions.shards().mesh().port(0).TrySleep());
+  std::vector<uint32_t> woken;
+  sessions.shards().Drain(1);
+  sessions.shards().mesh().port(1).Ship([&](uint32_t target) { woken.push_back(target); });
+  EXPECT_EQ(woken, (std::vector<uint32_t>{0}));
+  sessions.shards().mesh().port(0).Awake();
+  Turn(0);
+  EXPECT_EQ(here.Hear(), "PONG\r\n");
+}
+
+TEST_F(Barrier, ClosingInTheMeantimeIsHarmless) {
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 0\r\n\r\nPING\r\n");
+  here.session().Close();
+  sessions.Settle();
+  EXPECT_TRUE(here.session().CheckBarrier());
+  EXPECT_EQ(here.Hear(), "");
+}
+
+TEST_F(Barrier, AnUnsubscribeIsKnownElsewhereWhenPongComes) {
+  here.Say("SUB x 1\r\nPING\r\n");
+  sessions.Settle();
+  here.Say("UNSUB 1\r\nPING\r\n");
+  sessions.Settle();
+  EXPECT_EQ(here.Hear(), "PONG\r\nPONG\r\n");
+  there.Say("PUB x 0\r\n\r\n");
+  sessions.shards().Finish(1);
+  EXPECT_EQ(sessions.shards().Drain(0), 0u) << "not even a record is sent";
+}
+
+TEST(Tracing, TheWayOfAMessageIsToldOverShards) {
+  for (const uint32_t shards : {1u, 2u}) {
+    for (const bool only : {false, true}) {
+      Sessions sessions(shards);
+      Sessions::Client& publisher = sessions.Connect(0);
+      Sessions::Client& subscriber = sessions.Connect(shards - 1);
+      Sessions::Client& watcher = sessions.Connect(0);
+      for (Sessions::Client* client : {&publisher, &subscriber, &watcher}) client->Say(kQuiet);
+      subscriber.Say("SUB x.* 1\r\n");
+      watcher.Say("SUB dest 1\r\n");
+      sessions.Settle();
+      for (Sessions::Client* client : {&publisher, &subscriber, &watcher}) client->Hear();
+      std::string headers = "NATS/1.0\r\nNats-Trace-Dest: dest\r\n";
+      if (only) headers += "Nats-Trace-Only: true\r\n";
+      headers += "\r\n";
+      publisher.Say("HPUB x.y " + std::to_string(headers.size()) + " " + std::to_string(headers.size()) + "\r\n" +
+                    headers + "\r\n");
+      sessions.Settle();
+      EXPECT_EQ(subscriber.Hear().empty(), only);
+      const std::string event = watcher.Hear();
+      EXPECT_NE(event.find("\"type\":\"in\""), std::string::npos) << event;
+      EXPECT_NE(event.find("\"sub\":\"x.*\""), std::string::npos) << event;
+      EXPECT_NE(event.find("\"subj\":\"x.y\""), std::string::npos) << event;
+      EXPECT_TRUE(event.starts_with("MSG dest 1 ")) << event;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sessions: clients of one or more shards on one thread, with real sessions, routers and mesh; only
+// the socket is missing.
+// Owner:  caller (the test); everything on its one thread.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/session/session.h"
+#include "tests/proto/seeded.h"
+#include "tests/route/shards.h"
+
+namespace millrace {
+
+class Sessions {
+ public:
+  class Client;
+
+  explicit Sessions(uint32_t shards, const Options& options = {}) : shards_(shards) {
+    SetPolicy(options);
+    for (uint32_t i = 0; i < shards; ++i) {
+      logs_.push_back(std::make_unique<LogPort>([] { return int64_t{0}; },
+                                                [this](std::vector<LogLine>&& lines) {
+                                                  for (LogLine& line : lines) log_.push_back(std::move(line.text));
+                                                },
+                                                LogVerbosity{options.debug, options.trace, false}));
+      shared_.push_back(std::unique_ptr<SessionShared>(new SessionShared{
+          shards_[i].router, shards_[i].counters, *logs_[i], policies_.back().get(), std::chrono::hours(1),
+          1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
+    }
+    HandleMail();
+  }
+
+  // The configuration that sessions see from now on; the old ones stay alive, as in the server.
+  void SetPolicy(const Options& options) {
+    policies_.push_back(std::make_unique<Policy>(options));
+    Policy& policy = *policies_.back();
+    policy.info.server_id = "NSERVER";
+    policy.info.server_name = "test";
+    policy.info.host = "0.0.0.0";
+    policy.info.port = 4222;
+    policy.info.max_payload = options.max_payload;
+    for (const auto& shared : shared_) shared->policy = &policy;
+  }
+
+  Client& Connect(uint32_t shard = 0);
+
+  Shards& shards() { return shards_; }
+  SessionShared& shared(uint32_t shard) { return *shared_[shard]; }
+  const std::vector<std::string>& log() {
+    for (const auto& port : logs_) port->Flush();
+    return log_;
+  }
+  void Advance(Nanos by) {
+    for (const auto& shared : shared_) shared->now += by;
+  }
+  // Turns of all shards until nothing moves: barriers fall, mail arrives.
+  void Settle();
+
+ private:
+  friend class Client;
+  Client* Find(const ConnectionId& id);
+  void HandleMail();
+
+  std::vector<std::unique_ptr<Policy>> policies_;
+  Shards shards_;
+  std::vector<std::string> log_;
+  std::vector<std::unique_ptr<LogPort>> logs_;
+  std::vector<std::unique_ptr<SessionShared>> shared_;
+  std::vector<std::unique_ptr<Client>> clients_;
+};
+
+// A connection without a socket. Input that a session does not take yet waits here, as in net/connection.cc.
+class Sessions::Client final : public SessionHost {
+ public:
+  Client(Sessions& sessions, uint32_t shard, uint64_t cid)
+      : sessions_(sessions),
+        receiver_(sessions.shards_[shard].chunks),
+        id_(receiver_.id = ConnectionId{shard, 0, cid}),
+        session_(sessions.shared(shard), *this, receiver_, "127.0.0.1", 5000) {
+    session_.Start();
+  }
+  ~Client() override { session_.Close(); }
+
+  Session& session() { return session_; }
+  Receiver& receiver() { return receiver_; }
+  const ConnectionId& id() const { return id_; }
+
+  Client& Say(std::string_view text) {
+    waiting_ += text;
+    Go();
+    return *this;
+  }
+  // Everything said to the client since the last call.
+  std::string Hear() { return TakeBytes(&receiver_.outbox); }
+  // The answer to `text` alone.
+  std::string Ask(std::string_view text) {
+    Hear();
+    Say(text);
+    return Hear();
+  }
+
+  void Go() {
+    if (closed.has_value() || checking) return;
+    std::string_view input = waiting_;
+    const Session::Progress progress = session_.Consume(&input);
+    waiting_.erase(0, waiting_.size() - input.size());
+    paused = progress == Session::Progress::kPaused;
+    EXPECT_EQ(progress == Session::Progress::kClosed, closed.has_value());
+  }
+  void AnswerHashCheck() {
+    ASSERT_TRUE(checking);
+    checking = false;
+    session_.OnHashChecked(Authenticator::CheckHash(hash, secret));
+    Go();
+  }
+
+  // SessionHost.
+  void CloseSession(ClosedReason reason) override {
+    EXPECT_FALSE(closed.has_value()) << "closed twice";
+    closed = reason;
+    session_.Close();
+  }
+  void CheckHash(std::string the_hash, std::string the_secret) override {
+    checking = true;
+    hash = std::move(the_hash);
+    secret = std::move(the_secret);
+  }
+  void OnConnected() override { ++connected; }
+  void AwaitBarrier() override { awaiting = true; }
+
+  std::optional<ClosedReason> closed;
+  bool checking = false;
+  bool awaiting = false;
+  bool paused = false;
+  int connected = 0;
+  std::string hash;
+  std::string secret;
+
+ private:
+  Sessions& sessions_;
+  Receiver receiver_;
+  const ConnectionId id_;
+  Session session_;
+  std::string waiting_;
+};
+
+inline Sessions::Client& Sessions::Connect(uint32_t shard) {
+  clients_.push_back(std::make_unique<Client>(*this, shard, 5 + clients_.size()));
+  return *clients_.back();
+}
+
+inline Sessions::Client* Sessions::Find(const ConnectionId& id) {
+  for (const auto& client : clients_) {
+    if (client->id() == id && !client->closed.has_value()) return client.get();
+  }
+  return nullptr;
+}
+
+inline void Sessions::HandleMail() {
+  shards_.on_undelivered = [this](const ConnectionId& origin, std::string_view subject, std::string_view reply) {
+    if (Client* client = Find(origin)) client->session().OnUndelivered(subject, reply);
+  };
+  shards_.on_trace_report = [this](TraceReport&& report) {
+    if (Client* client = Find(report.origin)) client->session().OnTraceReport(std::move(report));
+  };
+}
+
+inline void Sessions::Settle() {
+  bool busy = true;
+  while (busy) {
+    busy = false;
+    shards_.Settle();
+    for (const auto& client : clients_) {
+      if (!client->awaiting || client->closed.has_value() || !client->session().CheckBarrier()) continue;
+      client->awaiting = false;
+      client->Go();
+      busy = true;
+    }
+    for (uint32_t i = 0; i < shards_.count(); ++i) {
+      for (const Router::Undelivered& request : shards_[i].router.TakeUndelivered()) {
+        if (Client* client = Find(request.origin)) client->session().OnUndelivered(request.subject, request.reply);
+        busy = true;
+      }
+    }
+  }
+  shards_.Settle();
+}
+
+}  // namespace millrace

@@ -155,7 +155,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   bool MayPublish(std::string_view subject);
   bool ResponseAllowed(std::string_view subject);
   bool PublishPermitted(const Command& command);
-  // A message whose headers ask for a trace. False: it is dealt with, nothing more is to be done.
+  // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.
   bool TracePublish(const Command& command, Message* message);
   void FinishTrace(uint32_t id);
   void SendNoResponders(std::string_view subject, std::string_view reply);

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// SimWorld: one simulated run: shards, a stand-in for the control thread, clients, clock, and who goes next.
+// Owner:  the simulating thread.
+// Phases: kMain (clients operate) -> kSettle (everyone reads, two rounds of PING) -> kEnding (connections end, probes
+//         find no interest left) -> kStopping (Stop parcels) -> checks.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/admin.h"
+#include "broker/shard.h"
+#include "tests/sim/client.h"
+#include "tests/sim/fiber.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/sim_io.h"
+
+namespace millrace::sim {
+
+// Everything about a run that its seed decides before it begins.
+struct SimPlan {
+  uint32_t shards = 2;
+  uint32_t ring_bytes = 16384;
+  uint64_t operations = 400;
+  uint32_t clients_max = 6;
+  ShardOptions shard;
+  SimFaults faults;
+  ClientMix mix;
+  bool debug_log = false;
+  bool adopt = false;           // some connections are adopted by a random shard instead of accepted by shard 0
+  bool administration = false;  // queries, policy changes
+  bool lame_duck = false;       // some connections are closed by the control thread
+  bool stop_with_clients = false;
+  bool flood = false;                          // much more than a ring holds, to shards that do not run for long
+  uint32_t weights[5] = {10, 10, 10, 10, 10};  // how often a participant gets to run
+  size_t socket_bytes_max = 65536;
+};
+
+class SimWorld {
+ public:
+  // `shards` and `operations` of 0: drawn from the seed.
+  SimWorld(uint64_t seed, uint32_t shards, uint64_t operations);
+  ~SimWorld();
+
+  // Fails the process when a rule is broken.
+  void Run();
+  std::string Summary() const;
+
+ private:
+  struct Participant {
+    std::unique_ptr<SimIo> io;
+    std::unique_ptr<Shard> shard;  // none for the control thread
+    std::unique_ptr<Fiber> fiber;
+    std::deque<std::pair<int, uint64_t>> adoptions;
+    bool HasErrand() const { return !adoptions.empty(); }
+  };
+
+  void DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations);
+  void Start();
+  void ShardBody(uint32_t self);
+  void ControlBody();
+  void OnControlMail(uint32_t from, const MailHeader& header, const char* body);
+  void Tell(uint32_t shard, std::unique_ptr<Parcel> parcel);
+
+  enum class Outcome : uint8_t { kMoved, kDead };
+  // One choice of the scheduler.
+  Outcome Step();
+  bool Runnable(uint32_t participant) const;
+  void RunParticipant(uint32_t participant);
+  Outcome AdvanceClock();
+  void CheckAsleep();
+  void CheckStuck(Nanos next);
+
+  void OpenClient();
+  void MaybeAdminister();
+  size_t OpenClients() const;
+  template <class Condition>
+  void RunUntil(const char* what, Condition&& condition);
+  void RunUntilQuiet();
+  void Settle();
+  void EndConnections();
+  void Stop();
+  void TearDown();
+
+  Random random_;
+  SimPlan plan_;
+  std::unique_ptr<SimKernel> kernel_;
+  std::unique_ptr<Oracle> oracle_;
+  std::vector<std::unique_ptr<Policy>> policies_;
+  std::unique_ptr<Mesh> mesh_;
+  std::vector<Participant> participants_;  // the control thread is last
+  std::vector<std::unique_ptr<SimClient>> clients_;
+  std::vector<std::shared_ptr<Socket>> sockets_;
+  std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> errands_;  // of the control thread
+  std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> hash_results_;
+
+  bool operating_ = true;
+  bool server_may_close_ = false;
+  uint64_t operations_left_ = 0;
+  uint64_t steps_ = 0;
+  uint32_t frozen_ = UINT32_MAX;  // a participant that does not get to run, as long as others can
+  uint64_t frozen_until_ = 0;     // step
+  uint64_t jumps_ = 0;
+  uint64_t adopted_ = 0;
+  uint64_t answers_ = 0;
+  uint64_t queries_ = 0;
+  uint64_t half_close_cuts_ = 0;
+  uint32_t stopped_ = 0;
+  uint64_t overflow_max_ = 0;
+  uint64_t closed_by_broker_ = 0;
+};
+
+}  // namespace millrace::sim

@@ -10,6 +10,7 @@
 #include "broker/log/log.h"
 #include "broker/mesh/mail.h"
 #include "broker/monitor/snapshot.h"
+#include "broker/session/closed_reason.h"
 #include "broker/session/policy.h"
 
 namespace millrace {
@@ -23,7 +24,7 @@ enum class Parcel::Type : uint8_t {
   kAnswer,
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed
-  kCloseSome,      // control -> shard: lame duck mode closes connections bit by bit
+  kCloseSome,      // control -> shard: lame duck mode, or a reload that lowered max_connections
   kStop,           // control -> shard, and back when every connection is closed
 };
 
@@ -81,8 +82,9 @@ struct StopAccepting final : Parcel {
 };
 
 struct CloseSome final : Parcel {
-  explicit CloseSome(uint32_t n) : Parcel(Type::kCloseSome), count(n) {}
-  const uint32_t count;
+  CloseSome(uint64_t n, ClosedReason why) : Parcel(Type::kCloseSome), count(n), reason(why) {}
+  const uint64_t count;
+  const ClosedReason reason;  // kServerShutdown or kMaxConnectionsExceeded
 };
 
 struct Stop final : Parcel {

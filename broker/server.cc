@@ -350,23 +350,23 @@ void Server::OnSignal(const IoResult& result) {
     std::memcpy(&info, signal_buffer_, sizeof info);
     switch (static_cast<int>(info.ssi_signo)) {
       case SIGINT:
-        log_.Debug("Trapped \"interrupt\" signal");
+        log_.Info("Trapped \"interrupt\" signal");
         BeginStop();
         break;
       case SIGTERM:
-        log_.Debug("Trapped \"terminated\" signal");
+        log_.Info("Trapped \"terminated\" signal");
         if (state_ != State::kLameDuck) BeginStop();
         break;
       case SIGHUP:
-        log_.Debug("Trapped \"hangup\" signal");
+        log_.Info("Trapped \"hangup\" signal");
         Reload();
         break;
       case SIGUSR1:
-        log_.Debug("Trapped \"user defined signal 1\" signal");
+        log_.Info("Trapped \"user defined signal 1\" signal");
         log_.Reopen();
         break;
       case SIGUSR2:
-        log_.Debug("Trapped \"user defined signal 2\" signal");
+        log_.Info("Trapped \"user defined signal 2\" signal");
         EnterLameDuck();
         break;
       default:
@@ -394,6 +394,7 @@ void Server::Reload() {
     if (!opened.ok()) return fail(opened);
   }
   for (const config::Change& change : plan->changes) {
+    if (change.option == "max_connections") CloseConnectionsAbove(plan->options.max_connections);
     if (!change.text.empty()) log_.Info(change.text);
   }
   config_load_ns_ = WallClockNs();
@@ -401,6 +402,22 @@ void Server::Reload() {
   info_.max_payload = plan->options.max_payload;
   ApplyPolicy(plan->options, plan->authorization, announce);
   log_.Info(plan->done);
+}
+
+void Server::CloseConnectionsAbove(int64_t max) {
+  const uint64_t open = Sum(&ShardCounters::connections);
+  if (max <= 0 || open <= static_cast<uint64_t>(max)) return;
+  const uint64_t excess = open - static_cast<uint64_t>(max);
+  uint64_t left = excess;
+  for (uint32_t shard = 0; shard < mesh_->shards() && left > 0; ++shard) {
+    const uint64_t here = std::min(left, mesh_->counters(shard).connections.Get());
+    if (here > 0) {
+      mesh_->port(mesh_->control())
+          .SendParcel(shard, std::make_unique<CloseSome>(here, ClosedReason::kMaxConnectionsExceeded));
+    }
+    left -= here;
+  }
+  log_.Info(absl::StrFormat("Closed %d connections to fall within max_connections", excess));
 }
 
 void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announce_info) {
@@ -443,12 +460,12 @@ void Server::CloseNextClients() {
   if (lame_duck_interval_ns_ >= 0 && !lame_duck_timer_.armed()) {
     constexpr int64_t kTickNs = 1'000'000;
     const auto batch =
-        static_cast<uint32_t>(std::max<int64_t>(1, kTickNs / std::max<int64_t>(lame_duck_interval_ns_, 1)));
+        static_cast<uint64_t>(std::max<int64_t>(1, kTickNs / std::max<int64_t>(lame_duck_interval_ns_, 1)));
     uint32_t fullest = 0;
     for (uint32_t shard = 1; shard < mesh_->shards(); ++shard) {
       if (mesh_->counters(shard).connections.Get() > mesh_->counters(fullest).connections.Get()) fullest = shard;
     }
-    mesh_->port(mesh_->control()).SendParcel(fullest, std::make_unique<CloseSome>(batch));
+    mesh_->port(mesh_->control()).SendParcel(fullest, std::make_unique<CloseSome>(batch, ClosedReason::kServerShutdown));
   }
   uint64_t random = 0;
   MR_CHECK(getrandom(&random, sizeof random, 0) == sizeof random);
@@ -464,13 +481,7 @@ void Server::BeginStop() {
   timers_->Cancel(&lame_duck_timer_);
   timers_->Cancel(&second_timer_);
   io_->Cancel(&monitor_accept_);
-  for (const auto& [id, connection] : std::map<uint64_t, MonitorConnection*>([this] {
-         std::map<uint64_t, MonitorConnection*> all;
-         for (const auto& [key, value] : monitor_connections_) all[key] = value.get();
-         return all;
-       }())) {
-    connection->End();
-  }
+  for (MonitorConnection* connection : MonitorConnections()) connection->End();
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) mesh.SendParcel(shard, std::make_unique<Stop>());
 }
@@ -491,6 +502,13 @@ void Server::OnMonitorAccept(const IoResult& result) {
     monitor_connections_[id] = std::move(connection);
   }
   if (!result.more && state_ < State::kStopping) io_->Accept(monitor_listener_.fd, &monitor_accept_);
+}
+
+// A copy: a connection that ends leaves the map.
+std::vector<MonitorConnection*> Server::MonitorConnections() const {
+  std::vector<MonitorConnection*> all;
+  for (const auto& [id, connection] : monitor_connections_) all.push_back(connection.get());
+  return all;
 }
 
 void Server::OnEnded(MonitorConnection* connection) {
@@ -628,6 +646,7 @@ void Server::FillVarz(VarzSnapshot* v) {
 
 void Server::OnSecond() {
   usage_.Tick(io_->Now().count());
+  for (MonitorConnection* connection : MonitorConnections()) connection->CheckHead(io_->Now());
   timers_->Arm(&second_timer_, io_->Now() + std::chrono::seconds(1));
 }
 

@@ -55,6 +55,7 @@ class Server final : public MonitorHost {
   void OnSignal(const IoResult& result);
   void ReadSignals();
   void Reload();
+  void CloseConnectionsAbove(int64_t max);
   void ApplyPolicy(const Options& options, bool recheck_users, bool announce_info);
   void EnterLameDuck();
   void OnAcceptingStopped();
@@ -66,6 +67,7 @@ class Server final : public MonitorHost {
   void OnMonitorAccept(const IoResult& result);
   void OnRequest(MonitorConnection* connection, const HttpRequest& request) override;
   void OnEnded(MonitorConnection* connection) override;
+  std::vector<MonitorConnection*> MonitorConnections() const;
   void OnAnswer(Answer& answer);
   void FinishQuery(uint64_t id);
   void FillVarz(VarzSnapshot* varz);

@@ -303,7 +303,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       if (accept_.busy()) return io_.Cancel(&accept_);
       return FinishStopAccepting();
     case Parcel::Type::kCloseSome:
-      return OnCloseSome(static_cast<const CloseSome&>(*parcel).count);
+      return OnCloseSome(static_cast<const CloseSome&>(*parcel));
     case Parcel::Type::kStop:
       return OnStop();
     case Parcel::Type::kLogBatch:
@@ -331,12 +331,17 @@ void Shard::OnPolicyChange(const PolicyChange& change) {
   }
 }
 
-void Shard::OnCloseSome(uint32_t count) {
+void Shard::OnCloseSome(const CloseSome& some) {
+  uint64_t left = some.count;
   for (const std::unique_ptr<Connection>& connection : connections_) {
-    if (count == 0) return;
+    if (left == 0) return;
     if (connection == nullptr || !connection->open()) continue;
-    connection->EndAfterFlush(ClosedReason::kServerShutdown);
-    --count;
+    if (some.reason == ClosedReason::kMaxConnectionsExceeded) {
+      connection->Refuse();
+    } else {
+      connection->EndAfterFlush(some.reason);
+    }
+    --left;
   }
 }
 
@@ -344,7 +349,7 @@ void Shard::OnStop() {
   stopping_ = true;
   stop_accepting_ = true;
   if (accept_.busy()) io_.Cancel(&accept_);
-  OnCloseSome(UINT32_MAX);
+  OnCloseSome(CloseSome(UINT64_MAX, ClosedReason::kServerShutdown));
   timers_.Arm(&stop_deadline_, session_shared_.now + kStopPatience);
 }
 
@@ -474,6 +479,13 @@ void Shard::PauseForStall(Connection* connection) {
   connection->stalled_until = session_shared_.now + kStallMax;
   connection->Pause(Connection::PauseReason::kStall);
   stalled_.push_back(connection->id());
+}
+
+void Shard::OnCongested(Connection* connection) {
+  if (connection->paused_for(Connection::PauseReason::kCongestion) || !connection->open()) return;
+  counters_.congestions.Add(1);
+  connection->Pause(Connection::PauseReason::kCongestion);
+  congested_.push_back(connection->id());
 }
 
 void Shard::CheckHash(Connection* connection, std::string hash, std::string secret) {

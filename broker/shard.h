@@ -68,7 +68,7 @@ class Shard final : public ConnectionHost {
   void OnParcel(std::unique_ptr<Parcel> parcel);
   void OnPolicyChange(const PolicyChange& change);
   void OnQuery(const Query& query);
-  void OnCloseSome(uint32_t count);
+  void OnCloseSome(const CloseSome& some);
   void OnStop();
   void OnStopDeadline();
 
@@ -90,6 +90,7 @@ class Shard final : public ConnectionHost {
   void OnEnded(Connection* connection) override;
   void OnBarrier(Connection* connection) override;
   void OnStalled(Connection* connection) override;
+  void OnCongested(Connection* connection) override;
   void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
   void CheckHash(Connection* connection, std::string hash, std::string secret) override;
   uint64_t Random() override;

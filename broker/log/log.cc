@@ -116,6 +116,10 @@ void LogPort::ErrorLimited(std::string line) {
   if (limiter_.Allow(line, clock_())) Add(LogLevel::kError, std::move(line));
 }
 
+void LogPort::ErrorLimited(std::string_view who, std::string_view what) {
+  if (limiter_.Allow(what, clock_())) Add(LogLevel::kError, absl::StrFormat("%s - %s", std::string(who), std::string(what)));
+}
+
 void LogPort::Flush() {
   if (batch_.empty()) return;
   std::vector<LogLine> leaving = std::exchange(batch_, {});

@@ -129,6 +129,8 @@ class LogPort {
   // The same text at most once a second.
   void WarnLimited(std::string line);
   void ErrorLimited(std::string line);
+  // "who - what", limited by `what`: a hundred refused clients are one line.
+  void ErrorLimited(std::string_view who, std::string_view what);
 
   // Once a turn: ships what was made since the last call, if anything.
   void Flush();

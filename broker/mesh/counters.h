@@ -37,7 +37,7 @@ struct alignas(128) ShardCounters {
   Counter interest_removes;
   Counter turns;
   Counter long_turns;      // over 1 ms
-  Counter overflow_bytes;  // mail waiting for room in a ring
+  Counter congestions;     // times a producer was paused because mail for another shard piled up
 };
 
 }  // namespace millrace

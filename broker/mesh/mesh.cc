@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/mesh/mesh.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace millrace {
@@ -31,6 +32,7 @@ char* MeshPort::Append(uint32_t target, MailKind kind, size_t body_bytes) {
   MR_CHECK_OP(bytes, <=, ring.record_bytes_max());
   char* place = out.overflow.empty() ? ring.Reserve(bytes) : nullptr;
   if (place == nullptr) [[unlikely]] {
+    ++overflowed_;
     out.overflow.emplace_back(bytes, '\0');
     out.overflow_bytes += bytes;
     place = out.overflow.back().data();
@@ -76,7 +78,7 @@ void MeshPort::SnapshotConsumed() {
 void MeshPort::MoveOverflow(uint32_t target) {
   Outbound& out = outbound_[target];
   SpscRing& ring = mesh_.ring(self_, target);
-  out.consumed_before_move = ring.consumed();
+  out.drained_before_move = ring.drained();
   while (!out.overflow.empty()) {
     const std::string& record = out.overflow.front();
     char* place = ring.Reserve(static_cast<uint32_t>(record.size()));
@@ -84,6 +86,26 @@ void MeshPort::MoveOverflow(uint32_t target) {
     std::memcpy(place, record.data(), record.size());
     out.overflow_bytes -= record.size();
     out.overflow.pop_front();
+  }
+}
+
+// Answers come before the acknowledgement of what they answer: who waits for the one has then seen the other. Answers
+// that overflow hold the acknowledgement back, but not the room that draining made.
+void MeshPort::AcknowledgeTo(uint32_t from) {
+  SpscRing& inbound = mesh_.ring(from, self_);
+  Outbound& out = outbound_[from];
+  const uint64_t records = inbound.consumer_records();
+  if (out.overflow.empty()) [[likely]] {
+    out.acknowledgements.clear();
+    inbound.Acknowledge(records);
+    return;
+  }
+  if (out.acknowledgements.empty() || out.acknowledgements.back().records != records)
+    out.acknowledgements.push_back(Acknowledgement{out.appended, records});
+  const uint64_t published = out.appended - out.overflow.size();
+  while (!out.acknowledgements.empty() && out.acknowledgements.front().position <= published) {
+    inbound.Acknowledge(out.acknowledgements.front().records);
+    out.acknowledgements.pop_front();
   }
 }
 
@@ -99,10 +121,8 @@ void MeshPort::Ship(const std::function<void(uint32_t)>& wake) {
       if (ring.Unpublished()) ring.Publish();
     }
   }
-  if (drained_) {
-    for (uint32_t from = 0; from < mesh_.participants(); ++from) {
-      if (from != self_) mesh_.ring(from, self_).Acknowledge();
-    }
+  for (uint32_t from = 0; from < mesh_.participants(); ++from) {
+    if (from != self_) AcknowledgeTo(from);
   }
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (anything_dirty_) {
@@ -114,10 +134,8 @@ void MeshPort::Ship(const std::function<void(uint32_t)>& wake) {
       overflowing |= out.dirty;
     }
   }
-  if (drained_) {
-    for (uint32_t from = 0; from < mesh_.participants(); ++from) {
-      if (from != self_ && mesh_.ring(from, self_).ProducerWaits()) WakeIfAsleep(from, wake);
-    }
+  for (uint32_t from = 0; from < mesh_.participants(); ++from) {
+    if (from != self_ && mesh_.ring(from, self_).ProducerWaits()) WakeIfAsleep(from, wake);
   }
   anything_dirty_ = overflowing;
   drained_ = false;
@@ -137,17 +155,22 @@ bool MeshPort::TrySleep() {
     Outbound& out = outbound_[target];
     // While something waits for room, any progress of the consumer is worth a wake-up; also what it made since we
     // looked for room, for if it has taken everything already it will make none again.
-    if (!out.overflow.empty()) WakeAt(target, out.consumed_before_move + 1);
-    if (out.wake_at != 0) mesh_.ring(self_, target).NotifyAt(out.wake_at);
+    out.room_at = out.overflow.empty() ? 0 : out.drained_before_move + 1;
+    // 0, no wish, is the largest here.
+    const uint64_t notify_at = std::min(out.wake_at - 1, out.room_at - 1) + 1;
+    if (notify_at != 0) mesh_.ring(self_, target).NotifyAt(notify_at);
   }
   mesh_.states_[self_].state.store(Mesh::kAsleep, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   bool sleep = !HasMail();
   for (uint32_t target = 0; sleep && target < mesh_.participants(); ++target) {
     if (target == self_) continue;
-    if (mesh_.ring(self_, target).Unpublished()) sleep = false;
-    const uint64_t wake_at = outbound_[target].wake_at;
-    if (wake_at != 0 && mesh_.ring(self_, target).consumed() >= wake_at) sleep = false;
+    const SpscRing& ring = mesh_.ring(self_, target);
+    const Outbound& out = outbound_[target];
+    if (ring.Unpublished() || (out.wake_at != 0 && ring.consumed() >= out.wake_at) ||
+        (out.room_at != 0 && ring.drained() >= out.room_at)) {
+      sleep = false;
+    }
   }
   if (!sleep) Awake();
   return sleep;
@@ -157,8 +180,8 @@ void MeshPort::Awake() {
   mesh_.states_[self_].state.store(Mesh::kAwake, std::memory_order_relaxed);
   for (uint32_t target = 0; target < mesh_.participants(); ++target) {
     Outbound& out = outbound_[target];
-    if (out.wake_at == 0) continue;
-    out.wake_at = 0;
+    if (out.wake_at == 0 && out.room_at == 0) continue;
+    out.wake_at = out.room_at = 0;
     mesh_.ring(self_, target).NotifyAt(0);
   }
 }

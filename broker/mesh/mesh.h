@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mesh: the rings between all participants (the shards, and the control thread as the last one), and who sleeps.
 // Owner:  process (Mesh); each MeshPort belongs to one participant's thread.
-// Bounds: a ring that is full spills into an overflow queue of its producer; the router pauses the connections that
-//         feed it above kOverflowPauseBytes, so the queue is bounded by what is already in flight. Nothing is dropped,
-//         nobody spins.
+// Bounds: a ring that is full spills into an overflow queue of its producer; a shard stops reading from the connections
+//         that feed it above kOverflowPauseBytes, so the queue is bounded by what has been received by then. Nothing is
+//         dropped, nobody spins.
 // Sleep:  a participant sets kAsleep, fences, and looks at all inbound rings once more before it blocks; a producer
 //         publishes, fences, and then reads the state: one of the two sees the other.
 #pragma once
@@ -76,6 +76,8 @@ class MeshPort {
   // Before the next sleep: wake us when `target` has consumed `position` (the PING barrier).
   void WakeAt(uint32_t target, uint64_t position);
   uint64_t overflow_bytes(uint32_t target) const { return outbound_[target].overflow_bytes; }
+  // Records that had to overflow so far.
+  uint64_t overflowed() const { return overflowed_; }
   bool AnyOverflowAbove(uint64_t bytes) const;
 
   bool HasMail() const;
@@ -107,18 +109,26 @@ class MeshPort {
   void Awake();
 
  private:
+  // "The first `records` of your mail are dealt with" may be said once `position` of ours has been published.
+  struct Acknowledgement {
+    uint64_t position;
+    uint64_t records;
+  };
   struct Outbound {
     uint64_t appended = 0;  // records, overflow included
     uint64_t overflow_bytes = 0;
-    uint64_t consumed_before_move = 0;  // what the target had consumed when we last tried to move the overflow
+    uint64_t drained_before_move = 0;   // what the target had drained when we last tried to move the overflow
     uint64_t consumed_seen = 0;         // by the target, as of our last drain
     uint64_t wake_at = 0;               // record position whose consumption we sleep for; 0 = none
+    uint64_t room_at = 0;               // the same for room in a full ring
     bool dirty = false;
     std::deque<std::string> overflow;  // whole records, in order
+    std::deque<Acknowledgement> acknowledgements;  // of the target's mail, behind the answers that still overflow
   };
 
   void WakeIfAsleep(uint32_t target, const std::function<void(uint32_t)>& wake);
   void MoveOverflow(uint32_t target);
+  void AcknowledgeTo(uint32_t from);
   void SnapshotConsumed();
 
   Mesh& mesh_;
@@ -127,6 +137,7 @@ class MeshPort {
   bool anything_dirty_ = false;
   bool drained_ = false;
   uint32_t drain_from_ = 0;
+  uint64_t overflowed_ = 0;
 };
 
 }  // namespace millrace

@@ -57,9 +57,11 @@ class SpscRing {
     producer_published_ = producer_tail_;
     tail_.store(producer_tail_, std::memory_order_release);
   }
-  // Producer: how many records the consumer has finished with.
+  // Producer: how many records the consumer has finished with, its answers published.
   uint64_t consumed() const { return consumed_.load(std::memory_order_acquire); }
-  // Producer: asks to be woken when `records` have been consumed; 0 takes the wish back.
+  // Producer: how many records the consumer has taken out, which makes room; never behind consumed().
+  uint64_t drained() const { return drained_.load(std::memory_order_acquire); }
+  // Producer: asks to be woken when `records` have been drained; 0 takes the wish back.
   void NotifyAt(uint64_t records) { notify_at_.store(records, std::memory_order_relaxed); }
 
   // Consumer.
@@ -82,13 +84,15 @@ class SpscRing {
     if (records > 0) {
       consumer_records_ += records;
       head_.store(consumer_head_, std::memory_order_release);
+      drained_.store(consumer_records_, std::memory_order_release);
     }
     return records;
   }
-  // Consumer: tells the producer that what it drained is dealt with. Comes after the consumer has published its own
-  // mail, so that a producer that sees this sees the answers too.
-  void Acknowledge() { consumed_.store(consumer_records_, std::memory_order_release); }
-  // Consumer, after a full fence: does the producer want to be woken for what was consumed?
+  uint64_t consumer_records() const { return consumer_records_; }
+  // Consumer: tells the producer that the first `records` are dealt with. Comes after the consumer has published what
+  // it has to say to them, so that a producer that sees this sees the answers too.
+  void Acknowledge(uint64_t records) { consumed_.store(records, std::memory_order_release); }
+  // Consumer, after a full fence: does the producer want to be woken for what was drained or acknowledged?
   bool ProducerWaits() const {
     const uint64_t at = notify_at_.load(std::memory_order_relaxed);
     return at != 0 && consumer_records_ >= at;
@@ -108,6 +112,7 @@ class SpscRing {
 
   // Written by the consumer.
   alignas(128) std::atomic<uint64_t> head_{0};
+  std::atomic<uint64_t> drained_{0};
   std::atomic<uint64_t> consumed_{0};
   uint64_t consumer_head_ = 0;
   uint64_t consumer_records_ = 0;

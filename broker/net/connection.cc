@@ -45,18 +45,20 @@ Connection::~Connection() {
 void Connection::Start(bool refused) {
   TuneSocket(fd_);
   session_.Start();
-  if (refused) {
-    shared_.session.log.ErrorLimited(session_.label() + " - " + std::string(error_text::kTooManyConnections));
-    std::string text;
-    AppendErr(&text, error_text::kTooManyConnections);
-    receiver_.outbox.Append(text);
-    return CloseSession(ClosedReason::kMaxConnectionsExceeded);
-  }
+  if (refused) return Refuse();
   const Options& options = shared_.session.policy->options;
   ping_at_ = shared_.session.now + options.ping_interval;
   if (session_.expects_connect()) auth_at_ = shared_.session.now + options.AuthTimeout();
   Schedule();
   Arm();
+}
+
+void Connection::Refuse() {
+  shared_.session.log.ErrorLimited(session_.label(), error_text::kTooManyConnections);
+  std::string text;
+  AppendErr(&text, error_text::kTooManyConnections);
+  receiver_.outbox.Append(text);
+  CloseSession(ClosedReason::kMaxConnectionsExceeded);
 }
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -121,6 +123,7 @@ bool Connection::TakeCarried(std::string_view* bytes) {
 }
 
 void Connection::Take(std::string_view bytes) {
+  const uint64_t overflowed = shared_.session.router.mesh().overflowed();
   if (paused_ == 0 && TakeCarried(&bytes)) {
     const Session::Progress progress = session_.Consume(&bytes);
     if (progress == Session::Progress::kClosed) return;
@@ -129,14 +132,12 @@ void Connection::Take(std::string_view bytes) {
   if (state_ != State::kOpen) return;
   carry_.append(bytes);
   if (paused_ != 0 && carry_.size() > kPausedBytesMax) shared_.io.Cancel(&recv_);
-  AfterInput();
-}
-
-void Connection::AfterInput() {
   if (receiver_.stall_requested) {
     receiver_.stall_requested = false;
     host_.OnStalled(this);
   }
+  if (shared_.session.router.mesh().overflowed() != overflowed && shared_.session.router.Congested()) [[unlikely]]
+    host_.OnCongested(this);
 }
 
 void Connection::Pause(PauseReason reason) {

@@ -30,6 +30,8 @@ class ConnectionHost {
   virtual void OnEnded(Connection* connection) = 0;
   virtual void OnBarrier(Connection* connection) = 0;
   virtual void OnStalled(Connection* connection) = 0;
+  // Its input made mail for other shards pile up above the bound.
+  virtual void OnCongested(Connection* connection) = 0;
   virtual void OnRearm(Connection* connection) = 0;  // receive again, once buffers are back
   virtual void CheckHash(Connection* connection, std::string hash, std::string secret) = 0;
   virtual uint64_t Random() = 0;
@@ -55,6 +57,8 @@ class Connection final : public SessionHost {
 
   // Greets and starts to read. `refused`: says that there are too many connections, and closes.
   void Start(bool refused);
+  // Ends it because there are too many connections, and says so.
+  void Refuse();
   // End of the turn: one send if there is something to send and none is in flight.
   void Flush();
   // Without another word (slow consumer, shutdown).
@@ -95,7 +99,6 @@ class Connection final : public SessionHost {
   void Arm();
   void Take(std::string_view bytes);
   bool TakeCarried(std::string_view* bytes);
-  void AfterInput();
   void SetState(State state);
   void EndIfIdle();
   void Schedule();

@@ -13,7 +13,18 @@ MonitorConnection::MonitorConnection(Io& io, MonitorHost& host, int fd, uint64_t
 
 MonitorConnection::~MonitorConnection() { MR_CHECK(ended_); }
 
-void MonitorConnection::Start() { io_.Recv(fd_, RecvSize::kSmall, &recv_); }
+void MonitorConnection::Start() {
+  head_since_ = io_.Now();
+  io_.Recv(fd_, RecvSize::kSmall, &recv_);
+}
+
+void MonitorConnection::CheckHead(Nanos now) {
+  if (head_since_ == Nanos{0} || now - head_since_ < kHeadTimeout) return;
+  head_since_ = Nanos{0};
+  if (!parser_.mid_request()) return End();
+  waiting_ = true;
+  Respond(HttpErrorBytes(400, ""), false);
+}
 
 void MonitorConnection::OnRecv(const IoResult& result) {
   if (ending_) return EndIfIdle();
@@ -37,12 +48,15 @@ void MonitorConnection::NextRequest() {
   HttpRequest request;
   switch (parser_.Next(&request)) {
     case HttpParser::Status::kNeedMore:
+      if (head_since_ == Nanos{0} && parser_.mid_request()) head_since_ = io_.Now();
       return;
     case HttpParser::Status::kError:
       waiting_ = true;
+      head_since_ = Nanos{0};
       return Respond(HttpErrorBytes(parser_.error_status(), parser_.error_detail()), false);
     case HttpParser::Status::kRequest:
       waiting_ = true;
+      head_since_ = Nanos{0};
       return host_.OnRequest(this, request);
   }
 }

@@ -23,6 +23,8 @@ class MonitorHost {
 
 class MonitorConnection {
  public:
+  static constexpr Nanos kHeadTimeout = std::chrono::seconds(5);
+
   MonitorConnection(Io& io, MonitorHost& host, int fd, uint64_t id);
   ~MonitorConnection();
   MonitorConnection(const MonitorConnection&) = delete;
@@ -31,6 +33,9 @@ class MonitorConnection {
   void Start();
   void Respond(std::string bytes, bool keep_alive);
   void End();
+  // Now and then: ends the connection when a request head has been coming for longer than kHeadTimeout, as Go's
+  // ReadHeaderTimeout does (nats-server, 5 s). Between requests a kept connection may be silent.
+  void CheckHead(Nanos now);
   uint64_t id() const { return id_; }
 
  private:
@@ -49,6 +54,7 @@ class MonitorConnection {
   HttpParser parser_;
   std::string out_;
   size_t sent_ = 0;
+  Nanos head_since_{0};   // when we began to wait for the rest of a request; 0: we do not
   bool waiting_ = false;  // for an answer
   bool keep_alive_ = true;
   bool ending_ = false;

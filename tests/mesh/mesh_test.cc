@@ -33,8 +33,12 @@ TEST(Mesh, EveryPairKeepsItsOrderThroughOverflow) {
     std::deque<std::pair<size_t, uint64_t>> sent;  // body bytes, number; what has not been drained
     uint64_t appended = 0;
     uint64_t consumed = 0;
-    uint64_t acknowledged = 0;  // consumed, as of the consumer's last Ship
-    uint64_t seen = 0;          // acknowledged, as of the producer's last Drain
+    // As of the consumer's last Ship: what may be acknowledged, and what must be, for no answer overflows.
+    uint64_t may_acknowledge = 0;
+    uint64_t must_acknowledge = 0;
+    uint64_t must_see = 0;  // as of the producer's last Drain
+    // What had newly been consumed at a Ship, and how many records the consumer had sent back by then.
+    std::deque<std::pair<uint64_t, uint64_t>> answers;
   };
   std::map<std::pair<uint32_t, uint32_t>, Pair> pairs;
   uint64_t numbers = 0;
@@ -43,12 +47,17 @@ TEST(Mesh, EveryPairKeepsItsOrderThroughOverflow) {
   const auto ship = [&](uint32_t who) {
     mesh.port(who).Ship(NoWake);
     for (uint32_t from = 0; from < mesh.participants(); ++from) {
-      if (from != who) pairs[{from, who}].acknowledged = pairs[{from, who}].consumed;
+      if (from == who) continue;
+      Pair& pair = pairs[{from, who}];
+      if (pair.may_acknowledge < pair.consumed)
+        pair.answers.emplace_back(pair.consumed, pairs[{who, from}].appended);
+      pair.may_acknowledge = pair.consumed;
+      if (mesh.port(who).overflow_bytes(from) == 0) pair.must_acknowledge = pair.consumed;
     }
   };
   const auto drain = [&](uint32_t to) {
     for (uint32_t target = 0; target < mesh.participants(); ++target) {
-      if (target != to) pairs[{to, target}].seen = pairs[{to, target}].acknowledged;
+      if (target != to) pairs[{to, target}].must_see = pairs[{to, target}].must_acknowledge;
     }
     mesh.port(to).Drain([&](uint32_t from, const MailHeader& header, const char* body) {
       Pair& pair = pairs[{from, to}];
@@ -77,9 +86,13 @@ TEST(Mesh, EveryPairKeepsItsOrderThroughOverflow) {
       drain(who);
       for (uint32_t target = 0; target < mesh.participants(); ++target) {
         if (target == who) continue;
-        const Pair& pair = pairs[{who, target}];
-        ASSERT_TRUE(mesh.port(who).Consumed(target, pair.seen));
-        ASSERT_FALSE(mesh.port(who).Consumed(target, pair.seen + 1));
+        Pair& pair = pairs[{who, target}];
+        ASSERT_TRUE(mesh.port(who).Consumed(target, pair.must_see));
+        ASSERT_FALSE(mesh.port(who).Consumed(target, pair.may_acknowledge + 1));
+        for (; !pair.answers.empty() && mesh.port(who).Consumed(target, pair.answers.front().first);
+             pair.answers.pop_front()) {
+          ASSERT_GE((pairs[{target, who}].consumed), pair.answers.front().second) << "an answer came after all";
+        }
       }
     }
     if (HasFatalFailure()) return;
@@ -92,6 +105,7 @@ TEST(Mesh, EveryPairKeepsItsOrderThroughOverflow) {
   for (const auto& [key, pair] : pairs) {
     EXPECT_TRUE(pair.sent.empty()) << key.first << " to " << key.second;
     EXPECT_EQ(mesh.port(key.first).overflow_bytes(key.second), 0u);
+    EXPECT_TRUE(mesh.port(key.first).Consumed(key.second, pair.appended));
   }
   for (uint32_t who = 0; who < mesh.participants(); ++who) EXPECT_FALSE(mesh.port(who).AnyOverflowAbove(0));
 }
@@ -114,6 +128,36 @@ TEST(Mesh, OverflowIsCountedAndDrains) {
   EXPECT_EQ(port.overflow_bytes(1), 0u);
   Drain(port);
   EXPECT_TRUE(port.Consumed(1, 100));
+}
+
+// Two that answer each other while both rings are full: acknowledgements wait, room does not.
+TEST(Mesh, OverflowBothWaysComesToAnEnd) {
+  Mesh mesh(2, kRingBytes);
+  MeshPort& a = mesh.port(0);
+  MeshPort& b = mesh.port(1);
+  for (uint64_t i = 0; i < 200; ++i) {
+    Send(a, 1, 1000, i);
+    Send(b, 0, 1000, i);
+  }
+  a.Ship(NoWake);
+  b.Ship(NoWake);
+  bool asleep_a = false;
+  bool asleep_b = false;
+  const auto turn = [](MeshPort& port, bool* asleep, bool* other) {
+    if (*asleep) return;
+    Drain(port);
+    port.Ship([other](uint32_t) { *other = false; });
+    *asleep = port.TrySleep();
+  };
+  for (int i = 0; i < 1000 && !(asleep_a && asleep_b); ++i) {
+    turn(a, &asleep_a, &asleep_b);
+    turn(b, &asleep_b, &asleep_a);
+  }
+  EXPECT_EQ(a.overflow_bytes(1), 0u);
+  EXPECT_EQ(b.overflow_bytes(0), 0u);
+  a.Awake();
+  Drain(a);
+  EXPECT_TRUE(a.Consumed(1, 200));
 }
 
 TEST(Mesh, NothingLeavesBeforeTheShip) {

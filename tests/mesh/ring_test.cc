@@ -80,7 +80,7 @@ TEST(Ring, GivesWhatADequeGives) {
       ASSERT_EQ(count, due);
       ASSERT_TRUE(published.empty());
       ASSERT_FALSE(ring.HasMail());
-      ring.Acknowledge();
+      ring.Acknowledge(ring.consumer_records());
       ASSERT_EQ(ring.consumed(), drained);
     }
   }
@@ -122,11 +122,11 @@ TEST(Ring, NothingIsSeenBeforeItIsPublished) {
   EXPECT_TRUE(ring.HasMail());
   EXPECT_EQ(drain(), 1u);
   EXPECT_EQ(ring.consumed(), 0u) << "drained, not acknowledged";
-  ring.Acknowledge();
+  ring.Acknowledge(ring.consumer_records());
   EXPECT_EQ(ring.consumed(), 1u);
   ring.Publish();
   EXPECT_EQ(drain(), 1u);
-  ring.Acknowledge();
+  ring.Acknowledge(ring.consumer_records());
   EXPECT_EQ(ring.consumed(), 2u);
 }
 

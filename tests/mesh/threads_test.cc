@@ -78,7 +78,7 @@ TEST(RingThreads, AStreamArrivesWholeAndInOrder) {
   }
   if (testing::Test::HasFailure()) std::_Exit(1);  // the producer would wait for ever
   producer.join();
-  ring.Acknowledge();
+  ring.Acknowledge(ring.consumer_records());
   EXPECT_EQ(ring.consumed(), records);
 }
 

@@ -19,7 +19,7 @@ constexpr Nanos kRunTimeMax = std::chrono::minutes(30);
 
 // What may wait for room in a ring: the mark at which producers pause, and what was received but not yet worked off
 // then.
-constexpr uint64_t kOverflowBytesMax = kOverflowPauseBytes + (4 << 20);
+constexpr uint64_t kOverflowBytesMax = kOverflowPauseBytes + (1 << 20);
 
 }  // namespace
 
@@ -403,7 +403,8 @@ void SimWorld::MaybeAdminister() {
       oracle_->OnClosing(client->record(), kernel_->Stamp());
       client->record().all_must_count = false;
     }
-    Tell(static_cast<uint32_t>(random_.Below(mesh_->shards())), std::make_unique<CloseSome>(1 + random_.Below(2)));
+    Tell(static_cast<uint32_t>(random_.Below(mesh_->shards())), 
+         std::make_unique<CloseSome>(1 + random_.Below(2), ClosedReason::kServerShutdown));
   }
 }
 

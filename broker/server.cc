@@ -465,7 +465,8 @@ void Server::CloseNextClients() {
     for (uint32_t shard = 1; shard < mesh_->shards(); ++shard) {
       if (mesh_->counters(shard).connections.Get() > mesh_->counters(fullest).connections.Get()) fullest = shard;
     }
-    mesh_->port(mesh_->control()).SendParcel(fullest, std::make_unique<CloseSome>(batch, ClosedReason::kServerShutdown));
+    mesh_->port(mesh_->control())
+        .SendParcel(fullest, std::make_unique<CloseSome>(batch, ClosedReason::kServerShutdown));
   }
   uint64_t random = 0;
   MR_CHECK(getrandom(&random, sizeof random, 0) == sizeof random);

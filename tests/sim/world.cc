@@ -403,7 +403,7 @@ void SimWorld::MaybeAdminister() {
       oracle_->OnClosing(client->record(), kernel_->Stamp());
       client->record().all_must_count = false;
     }
-    Tell(static_cast<uint32_t>(random_.Below(mesh_->shards())), 
+    Tell(static_cast<uint32_t>(random_.Below(mesh_->shards())),
          std::make_unique<CloseSome>(1 + random_.Below(2), ClosedReason::kServerShutdown));
   }
 }

@@ -117,7 +117,7 @@ void LogPort::ErrorLimited(std::string line) {
 }
 
 void LogPort::ErrorLimited(std::string_view who, std::string_view what) {
-  if (limiter_.Allow(what, clock_())) Add(LogLevel::kError, std::string(who).append(" - ").append(what));
+  if (limiter_.Allow(what, clock_())) Add(LogLevel::kError, absl::StrFormat("%s - %s", who, what));
 }
 
 void LogPort::Flush() {

@@ -23,6 +23,9 @@ struct Command {
   uint8_t header_zeros = 0;
   uint8_t size_zeros = 0;
   std::string_view payload;  // PUB HPUB: header and body, without the final CRLF
+  // PUB HPUB: everything behind the subject and its blank, to the final CRLF ("reply 5 CRLF hello CRLF"): what MSG and
+  // HMSG say behind the sid. Empty when the client wrote it in a way of its own (tabs, bare LF, zeros, more blanks).
+  std::string_view tail;
 };
 
 }  // namespace millrace

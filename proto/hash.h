@@ -30,6 +30,14 @@ inline uint64_t LoadBytes4(const char* from) {
   return value;
 }
 
+// Whether the bytes at `at` are those of `text`, for short texts without a call.
+inline bool SameBytes(const char* at, std::string_view text) {
+  const size_t n = text.size();
+  if (n > 16 || n < 8) return std::memcmp(at, text.data(), n) == 0;
+  return ((LoadBytes8(at) ^ LoadBytes8(text.data())) |
+          (LoadBytes8(at + n - 8) ^ LoadBytes8(text.data() + n - 8))) == 0;
+}
+
 inline constexpr uint64_t kHashKey0 = 0x9e3779b97f4a7c15;
 inline constexpr uint64_t kHashKey1 = 0xbf58476d1ce4e5b9;
 inline constexpr uint64_t kHashKey2 = 0x94d049bb133111eb;

@@ -258,6 +258,29 @@ bool Parser::ScanPubLine(std::string_view input, PubLine* line) const {
   line->payload_bytes = static_cast<uint32_t>(payload_bytes);
   line->header_zeros = line->size_zeros = 0;
   line->line_bytes = line_bytes;
+  const bool plain = text[end] == '\r' && (reply_end == subject_end + 1 || text[reply_end] == ' ') &&
+                     (!kHasHeader || text[header_end] == ' ');
+  line->tail_at = plain ? subject_end + 1 : 0;
+  return true;
+}
+
+bool Parser::ReadRepeatedSize(uint64_t word, size_t beginning_bytes, RepeatedSize* size) const {
+  const uint64_t values = word ^ 0x3030303030303030;  // a digit becomes its value
+  const uint64_t other = ((values + 0x7676767676767676) | values) & 0x8080808080808080;
+  const auto digits = static_cast<unsigned>(std::countr_zero(other)) / 8;
+  // CR and LF have to be among the eight bytes too.
+  if (digits == 0 || digits > 6 || (digits > 1 && (values & 0xff) == 0)) return false;
+  if ((word >> (8 * digits) & 0xffff) != 0x0a0d) return false;
+  uint64_t value = values << (64 - 8 * digits);  // eight digits, the first in the lowest byte
+  value = (value & 0x0f0f0f0f0f0f0f0f) * 2561 >> 8;
+  value = (value & 0x00ff00ff00ff00ff) * 6553601 >> 16;
+  value = (value & 0x0000ffff0000ffff) * 42949672960001 >> 32;
+  if (limits_.payload_bytes_max >= 0 && static_cast<int64_t>(value) > limits_.payload_bytes_max) return false;
+  if (beginning_bytes - 4 + digits > limits_.control_line_bytes_max) return false;
+  size->mask = digits == 6 ? ~uint64_t{0} : (uint64_t{1} << (8 * (digits + 2))) - 1;
+  size->text = word & size->mask;
+  size->text_bytes = digits + 2;
+  size->payload_bytes = value;
   return true;
 }
 
@@ -290,6 +313,7 @@ Parser::Status Parser::FinishPub(bool has_header, const PubLine& line, std::stri
   command->header_zeros = line.header_zeros;
   command->size_zeros = line.size_zeros;
   command->payload = input.substr(line.line_bytes, line.payload_bytes);
+  command->tail = line.tail_at == 0 ? std::string_view() : input.substr(line.tail_at, payload_end + 2 - line.tail_at);
   return Done(payload_end + 2);
 }
 
@@ -411,6 +435,7 @@ Parser::Status Parser::OnPubLine(bool has_header, std::string_view args, size_t 
       .header_zeros = has_header ? LeadingZeros(split.token[split.count - 2]) : uint8_t{0},
       .size_zeros = LeadingZeros(split.token[split.count - 1]),
       .line_bytes = line_bytes,
+      .tail_at = 0,
   };
   return FinishPub(has_header, line, input, command);
 }

@@ -44,9 +44,11 @@ class SubjectTrie {
   bool Erase(std::string_view filter);
 
   // Calls on_value(Value&) once for each filter that takes this published subject, in no order that means anything.
-  // A subject with an empty token matches nothing. on_value must not insert or erase.
+  // A subject with an empty token matches nothing. on_value must not insert or erase. Returns what the walk cost: 1 for
+  // each node, kLiteralSteps more for each search of a literal child.
   template <typename F>
-  void Match(std::string_view subject, F&& on_value) const;
+  uint32_t Match(std::string_view subject, F&& on_value) const;
+  static constexpr uint32_t kLiteralSteps = 3;
 
   // Calls on_filter(std::string_view filter, Value&) for all, in no order. Cold: builds every filter's text.
   template <typename F>
@@ -134,7 +136,7 @@ class SubjectTrie {
   void ReleaseSpareChunks();
   void Destroy();
   template <typename F>
-  void MatchFrom(uint32_t node, size_t offset, std::string_view subject, F& on_value) const;
+  uint32_t MatchFrom(uint32_t node, size_t offset, std::string_view subject, F& on_value) const;
 
   uint64_t seed_;
   ChildIndex index_;
@@ -330,24 +332,26 @@ void SubjectTrie<Value>::Destroy() {
 
 template <typename Value>
 template <typename F>
-void SubjectTrie<Value>::Match(std::string_view subject, F&& on_value) const {
-  if (filter_count_ == 0 || !HasOnlyNamedTokens(subject)) return;
-  MatchFrom(kRoot, 0, subject, on_value);
+uint32_t SubjectTrie<Value>::Match(std::string_view subject, F&& on_value) const {
+  if (filter_count_ == 0 || !HasOnlyNamedTokens(subject)) return 0;
+  return MatchFrom(kRoot, 0, subject, on_value);
 }
 
 // Follows literal children and keeps the `*` children aside; of each node on the way at most one waits.
 template <typename Value>
 template <typename F>
-void SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_view subject,
-                                   F& on_value) const {
+uint32_t SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_view subject,
+                                       F& on_value) const {
   struct Waiting {
     uint32_t node;
     uint32_t offset;
   };
   Waiting waiting[kWaitingMax];
   size_t waiting_count = 0;
+  uint32_t steps = 0;
   while (true) {
     Node& n = At(node);
+    ++steps;
     uint32_t next_node = 0;
     if (offset > subject.size()) {
       if (n.has_value()) on_value(n.value());
@@ -358,6 +362,7 @@ void SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_vie
         const size_t next_offset = end + 1;
         if (n.star != 0) __builtin_prefetch(&At(n.star));
         if (n.literal_count != 0) {
+          steps += kLiteralSteps;
           const std::string_view token = subject.substr(offset, end - offset);
           next_node = FindLiteral(node, token, TagOf(node, token));
         }
@@ -367,7 +372,7 @@ void SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_vie
           } else if (waiting_count < kWaitingMax) {
             waiting[waiting_count++] = {n.star, static_cast<uint32_t>(next_offset)};
           } else {
-            MatchFrom(n.star, next_offset, subject, on_value);
+            steps += MatchFrom(n.star, next_offset, subject, on_value);
           }
         }
         offset = next_offset;
@@ -380,7 +385,7 @@ void SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_vie
       node = waiting[waiting_count].node;
       offset = waiting[waiting_count].offset;
     } else {
-      return;
+      return steps;
     }
   }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Interest: every subscription of this shard and a mirror of what the other shards are interested in, per account.
 // Owner:  shard.  Truth is a SubjectTrie per account; match results are cached in front of it.
+// Cache:  holds what is expensive to find. A walk of a few nodes costs no more than a look into a cache that does not
+//         fit into the processor's, so its result is not kept, unless the same subject comes twice in a row.
 // Validity: a result rests on up to three partitions (account and first two tokens, first token, wildcards) and is
 //         dropped when the generation of one of them has moved. A churn of unique inboxes so invalidates 1/1024 of the
 //         cache.
@@ -55,6 +57,10 @@ struct MatchResult {
   std::vector<Subscription*> plain;
   std::vector<Group> groups;
   ShardSet remote_plain = 0;
+  // Whether messages may be collected and delivered receiver by receiver: nobody is in `plain` twice, so nobody sees
+  // an order other than the publisher's. Found out by the router when it matters.
+  enum class Runs : uint8_t { kUnknown, kYes, kNo };
+  mutable Runs runs = Runs::kUnknown;
 
   bool empty() const { return plain.empty() && groups.empty() && remote_plain == 0; }
   size_t fanout() const { return plain.size() + groups.size(); }
@@ -78,10 +84,14 @@ class Interest {
   // Applies another shard's announcement.
   void ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue);
 
-  // The result is valid until the next change of interest or the next Match. Never nullptr.
-  const MatchResult* Match(AccountId account, std::string_view subject);
+  struct Matched {
+    const MatchResult* result;  // valid until the next change of interest or the next Match; never nullptr
+    bool lasting;               // valid as long as epoch() stands still
+  };
+  // `repeated`: the caller saw this subject just before, and would like a lasting result.
+  Matched Match(AccountId account, std::string_view subject, bool repeated = false);
 
-  // Moves with every change and every eviction: a remembered result is good while it stands still.
+  // Moves with every change and every eviction.
   uint64_t epoch() const { return epoch_; }
 
   size_t cached_results() const { return cached_; }
@@ -105,13 +115,24 @@ class Interest {
     MatchResult result;
   };
   static constexpr uint32_t kWays = 4;
+  // One cache line: what is not here is known without touching an entry.
+  struct alignas(64) Bucket {
+    uint32_t tags[kWays] = {};
+    std::unique_ptr<Cached> ways[kWays];
+  };
 
   Account& account(AccountId id);
   void Changed(AccountId account, std::string_view filter);
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
-  void Fill(AccountId account, std::string_view subject, MatchResult* result);
+  // Returns what it cost, in steps of SubjectTrie::Match.
+  uint32_t Fill(AccountId account, std::string_view subject, MatchResult* result);
   bool Fresh(const Cached& cached) const;
   void GrowCache();
+  Bucket& BucketOf(uint64_t hash) { return cache_[static_cast<uint32_t>(hash) & cache_mask_]; }
+  static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
+  Cached* FindCached(uint64_t hash, AccountId account, std::string_view subject);
+  bool FirstSight(uint64_t hash);
+  Cached* Admit(uint64_t hash, AccountId account, std::string_view subject);
 
   ShardCounters& counters_;
   const Announce announce_;
@@ -122,8 +143,8 @@ class Interest {
   std::vector<Subscription*> removed_;
 
   const uint32_t cache_entries_max_;
-  uint32_t cache_mask_ = 0;                     // buckets - 1
-  std::vector<std::unique_ptr<Cached>> cache_;  // buckets * kWays
+  uint32_t cache_mask_ = 0;  // buckets - 1
+  std::vector<Bucket> cache_;
   size_t cached_ = 0;
   uint32_t evict_ = 0;
   std::vector<uint64_t> doorkeeper_;  // a bit per hash: the second sight of a subject enters the cache

@@ -62,6 +62,8 @@ class Outbox {
       Grow(bytes);
     return cursor_;
   }
+  // End of the room that Reserve gave.
+  const char* limit() const { return limit_; }
   void Commit(const char* end) {
     pending_bytes_ += static_cast<uint64_t>(end - cursor_);
     cursor_ += end - cursor_;

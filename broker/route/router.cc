@@ -20,6 +20,10 @@ T Load(const char* from) {
 // Group names that one record holds; a record may take half a ring at most (server.cc, RingBytes).
 constexpr size_t kRecordGroupBytes = 16 * 1024;
 
+// Of the text that all messages of a run begin with: what is copied at least, and beyond what it is not prepared.
+constexpr size_t kRunLineCopy = 32;
+constexpr size_t kRunLineMax = 288;
+
 // By id, not by address: a second pick may bring a message back to its publisher's shard, where it has no origin any
 // more.
 bool IsUnwantedEcho(const Receiver& receiver, const Message& message) {
@@ -103,10 +107,20 @@ void Router::Encode(Subscription* sub, Receiver* receiver, const Message& messag
   std::string_view payload = message.payload;
   const bool with_headers = message.header_bytes > 0 && receiver->headers;
   if (message.header_bytes > 0 && !with_headers) payload.remove_prefix(message.header_bytes);
+  const bool as_written = !message.tail.empty() && with_headers == (message.header_bytes > 0);
   const size_t header_max = MsgHeaderBytesMax(message.subject, sub->sid(), message.reply);
   const size_t total = header_max + payload.size() + kCrLf.size();
   const bool contiguous = total <= out.contiguous_bytes_max();
   char* at = out.Reserve(contiguous ? total : header_max);
+  if (as_written && contiguous) [[likely]] {
+    at = AppendBytes(at, with_headers ? std::string_view("HMSG ") : std::string_view("MSG "));
+    at = AppendBytes(at, message.subject);
+    *at++ = ' ';
+    at = AppendBytes(at, sub->sid());
+    *at++ = ' ';
+    out.Commit(AppendBytes(at, message.tail));
+    return CountSent(receiver, payload.size());
+  }
   if (message.size_zeros + message.header_zeros == 0) [[likely]] {
     at = with_headers
              ? AppendHmsgHeader(at, message.subject, sub->sid(), message.reply, message.header_bytes, payload.size())
@@ -123,10 +137,14 @@ void Router::Encode(Subscription* sub, Receiver* receiver, const Message& messag
     out.Append(payload);
     out.Append(kCrLf);
   }
+  CountSent(receiver, payload.size());
+}
+
+void Router::CountSent(Receiver* receiver, size_t payload_bytes) {
   ++receiver->out_messages;
-  receiver->out_bytes += payload.size();
+  receiver->out_bytes += payload_bytes;
   counters_.out_messages.Add(1);
-  counters_.out_bytes.Add(payload.size());
+  counters_.out_bytes.Add(payload_bytes);
   Touch(receiver);
 }
 
@@ -222,7 +240,124 @@ void Router::PickGroups(const Message& message, const MatchResult& match, Outcom
   }
 }
 
+bool Router::MayRun(const MatchResult& match) {
+  if (match.runs == MatchResult::Runs::kUnknown) {
+    std::vector<const Receiver*> receivers;
+    for (const Subscription* sub : match.plain) {
+      if (sub->receiver != nullptr) receivers.push_back(sub->receiver);
+    }
+    std::sort(receivers.begin(), receivers.end());
+    const bool twice = std::adjacent_find(receivers.begin(), receivers.end()) != receivers.end();
+    match.runs = match.groups.empty() && !twice ? MatchResult::Runs::kYes : MatchResult::Runs::kNo;
+  }
+  return match.runs == MatchResult::Runs::kYes;
+}
+
+bool Router::OpenRun(const Message& common, const MatchResult& match) {
+  if (run_count_ > 0 && run_match_ == &match) return true;
+  FlushRun();
+  if (!MayRun(match)) return false;
+  run_ = common;
+  run_match_ = &match;
+  return true;
+}
+
+Message Router::RunMessageAt(uint32_t index) const {
+  const RunMessage& kept = run_messages_[index];
+  Message message = run_;
+  message.tail = kept.tail;
+  message.payload = kept.tail.substr(kept.tail.size() - kCrLf.size() - kept.payload_bytes, kept.payload_bytes);
+  message.header_bytes = kept.header_bytes;
+  return message;
+}
+
+// The messages in a row for one receiver: what stands in front of the tails is the same for all.
+void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
+  Outbox& out = receiver->outbox;
+  const std::string_view sid = sub->sid();
+  char line[kRunLineMax];
+  const size_t line_bytes = run_.subject.size() + sid.size() + sizeof("HMSG   ") - 1;
+  const bool short_line = line_bytes <= sizeof line;
+  if (short_line) {
+    char* at = AppendBytes(AppendBytes(line, "HMSG "), run_.subject);
+    *at = ' ';
+    *AppendBytes(at + 1, sid) = ' ';
+  }
+  uint64_t messages = 0;
+  uint64_t bytes = 0;
+  char* at = out.Reserve(0);
+  for (uint32_t i = 0; i < run_count_; ++i) {
+    const RunMessage& message = run_messages_[i];
+    // Short lines are copied as if they had 32 bytes.
+    const size_t room = std::max<size_t>(line_bytes, kRunLineCopy) + message.tail.size();
+    const bool as_written = message.header_bytes == 0 || receiver->headers;
+    if (!short_line || !as_written || room > out.contiguous_bytes_max()) [[unlikely]] {
+      out.Commit(at);
+      Encode(sub, receiver, RunMessageAt(i));
+      at = out.Reserve(0);
+      continue;
+    }
+    if (static_cast<size_t>(out.limit() - at) < room) [[unlikely]] {
+      out.Commit(at);
+      at = out.Reserve(room);
+    }
+    const size_t skip = message.header_bytes > 0 ? 0 : 1;  // the H
+    if (line_bytes <= kRunLineCopy) [[likely]] {
+      std::memcpy(at, line + skip, kRunLineCopy);
+    } else {
+      std::memcpy(at, line + skip, line_bytes - skip);
+    }
+    at = AppendBytes(at + line_bytes - skip, message.tail);
+    ++messages;
+    bytes += message.payload_bytes;
+  }
+  out.Commit(at);
+  receiver->out_messages += messages;
+  receiver->out_bytes += bytes;
+  counters_.out_messages.Add(messages);
+  counters_.out_bytes.Add(bytes);
+  Touch(receiver);
+}
+
+void Router::DeliverRunTo(Subscription* sub) {
+  Receiver* receiver = sub->receiver;
+  if (receiver == nullptr || receiver->hooks != nullptr || sub->max != 0 || !limits_.producers_pause) [[unlikely]] {
+    for (uint32_t i = 0; i < run_count_; ++i) Deliver(sub, RunMessageAt(i));
+    return;
+  }
+  if (sub->removed || receiver->closed || receiver->slow || IsUnwantedEcho(*receiver, run_)) return;
+  sub->delivered += run_count_;
+  EncodeRun(sub, receiver);
+  if (receiver->outbox.pending_bytes() > limits_.high_water_bytes) [[unlikely]]
+    OverHighWater(receiver, run_);
+}
+
+void Router::DeliverRun() {
+  const MatchResult& match = *run_match_;
+  // Of many receivers the next ones are rarely in the cache.
+  constexpr size_t kAhead = 4;
+  const size_t count = match.plain.size();
+  for (size_t i = 0; i < count; ++i) {
+    if (i + 2 * kAhead < count) __builtin_prefetch(match.plain[i + 2 * kAhead]);
+    if (i + kAhead < count && match.plain[i + kAhead]->receiver != nullptr) {
+      const char* receiver = reinterpret_cast<const char*>(match.plain[i + kAhead]->receiver);
+      __builtin_prefetch(receiver);
+      __builtin_prefetch(receiver + 64);
+    }
+    DeliverRunTo(match.plain[i]);
+  }
+  for (uint32_t i = 0; match.remote_plain != 0 && i < run_count_; ++i) {
+    const Message message = RunMessageAt(i);
+    Frame* frame = nullptr;
+    for (ShardSet rest = match.remote_plain; rest != 0; rest &= rest - 1) {
+      SendTo(static_cast<uint32_t>(std::countr_zero(rest)), message, true, {}, 0, false, &frame);
+    }
+  }
+  run_count_ = 0;
+}
+
 Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
+  MR_DCHECK(run_count_ == 0);
   Outcome outcome;
   // Delivery may unsubscribe, never free: the lists of `match` stay what they are until the turn ends.
   for (Subscription* sub : match.plain) outcome.delivered |= Deliver(sub, message);
@@ -333,7 +468,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
     message.trace = &trace;
   }
 
-  const MatchResult& match = *interest_.Match(message.account, message.subject);
+  const MatchResult& match = *interest_.Match(message.account, message.subject).result;
   bool delivered = false;
   if ((mail.flags & kToPlain) != 0) {
     for (Subscription* sub : match.plain) delivered |= Deliver(sub, message);

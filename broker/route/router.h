@@ -37,6 +37,21 @@ class Router {
   // `match` is the result for message.subject (from Interest::Match or remembered).
   Outcome Publish(const Message& message, const MatchResult& match);
 
+  // Publish for many messages in a row on one subject: collects them and delivers later, receiver by receiver, so that a
+  // receiver is looked up, and its output found in memory, once for all. What is kept are views: FlushRun has to come
+  // before they end, before another Match, and before anything else is written to anybody.
+  // OpenRun: `common` is what the messages share (account, subject, origin); they have tails, no reply and no trace.
+  // False: this match takes no runs.
+  bool OpenRun(const Message& common, const MatchResult& match);
+  void AddToRun(std::string_view tail, size_t payload_bytes, uint32_t header_bytes) {
+    if (run_count_ == kRunMax) [[unlikely]]
+      DeliverRun();
+    run_messages_[run_count_++] = RunMessage{tail, static_cast<uint32_t>(payload_bytes), header_bytes};
+  }
+  void FlushRun() {
+    if (run_count_ > 0) DeliverRun();
+  }
+
   // A record from another shard.
   void OnMessage(uint32_t from, const char* body);
   void OnFrameRelease(const char* body);
@@ -75,9 +90,23 @@ class Router {
   void set_limits(const RouterLimits& limits) { limits_ = limits; }
 
  private:
+  // What messages of one run differ in.
+  struct RunMessage {
+    std::string_view tail;
+    uint32_t payload_bytes;
+    uint32_t header_bytes;
+  };
+  static constexpr uint32_t kRunMax = 128;
+
+  static bool MayRun(const MatchResult& match);
+  void DeliverRun();
+  void DeliverRunTo(Subscription* sub);
+  void EncodeRun(Subscription* sub, Receiver* receiver);
+  Message RunMessageAt(uint32_t index) const;
   bool Deliver(Subscription* sub, const Message& message);
   // Deliver for a traced message: records the outcome, and only that when nothing is to be delivered.
   bool DeliverTraced(Subscription* sub, const Message& message);
+  void CountSent(Receiver* receiver, size_t payload_bytes);
   void Encode(Subscription* sub, Receiver* receiver, const Message& message);
   bool DeliverToMember(const std::vector<Subscription*>& members, const Message& message);
   void OverHighWater(Receiver* receiver, const Message& message);
@@ -106,6 +135,11 @@ class Router {
   std::vector<ForeignFrame> frames_home_;
   std::vector<ConnectionId> stalls_;  // remote producers to tell
   std::vector<Undelivered> undelivered_here_;
+
+  Message run_;  // what all messages of the run have in common
+  const MatchResult* run_match_ = nullptr;
+  uint32_t run_count_ = 0;
+  RunMessage run_messages_[kRunMax];
 };
 
 }  // namespace millrace

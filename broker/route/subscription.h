@@ -30,6 +30,7 @@ struct Message {
   std::string_view subject;
   std::string_view reply;
   std::string_view payload;  // header block, if any, and body
+  std::string_view tail;     // what MSG or HMSG says behind the sid, payload and CRLF included; empty when not at hand
   uint32_t header_bytes = 0;
   uint8_t header_zeros = 0;  // as the publisher wrote them in front of its sizes; repeated to subscribers
   uint8_t size_zeros = 0;

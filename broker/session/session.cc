@@ -154,9 +154,14 @@ Session::Progress Session::Consume(std::string_view* input) {
   Progress progress = Progress::kNeedMore;
   Command command;
   while (!input->empty()) {
+    if (!repeated_beginning_.empty()) {
+      ConsumeRepeated(input);
+      if (input->empty()) break;
+    }
     const Parser::Status status = parser_.Next(*input, &command);
     if (status == Parser::Status::kNeedMore) break;
     if (status == Parser::Status::kError) {
+      shared_.router.FlushRun();
       OnProtocolError(*input);
       progress = Progress::kClosed;
       break;
@@ -165,6 +170,7 @@ Session::Progress Session::Consume(std::string_view* input) {
     if ((command.verb == Verb::kPub || command.verb == Verb::kHpub) && state_ == State::kReady) [[likely]] {
       OnPub(command);
     } else {
+      shared_.router.FlushRun();
       OnCommand(command);
     }
     if (state_ != State::kReady && state_ != State::kConnecting) [[unlikely]] {
@@ -172,12 +178,49 @@ Session::Progress Session::Consume(std::string_view* input) {
       break;
     }
   }
+  shared_.router.FlushRun();  // it holds views of the input
   if (in_messages_ != messages_before) {
     shared_.counters.in_messages.Add(in_messages_ - messages_before);
     shared_.counters.in_bytes.Add(in_bytes_ - bytes_before);
     last_in_ = shared_.now;
   }
   return progress;
+}
+
+// PUB after PUB to the subject of the last one, as long as they look the same and nothing has changed since.
+void Session::ConsumeRepeated(std::string_view* input) {
+  Interest& interest = shared_.router.interest();
+  Router& router = shared_.router;
+  if (last_match_ == nullptr || last_epoch_ != interest.epoch() || shared_.log.trace() ||
+      !router.OpenRun(RunCommon(), *last_match_)) {
+    repeated_beginning_.clear();
+    return;
+  }
+  Parser::RepeatedSize size;
+  uint64_t messages = 0;
+  uint64_t bytes = 0;
+  std::string_view rest = *input;
+  while (const size_t taken = parser_.NextRepeated(rest, repeated_beginning_, &size)) {
+    router.AddToRun(rest.substr(repeated_beginning_.size(), taken - repeated_beginning_.size()), size.payload_bytes, 0);
+    rest.remove_prefix(taken);
+    ++messages;
+    bytes += size.payload_bytes;
+    if (last_epoch_ != interest.epoch()) [[unlikely]]  // a delivery was somebody's last
+      break;
+  }
+  *input = rest;
+  in_messages_ += messages;
+  in_bytes_ += bytes;
+  if (messages > 0) touched_ |= last_match_->remote_plain;
+}
+
+Message Session::RunCommon() {
+  Message message;
+  message.account = account_;
+  message.subject = last_subject_;
+  message.origin = &receiver_;
+  message.origin_id = receiver_.id;
+  return message;
 }
 
 void Session::OnCommand(const Command& command) {
@@ -240,6 +283,7 @@ void Session::OnProtocolError(std::string_view input) {
 // ---- CONNECT -------------------------------------------------------------------------------------------------------
 
 void Session::OnConnect(std::string_view json) {
+  repeated_beginning_.clear();
   rtt_ = std::max(shared_.now - started_, Nanos{1});
   host_.OnConnected();
   if (!ParseConnect(json, &connect_)) {
@@ -275,6 +319,7 @@ void Session::OnHashChecked(bool ok) {
 
 void Session::Accept(const Identity* identity) {
   identity_ = identity;
+  repeated_beginning_.clear();
   permissions_ = identity == nullptr ? nullptr : identity->permissions.get();
   publish_cache_.reset();
   allowed_replies_.reset();
@@ -322,10 +367,14 @@ const MatchResult& Session::MatchSubject(std::string_view subject) {
   if (last_match_ != nullptr && last_epoch_ == interest.epoch() && last_subject_ == subject) [[likely]] {
     return *last_match_;
   }
-  last_match_ = interest.Match(account_, subject);
+  shared_.router.FlushRun();  // it holds a match, which the next one may displace
+  const bool repeated = last_subject_ == subject;
+  repeated_beginning_.clear();
+  const Interest::Matched matched = interest.Match(account_, subject, repeated);
+  last_match_ = matched.lasting ? matched.result : nullptr;
   last_epoch_ = interest.epoch();
-  last_subject_.assign(subject);
-  return *last_match_;
+  if (!repeated) last_subject_.assign(subject);
+  return *matched.result;
 }
 
 bool Session::ResponseAllowed(std::string_view subject) {
@@ -378,20 +427,26 @@ void Session::OnPub(const Command& command) {
     TraceIn(command);
   ++in_messages_;
   in_bytes_ += command.payload.size();
-  if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]]
+  if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]] {
+    shared_.router.FlushRun();
     ReplyError(error_text::kInvalidPublishSubject);
+  }
   const char first = command.subject.front();
   if (permissions_ != nullptr || first == '_' || first == '$' || !command.reply.empty()) {
+    shared_.router.FlushRun();  // a refusal comes behind what went before
     if (!PublishPermitted(command)) return;
   }
-  if (connect_.verbose) [[unlikely]]
+  if (connect_.verbose) [[unlikely]] {
+    shared_.router.FlushRun();
     ReplyOk();
+  }
 
   Message message;
   message.account = account_;
   message.subject = command.subject;
   message.reply = command.reply;
   message.payload = command.payload;
+  message.tail = command.tail;
   message.header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
   message.header_zeros = command.header_zeros;
   message.size_zeros = command.size_zeros;
@@ -400,7 +455,19 @@ void Session::OnPub(const Command& command) {
   message.report_undelivered = connect_.no_responders && !command.reply.empty();
   if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]]
     return;
-  const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
+  const MatchResult& match = MatchSubject(command.subject);
+  if (last_match_ != nullptr && !command.tail.empty() && command.reply.empty() &&
+      shared_.router.OpenRun(RunCommon(), match)) {
+    shared_.router.AddToRun(command.tail, command.payload.size(), message.header_bytes);
+    touched_ |= match.remote_plain;
+    if (command.verb == Verb::kPub && MayRepeat(first)) {
+      const char* const begin = command.args.data() - sizeof("PUB ") + 1;
+      repeated_beginning_.assign(begin, command.tail.data());
+    }
+    return;
+  }
+  shared_.router.FlushRun();
+  const Router::Outcome outcome = shared_.router.Publish(message, match);
   touched_ |= outcome.sent_to;
   if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
 }
@@ -409,6 +476,7 @@ bool Session::TracePublish(const Command& command, Message* message) {
   std::optional<TraceRequest> request = ReadTraceRequest(command.payload.substr(0, command.header_bytes));
   if (!request.has_value()) [[likely]]
     return false;
+  shared_.router.FlushRun();
   const bool only = request->only;
   if (request->dest.empty()) return only;
   if (!IsValidLiteral(request->dest)) {
@@ -455,12 +523,12 @@ void Session::FinishTrace(uint32_t id) {
   message.account = account_;
   message.subject = trace.request.dest;
   message.payload = event;
-  touched_ |= shared_.router.Publish(message, *shared_.router.interest().Match(account_, message.subject)).sent_to;
+  touched_ |= shared_.router.Publish(message, *shared_.router.interest().Match(account_, message.subject).result).sent_to;
 }
 
 void Session::SendNoResponders(std::string_view subject, std::string_view reply) {
   // Only a requester that listens for the reply itself is told.
-  for (const Subscription* sub : shared_.router.interest().Match(account_, reply)->plain) {
+  for (const Subscription* sub : shared_.router.interest().Match(account_, reply).result->plain) {
     if (sub->receiver != &receiver_ || sub->removed) continue;
     std::string text;
     AppendNoResponders(&text, reply, sub->sid(), subject);
@@ -694,6 +762,7 @@ void Session::TracePayload(std::string_view arrow, std::string_view payload, siz
 // ---- reload --------------------------------------------------------------------------------------------------------
 
 void Session::OnPolicyChanged(bool recheck_user) {
+  repeated_beginning_.clear();
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
   // An identity belongs to a policy: the new one has its own of the same name.

@@ -131,6 +131,12 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
     int sent = 0;
   };
 
+  void ConsumeRepeated(std::string_view* input);
+  Message RunCommon();
+  // Whether a publish to a subject with this first character needs nothing but delivery.
+  bool MayRepeat(char first) const {
+    return permissions_ == nullptr && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
+  }
   // Verbs.
   void OnCommand(const Command& command);
   void OnPub(const Command& command);
@@ -191,6 +197,8 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   const MatchResult* last_match_ = nullptr;
   uint64_t last_epoch_ = 0;
   std::string last_subject_;
+  // "PUB subject " as this client writes it, when the last publish was such that another one like it needs no checks.
+  std::string repeated_beginning_;
 
   absl::flat_hash_set<Subscription*, SidHash, SidEqual> subs_;
   std::vector<std::pair<uint32_t, uint64_t>> barrier_;  // shard and position that PONG waits for

@@ -51,6 +51,14 @@ inline NaiveCommand CopyOf(const Command& c) {
   return out;
 }
 
+// What Command::tail has to be, built from the other fields.
+inline std::string NaiveTail(const Command& c) {
+  std::string out;
+  if (!c.reply.empty()) out.append(c.reply).append(" ");
+  if (c.verb == Verb::kHpub) out.append(std::to_string(c.header_bytes)).append(" ");
+  return out.append(std::to_string(c.payload.size())).append("\r\n").append(c.payload).append("\r\n");
+}
+
 // piece(i) is the size of the i-th piece. Each call of Next sees the bytes at a new address, without a byte to spare.
 template <typename F>
 FeedResult FeedParser(std::string_view stream, const ParserLimits& limits, F&& piece) {
@@ -60,6 +68,8 @@ FeedResult FeedParser(std::string_view stream, const ParserLimits& limits, F&& p
   size_t done = 0;   // bytes of whole commands
   size_t given = 0;  // bytes received
   size_t promised = 0;
+  std::string beginning;  // of a PUB that may be repeated
+  Parser::RepeatedSize repeated_size;
   for (size_t i = 0; given < stream.size(); ++i) {
     given = std::min(stream.size(), given + std::max<size_t>(1, piece(i)));
     bool more = true;
@@ -67,12 +77,33 @@ FeedResult FeedParser(std::string_view stream, const ParserLimits& limits, F&& p
       const size_t n = given - done;
       std::unique_ptr<char[]> copy(new char[n]);
       std::memcpy(copy.get(), stream.data() + done, n);
+      if (!beginning.empty()) {
+        if (const size_t taken = parser.NextRepeated({copy.get(), n}, beginning, &repeated_size); taken > 0) {
+          if (taken > n || (promised != 0 && taken != promised)) result.breach = "a repeated PUB of the wrong length";
+          if (repeated_size.payload_bytes + 2 > taken) result.breach = "a repeated PUB of the wrong size";
+          promised = 0;
+          NaiveCommand again;
+          again.verb = Verb::kPub;
+          again.subject = beginning.substr(4, beginning.size() - 5);
+          again.payload = std::string(copy.get() + taken - 2 - repeated_size.payload_bytes, repeated_size.payload_bytes);
+          result.commands.push_back(again);
+          done += taken;
+          continue;
+        }
+      }
       switch (parser.Next({copy.get(), n}, &command)) {
         case Parser::Status::kCommand:
           if (parser.consumed() == 0 || parser.consumed() > n) result.breach = "consumed out of range";
           if (promised != 0 && parser.consumed() != promised) result.breach = "bytes_needed was wrong";
           promised = 0;
           result.commands.push_back(CopyOf(command));
+          if (command.verb == Verb::kPub || command.verb == Verb::kHpub) {
+            if (!command.tail.empty() && command.tail != NaiveTail(command)) result.breach = "a wrong tail";
+            if (command.verb == Verb::kPub && command.reply.empty() && !command.tail.empty()) {
+              beginning.assign(static_cast<const char*>(copy.get()), command.tail.data());
+              repeated_size = {};
+            }
+          }
           done += parser.consumed();
           break;
         case Parser::Status::kNeedMore:
@@ -180,6 +211,16 @@ inline std::string RandomCommand(SeededRandom* random) {
       return verb("HPUB") + blank() + token() + blank() + (random->OneIn(2) ? token() + blank() : "") +
              std::to_string(random->Below(size + 1 + random->OneIn(30))) + blank() + digits + line_end() +
              payload(size);
+    case 10: {  // the same publish again and again
+      std::string out;
+      const std::string beginning = "PUB " + token() + " ";
+      for (uint64_t i = 2 + random->Below(6); i > 0; --i) {
+        const size_t bytes = random->OneIn(4) ? size : random->Below(random->OneIn(20) ? 12'000 : 120);
+        out += beginning + (random->OneIn(40) ? "0" : "") + std::to_string(bytes) + (random->OneIn(40) ? " " : "") +
+               (random->OneIn(40) ? "\n" : "\r\n") + payload(bytes);
+      }
+      return out;
+    }
     default:
       return verb("PUB") + blank() + token() + blank() + (random->OneIn(3) ? token() + blank() : "") +
              digits + line_end() + payload(size);

@@ -81,14 +81,14 @@ def ratios(entries, label):
     return svg(WIDTH, height, parts, label)
 
 
-def lines(series, x_ticks, label, y_name, width=430, height=240, y_log=True, y_max=None):
-    """series: [(server, [(x, y)])], x_ticks: [(x, text)]; x is linear as given, y logarithmic or from 0 to y_max."""
+def lines(series, x_ticks, label, y_name, width=430, height=240, y_log=True):
+    """series: [(server, [(x, y)])], x_ticks: [(x, text)]; x is linear as given, y logarithmic, or per cent from 0."""
     values = [y for _, points in series for _, y in points if y > 0 or not y_log]
     if not values:
         return ''
     left, right, top, bottom = 52, width - 14, 26, height - 26
     low_x, high_x = x_ticks[0][0], x_ticks[-1][0]
-    low, high = (min(values) / 1.3, max(values) * 1.3) if y_log else (0, y_max or max(values) * 1.1 or 1)
+    low, high = (min(values) / 1.3, max(values) * 1.3) if y_log else (0, 100 * max(1, math.ceil(max(values) / 100)))
 
     def at_x(x):
         return left + (right - left) * (x - low_x) / ((high_x - low_x) or 1)

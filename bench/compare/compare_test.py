@@ -118,6 +118,8 @@ class AimsTest(unittest.TestCase):
             self.assertIn(aim.metric, METRIC_WORDS)
             self.assertTrue(aim.what in ('ratio', 'own') or aim.what == 'by' and aim.by in BY_NAME)
         self.assertEqual(len(BY_NAME), len(SCENARIOS))
+        for scenario in SCENARIOS:
+            self.assertIn(scenario.metric, METRIC_WORDS)
 
     def test_aims_are_judged_on_the_median(self):
         judged = {(v.aim.scenario, v.aim.metric): v for v in figures.verdicts(small_report())}
@@ -222,10 +224,10 @@ class ShownTest(unittest.TestCase):
         self.assertIn('| 20,000 |', text)
 
     def test_of_several_results_the_last_word_counts(self):
-        old = made_up_report([made_up_record(BY_NAME['1x1-16'], 2e6, 1e6), made_up_record(BY_NAME['churn'], 2e5, 1e5)])
+        old = made_up_report([made_up_record(BY_NAME['churn'], 2e5, 1e5), made_up_record(BY_NAME['1x1-16'], 2e6, 1e6)])
         new = made_up_report([made_up_record(BY_NAME['1x1-16'], 8e6, 1e6)])
         merged = page.merged([old, new])
-        self.assertEqual([row.name for row in figures.rows(merged)], ['1x1-16', 'churn'])
+        self.assertEqual([row.name for row in figures.rows(merged)], ['1x1-16', 'churn'])  # the order of SCENARIOS
         self.assertEqual(figures.rows(merged)[0].ratio.median, 8)
         self.assertIn(old['command'], merged['sources'][0])
 

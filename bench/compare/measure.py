@@ -73,7 +73,7 @@ class Runner:
         with subprocess.Popen(self.command(scenario, server, 0), text=True, stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             ready = json.loads(process.stdout.readline() or '{}')
-            time.sleep(self.options.seconds)
+            time.sleep(self.options.seconds if self.options.quick else max(self.options.seconds, scenario.hold_s))
             after, _ = memory_kib(server.pid)
             output, errors = process.communicate()  # closes its stdin, which ends it
         result = self.result_of(output, errors, process.returncode)

@@ -14,6 +14,7 @@ import charts
 import figures
 import results
 from aims import METRIC_WORDS
+from scenarios import SCENARIOS
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #ffffff; --soft: #646a73; --rule: #dfe2e6; --ours: #2463c4;
@@ -59,6 +60,11 @@ def section(title, text, *content):
     return f'<h2>{escape(title)}</h2><p class="soft">{escape(text)}</p>' + ''.join(content) if any(content) else ''
 
 
+def labelled(row):
+    """What is compared, where it is not throughput."""
+    return f'{row.name} {METRIC_WORDS[row.metric].split()[0]}' if row.lower_is_better else row.name
+
+
 def ratio_chart(rows, report):
     primary = {}  # scenario → aim on the figure that this chart shows, as times better
     for verdict in figures.verdicts(report):
@@ -66,13 +72,13 @@ def ratio_chart(rows, report):
         shown = next((row for row in rows if row.name == aim.scenario and row.metric == aim.metric), None)
         if shown and aim.what == 'ratio':
             primary[aim.scenario] = 1 / aim.bound if shown.lower_is_better else aim.bound
-    entries = [(row.name, row.advantage, primary.get(row.name), figures.with_spread(row.advantage))
+    entries = [(labelled(row), row.advantage, primary.get(row.name), figures.with_spread(row.advantage))
                for row in rows if row.advantage]
     return charts.ratios(entries, 'times better than the peer') if entries else ''
 
 
-def bar_chart(rows, names, value_of, label):
-    groups = [(row.name, [(name, *value_of(row, name)) for name in names if value_of(row, name)]) for row in rows]
+def bar_chart(rows, names, value_of, label, name_of=lambda row: row.name):
+    groups = [(name_of(row), [(name, *value_of(row, name)) for name in names if value_of(row, name)]) for row in rows]
     groups = [(name, values) for name, values in groups if values]
     return charts.bars(groups, label) if groups else ''
 
@@ -129,12 +135,12 @@ def aim_rows(report):
 
 def figure_heads(names):
     upper, lower = figures.sides(names)
-    return ['scenario', 'unit', *names, f'{upper} / {lower}', *(f'CPU/op {name}' for name in names),
+    return ['scenario', 'what', 'unit', *names, f'{upper} / {lower}', *(f'CPU/op {name}' for name in names),
             f'CPU {upper} / {lower}', 'notes']
 
 
 def figure_row(row, names):
-    return [row.name, row.unit, *(figures.with_spread(row.values.get(name)) for name in names),
+    return [row.name, METRIC_WORDS[row.metric], row.unit, *(figures.with_spread(row.values.get(name)) for name in names),
             figures.with_spread(row.ratio),
             *(figures.cpu_text(row.cpu[name].median) if name in row.cpu else '–' for name in names),
             figures.with_spread(row.cpu_ratio), '; '.join(row.notes + row.errors[:1])]
@@ -176,7 +182,7 @@ def page(report):
     rows = figures.rows(report)
     rates = [row for row in rows if not row.lower_is_better]
     costs = [row for row in rows if row.lower_is_better]
-    latencies = [row for row in rows if row.latency and row.lower_is_better or row.name.startswith('request')]
+    latencies = [row for row in rows if row.latency]
     judged = [verdict.met for verdict in figures.verdicts(report) if verdict.met is not None]
     peer = report['servers']['peer']['version']
     parts = [
@@ -194,18 +200,18 @@ def page(report):
         section('CPU time of the server per operation', 'Per delivered message; per message in pub, request and open; per '
                 'pair in churn, per connection in connect. Less is better.',
                 bar_chart(rows, names, cpu_bar, 'CPU per operation')),
-        section('Latency and memory', 'Less is better. Each row has a scale of its own.',
-                bar_chart(costs, names, value_bar, 'latency and memory')),
+        section('Latency, memory, idle CPU', 'Less is better. Each row has a scale of its own.',
+                bar_chart(costs, names, value_bar, 'latency and memory', labelled)),
         section('Latency distribution', 'Open loop counts from the time a message was due, so a stall is charged to every '
                 'message that waited. Both axes are logarithmic.',
-                '<div class="plots">' + ''.join(percentile_plot(row, names) for row in latencies if row.latency) + '</div>'
+                '<div class="plots">' + ''.join(percentile_plot(row, names) for row in latencies) + '</div>'
                 if latencies else ''),
         section('Rate ladder', 'Open loop, 128 bytes, one publisher and one subscriber, until a server falls behind the '
                 'rate.', ladder_plots(report, names)),
         section('Aims', 'Median (least … greatest round).',
                 table(['scenario', 'what', 'aim', 'measured', ''], aim_rows(report), left=(1,))),
         section('Every figure', 'Median (least … greatest round). A row is noisy when others took more than 15 % of a core.',
-                table(figure_heads(names), [figure_row(row, names) for row in rows], left=(len(names) * 2 + 4,)),
+                table(figure_heads(names), [figure_row(row, names) for row in rows], left=(1, len(names) * 2 + 5)),
                 f'<h2>Latencies in µs</h2>{table(LATENCY_HEADS, latency_rows(rows, names), left=(1,))}'
                 if latency_rows(rows, names) else ''),
         section('Machine', 'Only ratios of one run count: absolute figures belong to this machine on this day.',
@@ -222,8 +228,11 @@ def merged(reports):
     """The last report with the scenarios of all."""
     last = dict(reports[-1])
     by_name = {record['name']: record for report in reports for record in report['scenarios']}
-    last['scenarios'] = list(by_name.values())
+    place = {scenario.name: index for index, scenario in enumerate(SCENARIOS)}
+    last['scenarios'] = sorted(by_name.values(), key=lambda record: place.get(record['name'], len(place)))
     last['ladder'] = next((report['ladder'] for report in reversed(reports) if report['ladder']), [])
+    last['options'] = {**last['options'], **{key: min(report['options'][key] for report in reports)
+                                             for key in ('rounds', 'seconds')}}
     last['sources'] = [f'{report["date"]}, commit {report["commit"][:10]}: {report["command"]}' for report in reports[:-1]]
     return last
 

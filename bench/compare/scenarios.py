@@ -20,6 +20,7 @@ class Scenario:
     relay: bool = True  # the relay knows nothing of queue groups and UNSUB
     amount_max: int = 400_000_000
     ours_flags: str = ''  # for millrace in this scenario only
+    hold_s: float = 0     # idle: hold the connections at least so long, but for --quick
 
     def described(self):
         """What a stored result has to say about it to be read when this table has changed."""
@@ -78,7 +79,7 @@ SCENARIOS = [
     Scenario('idle-10k', ('idle', '--conns', '10000', '--subscribe'), **_PER_CONNECTION),
     # Servers ping a new client once after a second or two: what counts is the time after that.
     Scenario('idle-cpu-8k', ('idle', '--conns', '8000', '--subscribe', '--settle-s', '4'), amount_flag=None,
-             metric='server_cpu_share', unit='%', scale=100, lower_is_better=True, per='conns'),
+             metric='server_cpu_share', unit='%', scale=100, lower_is_better=True, per='conns', hold_s=5),
 ]
 
 # Messages per second of --ladder, until a server falls behind.

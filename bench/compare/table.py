@@ -39,7 +39,7 @@ def document(report, source):
         '## Every figure',
         'CPU/op is the CPU time of the server per delivered message; per message in `pub`, `request` and `open`; per pair in '
         '`churn`; per connection in `connect`.',
-        markdown(page.figure_heads(names), [page.figure_row(row, names) for row in rows], left=2),
+        markdown(page.figure_heads(names), [page.figure_row(row, names) for row in rows], left=3),
     ]
     if latency := page.latency_rows(rows, names):
         parts += ['## Latencies in µs', 'Open loop counts from the time a message was due, so a stall is charged to every '

@@ -106,7 +106,7 @@ def main():
     print(f'instructions per operation, {toolchain}')
     for name, value, figure, bound, word in rows:
         against = '' if figure is None else f'{figure:>10.1f} recorded {bound:>10.1f} bound {100 * (value / figure - 1):+6.1f} %'
-        print(f'  {name:<18}{value:>10.1f}{against}  {word}'.rstrip())
+        print(f'  {name:<18}{value:>10.1f}{against}  {word if same else ""}'.rstrip())
     if not same:
         print(f'bounds.json was recorded with {bounds["toolchain"]}: other counts are to be expected, nothing is judged')
         return 0

@@ -51,6 +51,8 @@ class Runner:
             command += ['--seconds', str(self.options.seconds + 0.5)]
             if self.options.realtime:  # a real-time process that spins is stopped for 50 ms of every second
                 command.append('--sleep')
+        elif scenario.settle_s and not self.options.quick:
+            command += ['--settle-s', str(scenario.settle_s)]
         return command + self.options.load_flags.split()
 
     def load(self, scenario, server, amount):

@@ -8,21 +8,23 @@ the ratio within a round, where the servers ran right after each other; the orde
 
 import argparse
 import datetime
-import json
+import hashlib
 import os
 import re
+import shlex
 import shutil
-import statistics
 import subprocess
 import sys
 import time
 
-from scenarios import SCENARIOS
-from servers import Server, memory_kib, pinned
+import figures
+import page
+import results
+from measure import Runner, describe_machine, output_of
+from scenarios import LADDER, SCENARIOS, rung
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-GENERATOR_IS_LIMIT = 0.95  # of its core
-NOISY = 0.15  # CPU time that others took on the two cores, as a share of one core
+STORE = os.path.join(ROOT, 'bench', 'results')
 
 
 def first_existing(*paths):
@@ -43,200 +45,168 @@ def parse_arguments():
     parser.add_argument('--no-ours', action='store_true', help='only the peer (and the relay)')
     parser.add_argument('--load', default=os.path.join(build, 'bench', 'load', 'millrace-load'))
     parser.add_argument('--load-flags', default='', help='more flags for every load, e.g. --window=256Ki')
-    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--seconds', type=float, default=1.5, help='how long one run is to take')
     parser.add_argument('--quick', action='store_true', help='one round of 0.4 s: a smoke test')
-    parser.add_argument('--only', default='', help='regex: the scenarios to run')
+    parser.add_argument('--only', default='', help="regex: the scenarios to run ('ladder' leaves only the ladder)")
+    parser.add_argument('--ladder', action='store_true',
+                        help='after the scenarios: open loop at rising rates, until a server falls behind')
     parser.add_argument('--list', action='store_true', help='print the scenarios and stop')
     parser.add_argument('--server-core', type=int, default=0)
     parser.add_argument('--load-core', type=int, default=1)
     parser.add_argument('--realtime', action='store_true',
                         help='SCHED_RR for server and load, where others use the same cores (needs root)')
+    parser.add_argument('--progress', action='store_true', help='lines of progress on stderr, also to a file')
     parser.add_argument('--json', default=None, help='write machine, commit and all runs to this file')
+    parser.add_argument('--save', action='store_true', help='--json bench/results/DATE-COMMIT.json')
+    parser.add_argument('--html', default=None, help='write one page with all figures to this file')
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.seconds = 1, 0.4
     return options
 
 
-def output_of(*command):
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True,
-                              cwd=ROOT).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ''
-
-
-def describe_machine():
-    with open('/proc/cpuinfo', encoding='utf-8') as cpuinfo:
-        models = [line.split(':', 1)[1].strip() for line in cpuinfo if line.startswith('model name')]
-    with open('/proc/meminfo', encoding='utf-8') as meminfo:
-        memory = int(meminfo.readline().split()[1])
-    return {'cpu': models[0] if models else '', 'cpus': os.cpu_count(), 'memory_kib': memory,
-            'kernel': os.uname().release, 'host': os.uname().nodename,
-            'loadavg_at_start': os.getloadavg()[0]}
-
-
-def core_busy_s(core):
-    """CPU seconds the core was not idle, of whoever (ticks of 10 ms)."""
-    with open('/proc/stat', encoding='ascii') as stat:
-        for line in stat:
-            fields = line.split()
-            if fields[0] == f'cpu{core}':
-                times = [int(value) for value in fields[1:9]]
-                return (sum(times) - times[3] - times[4]) / os.sysconf('SC_CLK_TCK')
-    return 0.0
-
-
-class Runner:
-    def __init__(self, options, servers):
-        self.options, self.servers = options, servers
-        self.amounts = {}  # (scenario, server) → the amount of work that takes --seconds
-
-    def command(self, scenario, server, amount):
-        command = [*pinned(self.options.load_core, self.options.realtime), self.options.load,
-                   *scenario.load, '--port', str(server.port), '--server-pid', str(server.pid)]
-        if scenario.amount_flag is not None:
-            command += [scenario.amount_flag, str(amount)]
-        elif scenario.load[0] == 'open':
-            command += ['--seconds', str(self.options.seconds + 0.5)]
-            if self.options.realtime:  # a real-time process that spins is stopped for 50 ms of every second
-                command.append('--sleep')
-        return command + self.options.load_flags.split()
-
-    def load(self, scenario, server, amount):
-        if scenario.load[0] == 'idle':
-            return self.load_idle(scenario, server)
-        process = subprocess.run(self.command(scenario, server, amount), capture_output=True,
-                                 text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
-        return self.result_of(process.stdout, process.stderr, process.returncode)
-
-    @staticmethod
-    def result_of(output, errors, status):
-        lines = [line for line in output.splitlines() if line.startswith('{')]
-        result = json.loads(lines[-1]) if lines else {}
-        if status != 0 or not lines:
-            result.setdefault('error', f'exit {status}: {errors.strip()[-300:]}')
-        return result
-
-    def load_idle(self, scenario, server):
-        before, _ = memory_kib(server.pid)
-        with subprocess.Popen(self.command(scenario, server, 0), text=True, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            ready = json.loads(process.stdout.readline() or '{}')
-            time.sleep(self.options.seconds)
-            after, _ = memory_kib(server.pid)
-            output, errors = process.communicate()  # closes its stdin, which ends it
-        result = self.result_of(output, errors, process.returncode)
-        if 'ready' in ready:
-            result['rss_before_kib'] = before
-            result['rss_kib_per_conn'] = (after - before) / ready['ready']
-        return result
-
-    def run(self, scenario, server_arguments, round_number):
-        options = self.options
-        with Server(*server_arguments, pinned(options.server_core, options.realtime)) as server:
-            amount = self.amounts.get((scenario.name, server.name))
-            if amount is None and scenario.amount_flag is not None:
-                trial = self.load(scenario, server, scenario.amount)
-                if 'error' in trial:
-                    return {'server': server.name, 'round': round_number, **trial}
-                amount = int(scenario.amount * options.seconds / max(trial['wall_s'], 1e-3))
-                amount = max(min(amount, scenario.amount_max), scenario.amount // 10, 1)
-                self.amounts[scenario.name, server.name] = amount
-            elif scenario.amount_flag is not None:
-                self.load(scenario, server, max(amount // 10, 1))  # warms the server up
-            cores = {options.server_core, options.load_core}
-            busy = sum(core_busy_s(core) for core in cores)
-            started = time.monotonic()
-            result = self.load(scenario, server, amount)
-            wall = time.monotonic() - started
-            busy = sum(core_busy_s(core) for core in cores) - busy
-            result['rss_kib'], result['peak_rss_kib'] = memory_kib(server.pid)
-            used = result.get('cpu_s', 0) + result.get('server_cpu_s', 0)
-            if scenario.load[0] != 'idle':  # its figures leave the opening out
-                result['others_share'] = max(0.0, (busy - used) / wall)
-            count = result.get(scenario.per, 0)
-            if count and 'server_cpu_s' in result:
-                result['server_ns_per_op'] = result['server_cpu_s'] * 1e9 / count
-        return {'server': server.name, 'round': round_number, **result}
-
-
-def median_ratio(runs, metric, upper, lower):
-    """Median, least and greatest over the rounds of upper's metric by lower's; None when a run is missing."""
-    by_round = {}
-    for run in runs:
-        if 'error' not in run and run.get(metric):
-            by_round.setdefault(run['round'], {})[run['server']] = run[metric]
-    ratios = [pair[upper] / pair[lower] for pair in by_round.values() if upper in pair and lower in pair]
-    if not ratios:
-        return None
-    return {'median': statistics.median(ratios), 'min': min(ratios), 'max': max(ratios)}
-
-
-def summarize(scenario, runs, names, realtime):
-    summary = {'scenario': scenario.name, 'metric': scenario.metric, 'unit': scenario.unit}
-    for name in names:
-        good = [run for run in runs if run['server'] == name and 'error' not in run]
-        values = [run[scenario.metric] * scenario.scale for run in good if scenario.metric in run]
-        if not values:
-            continue
-        middle = {key: statistics.median(run[key] for run in good) for key in
-                  ('server_ns_per_op', 'cpu_share', 'server_cpu_share', 'others_share', 'peak_rss_kib')
-                  if all(key in run for run in good)}
-        spins = scenario.load[0] == 'open' and not realtime  # at 100 % whatever it does
-        summary[name] = {'value': statistics.median(values), **middle,
-                         'generator_was_limit': not spins and middle['cpu_share'] >= GENERATOR_IS_LIMIT}
-    first, peer = names[0], 'peer'
-    summary['ratio'] = median_ratio(runs, scenario.metric, first, peer)
-    summary['cpu_ratio'] = median_ratio(runs, 'server_ns_per_op', first, peer)
-    summary['errors'] = [f"{run['server']}: {run['error']}" for run in runs if 'error' in run]
-    return summary
-
-
-def table_row(summary, names):
-    def cell(name):
-        value = summary.get(name)
-        if value is None:
-            return f'{"–":>18}'
-        cpu = value.get('server_ns_per_op')
-        cpu = '' if cpu is None else f'{cpu:.0f} ns' if cpu < 9999 else f'{cpu / 1000:.0f} µs'
-        return f'{value["value"]:9.3g} {cpu:>8}'
-
-    def ratio(of):
-        return f'{"–":>19}' if of is None else f'{of["median"]:6.2f} ({of["min"]:.2f}..{of["max"]:.2f})'
-
-    notes = []
-    present = [name for name in names if name in summary]
-    if any(summary[name]['generator_was_limit'] for name in present):
-        notes.append('generator is the limit for ' + ', '.join(
-            name for name in present if summary[name]['generator_was_limit']))
-    if any(summary[name].get('others_share', 0) > NOISY for name in present):
-        notes.append('noisy')
-    notes += summary['errors'][:1]
-    shares = '/'.join(f'{100 * summary[name]["cpu_share"]:.0f}' for name in present)
-    cells = ' '.join(cell(name) for name in names)
-    return (f'{summary["scenario"]:<14}{summary["unit"]:>4} {cells}  {ratio(summary["ratio"]):>20} '
-            f'{ratio(summary["cpu_ratio"]):>20}  {shares:>9}  {"; ".join(notes)}').rstrip()
-
-
 def choose_servers(options):
-    """name → (name, binary, flags), in table order; ratios are of the first by the peer."""
+    """name → {binary, flags}, in table order; ratios are of the first by the peer."""
     peer = options.peer or '/tmp/bin/nats-server'
     if options.peer is None and not os.path.exists(peer):
         peer = shutil.which('nats-server') or peer
     servers = {}
     if not options.no_ours:
-        servers['ours'] = ('ours', options.ours, options.ours_flags)
+        servers['ours'] = {'binary': options.ours, 'flags': options.ours_flags}
     if options.relay is not None:
-        servers['relay'] = ('relay', options.relay, '')
-    servers['peer'] = ('peer', peer, options.peer_flags)
-    missing = [path for _, path, _ in servers.values() if not os.access(path, os.X_OK)]
-    if not os.access(options.load, os.X_OK):
-        missing.append(options.load)
+        servers['relay'] = {'binary': options.relay, 'flags': ''}
+    servers['peer'] = {'binary': peer, 'flags': options.peer_flags}
+    missing = [path for path in [options.load, *(server['binary'] for server in servers.values())]
+               if not os.access(path, os.X_OK)]
     if missing:
         sys.exit('compare: not there: ' + ', '.join(missing) + ' (tools/build release, or see --help)')
-    return {name: (name, os.path.realpath(path), flags) for name, (_, path, flags) in servers.items()}
+    for name, server in servers.items():
+        server['binary'] = os.path.realpath(server['binary'])
+        with open(server['binary'], 'rb') as file:  # the commit is the checkout's: this says which build it was
+            server['sha256'] = hashlib.sha256(file.read()).hexdigest()
+        version = '' if name == 'relay' else output_of(server['binary'], '--version').split('\n')[0]
+        server['version'] = version.replace(': ', ' ')
+    return servers
+
+
+class Progress:
+    """Where a series stands and how long it will take: redrawn on a terminal, with --progress a line per run."""
+
+    def __init__(self, wanted, runs):
+        self.draws, self.prints = sys.stderr.isatty(), wanted
+        self.runs, self.done, self.started = runs, 0, time.monotonic()
+
+    def show(self, text):
+        left = (time.monotonic() - self.started) / self.done * (self.runs - self.done) if self.done else None
+        line = f'{100 * self.done // max(self.runs, 1):3} %  {text}'
+        line += '' if left is None else f', {left / 60:.0f} min left' if left > 90 else f', {left:.0f} s left'
+        self.done += 1
+        if self.draws:
+            print(f'\r{line:<78}', end='', file=sys.stderr, flush=True)
+        elif self.prints:
+            print(line, file=sys.stderr, flush=True)
+
+    def clear(self):
+        if self.draws:
+            print('\r' + ' ' * 78 + '\r', end='', file=sys.stderr, flush=True)
+
+
+class Series:
+    """All runs that were asked for, in order, written down after each scenario."""
+
+    def __init__(self, options, servers, chosen):
+        self.options, self.servers, self.chosen = options, servers, chosen
+        self.names = list(servers)
+        self.runner = Runner(options)
+        per_scenario = options.rounds * len(servers)
+        self.progress = Progress(options.progress,
+                                 per_scenario * (len(chosen) + (len(LADDER) if options.ladder else 0)))
+        self.report = {
+            'format': results.FORMAT,
+            'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
+            'commit': output_of('git', 'rev-parse', 'HEAD', cwd=ROOT),
+            'dirty': bool(output_of('git', 'status', '--porcelain', '--untracked-files=no', cwd=ROOT)),
+            'command': shlex.join(['bench/compare/compare', *sys.argv[1:]]),
+            'machine': describe_machine(),
+            'servers': servers,
+            'options': {key: getattr(options, key) for key in (
+                'rounds', 'seconds', 'quick', 'only', 'ladder', 'server_core', 'load_core', 'realtime', 'load_flags')},
+            'scenarios': [], 'ladder': [],
+        }
+        if options.save:
+            options.json = os.path.join(STORE, f'{self.report["date"][:10]}-{self.report["commit"][:10]}.json')
+
+    def rounds(self, scenario):
+        runs = []
+        able = [name for name in self.names if name != 'relay' or scenario.relay]
+        for round_number in range(self.options.rounds):
+            for name in able if round_number % 2 == 0 else reversed(able):
+                self.progress.show(f'{scenario.name}: round {round_number + 1} of {self.options.rounds}, {name}')
+                server = self.servers[name]
+                try:
+                    runs.append(self.runner.run(scenario, name, server['binary'], server['flags'], round_number))
+                except (RuntimeError, OSError, subprocess.TimeoutExpired, KeyError, ValueError) as error:
+                    runs.append({'server': name, 'round': round_number, 'error': str(error)})
+        self.progress.clear()
+        return {**scenario.described(), 'runs': runs}
+
+    def write(self):
+        """After every scenario: a long series that is cut short has still told something."""
+        if self.options.json:
+            size = results.write(self.report, self.options.json)
+            if self.options.save and size > results.STORED_BYTES_MAX:
+                print(f'compare: {self.options.json} has {size} bytes, too many to keep', file=sys.stderr)
+        if self.options.html:
+            with open(self.options.html, 'w', encoding='utf-8') as file:
+                file.write(page.page(self.report))
+
+    def run(self):
+        failed = False
+        for scenario in self.chosen:
+            self.report['scenarios'].append(self.rounds(scenario))
+            row = figures.row(self.report['scenarios'][-1], self.names, self.options.realtime)
+            failed = failed or bool(row.errors)
+            print(table_row(row, self.names), flush=True)
+            self.write()
+        if self.options.ladder:
+            print(f'\n{"rate":<18} ' + '  '.join(f'{name + "  p50 / p99 µs  CPU":>32}' for name in self.names))
+        for rate in LADDER if self.options.ladder else []:
+            self.report['ladder'].append({**self.rounds(rung(rate)), 'rate': rate})
+            step = figures.rungs(self.report)[-1]
+            print(ladder_row(step, self.names), flush=True)
+            self.write()
+            if any(step.behind.values()):
+                break
+        return failed
+
+
+def table_row(row, names):
+    def cell(name):
+        value = row.values.get(name)
+        if value is None:
+            return f'{"–":>18}'
+        cpu = row.cpu.get(name)
+        return f'{value.median:9.3g} {figures.cpu_text(cpu.median) if cpu else "":>8}'
+
+    def ratio(of):
+        return f'{"–":>19}' if of is None else f'{of.median:6.2f} ({of.min:.2f}..{of.max:.2f})'
+
+    cells = ' '.join(cell(name) for name in names)
+    shares = '/'.join(f'{100 * share:.0f}' for share in row.shares.values())
+    notes = '; '.join(row.notes + row.errors[:1])
+    return (f'{row.name:<18}{row.unit:>4} {cells}  {ratio(row.ratio):>20} {ratio(row.cpu_ratio):>20}  '
+            f'{shares:>9}  {notes}').rstrip()
+
+
+def ladder_row(step, names):
+    def cell(name):
+        if name not in step.p50_us:
+            return f'{"–":>32}'
+        text = f'{step.p50_us[name].median:.0f} / {step.p99_us[name].median:.0f}  {100 * step.cpu[name].median:.0f} %'
+        return f'{text + ("  behind" if step.behind[name] else ""):>32}'
+
+    return f'{step.rate:<18,} ' + '  '.join(cell(name) for name in names)
 
 
 def main():
@@ -244,47 +214,20 @@ def main():
     chosen = [s for s in SCENARIOS if re.search(options.only, s.name)]
     if options.list:
         for scenario in chosen:
-            print(f'{scenario.name:<16}{" ".join(scenario.load)}')
+            print(f'{scenario.name:<18}{" ".join(scenario.load)} {scenario.ours_flags}'.rstrip())
         return 0
     servers = choose_servers(options)
     options.load = os.path.realpath(options.load)
-    names = list(servers)
-    report = {
-        'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
-        'machine': describe_machine(),
-        'commit': output_of('git', 'rev-parse', 'HEAD'),
-        'dirty': bool(output_of('git', 'status', '--porcelain', '--untracked-files=no')),
-        'peer_version': output_of(servers['peer'][1], '--version'),
-        'options': vars(options), 'servers': servers, 'scenarios': [],
-    }
+    series = Series(options, servers, chosen)
+    report, names = series.report, series.names
     print(f'{report["machine"]["cpu"]}, kernel {report["machine"]["kernel"]}, '
-          f'commit {report["commit"][:12]}, peer {report["peer_version"]}')
-    heads = ' '.join(f'{name + "  CPU/op":>18}' for name in names)
-    print(f'{"scenario":<18} {heads}  {names[0] + " / peer":>20} {"CPU " + names[0] + " / peer":>20}  '
-          'generator %')
-    runner = Runner(options, servers)
-    failed = False
-    for scenario in chosen:
-        runs = []
-        able = [name for name in names if name != 'relay' or scenario.relay]
-        for round_number in range(options.rounds):
-            for name in able if round_number % 2 == 0 else reversed(able):
-                if sys.stderr.isatty():
-                    print(f'\r{scenario.name}: round {round_number + 1} of {options.rounds}, {name}   ',
-                          end='', file=sys.stderr, flush=True)
-                try:
-                    runs.append(runner.run(scenario, servers[name], round_number))
-                except (RuntimeError, OSError, subprocess.TimeoutExpired, KeyError, ValueError) as error:
-                    runs.append({'server': name, 'round': round_number, 'error': str(error)})
-        if sys.stderr.isatty():
-            print('\r' + ' ' * 60 + '\r', end='', file=sys.stderr, flush=True)
-        summary = summarize(scenario, runs, names, options.realtime)
-        failed = failed or bool(summary['errors'])
-        print(table_row(summary, names), flush=True)
-        report['scenarios'].append({'summary': summary, 'runs': runs})
-        if options.json:  # after every scenario: a long run that is cut short has still told something
-            with open(options.json, 'w', encoding='utf-8') as file:
-                json.dump(report, file, indent=1)
+          f'commit {report["commit"][:12]}, peer {servers["peer"]["version"]}')
+    if chosen:
+        heads = ' '.join(f'{name + "  CPU/op":>18}' for name in names)
+        print(f'{"scenario":<22} {heads}  {names[0] + " / peer":>20} {"CPU " + names[0] + " / peer":>20}  generator %')
+    failed = series.run()
+    if options.json:
+        print(f'written: {os.path.relpath(options.json)}')
     return 1 if failed else 0
 
 

@@ -19,11 +19,34 @@ class Scenario:
     per: str = 'deliveries'  # the server's CPU is reported per one of these
     relay: bool = True  # the relay knows nothing of queue groups and UNSUB
     amount_max: int = 400_000_000
+    ours_flags: str = ''  # for millrace in this scenario only
+    settle_s: float = 0   # idle: before the CPU time counts, and
+    hold_s: float = 0     # while it does, at least; both not with --quick
+
+    def described(self):
+        """What a stored result has to say about it to be read when this table has changed."""
+        return {'name': self.name, 'load': ' '.join(self.load), 'ours_flags': self.ours_flags, 'metric': self.metric,
+                'unit': self.unit, 'scale': self.scale, 'lower_is_better': self.lower_is_better, 'per': self.per}
 
 
 def _fanout(name, options, amount, **more):
     return Scenario(name, ('fanout', *options), amount=amount, **more)
 
+
+def _request(name, inflight, **more):
+    return Scenario(name, ('request', '--inflight', str(inflight)), per='msgs', **more)
+
+
+def _open(name, rate):
+    return Scenario(name, ('open', '--rate', str(rate)), amount_flag=None, metric='p99_us', unit='µs',
+                    scale=1, lower_is_better=True, per='msgs')
+
+
+_P50 = {'amount': 3_000, 'metric': 'p50_us', 'unit': 'µs', 'scale': 1, 'lower_is_better': True}
+_RATE = {'amount': 30_000, 'metric': 'msgs_per_s', 'unit': 'k/s', 'scale': 1e-3}
+_PER_CONNECTION = {'amount_flag': None, 'metric': 'rss_kib_per_conn', 'unit': 'KiB', 'scale': 1,
+                   'lower_is_better': True, 'per': 'conns'}
+_NO_SPIN = '--spin_us 0'
 
 SCENARIOS = [
     Scenario('pub-16', ('pub', '--size', '16'), amount=1_000_000, metric='msgs_per_s', per='msgs'),
@@ -32,30 +55,38 @@ SCENARIOS = [
     _fanout('1x1-128', ('--size', '128'), 300_000),
     _fanout('1x1-1k', ('--size', '1024'), 150_000),
     _fanout('1x1-64k', ('--size', '65536'), 3_000, unit='k/s', scale=1e-3),
+    _fanout('headers-128', ('--headers', '--size', '128'), 200_000),
     _fanout('1x8-16', ('--subs', '8', '--size', '16'), 150_000),
     _fanout('1x8-128', ('--subs', '8', '--size', '128'), 80_000),
     _fanout('1x1000-128', ('--subs', '1000', '--size', '128'), 400),
     _fanout('4x4-128', ('--pubs', '4', '--subs', '4', '--size', '128'), 150_000),
-    Scenario('queue8-128', ('queue', '--members', '8', '--size', '128'), relay=False,
-             amount_max=20_000_000),
-    _fanout('headers-128', ('--headers', '--size', '128'), 200_000),
     _fanout('subjects-1k', ('--subjects', '1000', '--wildcard', '--size', '128'), 200_000),
     _fanout('subjects-100k', ('--subjects', '100000', '--wildcard', '--size', '128'), 200_000),
     _fanout('interest-100k', ('--other-subs', '100000', '--size', '128'), 300_000),
-    Scenario('request-1', ('request', '--inflight', '1'), amount=3_000, metric='p50_us', unit='µs',
-             scale=1, lower_is_better=True, per='msgs'),
-    Scenario('request-64', ('request', '--inflight', '64'), amount=30_000, metric='msgs_per_s',
-             unit='k/s', scale=1e-3, per='msgs'),
-    Scenario('open-10k', ('open', '--rate', '10000'), amount_flag=None, metric='p99_us', unit='µs',
-             scale=1, lower_is_better=True, per='msgs'),
-    Scenario('open-50k', ('open', '--rate', '50000'), amount_flag=None, metric='p99_us', unit='µs',
-             scale=1, lower_is_better=True, per='msgs'),
+    Scenario('queue8-128', ('queue', '--members', '8', '--size', '128'), relay=False,
+             amount_max=20_000_000),
+    _request('request-1', 1, **_P50),
+    _request('request-1-nospin', 1, ours_flags=_NO_SPIN, **_P50),
+    _request('request-64', 64, **_RATE),
+    _request('request-64-nospin', 64, ours_flags=_NO_SPIN, **_RATE),
+    _open('open-10k', 10_000),
+    _open('open-50k', 50_000),
+    _open('open-100k', 100_000),
     Scenario('churn', ('churn',), amount_flag='--pairs', amount=40_000, metric='pairs_per_s',
              unit='k/s', scale=1e-3, per='pairs', relay=False),
     Scenario('connect', ('connect',), amount_flag='--conns', amount=2_000, metric='conns_per_s',
              unit='k/s', scale=1e-3, per='conns', amount_max=50_000),
-    Scenario('idle-1k', ('idle', '--conns', '1000', '--subscribe'), amount_flag=None,
-             metric='rss_kib_per_conn', unit='KiB', scale=1, lower_is_better=True, per='conns'),
-    Scenario('idle-10k', ('idle', '--conns', '10000', '--subscribe'), amount_flag=None,
-             metric='rss_kib_per_conn', unit='KiB', scale=1, lower_is_better=True, per='conns'),
+    Scenario('idle-1k', ('idle', '--conns', '1000', '--subscribe'), **_PER_CONNECTION),
+    Scenario('idle-10k', ('idle', '--conns', '10000', '--subscribe'), **_PER_CONNECTION),
+    # Servers ping a new client once after two seconds, and ours looks once more at the write deadline of that PING ten
+    # seconds later: idle is what comes after.
+    Scenario('idle-cpu-8k', ('idle', '--conns', '8000', '--subscribe'), amount_flag=None, metric='server_cpu_share',
+             unit='%', scale=100, lower_is_better=True, per='conns', settle_s=14, hold_s=5),
 ]
+
+# Messages per second of --ladder, until a server falls behind.
+LADDER = [10_000, 20_000, 50_000, 100_000, 200_000, 400_000, 800_000, 1_600_000]
+
+
+def rung(rate):
+    return _open(f'ladder-{rate // 1000}k', rate)

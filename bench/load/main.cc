@@ -28,6 +28,7 @@ scenarios
             while publishing                           --no-publish
   connect   connect, CONNECT, PING, PONG, disconnect   --conns 10k --parallel 64
   idle      hold connections until stdin closes        --conns 1000 --seconds N --subscribe
+            --settle-s N (before the CPU time counts)
 
 all scenarios
   --host 127.0.0.1  --port 4222  --user U  --password P

@@ -96,9 +96,13 @@ void JsonLine::AddLatency(const Histogram& latency) {
   Add("samples", latency.count());
   Add("mean_us", latency.mean() / 1000);
   Add("p50_us", us(latency.Percentile(0.5)));
+  Add("p75_us", us(latency.Percentile(0.75)));
   Add("p90_us", us(latency.Percentile(0.9)));
+  Add("p95_us", us(latency.Percentile(0.95)));
   Add("p99_us", us(latency.Percentile(0.99)));
+  Add("p995_us", us(latency.Percentile(0.995)));
   Add("p999_us", us(latency.Percentile(0.999)));
+  Add("p9995_us", us(latency.Percentile(0.9995)));
   Add("p9999_us", us(latency.Percentile(0.9999)));
   Add("min_us", us(latency.min()));
   Add("max_us", us(latency.max()));

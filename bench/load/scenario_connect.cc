@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -125,6 +126,7 @@ int RunIdle(Setup& setup) {
   Flags& flags = *setup.flags;
   const uint64_t connections = flags.Number("conns", 1000);
   const double seconds = flags.Real("seconds", 0);
+  const double settle_s = flags.Real("settle-s", 0);
   const bool subscribe = flags.Bool("subscribe");
   Ring ring(setup.RingFor(65));
   flags.RejectUnknown();
@@ -141,6 +143,9 @@ int RunIdle(Setup& setup) {
   }
   opening.Stop();
   progress.Finish();
+  // Servers ping a new client once, a second or two after it came: that is not idle yet.
+  const uint64_t settled_ns = NowNs() + static_cast<uint64_t>(settle_s * 1e9);
+  while (NowNs() < settled_ns) ring.RunOnce(std::min(kTurnWaitNs, settled_ns - std::min(settled_ns, NowNs())));
   JsonLine ready;
   ready.Add("scenario", "idle");
   ready.Add("ready", connections);

@@ -24,7 +24,8 @@ struct Command {
   uint8_t size_zeros = 0;
   std::string_view payload;  // PUB HPUB: header and body, without the final CRLF
   // PUB HPUB: everything behind the subject and its blank, to the final CRLF ("reply 5 CRLF hello CRLF"): what MSG and
-  // HMSG say behind the sid. Empty when the client wrote it in a way of its own (tabs, bare LF, zeros, more blanks).
+  // HMSG say behind the sid. Empty when the client wrote it in a way of its own (tabs, bare LF, zeros, more blanks),
+  // and for a header of no bytes, which leaves as a MSG.
   std::string_view tail;
 };
 

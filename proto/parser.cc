@@ -259,7 +259,7 @@ bool Parser::ScanPubLine(std::string_view input, PubLine* line) const {
   line->header_zeros = line->size_zeros = 0;
   line->line_bytes = line_bytes;
   const bool plain = text[end] == '\r' && (reply_end == subject_end + 1 || text[reply_end] == ' ') &&
-                     (!kHasHeader || text[header_end] == ' ');
+                     (!kHasHeader || (text[header_end] == ' ' && header_bytes > 0));
   line->tail_at = plain ? subject_end + 1 : 0;
   return true;
 }

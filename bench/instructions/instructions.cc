@@ -136,7 +136,7 @@ class MatchCase : public Case {
   }
   void Run(uint64_t count) override {
     for (uint64_t i = 0; i < count; ++i) {
-      const MatchResult* match = shards_[0].interest.Match(kGlobalAccount, subjects_[next_]);
+      const MatchResult* match = shards_[0].interest.Match(kGlobalAccount, subjects_[next_]).result;
       MR_CHECK(match->plain.size() == want_);
       next_ = next_ + 1 == subjects_.size() ? 0 : next_ + 1;
     }
@@ -185,7 +185,7 @@ class RouteCase : public Case {
   void Run(uint64_t count) override {
     Shards::Shard& shard = shards_[0];
     // A session remembers the match of the subject it published to last; looking it up is a case of its own.
-    const MatchResult* match = shard.interest.Match(kGlobalAccount, kSubject);
+    const MatchResult* match = shard.interest.Match(kGlobalAccount, kSubject).result;
     Message message;
     message.subject = kSubject;
     message.payload = payload_;

@@ -212,7 +212,8 @@ bool Interest::FirstSight(uint64_t hash) {
 }
 
 Interest::Cached* Interest::Admit(uint64_t hash, AccountId id, std::string_view subject) {
-  if (cache_.empty() || (cached_ >= cache_.size() * kWays / 2 && cache_.size() * kWays < cache_entries_max_)) GrowCache();
+  const size_t room = cache_.size() * kWays;
+  if (cached_ >= room / 2 && (room == 0 || room < cache_entries_max_)) GrowCache();
   Bucket& bucket = BucketOf(hash);
   uint32_t way = 0;
   while (way < kWays && bucket.ways[way] != nullptr) ++way;

@@ -37,9 +37,9 @@ class Router {
   // `match` is the result for message.subject (from Interest::Match or remembered).
   Outcome Publish(const Message& message, const MatchResult& match);
 
-  // Publish for many messages in a row on one subject: collects them and delivers later, receiver by receiver, so that a
-  // receiver is looked up, and its output found in memory, once for all. What is kept are views: FlushRun has to come
-  // before they end, before another Match, and before anything else is written to anybody.
+  // Publish for many messages in a row on one subject: collects them and delivers later, receiver by receiver, so that
+  // a receiver is looked up, and its output found in memory, once for all. What is kept are views: FlushRun has to
+  // come before they end, before another Match, and before anything else is written to anybody.
   // OpenRun: `common` is what the messages share (account, subject, origin); they have tails, no reply and no trace.
   // False: this match takes no runs.
   bool OpenRun(const Message& common, const MatchResult& match);

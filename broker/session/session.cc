@@ -523,7 +523,8 @@ void Session::FinishTrace(uint32_t id) {
   message.account = account_;
   message.subject = trace.request.dest;
   message.payload = event;
-  touched_ |= shared_.router.Publish(message, *shared_.router.interest().Match(account_, message.subject).result).sent_to;
+  const MatchResult& match = *shared_.router.interest().Match(account_, message.subject).result;
+  touched_ |= shared_.router.Publish(message, match).sent_to;
 }
 
 void Session::SendNoResponders(std::string_view subject, std::string_view reply) {

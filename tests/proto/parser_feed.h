@@ -85,7 +85,8 @@ FeedResult FeedParser(std::string_view stream, const ParserLimits& limits, F&& p
           NaiveCommand again;
           again.verb = Verb::kPub;
           again.subject = beginning.substr(4, beginning.size() - 5);
-          again.payload = std::string(copy.get() + taken - 2 - repeated_size.payload_bytes, repeated_size.payload_bytes);
+          const size_t bytes = repeated_size.payload_bytes;
+          again.payload = std::string(copy.get() + taken - 2 - bytes, bytes);
           result.commands.push_back(again);
           done += taken;
           continue;
@@ -99,6 +100,8 @@ FeedResult FeedParser(std::string_view stream, const ParserLimits& limits, F&& p
           result.commands.push_back(CopyOf(command));
           if (command.verb == Verb::kPub || command.verb == Verb::kHpub) {
             if (!command.tail.empty() && command.tail != NaiveTail(command)) result.breach = "a wrong tail";
+            if (command.verb == Verb::kHpub && command.header_bytes == 0 && !command.tail.empty())
+              result.breach = "a tail for an HPUB without header";
             if (command.verb == Verb::kPub && command.reply.empty() && !command.tail.empty()) {
               beginning.assign(static_cast<const char*>(copy.get()), command.tail.data());
               repeated_size = {};

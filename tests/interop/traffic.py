@@ -69,7 +69,7 @@ class Traffic:
         self.kinds, weights = zip(
             (self.publish, 38), (self.request, 9), (self.header_publish, 13), (self.subscribe, 17), (self.queue_subscribe, 4),
             (self.unsubscribe, 7), (self.unsubscribe_max, 6), (self.unsubscribe_queue, 2), (self.ping, 3), (self.connect, 1.2),
-            (self.noise, 1.2), (self.reserved, 0.8), (self.large, 0.03))
+            (self.noise, 1.2), (self.reserved, 0.8), (self.large, 0.03), (self.publish_run, 4))
         self.weights = []
         total = 0.0
         for w in weights:
@@ -140,6 +140,17 @@ class Traffic:
     def publish(self, state):
         body = self.payload()
         return self.line(b"PUB", self.pick(self.pubs), self.size_text(len(body))) + body + b"\r\n", 0
+
+    def publish_run(self, state):
+        """One subject again and again, as most clients publish; now and then something in between."""
+        beginning = self.verb(b"PUB") + self.gap() + self.pick(self.pubs) + self.gap()
+        out = b""
+        for _ in range(2 + int(self.rng.random() * (200 if self.chance(0.02) else 12))):
+            body = self.payload()
+            out += beginning + self.size_text(len(body)) + self.end() + body + b"\r\n"
+            if self.chance(0.05):
+                out += self.pick((self.publish, self.header_publish, self.request, self.unsubscribe_max))(state)[0]
+        return out, 0
 
     def request(self, state):
         body = self.payload()

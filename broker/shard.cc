@@ -18,6 +18,7 @@ constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
 constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
 // A stopping server waits so long for clients to take what is queued for them.
 constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
+constexpr Nanos kTrimInterval = std::chrono::seconds(1);
 // How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
 constexpr Nanos kStallMax = std::chrono::milliseconds(5);
 
@@ -66,6 +67,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
   accept_.Bind<&Shard::OnAccept>(this);
   accept_retry_.Bind<&Shard::RearmAccept>(this);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
+  trim_.Bind<&Shard::TrimChunks>(this);
   session_shared_.now = io.Now();
   session_shared_.wall_ns = wall_clock_() * 1000;
 }
@@ -74,6 +76,7 @@ Shard::~Shard() {
   MR_CHECK(open_ == 0);
   timers_.Cancel(&accept_retry_);
   timers_.Cancel(&stop_deadline_);
+  timers_.Cancel(&trim_);
 }
 
 uint64_t Shard::Random() {
@@ -98,10 +101,15 @@ void Shard::RunOnce(bool may_block) {
   mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
   FlushDirty();
   Bury();
+  if (chunks_.NeedsTrim() && !trim_.armed()) timers_.Arm(&trim_, session_shared_.now + kTrimInterval);
   const Nanos took = io_.Now() - session_shared_.now;
   counters_.turns.Add(1);
   if (spin_budget_ == Nanos{0} && (counters_.turns.Get() & 63) == 0) spin_budget_ = options_.spin_max / 2;
   if (took > kTurnTarget) counters_.long_turns.Add(1);
+}
+
+void Shard::TrimChunks() {
+  if (chunks_.Trim()) timers_.Arm(&trim_, session_shared_.now + kTrimInterval);
 }
 
 void Shard::EnterKernel(bool may_block) {

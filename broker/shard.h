@@ -51,6 +51,7 @@ class Shard final : public ConnectionHost {
 
  private:
   // Phases of a turn.
+  void TrimChunks();
   void EnterKernel(bool may_block);
   bool Spin();
   void Sleep();
@@ -121,6 +122,7 @@ class Shard final : public ConnectionHost {
   Completion accept_;
   TimerNode accept_retry_;
   TimerNode stop_deadline_;
+  TimerNode trim_;  // armed while there is unused memory to give back
   int listener_ = -1;
   bool stop_accepting_ = false;
   uint64_t next_cid_ = 5;  // as the peer: its own internal clients come first

@@ -130,6 +130,23 @@ std::string_view TrimBlanks(std::string_view text) {
   return text;
 }
 
+constexpr uint16_t kCrLfWord = 0x0a0d;
+
+// Eight characters at once, the first in the lowest byte: a digit becomes its value,
+uint64_t DigitValues(uint64_t word) { return word ^ 0x3030303030303030; }
+// the lowest bit set is in the first byte that is none (bytes behind it may be wrong),
+uint64_t OtherThanDigits(uint64_t values) {
+  return ((values + 0x7676767676767676) | values) & 0x8080808080808080;
+}
+// and the first 1 to 8 of them make a number.
+uint64_t NumberOfDigits(uint64_t values, unsigned digits) {
+  uint64_t value = values << (64 - 8 * digits);
+  value = (value & 0x0f0f0f0f0f0f0f0f) * 2561 >> 8;
+  value = (value & 0x00ff00ff00ff00ff) * 6553601 >> 16;
+  return (value & 0x0000ffff0000ffff) * 42949672960001 >> 32;
+}
+
+constexpr size_t kShortPubBytes = 4 + 32 + 8;
 constexpr uint32_t kPubHead = 0x20627570;   // "pub " as a little-endian number
 constexpr uint32_t kHpubHead = 0x62757068;  // "hpub"
 
@@ -194,12 +211,49 @@ Parser::Status Parser::Next(std::string_view input, Command* command) {
     const uint32_t head = static_cast<uint32_t>(LoadBytes4(input.data()));
     PubLine line;
     if ((head | 0x00202020) == kPubHead) {
+      if (input.size() > kShortPubBytes && ScanShortPub(input, command)) [[likely]] return Status::kCommand;
       if (ScanPubLine<false>(input, &line)) return FinishPub(false, line, input, command);
     } else if ((head | 0x20202020) == kHpubHead && input[4] == ' ' && limits_.headers) {
       if (ScanPubLine<true>(input, &line)) return FinishPub(true, line, input, command);
     }
   }
   return NextSlow(input, command);
+}
+
+// PUB subject size CRLF, one space each, the line within 32 bytes behind the verb, and all of the payload there. False
+// decides nothing.
+inline bool Parser::ScanShortPub(std::string_view input, Command* command) {
+  constexpr size_t kArgsAt = 4;
+  const char* const args = input.data() + kArgsAt;
+  const uint32_t blanks = BlankMask16(args) | BlankMask16(args + 16) << 16;
+  const uint32_t behind = blanks & (blanks - 1);
+  if (behind == 0) return false;
+  const auto subject_bytes = static_cast<unsigned>(std::countr_zero(blanks));
+  const auto args_bytes = static_cast<unsigned>(std::countr_zero(behind));
+  const unsigned digits = args_bytes - subject_bytes - 1;
+  uint16_t line_end;
+  std::memcpy(&line_end, args + args_bytes, 2);
+  if (subject_bytes == 0 || args[subject_bytes] != ' ' || line_end != kCrLfWord || digits - 1 > 5) return false;
+  if (args_bytes > limits_.control_line_bytes_max) return false;
+  const uint64_t values = DigitValues(LoadBytes8(args + subject_bytes + 1));
+  const auto plain_digits = static_cast<unsigned>(std::countr_zero(OtherThanDigits(values))) / 8;
+  if (plain_digits != digits || (digits > 1 && (values & 0xff) == 0)) return false;
+  const uint64_t payload_bytes = NumberOfDigits(values, digits);
+  if (limits_.payload_bytes_max >= 0 && static_cast<int64_t>(payload_bytes) > limits_.payload_bytes_max) return false;
+  const size_t line_bytes = kArgsAt + args_bytes + 2;
+  const size_t payload_end = line_bytes + payload_bytes;
+  if (input.size() < payload_end + 2 || input[payload_end] != '\r' || input[payload_end + 1] != '\n') return false;
+  command->verb = Verb::kPub;
+  command->args = {args, args_bytes};
+  command->subject = {args, subject_bytes};
+  command->reply = {args + subject_bytes + 1, 0};
+  command->header_bytes = 0;
+  command->header_zeros = 0;
+  command->size_zeros = 0;
+  command->payload = {input.data() + line_bytes, payload_bytes};
+  command->tail = {args + subject_bytes + 1, payload_end + 2 - kArgsAt - subject_bytes - 1};
+  Done(payload_end + 2);
+  return true;
 }
 
 // One blank between arguments, plain numbers, an optional CR, LF. False means: not of that shape, nothing decided.
@@ -265,16 +319,12 @@ bool Parser::ScanPubLine(std::string_view input, PubLine* line) const {
 }
 
 bool Parser::ReadRepeatedSize(uint64_t word, size_t beginning_bytes, RepeatedSize* size) const {
-  const uint64_t values = word ^ 0x3030303030303030;  // a digit becomes its value
-  const uint64_t other = ((values + 0x7676767676767676) | values) & 0x8080808080808080;
-  const auto digits = static_cast<unsigned>(std::countr_zero(other)) / 8;
+  const uint64_t values = DigitValues(word);
+  const auto digits = static_cast<unsigned>(std::countr_zero(OtherThanDigits(values))) / 8;
   // CR and LF have to be among the eight bytes too.
   if (digits == 0 || digits > 6 || (digits > 1 && (values & 0xff) == 0)) return false;
-  if ((word >> (8 * digits) & 0xffff) != 0x0a0d) return false;
-  uint64_t value = values << (64 - 8 * digits);  // eight digits, the first in the lowest byte
-  value = (value & 0x0f0f0f0f0f0f0f0f) * 2561 >> 8;
-  value = (value & 0x00ff00ff00ff00ff) * 6553601 >> 16;
-  value = (value & 0x0000ffff0000ffff) * 42949672960001 >> 32;
+  if ((word >> (8 * digits) & 0xffff) != kCrLfWord) return false;
+  const uint64_t value = NumberOfDigits(values, digits);
   if (limits_.payload_bytes_max >= 0 && static_cast<int64_t>(value) > limits_.payload_bytes_max) return false;
   if (beginning_bytes - 4 + digits > limits_.control_line_bytes_max) return false;
   size->mask = digits == 6 ? ~uint64_t{0} : (uint64_t{1} << (8 * (digits + 2))) - 1;

@@ -74,6 +74,7 @@ class Parser {
   };
 
   bool ReadRepeatedSize(uint64_t word, size_t beginning_bytes, RepeatedSize* size) const;
+  bool ScanShortPub(std::string_view input, Command* command);
   template <bool kHasHeader>
   bool ScanPubLine(std::string_view input, PubLine* line) const;
   Status NextSlow(std::string_view input, Command* command);

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdlib>
 
 namespace millrace {
@@ -22,6 +23,8 @@ Chunk* ChunkPool::Acquire(uint32_t bytes, bool prefer_large) {
   if (!free.empty()) {
     chunk = free.back();
     free.pop_back();
+    size_t& unused = large ? large_unused_ : small_unused_;
+    unused = std::min(unused, free.size());
   } else if (large) {
     void* memory = mmap(nullptr, large_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     MR_CHECK(memory != MAP_FAILED);
@@ -37,18 +40,22 @@ Chunk* ChunkPool::Acquire(uint32_t bytes, bool prefer_large) {
   return chunk;
 }
 
-void ChunkPool::Release(Chunk* chunk) {
-  if (chunk->capacity == large_room()) {
-    if (large_.size() < kFreeLargeMax) {
-      large_.push_back(chunk);
-    } else {
-      munmap(chunk, large_bytes_);
-    }
-  } else if (small_.size() < kFreeSmallMax) {
-    small_.push_back(chunk);
-  } else {
-    std::free(chunk);
-  }
+void ChunkPool::Release(Chunk* chunk) { (chunk->capacity == large_room() ? large_ : small_).push_back(chunk); }
+
+bool ChunkPool::Trim() {
+  // The ones at the front have lain longest.
+  const auto surplus = [](std::vector<Chunk*>& free, size_t unused, size_t least) {
+    return free.begin() + static_cast<std::ptrdiff_t>(std::min(unused, free.size() - std::min(free.size(), least)));
+  };
+  const auto large_end = surplus(large_, large_unused_, kFreeLargeMin);
+  std::for_each(large_.begin(), large_end, [this](Chunk* chunk) { munmap(chunk, large_bytes_); });
+  large_.erase(large_.begin(), large_end);
+  const auto small_end = surplus(small_, small_unused_, kFreeSmallMin);
+  std::for_each(small_.begin(), small_end, [](Chunk* chunk) { std::free(chunk); });
+  small_.erase(small_.begin(), small_end);
+  large_unused_ = large_.size();
+  small_unused_ = small_.size();
+  return NeedsTrim();
 }
 
 void Outbox::Grow(size_t bytes) {

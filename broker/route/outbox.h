@@ -24,7 +24,8 @@ struct Chunk {
   char data[];
 };
 
-// Chunks of two sizes, reused last in first out so that they stay in cache.
+// Chunks of two sizes, reused last in first out so that they stay in cache. What lies unused is given back by Trim, not
+// at once: getting a large chunk back from the kernel costs a page fault for each 4 KiB of it.
 // Owner: shard.
 class ChunkPool {
  public:
@@ -38,13 +39,20 @@ class ChunkPool {
   // A chunk with at least `bytes` of room; `bytes` is at most large_room().
   Chunk* Acquire(uint32_t bytes, bool prefer_large);
   void Release(Chunk* chunk);
+  // Frees what nobody has wanted since the last call. True as long as there is something left to free later.
+  bool Trim();
+  bool NeedsTrim() const { return large_.size() > kFreeLargeMin || small_.size() > kFreeSmallMin; }
+
   uint32_t large_room() const { return large_bytes_ - static_cast<uint32_t>(sizeof(Chunk)); }
 
  private:
-  static constexpr size_t kFreeSmallMax = 256;
-  static constexpr size_t kFreeLargeMax = 128;
+  static constexpr size_t kFreeSmallMin = 64;
+  static constexpr size_t kFreeLargeMin = 8;
 
   const uint32_t large_bytes_;
+  // Fewest that lay unused since the last Trim.
+  size_t small_unused_ = 0;
+  size_t large_unused_ = 0;
   std::vector<Chunk*> small_;
   std::vector<Chunk*> large_;
 };

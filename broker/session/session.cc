@@ -215,12 +215,18 @@ void Session::ConsumeRepeated(std::string_view* input) {
 }
 
 Message Session::RunCommon() {
-  Message message;
-  message.account = account_;
-  message.subject = last_subject_;
-  message.origin = &receiver_;
-  message.origin_id = receiver_.id;
-  return message;
+  return Message{.account = account_,
+                 .subject = last_subject_,
+                 .reply = {},
+                 .payload = {},
+                 .tail = {},
+                 .header_bytes = 0,
+                 .header_zeros = 0,
+                 .size_zeros = 0,
+                 .origin = &receiver_,
+                 .origin_id = receiver_.id,
+                 .trace = nullptr,
+                 .report_undelivered = false};
 }
 
 void Session::OnCommand(const Command& command) {
@@ -364,11 +370,10 @@ void Session::OnAuthTimeout() {
 
 const MatchResult& Session::MatchSubject(std::string_view subject) {
   Interest& interest = shared_.router.interest();
-  if (last_match_ != nullptr && last_epoch_ == interest.epoch() && last_subject_ == subject) [[likely]] {
+  const bool repeated = last_subject_.size() == subject.size() && SameBytes(subject.data(), last_subject_);
+  if (repeated && last_match_ != nullptr && last_epoch_ == interest.epoch()) [[likely]]
     return *last_match_;
-  }
   shared_.router.FlushRun();  // it holds a match, which the next one may displace
-  const bool repeated = last_subject_ == subject;
   repeated_beginning_.clear();
   const Interest::Matched matched = interest.Match(account_, subject, repeated);
   last_match_ = matched.lasting ? matched.result : nullptr;
@@ -441,18 +446,19 @@ void Session::OnPub(const Command& command) {
     ReplyOk();
   }
 
-  Message message;
-  message.account = account_;
-  message.subject = command.subject;
-  message.reply = command.reply;
-  message.payload = command.payload;
-  message.tail = command.tail;
-  message.header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
-  message.header_zeros = command.header_zeros;
-  message.size_zeros = command.size_zeros;
-  message.origin = &receiver_;
-  message.origin_id = receiver_.id;
-  message.report_undelivered = connect_.no_responders && !command.reply.empty();
+  // All members are named, or gcc clears the whole first, with a slow instruction.
+  Message message{.account = account_,
+                  .subject = command.subject,
+                  .reply = command.reply,
+                  .payload = command.payload,
+                  .tail = command.tail,
+                  .header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0,
+                  .header_zeros = command.header_zeros,
+                  .size_zeros = command.size_zeros,
+                  .origin = &receiver_,
+                  .origin_id = receiver_.id,
+                  .trace = nullptr,
+                  .report_undelivered = connect_.no_responders && !command.reply.empty()};
   if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]]
     return;
   const MatchResult& match = MatchSubject(command.subject);

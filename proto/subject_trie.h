@@ -6,6 +6,7 @@
 // Proof:  subject_trie_test.cc against a list of filters; bench/micro/match_bench.cc.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -44,11 +45,17 @@ class SubjectTrie {
   bool Erase(std::string_view filter);
 
   // Calls on_value(Value&) once for each filter that takes this published subject, in no order that means anything.
-  // A subject with an empty token matches nothing. on_value must not insert or erase. Returns what the walk cost: 1 for
-  // each node, kLiteralSteps more for each search of a literal child.
+  // A subject with an empty token matches nothing. on_value must not insert or erase.
+  struct Walk {
+    uint32_t steps = 0;  // what it cost: 1 for each node, kLiteralSteps more for each search of a literal child
+    // As far as the subject's bytes were looked at, which is to the end of a token: another subject with the same
+    // beginning, as many tokens behind it, and none empty, matches the same. kWhole: only this very subject does.
+    uint32_t decisive_bytes = 0;
+  };
   template <typename F>
-  uint32_t Match(std::string_view subject, F&& on_value) const;
+  Walk Match(std::string_view subject, F&& on_value) const;
   static constexpr uint32_t kLiteralSteps = 3;
+  static constexpr uint32_t kWhole = UINT32_MAX;
 
   // Calls on_filter(std::string_view filter, Value&) for all, in no order. Cold: builds every filter's text.
   template <typename F>
@@ -136,7 +143,7 @@ class SubjectTrie {
   void ReleaseSpareChunks();
   void Destroy();
   template <typename F>
-  uint32_t MatchFrom(uint32_t node, size_t offset, std::string_view subject, F& on_value) const;
+  void MatchFrom(uint32_t node, size_t offset, std::string_view subject, F& on_value, Walk* walk) const;
 
   uint64_t seed_;
   ChildIndex index_;
@@ -332,16 +339,21 @@ void SubjectTrie<Value>::Destroy() {
 
 template <typename Value>
 template <typename F>
-uint32_t SubjectTrie<Value>::Match(std::string_view subject, F&& on_value) const {
-  if (filter_count_ == 0 || !HasOnlyNamedTokens(subject)) return 0;
-  return MatchFrom(kRoot, 0, subject, on_value);
+typename SubjectTrie<Value>::Walk SubjectTrie<Value>::Match(std::string_view subject, F&& on_value) const {
+  Walk walk;
+  if (!HasOnlyNamedTokens(subject)) {
+    walk.decisive_bytes = kWhole;
+  } else if (filter_count_ > 0) {
+    MatchFrom(kRoot, 0, subject, on_value, &walk);
+  }
+  return walk;
 }
 
 // Follows literal children and keeps the `*` children aside; of each node on the way at most one waits.
 template <typename Value>
 template <typename F>
-uint32_t SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_view subject,
-                                       F& on_value) const {
+void SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string_view subject, F& on_value,
+                                   Walk* walk) const {
   struct Waiting {
     uint32_t node;
     uint32_t offset;
@@ -349,6 +361,7 @@ uint32_t SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string
   Waiting waiting[kWaitingMax];
   size_t waiting_count = 0;
   uint32_t steps = 0;
+  size_t decisive_bytes = walk->decisive_bytes;
   while (true) {
     Node& n = At(node);
     ++steps;
@@ -363,6 +376,7 @@ uint32_t SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string
         if (n.star != 0) __builtin_prefetch(&At(n.star));
         if (n.literal_count != 0) {
           steps += kLiteralSteps;
+          decisive_bytes = std::max(decisive_bytes, end);
           const std::string_view token = subject.substr(offset, end - offset);
           next_node = FindLiteral(node, token, TagOf(node, token));
         }
@@ -372,7 +386,7 @@ uint32_t SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string
           } else if (waiting_count < kWaitingMax) {
             waiting[waiting_count++] = {n.star, static_cast<uint32_t>(next_offset)};
           } else {
-            steps += MatchFrom(n.star, next_offset, subject, on_value);
+            MatchFrom(n.star, next_offset, subject, on_value, walk);
           }
         }
         offset = next_offset;
@@ -385,7 +399,9 @@ uint32_t SubjectTrie<Value>::MatchFrom(uint32_t node, size_t offset, std::string
       node = waiting[waiting_count].node;
       offset = waiting[waiting_count].offset;
     } else {
-      return steps;
+      walk->steps += steps;
+      walk->decisive_bytes = std::max(walk->decisive_bytes, static_cast<uint32_t>(decisive_bytes));
+      return;
     }
   }
 }

@@ -69,6 +69,31 @@ class ParseCase : public Case {
   Parser parser_;
 };
 
+// The same, as a session reads a client that goes on publishing to one subject.
+class ParseRepeatedCase : public Case {
+ public:
+  explicit ParseRepeatedCase(const std::string& command) : beginning_(command.substr(0, command.rfind(' ', 40) + 1)) {
+    while (stream_.size() + command.size() <= 65536) stream_ += command;
+  }
+  void Run(uint64_t count) override {
+    std::string_view rest = std::string_view(stream_).substr(0, stream_.size() - 64);
+    const std::string_view all = rest;
+    Parser::RepeatedSize size;
+    for (uint64_t i = 0; i < count; ++i) {
+      size_t bytes = parser_.NextRepeated(rest, beginning_, &size);
+      if (bytes == 0) bytes = parser_.NextRepeated(rest = all, beginning_, &size);
+      MR_CHECK(bytes != 0);
+      Keep(rest.data());
+      rest.remove_prefix(bytes);
+    }
+  }
+
+ private:
+  const std::string beginning_;
+  std::string stream_;
+  Parser parser_;
+};
+
 // ---- match ---------------------------------------------------------------------------------------------------------
 
 // A connection as the router sees it.
@@ -211,6 +236,42 @@ class RouteCase : public Case {
   std::vector<std::unique_ptr<Client>> subscribers_;
 };
 
+// The same as one run after the other of 64 messages.
+class RunCase : public Case {
+ public:
+  explicit RunCase(uint64_t subscribers)
+      : shards_(1), publisher_(shards_, 1), tail_("128\r\n" + std::string(128, 'x') + "\r\n") {
+    for (uint64_t i = 0; i < subscribers; ++i) {
+      subscribers_.push_back(std::make_unique<Client>(shards_, 2 + i));
+      subscribers_.back()->Subscribe(kSubject);
+    }
+  }
+  void Run(uint64_t count) override {
+    Shards::Shard& shard = shards_[0];
+    const MatchResult* match = shard.interest.Match(kGlobalAccount, kSubject, true).result;
+    Message common;
+    common.subject = kSubject;
+    common.origin = &publisher_.receiver();
+    common.origin_id = publisher_.receiver().id;
+    for (uint64_t i = 1; i <= count; ++i) {
+      if (i % 64 == 1) MR_CHECK(shard.router.OpenRun(common, *match));
+      shard.router.AddToRun(kSubject, tail_, 128, 0);
+      if (i % 64 != 0 && i != count) continue;
+      shard.router.FlushRun();
+      uint64_t bytes = 0;
+      for (const auto& subscriber : subscribers_) bytes += subscriber->Drain();
+      MR_CHECK(bytes != 0);
+      shards_.Finish(0);
+    }
+  }
+
+ private:
+  Shards shards_;
+  Client publisher_;
+  const std::string tail_;
+  std::vector<std::unique_ptr<Client>> subscribers_;
+};
+
 std::string Pub16() { return "PUB " + std::string(kSubject) + " 16\r\n" + std::string(16, 'x') + "\r\n"; }
 std::string Hpub128() {
   return "HPUB " + std::string(kSubject) + " 29 157\r\nNATS/1.0\r\nKey: some-value\r\n\r\n" + std::string(128, 'x') +
@@ -225,12 +286,15 @@ struct CaseEntry {
 const CaseEntry kCases[] = {
     {"parse-pub-16", [] { return std::unique_ptr<Case>(new ParseCase(Pub16())); }},
     {"parse-hpub-128", [] { return std::unique_ptr<Case>(new ParseCase(Hpub128())); }},
+    {"parse-repeated-16", [] { return std::unique_ptr<Case>(new ParseRepeatedCase(Pub16())); }},
     {"match-hit", [] { return std::unique_ptr<Case>(new MatchCase(MatchCase::Kind::kHit)); }},
     {"match-miss", [] { return std::unique_ptr<Case>(new MatchCase(MatchCase::Kind::kMiss)); }},
     {"encode-msg", [] { return std::unique_ptr<Case>(new EncodeCase(false)); }},
     {"encode-hmsg", [] { return std::unique_ptr<Case>(new EncodeCase(true)); }},
     {"route-1x1-128", [] { return std::unique_ptr<Case>(new RouteCase(1)); }},
     {"route-1x8-128", [] { return std::unique_ptr<Case>(new RouteCase(8)); }},
+    {"route-run-1x1-128", [] { return std::unique_ptr<Case>(new RunCase(1)); }},
+    {"route-run-1x8-128", [] { return std::unique_ptr<Case>(new RunCase(8)); }},
 };
 
 // One function in all of the program between start and stop, so that both amounts see the same code around them.

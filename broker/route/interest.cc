@@ -13,6 +13,7 @@ constexpr uint32_t kDoorkeeperBits = 4096;
 // A walk of up to these steps and targets is repeated rather than remembered: `orders.*` costs 6 steps, `a.b.c` 13.
 constexpr uint32_t kCheapSteps = 8;
 constexpr size_t kCheapTargets = 16;
+constexpr uint32_t kWholeSubject = SubjectTrie<InterestNode>::kWhole;
 
 template <class Groups>
 auto* FindGroup(Groups& groups, std::string_view name) {
@@ -38,6 +39,7 @@ Interest::Account& Interest::account(AccountId id) {
 
 void Interest::Changed(AccountId account, std::string_view filter) {
   ++generations_[PartitionOfFilter(AccountKey(account), filter)];
+  ++changes_;
   ++epoch_;
 }
 
@@ -137,8 +139,9 @@ uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* res
   result->groups.clear();
   result->remote_plain = 0;
   result->runs = MatchResult::Runs::kUnknown;
+  result->decisive_bytes = 0;
   if (id >= accounts_.size()) return 0;
-  return accounts_[id]->trie.Match(subject, [result](InterestNode& node) {
+  const auto walk = accounts_[id]->trie.Match(subject, [result](InterestNode& node) {
     result->plain.insert(result->plain.end(), node.plain.begin(), node.plain.end());
     result->remote_plain |= node.remote_plain;
     for (const QueueGroup& group : node.groups) {
@@ -160,6 +163,8 @@ uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* res
       }
     }
   });
+  result->decisive_bytes = walk.decisive_bytes;
+  return walk.steps;
 }
 
 bool Interest::Fresh(const Cached& cached) const {
@@ -237,15 +242,15 @@ Interest::Cached* Interest::Admit(uint64_t hash, AccountId id, std::string_view 
 Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool repeated) {
   const uint64_t hash = HashBytes(subject, AccountKey(id));
   Cached* cached = cached_ == 0 ? nullptr : FindCached(hash, id, subject);
-  if (cached != nullptr && Fresh(*cached)) {
+  if (cached != nullptr && Fresh(*cached) && (!repeated || cached->changes == changes_)) {
     counters_.cache_hits.Add(1);
-    return {&cached->result, true};
+    return {&cached->result, true, cached->changes == changes_ ? cached->result.decisive_bytes : kWholeSubject};
   }
   counters_.cache_misses.Add(1);
   if (cached == nullptr) {
     const uint32_t steps = Fill(id, subject, &scratch_);
     const bool cheap = steps <= kCheapSteps && scratch_.plain.size() <= kCheapTargets && scratch_.groups.empty();
-    if (!repeated && (cheap || FirstSight(hash))) return {&scratch_, false};
+    if (!repeated && (cheap || FirstSight(hash))) return {&scratch_, false, scratch_.decisive_bytes};
     cached = Admit(hash, id, subject);
     std::swap(cached->result, scratch_);
   } else {
@@ -253,7 +258,8 @@ Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool r
   }
   ++epoch_;
   for (uint8_t i = 0; i < cached->partition_count; ++i) cached->generations[i] = generations_[cached->partitions[i]];
-  return {&cached->result, true};
+  cached->changes = changes_;
+  return {&cached->result, true, cached->result.decisive_bytes};
 }
 
 void Interest::AddFanout(uint32_t* max, uint64_t* total, uint64_t* results) const {

@@ -61,6 +61,7 @@ struct MatchResult {
   // an order other than the publisher's. Found out by the router when it matters.
   enum class Runs : uint8_t { kUnknown, kYes, kNo };
   mutable Runs runs = Runs::kUnknown;
+  uint32_t decisive_bytes = 0;  // as of when it was found: ask Interest::Matched
 
   bool empty() const { return plain.empty() && groups.empty() && remote_plain == 0; }
   size_t fanout() const { return plain.size() + groups.size(); }
@@ -87,6 +88,8 @@ class Interest {
   struct Matched {
     const MatchResult* result;  // valid until the next change of interest or the next Match; never nullptr
     bool lasting;               // valid as long as epoch() stands still
+    // The same holds for subjects that differ behind these bytes (SubjectTrie::Walk), as long as epoch() stands still.
+    uint32_t decisive_bytes;
   };
   // `repeated`: the caller saw this subject just before, and would like a lasting result.
   Matched Match(AccountId account, std::string_view subject, bool repeated = false);
@@ -111,6 +114,7 @@ class Interest {
     uint8_t partition_count = 0;
     uint16_t partitions[3] = {};
     uint32_t generations[3] = {};
+    uint64_t changes = 0;  // to interest, when the result was found: since another, it may hold for fewer subjects
     std::string subject;
     MatchResult result;
   };
@@ -124,7 +128,7 @@ class Interest {
   Account& account(AccountId id);
   void Changed(AccountId account, std::string_view filter);
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
-  // Returns what it cost, in steps of SubjectTrie::Match.
+  // Returns what it cost, in steps of SubjectTrie::Walk.
   uint32_t Fill(AccountId account, std::string_view subject, MatchResult* result);
   bool Fresh(const Cached& cached) const;
   void GrowCache();
@@ -139,6 +143,7 @@ class Interest {
   std::vector<std::unique_ptr<Account>> accounts_;
   uint32_t generations_[kPartitionCount] = {};
   uint64_t epoch_ = 1;
+  uint64_t changes_ = 0;  // of interest, so far
   size_t subscriptions_ = 0;
   std::vector<Subscription*> removed_;
 

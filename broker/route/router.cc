@@ -254,17 +254,22 @@ bool Router::MayRun(const MatchResult& match) {
 }
 
 bool Router::OpenRun(const Message& common, const MatchResult& match) {
-  if (run_count_ > 0 && run_match_ == &match) return true;
+  if (run_count_ > 0 && run_match_ == &match) {
+    run_mixed_ = run_mixed_ || run_.subject != common.subject;
+    return true;
+  }
   FlushRun();
   if (!MayRun(match)) return false;
   run_ = common;
   run_match_ = &match;
+  run_mixed_ = false;
   return true;
 }
 
 Message Router::RunMessageAt(uint32_t index) const {
   const RunMessage& kept = run_messages_[index];
   Message message = run_;
+  message.subject = kept.subject;
   message.tail = kept.tail;
   message.payload = kept.tail.substr(kept.tail.size() - kCrLf.size() - kept.payload_bytes, kept.payload_bytes);
   message.header_bytes = kept.header_bytes;
@@ -289,7 +294,8 @@ void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
   for (uint32_t i = 0; i < run_count_; ++i) {
     const RunMessage& message = run_messages_[i];
     // Short lines are copied as if they had 32 bytes.
-    const size_t room = std::max<size_t>(line_bytes, kRunLineCopy) + message.tail.size();
+    const size_t room = std::max(line_bytes + message.subject.size() - run_.subject.size(), kRunLineCopy) +
+                        message.tail.size();
     const bool as_written = message.header_bytes == 0 || receiver->headers;
     if (!short_line || !as_written || room > out.contiguous_bytes_max()) [[unlikely]] {
       out.Commit(at);
@@ -301,6 +307,17 @@ void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
       out.Commit(at);
       at = out.Reserve(room);
     }
+    ++messages;
+    bytes += message.payload_bytes;
+    if (run_mixed_) {
+      at = AppendBytes(at, message.header_bytes > 0 ? std::string_view("HMSG ") : std::string_view("MSG "));
+      at = AppendBytes(at, message.subject);
+      *at = ' ';
+      at = AppendBytes(at + 1, sid);
+      *at = ' ';
+      at = AppendBytes(at + 1, message.tail);
+      continue;
+    }
     const size_t skip = message.header_bytes > 0 ? 0 : 1;  // the H
     if (line_bytes <= kRunLineCopy) [[likely]] {
       std::memcpy(at, line + skip, kRunLineCopy);
@@ -308,8 +325,6 @@ void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
       std::memcpy(at, line + skip, line_bytes - skip);
     }
     at = AppendBytes(at + line_bytes - skip, message.tail);
-    ++messages;
-    bytes += message.payload_bytes;
   }
   out.Commit(at);
   receiver->out_messages += messages;

@@ -37,16 +37,17 @@ class Router {
   // `match` is the result for message.subject (from Interest::Match or remembered).
   Outcome Publish(const Message& message, const MatchResult& match);
 
-  // Publish for many messages in a row on one subject: collects them and delivers later, receiver by receiver, so that
+  // Publish for many messages in a row with one match: collects them and delivers later, receiver by receiver, so that
   // a receiver is looked up, and its output found in memory, once for all. What is kept are views: FlushRun has to
   // come before they end, before another Match, and before anything else is written to anybody.
-  // OpenRun: `common` is what the messages share (account, subject, origin); they have tails, no reply and no trace.
+  // OpenRun: `common` is what the messages share (account, origin), with the subject of the first to come; they have
+  // tails, no reply and no trace. Subjects may differ as long as the match is the same; OpenRun hears of a new one.
   // False: this match takes no runs.
   bool OpenRun(const Message& common, const MatchResult& match);
-  void AddToRun(std::string_view tail, size_t payload_bytes, uint32_t header_bytes) {
+  void AddToRun(std::string_view subject, std::string_view tail, size_t payload_bytes, uint32_t header_bytes) {
     if (run_count_ == kRunMax) [[unlikely]]
       DeliverRun();
-    run_messages_[run_count_++] = RunMessage{tail, static_cast<uint32_t>(payload_bytes), header_bytes};
+    run_messages_[run_count_++] = RunMessage{subject, tail, static_cast<uint32_t>(payload_bytes), header_bytes};
   }
   void FlushRun() {
     if (run_count_ > 0) DeliverRun();
@@ -92,6 +93,7 @@ class Router {
  private:
   // What messages of one run differ in.
   struct RunMessage {
+    std::string_view subject;
     std::string_view tail;
     uint32_t payload_bytes;
     uint32_t header_bytes;
@@ -139,6 +141,7 @@ class Router {
   Message run_;  // what all messages of the run have in common
   const MatchResult* run_match_ = nullptr;
   uint32_t run_count_ = 0;
+  bool run_mixed_ = false;  // its messages have different subjects
   RunMessage run_messages_[kRunMax];
 };
 

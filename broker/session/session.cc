@@ -41,6 +41,15 @@ std::string Concat(std::initializer_list<std::string_view> parts) {
   return out;
 }
 
+constexpr size_t kPubVerbBytes = 4;  // "PUB "
+
+bool SameText(std::string_view a, std::string_view b) { return a.size() == b.size() && SameBytes(a.data(), b); }
+
+// Of "PUB subject ".
+std::string_view RepeatedSubject(std::string_view beginning) {
+  return beginning.substr(kPubVerbBytes, beginning.size() - kPubVerbBytes - 1);
+}
+
 }  // namespace
 
 Session::Session(SessionShared& shared, SessionHost& host, Receiver& receiver, std::string client_ip,
@@ -152,6 +161,7 @@ Session::Progress Session::Consume(std::string_view* input) {
   const uint64_t messages_before = in_messages_;
   const uint64_t bytes_before = in_bytes_;
   Progress progress = Progress::kNeedMore;
+  previous_subject_ = {};
   Command command;
   while (!input->empty()) {
     if (!repeated_beginning_.empty()) {
@@ -192,7 +202,7 @@ void Session::ConsumeRepeated(std::string_view* input) {
   Interest& interest = shared_.router.interest();
   Router& router = shared_.router;
   if (last_match_ == nullptr || last_epoch_ != interest.epoch() || shared_.log.trace() ||
-      !router.OpenRun(RunCommon(), *last_match_)) {
+      !router.OpenRun(RunCommon(RepeatedSubject(repeated_beginning_)), *last_match_)) {
     repeated_beginning_.clear();
     return;
   }
@@ -200,8 +210,10 @@ void Session::ConsumeRepeated(std::string_view* input) {
   uint64_t messages = 0;
   uint64_t bytes = 0;
   std::string_view rest = *input;
+  const size_t beginning = repeated_beginning_.size();
   while (const size_t taken = parser_.NextRepeated(rest, repeated_beginning_, &size)) {
-    router.AddToRun(rest.substr(repeated_beginning_.size(), taken - repeated_beginning_.size()), size.payload_bytes, 0);
+    router.AddToRun(RepeatedSubject(rest.substr(0, beginning)), rest.substr(beginning, taken - beginning),
+                    size.payload_bytes, 0);
     rest.remove_prefix(taken);
     ++messages;
     bytes += size.payload_bytes;
@@ -214,9 +226,9 @@ void Session::ConsumeRepeated(std::string_view* input) {
   if (messages > 0) touched_ |= last_match_->remote_plain;
 }
 
-Message Session::RunCommon() {
+Message Session::RunCommon(std::string_view subject) {
   return Message{.account = account_,
-                 .subject = last_subject_,
+                 .subject = subject,
                  .reply = {},
                  .payload = {},
                  .tail = {},
@@ -368,9 +380,29 @@ void Session::OnAuthTimeout() {
 
 // ---- PUB -----------------------------------------------------------------------------------------------------------
 
+// Whether the last match looked at nothing in which this subject differs: with a filter `orders.*` and no other below
+// `orders`, all of orders.1, orders.2, ... go the same way (SubjectTrie::Walk).
+bool Session::MatchesLikeLast(std::string_view subject) const {
+  const size_t decisive = last_decisive_bytes_;
+  if (decisive >= last_subject_.size() || decisive >= subject.size() ||
+      std::memcmp(subject.data(), last_subject_.data(), decisive) != 0)
+    return false;
+  if (decisive > 0 && subject[decisive] != kTokenSeparator) return false;
+  size_t separators = 0;
+  char before = decisive > 0 ? 'x' : kTokenSeparator;
+  for (const char c : subject.substr(decisive)) {
+    if (c == kTokenSeparator) {
+      if (before == kTokenSeparator) return false;
+      ++separators;
+    }
+    before = c;
+  }
+  return before != kTokenSeparator && separators == last_separators_behind_;
+}
+
 const MatchResult& Session::MatchSubject(std::string_view subject) {
   Interest& interest = shared_.router.interest();
-  const bool repeated = last_subject_.size() == subject.size() && SameBytes(subject.data(), last_subject_);
+  const bool repeated = SameText(subject, last_subject_) || MatchesLikeLast(subject);
   if (repeated && last_match_ != nullptr && last_epoch_ == interest.epoch()) [[likely]]
     return *last_match_;
   shared_.router.FlushRun();  // it holds a match, which the next one may displace
@@ -378,7 +410,13 @@ const MatchResult& Session::MatchSubject(std::string_view subject) {
   const Interest::Matched matched = interest.Match(account_, subject, repeated);
   last_match_ = matched.lasting ? matched.result : nullptr;
   last_epoch_ = interest.epoch();
-  if (!repeated) last_subject_.assign(subject);
+  last_subject_.assign(subject);
+  last_decisive_bytes_ = matched.decisive_bytes;
+  last_separators_behind_ = 0;
+  if (last_decisive_bytes_ < subject.size()) {
+    const std::string_view behind = subject.substr(last_decisive_bytes_);
+    last_separators_behind_ = static_cast<size_t>(std::count(behind.begin(), behind.end(), kTokenSeparator));
+  }
   return *matched.result;
 }
 
@@ -463,12 +501,14 @@ void Session::OnPub(const Command& command) {
     return;
   const MatchResult& match = MatchSubject(command.subject);
   if (last_match_ != nullptr && !command.tail.empty() && command.reply.empty() &&
-      shared_.router.OpenRun(RunCommon(), match)) {
-    shared_.router.AddToRun(command.tail, command.payload.size(), message.header_bytes);
+      shared_.router.OpenRun(RunCommon(command.subject), match)) {
+    shared_.router.AddToRun(command.subject, command.tail, command.payload.size(), message.header_bytes);
     touched_ |= match.remote_plain;
-    if (command.verb == Verb::kPub && MayRepeat(first)) {
-      const char* const begin = command.args.data() - sizeof("PUB ") + 1;
-      repeated_beginning_.assign(begin, command.tail.data());
+    if (!SameText(command.subject, previous_subject_)) {
+      previous_subject_ = command.subject;
+      repeated_beginning_.clear();
+    } else if (command.verb == Verb::kPub && MayRepeat(first)) {
+      repeated_beginning_.assign(command.args.data() - kPubVerbBytes, command.tail.data());
     }
     return;
   }

@@ -132,7 +132,8 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   };
 
   void ConsumeRepeated(std::string_view* input);
-  Message RunCommon();
+  Message RunCommon(std::string_view subject);
+  bool MatchesLikeLast(std::string_view subject) const;
   // Whether a publish to a subject with this first character needs nothing but delivery.
   bool MayRepeat(char first) const {
     return permissions_ == nullptr && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
@@ -197,6 +198,9 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   const MatchResult* last_match_ = nullptr;
   uint64_t last_epoch_ = 0;
   std::string last_subject_;
+  uint32_t last_decisive_bytes_ = 0;   // of it (SubjectTrie::Walk),
+  size_t last_separators_behind_ = 0;  // and how many separators are behind them
+  std::string_view previous_subject_;  // in the input that is being consumed
   // "PUB subject " as this client writes it, when the last publish was such that another one like it needs no checks.
   std::string repeated_beginning_;
 

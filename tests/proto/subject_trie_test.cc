@@ -115,6 +115,37 @@ std::string RandomFilter(SeededRandom* random, size_t depth_max) {
   return filter;
 }
 
+TEST(SubjectTrieTest, WhatLiesBehindTheDecisiveBytesDecidesNothing) {
+  SeededRandom random(11);
+  size_t shared = 0;
+  for (size_t round = 0; round < Rounds(20'000); ++round) {
+    SubjectTrie<int> trie;
+    for (uint64_t i = 1 + random.Below(4); i > 0; --i) *trie.Insert(RandomFilter(&random, 4)) = static_cast<int>(i);
+    std::vector<std::string> tokens(1 + random.Below(4));
+    for (std::string& token : tokens) token = std::string(1, static_cast<char>('a' + random.Below(3)));
+    const auto join = [&] {
+      std::string subject = tokens[0];
+      for (size_t i = 1; i < tokens.size(); ++i) subject += "." + tokens[i];
+      return subject;
+    };
+    const std::string subject = join();
+    const size_t decisive = trie.Match(subject, [](int) {}).decisive_bytes;
+    ASSERT_TRUE(decisive == 0 || decisive == subject.size() || (decisive < subject.size() && subject[decisive] == '.'));
+    size_t at = 0;
+    for (std::string& token : tokens) {
+      const size_t end = at + token.size();
+      if (end > decisive) token = random.OneIn(4) ? "a" : std::string(1 + random.Below(60), '*');
+      at = end + 1;
+    }
+    shared += join() != subject;
+    ASSERT_EQ(Matches(trie, subject), Matches(trie, join())) << subject << " and " << join();
+  }
+  EXPECT_GT(shared, Rounds(20'000) / 10);
+  SubjectTrie<int> trie;
+  trie.Insert(">");
+  EXPECT_EQ(trie.Match("a..b", [](int) {}).decisive_bytes, SubjectTrie<int>::kWhole);
+}
+
 TEST(SubjectTrieTest, AMillionComparisonsWithAListOfFiltersUnderChurn) {
   SeededRandom random(7);
   size_t compared = 0;

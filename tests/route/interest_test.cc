@@ -182,6 +182,13 @@ class Twins {
       remembered_account_ = account;
       remembered_subject_ = subject;
     }
+    if (matched.decisive_bytes < subject.size()) {
+      std::string other = subject;
+      for (size_t i = matched.decisive_bytes; i < other.size(); ++i) {
+        if (other[i] != '.') other[i] = static_cast<char>('a' + random_.Below(4));
+      }
+      ASSERT_EQ(Naive(account, other), Naive(account, subject)) << subject << " and " << other;
+    }
     const Result expected = Naive(account, subject);
     ASSERT_EQ(Plain(*matched.result), expected) << subject;
     ASSERT_EQ(matched.result->empty(),

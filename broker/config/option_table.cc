@@ -170,7 +170,7 @@ constexpr OptionRow kRows[] = {
      .help = "How many of the former, per shard (default: 1024)", .group = kTuning,
      .field = &Tuning::recv_buffers_small, .least = 2, .most = 32768, .power_of_two = true},
     {.key = "recv_buffers_large", .flags = "recv_buffers_large", .value_name = "<n>",
-     .help = "How many of the latter, per shard (default: 64)", .group = kTuning,
+     .help = "How many of the latter, per shard (default: 8)", .group = kTuning,
      .field = &Tuning::recv_buffers_large, .least = 2, .most = 32768, .power_of_two = true},
     {.key = "ring_bytes", .flags = "ring_bytes", .value_name = "<bytes>",
      .help = "Ring between each two shards (default: 1048576)", .group = kTuning,

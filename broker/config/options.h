@@ -28,7 +28,7 @@ struct Tuning {
   int64_t recv_buffer_bytes_small = 4096;        // provided buffers for the many
   int64_t recv_buffer_bytes_large = 128 * 1024;  // and for busy connections
   int recv_buffers_small = 1024;                 // per shard, power of two
-  int recv_buffers_large = 64;                   // per shard, power of two
+  int recv_buffers_large = 8;                    // per shard, power of two
 
   int64_t ring_bytes = 1024 * 1024;          // one ring between two shards, power of two
   int64_t mail_inline_bytes_max = 2048;      // above it a payload travels by reference

@@ -85,6 +85,7 @@ RouterLimits RouterLimitsOf(const Options& options) {
   limits.pending_bytes_max = static_cast<uint64_t>(options.max_pending);
   limits.high_water_bytes =
       std::min(static_cast<uint64_t>(options.tuning.output_high_water), limits.pending_bytes_max / 4 * 3);
+  limits.inline_payload_bytes_max = static_cast<uint64_t>(options.tuning.mail_inline_bytes_max);
   limits.producers_pause = !options.no_fast_producer_stall;
   return limits;
 }
@@ -275,6 +276,7 @@ void Server::StartShards() {
     shard.outbox_chunk_bytes = static_cast<uint32_t>(tuning.outbox_chunk_bytes);
     shard.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
     shard.send_bytes_max = static_cast<uint64_t>(tuning.send_bytes_max);
+    shard.bytes_per_turn = static_cast<uint64_t>(tuning.bytes_per_turn);
     shard.spin_max = std::chrono::microseconds(tuning.spin_us);
     shard.closed_connections_max = options.max_closed_clients;
     MR_CHECK(getrandom(&shard.seed, sizeof shard.seed, 0) == sizeof shard.seed);

@@ -249,6 +249,8 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
   switch (header.kind) {
     case MailKind::kMessage:
       return router_.OnMessage(from, body);
+    case MailKind::kMessageRun:
+      return router_.OnMessageRun(body);
     case MailKind::kFrameRelease:
       return router_.OnFrameRelease(body);
     case MailKind::kInterest:

@@ -35,9 +35,7 @@ struct Tuning {
   int64_t send_bytes_max = 1024 * 1024;      // one send
   int64_t outbox_chunk_bytes = 64 * 1024;    // coalescing chunk of an outbox
   int64_t output_high_water = 1024 * 1024;   // backlog of one connection at which producers pause
-  int64_t copy_bytes_max = 4096;             // below it a payload is copied into the chunk
-  int64_t parse_bytes_per_turn = 64 * 1024;  // per connection and turn
-  int max_connections_per_turn = 128;        // accepted or handed over in one turn of a shard
+  int64_t bytes_per_turn = 512 * 1024;       // received bytes a shard works off before it sends
   int uring_entries = 4096;                  // submission queue, power of two
   int64_t match_cache_entries = 65536;       // per shard, power of two
   bool operator==(const Tuning&) const = default;

@@ -40,10 +40,6 @@ absl::Status ValidateTuning(const Options& options) {
     return Error("mail_inline_bytes_max (%d) must be at most a quarter of ring_bytes (%d)",
                  tuning.mail_inline_bytes_max, tuning.ring_bytes);
   }
-  if (tuning.copy_bytes_max > tuning.outbox_chunk_bytes) {
-    return Error("copy_bytes_max (%d) cannot be higher than outbox_chunk_bytes (%d)",
-                 tuning.copy_bytes_max, tuning.outbox_chunk_bytes);
-  }
   return absl::OkStatus();
 }
 

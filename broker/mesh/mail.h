@@ -10,12 +10,11 @@
 namespace millrace {
 
 inline constexpr uint32_t kMailAlignment = 16;
-// Payloads up to this travel inside the record; larger ones as a Frame reference.
-inline constexpr uint32_t kInlinePayloadBytesMax = 2048;
 
 enum class MailKind : uint8_t {
   kPad,           // fills the end of the ring
   kMessage,       // MessageMail: a publish for this shard's subscribers
+  kMessageRun,    // MessageRunMail: publishes in a row, for plain subscriptions
   kFrameRelease,  // FrameMail: a frame goes home
   kInterest,      // InterestMail: another shard's interest in a filter changed
   kConnection,    // ConnectionMail: a socket accepted elsewhere is yours now
@@ -59,6 +58,23 @@ struct MessageMail {
   uint32_t trace_id;  // with kTraced
 };
 static_assert(sizeof(MessageMail) == 48);
+
+// Publishes in a row of one connection, none with a reply or by reference. Followed by `count` MessageRunPart, then for
+// each of them the subject, unless it is that of the one before, and the tail (Command::tail).
+struct MessageRunMail {
+  ConnectionId origin;
+  uint32_t account;
+  uint32_t count;
+  uint64_t reserved;
+};
+static_assert(sizeof(MessageRunMail) == 32);
+
+struct MessageRunPart {
+  uint32_t subject_bytes;  // 0: as before
+  uint32_t tail_bytes;
+  uint32_t payload_bytes;
+  uint32_t header_bytes;
+};
 
 enum MessageFlag : uint8_t {
   kToPlain = 1,            // deliver to the plain subscriptions

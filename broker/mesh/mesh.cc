@@ -13,13 +13,14 @@ Mesh::Mesh(uint32_t shards, uint32_t ring_bytes)
     for (uint32_t to = 0; to <= shards; ++to) {
       if (from != to) rings_[from * participants() + to] = std::make_unique<SpscRing>(ring_bytes);
     }
-    ports_.push_back(std::make_unique<MeshPort>(*this, from));
+    ports_.push_back(std::make_unique<MeshPort>(*this, from, SpscRing::RecordBytesMax(ring_bytes)));
   }
 }
 
 Mesh::~Mesh() = default;
 
-MeshPort::MeshPort(Mesh& mesh, uint32_t self) : mesh_(mesh), self_(self), outbound_(mesh.participants()) {}
+MeshPort::MeshPort(Mesh& mesh, uint32_t self, uint32_t record_bytes_max)
+    : mesh_(mesh), self_(self), record_bytes_max_(record_bytes_max), outbound_(mesh.participants()) {}
 
 char* MeshPort::Append(uint32_t target, MailKind kind, size_t body_bytes) {
   MR_DCHECK(target != self_);

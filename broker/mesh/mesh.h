@@ -58,13 +58,15 @@ class Mesh {
 // One participant's side of the mesh.
 class MeshPort {
  public:
-  MeshPort(Mesh& mesh, uint32_t self);
+  MeshPort(Mesh& mesh, uint32_t self, uint32_t record_bytes_max);
 
   uint32_t self() const { return self_; }
   uint32_t shards() const { return mesh_.shards(); }
   uint32_t control() const { return mesh_.control(); }
   const ShardCounters& counters(uint32_t participant) const { return mesh_.counters(participant); }
 
+  // Largest body that a record for another participant may have.
+  size_t body_bytes_max() const { return record_bytes_max_ - sizeof(MailHeader); }
   // Starts a record for `target` and returns its body; it leaves with the next Ship.
   char* Append(uint32_t target, MailKind kind, size_t body_bytes);
   void SendParcel(uint32_t target, std::unique_ptr<Parcel> parcel);
@@ -133,6 +135,7 @@ class MeshPort {
 
   Mesh& mesh_;
   const uint32_t self_;
+  const uint32_t record_bytes_max_;
   std::vector<Outbound> outbound_;
   bool anything_dirty_ = false;
   bool drained_ = false;

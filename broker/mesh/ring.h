@@ -30,7 +30,8 @@ class SpscRing {
   SpscRing& operator=(const SpscRing&) = delete;
 
   // Largest record that is guaranteed to fit into an empty ring, wherever its tail stands.
-  uint32_t record_bytes_max() const { return bytes_ / 2; }
+  static uint32_t RecordBytesMax(uint32_t ring_bytes) { return ring_bytes / 2; }
+  uint32_t record_bytes_max() const { return RecordBytesMax(bytes_); }
 
   // Producer: room for a record of `bytes` (aligned), contiguous; nullptr when the ring is too full. What is written
   // becomes visible with Publish.

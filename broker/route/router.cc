@@ -22,6 +22,7 @@ constexpr size_t kRecordGroupBytes = 16 * 1024;
 
 // Of the text that all messages of a run begin with: what is copied at least, and beyond what it is not prepared.
 constexpr size_t kRunLineCopy = 32;
+constexpr size_t kRunRecordBytes = 16 * 1024;  // in one record for another shard, when it holds more than one message
 constexpr size_t kRunLineMax = 288;
 
 // By id, not by address: a second pick may bring a message back to its publisher's shard, where it has no origin any
@@ -262,6 +263,7 @@ bool Router::OpenRun(const Message& common, const MatchResult& match) {
   if (!MayRun(match)) return false;
   run_ = common;
   run_match_ = &match;
+  run_remote_ = match.remote_plain;
   run_mixed_ = false;
   return true;
 }
@@ -361,14 +363,91 @@ void Router::DeliverRun() {
     }
     DeliverRunTo(match.plain[i]);
   }
-  for (uint32_t i = 0; match.remote_plain != 0 && i < run_count_; ++i) {
-    const Message message = RunMessageAt(i);
-    Frame* frame = nullptr;
-    for (ShardSet rest = match.remote_plain; rest != 0; rest &= rest - 1) {
-      SendTo(static_cast<uint32_t>(std::countr_zero(rest)), message, true, {}, 0, false, &frame);
-    }
-  }
+  if (run_remote_ != 0) SendRun();
   run_count_ = 0;
+}
+
+size_t Router::RunPartBytes(uint32_t index, uint32_t begin) const {
+  const RunMessage& message = run_messages_[index];
+  const bool same = index > begin && (!run_mixed_ || message.subject == run_messages_[index - 1].subject);
+  return sizeof(MessageRunPart) + message.tail.size() + (same ? 0 : message.subject.size());
+}
+
+// Small messages share records, a large one goes by reference. Their order stays.
+void Router::SendRun() {
+  const size_t room = std::min(kRunRecordBytes, mesh_.body_bytes_max() - sizeof(MessageRunMail) - kMailAlignment);
+  for (uint32_t begin = 0; begin < run_count_;) {
+    uint32_t end = begin;
+    size_t bytes = 0;
+    for (; end < run_count_ && run_messages_[end].payload_bytes <= limits_.inline_payload_bytes_max; ++end) {
+      const size_t more = RunPartBytes(end, begin);
+      if (end > begin && bytes + more > room) break;
+      bytes += more;
+    }
+    Frame* frame = nullptr;
+    for (ShardSet rest = run_remote_; rest != 0; rest &= rest - 1) {
+      const auto target = static_cast<uint32_t>(std::countr_zero(rest));
+      if (end > begin) {
+        SendRunRecord(target, begin, end, bytes);
+      } else {
+        SendTo(target, RunMessageAt(begin), true, {}, 0, false, &frame);
+      }
+    }
+    begin = std::max(end, begin + 1);
+  }
+}
+
+void Router::SendRunRecord(uint32_t target, uint32_t begin, uint32_t end, size_t bytes) {
+  const MessageRunMail mail{run_.origin_id, run_.account, end - begin, 0};
+  char* at = mesh_.Append(target, MailKind::kMessageRun, sizeof mail + bytes);
+  std::memcpy(at, &mail, sizeof mail);
+  at += sizeof mail;
+  char* text = at + (end - begin) * sizeof(MessageRunPart);
+  for (uint32_t i = begin; i < end; ++i) {
+    const RunMessage& message = run_messages_[i];
+    const size_t tail_bytes = message.tail.size();
+    const size_t subject_bytes = RunPartBytes(i, begin) - sizeof(MessageRunPart) - tail_bytes;
+    const MessageRunPart part{static_cast<uint32_t>(subject_bytes), static_cast<uint32_t>(tail_bytes),
+                              message.payload_bytes, message.header_bytes};
+    std::memcpy(at, &part, sizeof part);
+    at += sizeof part;
+    text = AppendBytes(AppendBytes(text, message.subject.substr(0, subject_bytes)), message.tail);
+  }
+}
+
+// The sender had one match for all; here different subjects may have different ones.
+void Router::OnMessageRun(const char* body) {
+  const auto mail = Load<MessageRunMail>(body);
+  const char* part_at = body + sizeof mail;
+  const char* text = part_at + mail.count * sizeof(MessageRunPart);
+  Message common;
+  common.account = mail.account;
+  common.origin_id = mail.origin;
+  const MatchResult* match = nullptr;
+  bool together = false;
+  for (uint32_t i = 0; i < mail.count; ++i, part_at += sizeof(MessageRunPart)) {
+    const auto part = Load<MessageRunPart>(part_at);
+    if (part.subject_bytes > 0) {
+      FlushRun();
+      common.subject = {text, part.subject_bytes};
+      text += part.subject_bytes;
+      match = interest_.Match(common.account, common.subject, mail.count > 1).result;
+      together = OpenRun(common, *match);
+      run_remote_ = 0;
+    }
+    const std::string_view tail{text, part.tail_bytes};
+    text += part.tail_bytes;
+    if (together) {
+      AddToRun(common.subject, tail, part.payload_bytes, part.header_bytes);
+      continue;
+    }
+    Message message = common;
+    message.tail = tail;
+    message.payload = tail.substr(tail.size() - kCrLf.size() - part.payload_bytes, part.payload_bytes);
+    message.header_bytes = part.header_bytes;
+    for (Subscription* sub : match->plain) Deliver(sub, message);
+  }
+  FlushRun();
 }
 
 Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
@@ -408,7 +487,7 @@ void Router::SendTo(uint32_t target, const Message& message, bool to_plain, std:
 
 void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
                         std::span<const std::string_view> groups, uint8_t hops, bool report, Frame** frame) {
-  const bool framed = message.payload.size() > kInlinePayloadBytesMax;
+  const bool framed = message.payload.size() > limits_.inline_payload_bytes_max;
   if (framed) {
     if (*frame == nullptr) *frame = Frame::Create(mesh_.self(), message.payload);
     ++(*frame)->references;

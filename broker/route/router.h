@@ -20,9 +20,10 @@
 namespace millrace {
 
 struct RouterLimits {
-  uint64_t pending_bytes_max = 64 << 20;  // per receiver; over it the consumer is slow
-  uint64_t high_water_bytes = 1 << 20;    // per receiver; over it producers pause
-  bool producers_pause = true;            // false: above 3/4 of pending_bytes_max deliveries are dropped instead
+  uint64_t pending_bytes_max = 64 << 20;     // per receiver; over it the consumer is slow
+  uint64_t high_water_bytes = 1 << 20;       // per receiver; over it producers pause
+  uint64_t inline_payload_bytes_max = 2048;  // a larger payload goes to another shard by reference
+  bool producers_pause = true;               // false: above 3/4 of pending_bytes_max deliveries are dropped instead
 };
 
 class Router {
@@ -55,6 +56,7 @@ class Router {
 
   // A record from another shard.
   void OnMessage(uint32_t from, const char* body);
+  void OnMessageRun(const char* body);
   void OnFrameRelease(const char* body);
 
   // Marks the receiver for the flush at the end of the turn.
@@ -103,6 +105,10 @@ class Router {
   static bool MayRun(const MatchResult& match);
   void DeliverRun();
   void DeliverRunTo(Subscription* sub);
+  void SendRun();
+  void SendRunRecord(uint32_t target, uint32_t begin, uint32_t end, size_t bytes);
+  // Bytes of one message in a record; `begin` is the first of the record.
+  size_t RunPartBytes(uint32_t index, uint32_t begin) const;
   void EncodeRun(Subscription* sub, Receiver* receiver);
   Message RunMessageAt(uint32_t index) const;
   bool Deliver(Subscription* sub, const Message& message);
@@ -140,6 +146,7 @@ class Router {
 
   Message run_;  // what all messages of the run have in common
   const MatchResult* run_match_ = nullptr;
+  ShardSet run_remote_ = 0;  // shards that get it too
   uint32_t run_count_ = 0;
   bool run_mixed_ = false;  // its messages have different subjects
   RunMessage run_messages_[kRunMax];

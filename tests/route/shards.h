@@ -109,6 +109,8 @@ class Shards {
     switch (header.kind) {
       case MailKind::kMessage:
         return shard.router.OnMessage(from, body);
+      case MailKind::kMessageRun:
+        return shard.router.OnMessageRun(body);
       case MailKind::kFrameRelease:
         return shard.router.OnFrameRelease(body);
       case MailKind::kInterest: {

@@ -73,22 +73,22 @@ Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, Con
   if (!required_) return Decision{Verdict::kAllow, nullptr, {}, {}};
   if (!identities_.empty()) {
     const bool bare =
-        connect.nkey.empty() && connect.user.empty() && connect.pass.empty() && connect.auth_token.empty();
-    const bool by_nkey = !connect.nkey.empty();
+        connect.credentials().nkey.empty() && connect.credentials().user.empty() && connect.credentials().pass.empty() && connect.credentials().auth_token.empty();
+    const bool by_nkey = !connect.credentials().nkey.empty();
     const Identity* identity =
-        bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? connect.nkey : connect.user);
+        bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? connect.credentials().nkey : connect.credentials().user);
     if (identity == nullptr) return {};
     if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
     if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};
     if (identity->is_nkey != by_nkey) return {};
-    if (!by_nkey) return Compare(identity->password, connect.pass, identity);
+    if (!by_nkey) return Compare(identity->password, connect.credentials().pass, identity);
     const std::optional<NkeyBytes> key = DecodeNkey(NkeyPrefix::kUser, identity->name);
-    const bool signed_ok = key.has_value() && !nonce.empty() && VerifyNkeySignature(*key, nonce, connect.sig);
+    const bool signed_ok = key.has_value() && !nonce.empty() && VerifyNkeySignature(*key, nonce, connect.credentials().sig);
     return Decision{signed_ok ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
   }
-  if (!token_.empty()) return Compare(token_, connect.auth_token, nullptr);
-  if (user_.empty() || user_ != connect.user) return {};
-  return Compare(password_, connect.pass, nullptr);
+  if (!token_.empty()) return Compare(token_, connect.credentials().auth_token, nullptr);
+  if (user_.empty() || user_ != connect.credentials().user) return {};
+  return Compare(password_, connect.credentials().pass, nullptr);
 }
 
 }  // namespace millrace

@@ -43,13 +43,20 @@ class ConnectVisitor final : public JsonMemberVisitor {
       }
       return true;
     };
+    const auto take_credential = [&](std::string_view name, std::string Credentials::* field) {
+      std::string taken = o_.credentials().*field;
+      if (!take(name, &taken)) return false;
+      if (taken != o_.credentials().*field) o_.own_credentials.Own().*field = std::move(taken);
+      return true;
+    };
     take("verbose", &o_.verbose) || take("pedantic", &o_.pedantic) || take("echo", &o_.echo) ||
         take("tls_required", &o_.tls_required) || take("headers", &o_.headers) ||
         take("no_responders", &o_.no_responders) || take("new_account", &o_.new_account) ||
-        take("protocol", &o_.protocol) || take("nkey", &o_.nkey) || take("jwt", &o_.jwt) || take("sig", &o_.sig) ||
-        take("auth_token", &o_.auth_token) || take("user", &o_.user) || take("pass", &o_.pass) ||
-        take("account", &o_.account) || take("name", &o_.name) || take("lang", &o_.lang) ||
-        take("version", &o_.version);
+        take("protocol", &o_.protocol) || take("name", &o_.name) || take("lang", &o_.lang) ||
+        take("version", &o_.version) || take_credential("nkey", &Credentials::nkey) ||
+        take_credential("jwt", &Credentials::jwt) || take_credential("sig", &Credentials::sig) ||
+        take_credential("auth_token", &Credentials::auth_token) || take_credential("user", &Credentials::user) ||
+        take_credential("pass", &Credentials::pass) || take_credential("account", &Credentials::account);
   }
 
  private:
@@ -58,6 +65,11 @@ class ConnectVisitor final : public JsonMemberVisitor {
 };
 
 }  // namespace
+
+const Credentials& CredentialsBox::get() const {
+  static const Credentials kNone;
+  return box_ == nullptr ? kNone : *box_;
+}
 
 bool IsJsonObject(std::string_view text) {
   const JsonStatus status = ReadJsonObject(text, nullptr);

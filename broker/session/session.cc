@@ -95,9 +95,9 @@ void Session::UpdateLabel() {
   add(connect_.lang);
   add(connect_.name);
   if (!about.empty()) label_ += " - " + Quoted(about);
-  const std::string user = !connect_.nkey.empty()         ? "nkey:" + connect_.nkey
-                           : !connect_.user.empty()       ? "user:" + connect_.user
-                           : !connect_.auth_token.empty() ? "token"
+  const std::string user = !connect_.credentials().nkey.empty()         ? "nkey:" + connect_.credentials().nkey
+                           : !connect_.credentials().user.empty()       ? "user:" + connect_.credentials().user
+                           : !connect_.credentials().auth_token.empty() ? "token"
                                                           : "";
   if (!user.empty()) label_ += " - " + Quoted("$G/" + user);
 }
@@ -160,11 +160,11 @@ Session::Progress Session::Consume(std::string_view* input) {
   last_activity_ns_ = shared_.wall_ns;
   const uint64_t messages_before = in_messages_;
   const uint64_t bytes_before = in_bytes_;
+  if (publishing_ != nullptr) publishing_->previous_subject = {};
   Progress progress = Progress::kNeedMore;
-  previous_subject_ = {};
   Command command;
   while (!input->empty()) {
-    if (!repeated_beginning_.empty()) {
+    if (publishing_ != nullptr && !publishing_->repeated.empty()) {
       ConsumeRepeated(input);
       if (input->empty()) break;
     }
@@ -201,29 +201,29 @@ Session::Progress Session::Consume(std::string_view* input) {
 void Session::ConsumeRepeated(std::string_view* input) {
   Interest& interest = shared_.router.interest();
   Router& router = shared_.router;
-  if (last_match_ == nullptr || last_epoch_ != interest.epoch() || shared_.log.trace() ||
-      !router.OpenRun(RunCommon(RepeatedSubject(repeated_beginning_)), *last_match_)) {
-    repeated_beginning_.clear();
+  if (publishing_->match == nullptr || publishing_->epoch != interest.epoch() || shared_.log.trace() ||
+      !router.OpenRun(RunCommon(RepeatedSubject(publishing_->repeated)), *publishing_->match)) {
+    publishing_->repeated.clear();
     return;
   }
   Parser::RepeatedSize size;
   uint64_t messages = 0;
   uint64_t bytes = 0;
   std::string_view rest = *input;
-  const size_t beginning = repeated_beginning_.size();
-  while (const size_t taken = parser_.NextRepeated(rest, repeated_beginning_, &size)) {
+  const size_t beginning = publishing_->repeated.size();
+  while (const size_t taken = parser_.NextRepeated(rest, publishing_->repeated, &size)) {
     router.AddToRun(RepeatedSubject(rest.substr(0, beginning)), rest.substr(beginning, taken - beginning),
                     size.payload_bytes, 0);
     rest.remove_prefix(taken);
     ++messages;
     bytes += size.payload_bytes;
-    if (last_epoch_ != interest.epoch()) [[unlikely]]  // a delivery was somebody's last
+    if (publishing_->epoch != interest.epoch()) [[unlikely]]  // a delivery was somebody's last
       break;
   }
   *input = rest;
   in_messages_ += messages;
   in_bytes_ += bytes;
-  if (messages > 0) touched_ |= last_match_->remote_plain;
+  if (messages > 0) touched_ |= publishing_->match->remote_plain;
 }
 
 Message Session::RunCommon(std::string_view subject) {
@@ -301,7 +301,7 @@ void Session::OnProtocolError(std::string_view input) {
 // ---- CONNECT -------------------------------------------------------------------------------------------------------
 
 void Session::OnConnect(std::string_view json) {
-  repeated_beginning_.clear();
+  StopRepeating();
   rtt_ = std::max(shared_.now - started_, Nanos{1});
   host_.OnConnected();
   if (!ParseConnect(json, &connect_)) {
@@ -337,7 +337,7 @@ void Session::OnHashChecked(bool ok) {
 
 void Session::Accept(const Identity* identity) {
   identity_ = identity;
-  repeated_beginning_.clear();
+  StopRepeating();
   permissions_ = identity == nullptr ? nullptr : identity->permissions.get();
   publish_cache_.reset();
   allowed_replies_.reset();
@@ -345,8 +345,8 @@ void Session::Accept(const Identity* identity) {
   if (permissions_ != nullptr && permissions_->response().has_value()) {
     allowed_replies_ = std::make_unique<std::unordered_map<std::string, AllowedReply>>();
   }
-  user_name_ = identity != nullptr ? identity->name : !connect_.user.empty() ? connect_.user : "";
-  if (user_name_.empty() && !connect_.auth_token.empty()) user_name_ = "[REDACTED]";
+  user_name_ = identity != nullptr ? identity->name : !connect_.credentials().user.empty() ? connect_.credentials().user : "";
+  if (user_name_.empty() && !connect_.credentials().auth_token.empty()) user_name_ = "[REDACTED]";
   if (state_ != State::kBarrier) state_ = State::kReady;
   UpdateHooks();
   parser_.set_limits(Limits());
@@ -354,7 +354,7 @@ void Session::Accept(const Identity* identity) {
 
 void Session::FinishConnect() {
   // Naming an account was an experiment of old; the peer refuses it.
-  if (connect_.new_account || !connect_.account.empty()) return Refuse();
+  if (connect_.new_account || !connect_.credentials().account.empty()) return Refuse();
   UpdateLabel();
   if (connect_.protocol < 0 || connect_.protocol > 1) {
     return Fail(error_text::kInvalidClientProtocol, ClosedReason::kBadClientProtocolVersion);
@@ -366,10 +366,10 @@ void Session::FinishConnect() {
 }
 
 void Session::Refuse() {
-  if (connect_.user.empty()) {
+  if (connect_.credentials().user.empty()) {
     shared_.log.Error(label_ + " - authentication error");
   } else {
-    shared_.log.Error(absl::StrFormat("%s - authentication error - User %s", label_, Quoted(connect_.user)));
+    shared_.log.Error(absl::StrFormat("%s - authentication error - User %s", label_, Quoted(connect_.credentials().user)));
   }
   Fail(error_text::kAuthorizationViolation, ClosedReason::kAuthenticationViolation);
 }
@@ -383,9 +383,9 @@ void Session::OnAuthTimeout() {
 // Whether the last match looked at nothing in which this subject differs: with a filter `orders.*` and no other below
 // `orders`, all of orders.1, orders.2, ... go the same way (SubjectTrie::Walk).
 bool Session::MatchesLikeLast(std::string_view subject) const {
-  const size_t decisive = last_decisive_bytes_;
-  if (decisive >= last_subject_.size() || decisive >= subject.size() ||
-      std::memcmp(subject.data(), last_subject_.data(), decisive) != 0)
+  const size_t decisive = publishing_->decisive_bytes;
+  if (decisive >= publishing_->subject.size() || decisive >= subject.size() ||
+      std::memcmp(subject.data(), publishing_->subject.data(), decisive) != 0)
     return false;
   if (decisive > 0 && subject[decisive] != kTokenSeparator) return false;
   size_t separators = 0;
@@ -397,25 +397,26 @@ bool Session::MatchesLikeLast(std::string_view subject) const {
     }
     before = c;
   }
-  return before != kTokenSeparator && separators == last_separators_behind_;
+  return before != kTokenSeparator && separators == publishing_->separators_behind;
 }
 
 const MatchResult& Session::MatchSubject(std::string_view subject) {
   Interest& interest = shared_.router.interest();
-  const bool repeated = SameText(subject, last_subject_) || MatchesLikeLast(subject);
-  if (repeated && last_match_ != nullptr && last_epoch_ == interest.epoch()) [[likely]]
-    return *last_match_;
+  if (publishing_ == nullptr) publishing_ = std::make_unique<Publishing>();
+  const bool repeated = SameText(subject, publishing_->subject) || MatchesLikeLast(subject);
+  if (repeated && publishing_->match != nullptr && publishing_->epoch == interest.epoch()) [[likely]]
+    return *publishing_->match;
   shared_.router.FlushRun();  // it holds a match, which the next one may displace
-  repeated_beginning_.clear();
+  publishing_->repeated.clear();
   const Interest::Matched matched = interest.Match(account_, subject, repeated);
-  last_match_ = matched.lasting ? matched.result : nullptr;
-  last_epoch_ = interest.epoch();
-  last_subject_.assign(subject);
-  last_decisive_bytes_ = matched.decisive_bytes;
-  last_separators_behind_ = 0;
-  if (last_decisive_bytes_ < subject.size()) {
-    const std::string_view behind = subject.substr(last_decisive_bytes_);
-    last_separators_behind_ = static_cast<size_t>(std::count(behind.begin(), behind.end(), kTokenSeparator));
+  publishing_->match = matched.lasting ? matched.result : nullptr;
+  publishing_->epoch = interest.epoch();
+  publishing_->subject.assign(subject);
+  publishing_->decisive_bytes = matched.decisive_bytes;
+  publishing_->separators_behind = 0;
+  if (publishing_->decisive_bytes < subject.size()) {
+    const std::string_view behind = subject.substr(publishing_->decisive_bytes);
+    publishing_->separators_behind = static_cast<size_t>(std::count(behind.begin(), behind.end(), kTokenSeparator));
   }
   return *matched.result;
 }
@@ -500,15 +501,15 @@ void Session::OnPub(const Command& command) {
   if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]]
     return;
   const MatchResult& match = MatchSubject(command.subject);
-  if (last_match_ != nullptr && !command.tail.empty() && command.reply.empty() &&
+  if (publishing_->match != nullptr && !command.tail.empty() && command.reply.empty() &&
       shared_.router.OpenRun(RunCommon(command.subject), match)) {
     shared_.router.AddToRun(command.subject, command.tail, command.payload.size(), message.header_bytes);
     touched_ |= match.remote_plain;
-    if (!SameText(command.subject, previous_subject_)) {
-      previous_subject_ = command.subject;
-      repeated_beginning_.clear();
+    if (!SameText(command.subject, publishing_->previous_subject)) {
+      publishing_->previous_subject = command.subject;
+      publishing_->repeated.clear();
     } else if (command.verb == Verb::kPub && MayRepeat(first)) {
-      repeated_beginning_.assign(command.args.data() - kPubVerbBytes, command.tail.data());
+      publishing_->repeated.assign(command.args.data() - kPubVerbBytes, command.tail.data());
     }
     return;
   }
@@ -809,7 +810,7 @@ void Session::TracePayload(std::string_view arrow, std::string_view payload, siz
 // ---- reload --------------------------------------------------------------------------------------------------------
 
 void Session::OnPolicyChanged(bool recheck_user) {
-  repeated_beginning_.clear();
+  StopRepeating();
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
   // An identity belongs to a policy: the new one has its own of the same name.

@@ -134,6 +134,9 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   void ConsumeRepeated(std::string_view* input);
   Message RunCommon(std::string_view subject);
   bool MatchesLikeLast(std::string_view subject) const;
+  void StopRepeating() {
+    if (publishing_ != nullptr) publishing_->repeated.clear();
+  }
   // Whether a publish to a subject with this first character needs nothing but delivery.
   bool MayRepeat(char first) const {
     return permissions_ == nullptr && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
@@ -194,15 +197,19 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   const Identity* identity_ = nullptr;
   const PermissionSet* permissions_ = nullptr;
 
-  // The match of the last subject published: most clients publish to the same one again.
-  const MatchResult* last_match_ = nullptr;
-  uint64_t last_epoch_ = 0;
-  std::string last_subject_;
-  uint32_t last_decisive_bytes_ = 0;   // of it (SubjectTrie::Walk),
-  size_t last_separators_behind_ = 0;  // and how many separators are behind them
-  std::string_view previous_subject_;  // in the input that is being consumed
-  // "PUB subject " as this client writes it, when the last publish was such that another one like it needs no checks.
-  std::string repeated_beginning_;
+  // What the last publishes were: most clients publish to the same subject again. Made by the first publish, for
+  // many clients only listen.
+  struct Publishing {
+    const MatchResult* match = nullptr;  // of `subject`; nullptr when it does not last
+    uint64_t epoch = 0;
+    std::string subject;
+    uint32_t decisive_bytes = 0;        // of it (SubjectTrie::Walk),
+    size_t separators_behind = 0;       // and how many separators are behind them
+    std::string_view previous_subject;  // in the input that is being consumed
+    // "PUB subject " as this client writes it, when the last publish was such that another one like it needs no checks.
+    std::string repeated;
+  };
+  std::unique_ptr<Publishing> publishing_;
 
   absl::flat_hash_set<Subscription*, SidHash, SidEqual> subs_;
   std::vector<std::pair<uint32_t, uint64_t>> barrier_;  // shard and position that PONG waits for

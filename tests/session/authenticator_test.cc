@@ -20,11 +20,11 @@ constexpr std::string_view kHashed = "s3cr\xC3\xA9t pass";
 ConnectOptions With(std::string_view user, std::string_view pass, std::string_view token = {},
                     std::string_view nkey = {}, std::string_view sig = {}) {
   ConnectOptions connect;
-  connect.user = user;
-  connect.pass = pass;
-  connect.auth_token = token;
-  connect.nkey = nkey;
-  connect.sig = sig;
+  connect.own_credentials.Own().user = user;
+  connect.own_credentials.Own().pass = pass;
+  connect.own_credentials.Own().auth_token = token;
+  connect.own_credentials.Own().nkey = nkey;
+  connect.own_credentials.Own().sig = sig;
   return connect;
 }
 
@@ -44,7 +44,7 @@ void Check(const Options& options, const std::vector<Case>& cases) {
     EXPECT_EQ(decision.identity == nullptr ? "" : decision.identity->name, c.identity) << c.name;
     if (c.verdict == Verdict::kCheckHash) {
       EXPECT_TRUE(Authenticator::IsHash(decision.hash)) << c.name;
-      EXPECT_EQ(decision.secret, c.connect.pass.empty() ? c.connect.auth_token : c.connect.pass) << c.name;
+      EXPECT_EQ(decision.secret, c.connect.credentials().pass.empty() ? c.connect.credentials().auth_token : c.connect.credentials().pass) << c.name;
     }
   }
 }

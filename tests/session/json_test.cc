@@ -51,7 +51,7 @@ TEST(ParseConnect, ReadsWhatThePeersDecoderReads) {
     EXPECT_EQ(options.echo, line[2] == "true") << Escaped(text);
     EXPECT_EQ(options.protocol, std::stoll(line[3])) << Escaped(text);
     EXPECT_EQ(Escaped(options.name), Escaped(FromHex(line[4].substr(1)))) << Escaped(text);
-    EXPECT_EQ(Escaped(options.user), Escaped(FromHex(line[5].substr(1)))) << Escaped(text);
+    EXPECT_EQ(Escaped(options.credentials().user), Escaped(FromHex(line[5].substr(1)))) << Escaped(text);
   }
 }
 
@@ -79,7 +79,7 @@ TEST(ParseConnect, EveryKeyReachesItsField) {
   EXPECT_FALSE(o.verbose || o.pedantic || o.echo);
   EXPECT_TRUE(o.tls_required && o.headers && o.no_responders && o.new_account);
   EXPECT_EQ(o.protocol, 1);
-  EXPECT_EQ(o.nkey + o.jwt + o.sig + o.auth_token + o.user + o.pass + o.account + o.name + o.lang + o.version,
+  EXPECT_EQ(o.credentials().nkey + o.credentials().jwt + o.credentials().sig + o.credentials().auth_token + o.credentials().user + o.credentials().pass + o.credentials().account + o.name + o.lang + o.version,
             "abcdefghij");
 }
 

@@ -71,24 +71,25 @@ Authenticator::Decision Authenticator::Compare(std::string_view expected, std::s
 Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, ConnectionType type,
                                               std::string_view nonce) const {
   if (!required_) return Decision{Verdict::kAllow, nullptr, {}, {}};
+  const Credentials& said = connect.credentials();
   if (!identities_.empty()) {
     const bool bare =
-        connect.credentials().nkey.empty() && connect.credentials().user.empty() && connect.credentials().pass.empty() && connect.credentials().auth_token.empty();
-    const bool by_nkey = !connect.credentials().nkey.empty();
+        said.nkey.empty() && said.user.empty() && said.pass.empty() && said.auth_token.empty();
+    const bool by_nkey = !said.nkey.empty();
     const Identity* identity =
-        bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? connect.credentials().nkey : connect.credentials().user);
+        bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? said.nkey : said.user);
     if (identity == nullptr) return {};
     if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
     if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};
     if (identity->is_nkey != by_nkey) return {};
-    if (!by_nkey) return Compare(identity->password, connect.credentials().pass, identity);
+    if (!by_nkey) return Compare(identity->password, said.pass, identity);
     const std::optional<NkeyBytes> key = DecodeNkey(NkeyPrefix::kUser, identity->name);
-    const bool signed_ok = key.has_value() && !nonce.empty() && VerifyNkeySignature(*key, nonce, connect.credentials().sig);
+    const bool signed_ok = key.has_value() && !nonce.empty() && VerifyNkeySignature(*key, nonce, said.sig);
     return Decision{signed_ok ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
   }
-  if (!token_.empty()) return Compare(token_, connect.credentials().auth_token, nullptr);
-  if (user_.empty() || user_ != connect.credentials().user) return {};
-  return Compare(password_, connect.credentials().pass, nullptr);
+  if (!token_.empty()) return Compare(token_, said.auth_token, nullptr);
+  if (user_.empty() || user_ != said.user) return {};
+  return Compare(password_, said.pass, nullptr);
 }
 
 }  // namespace millrace

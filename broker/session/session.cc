@@ -345,8 +345,9 @@ void Session::Accept(const Identity* identity) {
   if (permissions_ != nullptr && permissions_->response().has_value()) {
     allowed_replies_ = std::make_unique<std::unordered_map<std::string, AllowedReply>>();
   }
-  user_name_ = identity != nullptr ? identity->name : !connect_.credentials().user.empty() ? connect_.credentials().user : "";
-  if (user_name_.empty() && !connect_.credentials().auth_token.empty()) user_name_ = "[REDACTED]";
+  const Credentials& said = connect_.credentials();
+  user_name_ = identity != nullptr ? identity->name : said.user;
+  if (user_name_.empty() && !said.auth_token.empty()) user_name_ = "[REDACTED]";
   if (state_ != State::kBarrier) state_ = State::kReady;
   UpdateHooks();
   parser_.set_limits(Limits());
@@ -369,7 +370,8 @@ void Session::Refuse() {
   if (connect_.credentials().user.empty()) {
     shared_.log.Error(label_ + " - authentication error");
   } else {
-    shared_.log.Error(absl::StrFormat("%s - authentication error - User %s", label_, Quoted(connect_.credentials().user)));
+    shared_.log.Error(
+        absl::StrFormat("%s - authentication error - User %s", label_, Quoted(connect_.credentials().user)));
   }
   Fail(error_text::kAuthorizationViolation, ClosedReason::kAuthenticationViolation);
 }

@@ -44,7 +44,8 @@ void Check(const Options& options, const std::vector<Case>& cases) {
     EXPECT_EQ(decision.identity == nullptr ? "" : decision.identity->name, c.identity) << c.name;
     if (c.verdict == Verdict::kCheckHash) {
       EXPECT_TRUE(Authenticator::IsHash(decision.hash)) << c.name;
-      EXPECT_EQ(decision.secret, c.connect.credentials().pass.empty() ? c.connect.credentials().auth_token : c.connect.credentials().pass) << c.name;
+      const Credentials& said = c.connect.credentials();
+      EXPECT_EQ(decision.secret, said.pass.empty() ? said.auth_token : said.pass) << c.name;
     }
   }
 }

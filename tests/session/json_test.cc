@@ -79,7 +79,8 @@ TEST(ParseConnect, EveryKeyReachesItsField) {
   EXPECT_FALSE(o.verbose || o.pedantic || o.echo);
   EXPECT_TRUE(o.tls_required && o.headers && o.no_responders && o.new_account);
   EXPECT_EQ(o.protocol, 1);
-  EXPECT_EQ(o.credentials().nkey + o.credentials().jwt + o.credentials().sig + o.credentials().auth_token + o.credentials().user + o.credentials().pass + o.credentials().account + o.name + o.lang + o.version,
+  const Credentials& c = o.credentials();
+  EXPECT_EQ(c.nkey + c.jwt + c.sig + c.auth_token + c.user + c.pass + c.account + o.name + o.lang + o.version,
             "abcdefghij");
 }
 

@@ -18,8 +18,8 @@ constexpr Nanos kPatience = std::chrono::milliseconds(60);
 constexpr Nanos kRunTimeMax = std::chrono::minutes(30);
 
 // What may wait for room in a ring: the mark at which producers pause, and what was received but not yet worked off
-// then.
-constexpr uint64_t kOverflowBytesMax = kOverflowPauseBytes + (1 << 20);
+// then: a full receive buffer for each client, five times as large in single records.
+constexpr uint64_t kOverflowBytesMax = kOverflowPauseBytes + (4 << 20);
 
 }  // namespace
 

@@ -29,7 +29,7 @@ LAYERS = {
     'broker/route': ('broker/mesh',),
     'broker/session': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'broker/version'),
     'broker/net': ('broker/session', 'broker/io', 'broker/monitor'),
-    'broker/jetstream': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'store'),
+    'broker/jetstream': ('broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'broker/io', 'store'),
     'broker/admin': ('broker/session', 'broker/monitor'),
     'broker/shard': ('broker/net', 'broker/jetstream', 'broker/admin'),
     'broker/identity': ('broker/account',),

@@ -33,6 +33,9 @@ class RouterPort final : public JetStreamPort {
   LogPort& log() override { return log_; }
   Sent Publish(const Outgoing& message) override;
   bool HasInterest(AccountId account, std::string_view subject) override;
+  bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) override {
+    return router_.interest().HasSubscription(account, filter, group);
+  }
   uint64_t InterestEpoch() override { return router_.interest().epoch(); }
   Subscription* Subscribe(AccountId account, std::string_view filter, Sink* sink) override;
   void Unsubscribe(Subscription* subscription) override { router_.interest().Remove(subscription); }

@@ -22,8 +22,9 @@
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
-#include "broker/jetstream/router_port.h"
+#include "broker/jetstream/port.h"
 #include "broker/jetstream/stream.h"
 #include "store/shard_store.h"
 
@@ -114,10 +115,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void EncodeConsumer(uint64_t uid, std::string* out) override;
 
   AccountInfo Usage() const;
+  std::string NewEventId() { return RandomDigits(22); }  // looks like a NUID
 
  private:
-  friend class ApiHandlers;
-
   bool DeliverApi(const Message& message);
   bool DeliverAck(const Message& message);
   bool DeliverFlowControl(const Message& message);
@@ -173,11 +173,12 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   ConsumerInfo InfoOf(Consumer& consumer);
   std::vector<Stream*> StreamsSorted(const std::string& filter) const;
   std::string NewConsumerName();
+  std::string RandomDigits(size_t count);  // of base 62
 
   JetStreamPort& port_;
   ShardStore& store_;
   const JetStreamEngineOptions options_;
-  absl::flat_hash_map<std::string, std::unique_ptr<Stream>> streams_;
+  NameMap<std::unique_ptr<Stream>> streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<std::unique_ptr<Stream>> dropped_;  // freed at the end of the turn
   std::vector<Subscription*> subscriptions_;

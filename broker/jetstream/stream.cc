@@ -175,6 +175,8 @@ void Stream::SetVisible(uint64_t seq) {
 JetStreamPort& Stream::port() { return engine_.port(); }
 std::string_view Stream::domain() const { return engine_.options().domain; }
 
+std::string Stream::NewId() { return engine_.NewEventId(); }
+
 uint64_t Stream::message_bytes_max() const {
   return config_.max_msg_size > 0 ? static_cast<uint64_t>(config_.max_msg_size) : engine_.max_payload();
 }

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "broker/jetstream/name_map.h"
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/consumer.h"
 #include "broker/jetstream/consumer_host.h"
@@ -73,12 +73,13 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   LoadStatus DirectGet(const MessageGetRequest& request, std::string_view reply);
 
   // --- consumers
-  using Consumers = absl::flat_hash_map<std::string, std::unique_ptr<Consumer>>;
+  using Consumers = NameMap<std::unique_ptr<Consumer>>;
   const Consumers& consumers() const { return consumers_; }
   Consumer* FindConsumer(std::string_view name) const;
   Consumer* AddConsumer(ConsumerConfig config, ConsumerIdentity identity);
   // A consumer that is no longer there may have been the last that wanted some messages.
   void RemoveConsumer(std::string_view name, StopReason reason);
+  void DropConsumers() { consumers_.clear(); }  // after Stop
   size_t public_consumers() const;  // without internal ones
 
   // --- the engine
@@ -94,6 +95,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::string_view account_name() const override { return "$G"; }
   std::string_view domain() const override;
   std::string_view stream_name() const override { return config_.name; }
+  std::string NewId() override;
   Retention retention() const override { return config_.retention; }
   int64_t max_messages_per_subject() const override { return config_.max_msgs_per_subject; }
   uint64_t message_bytes_max() const override;

@@ -30,6 +30,8 @@ bool Stream::Deliver(const Subscription& subscription, const Message& message) {
   in.header = message.payload.substr(0, message.header_bytes);
   in.body = message.payload.substr(message.header_bytes);
   Publish(in);
+  if (engine_.Congested()) [[unlikely]]
+    port().StallPublisher(message);
   return true;
 }
 
@@ -112,13 +114,13 @@ std::optional<ApiError> Stream::CheckHeaders(Inbound* in, Checked* checked) {
     return MakeError(ApiErrorId::kStreamWrongLastMsgID, {{"id", last_msg_id_}});
   if (!h.rollup.empty()) {
     if ((!config_.allow_rollup_hdrs || config_.deny_purge) && !in->sourced)
-      return MakeErrorText(ApiErrorId::kStreamRollupFailed, "rollup not permitted");
+      return MakeErrorText(ApiErrorId::kStreamRollupFailedF, "rollup not permitted");
     if (h.rollup == "sub") {
       checked->rollup = Checked::Rollup::kSubject;
     } else if (h.rollup == "all") {
       checked->rollup = Checked::Rollup::kAll;
     } else {
-      return MakeErrorText(ApiErrorId::kStreamRollupFailed,
+      return MakeErrorText(ApiErrorId::kStreamRollupFailedF,
                            absl::StrFormat("rollup value invalid: \"%s\"", std::string(h.rollup)));
     }
   }
@@ -149,7 +151,7 @@ std::optional<ApiError> Stream::CheckExpected(const Inbound& in, const PublishHe
 // Limits that refuse the new message instead of dropping old ones (spec J-16).
 std::optional<ApiError> Stream::CheckDiscardNew(const Inbound& in) {
   if (config_.discard != Discard::kNew) return std::nullopt;
-  const auto refuse = [](std::string_view why) { return MakeErrorText(ApiErrorId::kStreamStoreFailed, why); };
+  const auto refuse = [](std::string_view why) { return MakeErrorText(ApiErrorId::kStreamStoreFailedF, why); };
   bool subject_full = false;
   uint64_t first_of_subject = 0;
   if (config_.max_msgs_per_subject > 0) {

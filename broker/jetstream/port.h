@@ -42,6 +42,8 @@ class JetStreamPort {
   // Not from inside Sink::Deliver.
   virtual Sent Publish(const Outgoing& message) = 0;
   virtual bool HasInterest(AccountId account, std::string_view subject) = 0;
+  // Somebody has subscribed to exactly this filter, in this group (empty: in none).
+  virtual bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) = 0;
   // Moves with every change of interest: what HasInterest said holds while it stands still.
   virtual uint64_t InterestEpoch() = 0;
   // Links a subscription of `sink`; `queue` may be empty. Not from inside Sink::Deliver.

@@ -18,6 +18,8 @@ constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
 constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
 // A stopping server waits so long for clients to take what is queued for them.
 constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
+// What a connection sends without asking for its result keeps its chunk until the shard wakes the next time.
+constexpr uint64_t kQuietBytesMax = 16384;
 constexpr Nanos kTrimInterval = std::chrono::seconds(1);
 // How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
 constexpr Nanos kStallMax = std::chrono::milliseconds(5);
@@ -60,7 +62,9 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
       session_shared_{router_, counters, log_, policy, Nanos{0}, 0, 0, options.entropy},
-      connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes},
+      connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes,
+                         // A backlog that holds a producer back has to be known when it is gone.
+                         std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
       placed_(mesh.shards(), 0),
       spin_budget_(options.spin_max),
       random_(options.seed * 2 + 1) {
@@ -91,6 +95,7 @@ uint64_t Shard::Random() {
 
 void Shard::RunOnce(bool may_block) {
   EnterKernel(may_block);
+  io_.RunQuietSends();
   DrainMail();
   work_left_ = !io_.RunCompletions(options_.bytes_per_turn);
   timers_.Expire(session_shared_.now);

@@ -29,6 +29,9 @@ class Io {
   virtual void Recv(int fd, RecvSize size, Completion* completion) = 0;
   // Sends all of `parts` in order (short sends are retried by the kernel); the array is copied, the bytes are not.
   virtual void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) = 0;
+  // Sends what the socket takes at once. If that is all of it, nobody is woken and RunQuietSends reports it; otherwise
+  // it is a result like others: short, or -EAGAIN.
+  virtual void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) = 0;
   // Reads up to `bytes` at the descriptor's own position (signalfd, pipes).
   virtual void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) = 0;
   // Asks for an operation's early end; its last result still arrives (usually -ECANCELED).
@@ -43,6 +46,8 @@ class Io {
   virtual void SubmitAndWait(Nanos deadline, bool may_block) = 0;
   // True if results wait to be run, or the kernel has work for us that the next submit will turn into results.
   virtual bool HasCompletions() = 0;
+  // Runs the handlers of the quiet sends that left whole with the last SubmitAndWait.
+  virtual void RunQuietSends() = 0;
   // Runs the handlers of results that had arrived by the last SubmitAndWait, up to about `bytes_max` of received bytes.
   // Returns false if it stopped early.
   virtual bool RunCompletions(uint64_t bytes_max) = 0;

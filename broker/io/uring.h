@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "broker/io/io.h"
 
+struct io_uring_sqe;
+
 namespace millrace {
 
 struct UringOptions {
@@ -35,6 +37,7 @@ class UringIo final : public Io {
   void Accept(int listener, Completion* completion) override;
   void Recv(int fd, RecvSize size, Completion* completion) override;
   void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
+  void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
   void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) override;
   void Cancel(Completion* completion) override;
   void Shutdown(int fd) override;
@@ -42,6 +45,7 @@ class UringIo final : public Io {
   void Wake(uint32_t participant) override;
   void SubmitAndWait(Nanos deadline, bool may_block) override;
   bool HasCompletions() override;
+  void RunQuietSends() override;
   bool RunCompletions(uint64_t bytes_max) override;
   Nanos Now() override;
 
@@ -49,6 +53,7 @@ class UringIo final : public Io {
   struct Ring;
   class Acceptor;
   explicit UringIo(std::unique_ptr<Ring> ring);
+  io_uring_sqe* PrepareSend(int fd, const iovec* parts, uint32_t count, int flags);
   std::unique_ptr<Ring> ring_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
 };

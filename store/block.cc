@@ -4,7 +4,8 @@
 
 namespace millrace {
 
-// The checksum says that the bytes are as they were written; this makes sure that nothing outside of them is ever touched
+// The checksum says that the bytes are as they were written; this makes sure that nothing outside of them is ever
+// touched
 // even if the checksum was fooled.
 bool BlockBody::Index(size_t bytes, uint32_t messages, uint64_t seq_span) {
   offsets_.clear();

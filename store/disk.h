@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Disk: everything the store asks of the file system. UringDisk (broker/io) is the kernel's; SimDisk (tests/crash) forgets
+// Disk: everything the store asks of the file system. UringDisk (broker/io) is the kernel's; SimDisk (tests/crash)
+//       forgets
 //         what was not synced, tears writes, flips bits and fails on request.
 // Owner:  shard. Only its thread calls it. Results of asynchronous calls arrive through their Completion, never from
 //         inside the call that starts them.

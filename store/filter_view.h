@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// FilterView: what is remembered of a set of filters with wildcards: which subjects match, and where their messages are.
+// FilterView: what is remembered of a set of filters with wildcards: which subjects match, and where their messages
+//             are.
 // Owner:  shard (MessageIndex keeps some). Made at first use from the whole subject table, then follows new subjects.
 #pragma once
 

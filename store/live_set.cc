@@ -246,7 +246,8 @@ uint32_t LiveSet::CountFromIn(const Chunk& chunk, uint32_t from) {
   }
   if (chunk.kind == Kind::kArray) {
     const uint16_t* end = chunk.array + chunk.count;
-    return static_cast<uint32_t>(end - std::lower_bound<const uint16_t*>(chunk.array, end, static_cast<uint16_t>(from)));
+    const uint16_t* begin = chunk.array;
+    return static_cast<uint32_t>(end - std::lower_bound(begin, end, static_cast<uint16_t>(from)));
   }
   uint32_t index = from >> 6;
   int count = std::popcount(chunk.bits[index] & ~uint64_t{0} << (from & 63));

@@ -27,7 +27,8 @@ class MemoryStreamLog final : public BlockLog {
   void OnDropped(Block*) override {}
   void BuildIndex() override { index_ = std::make_unique<MessageIndex>(live_, uid_); }
 
-  // Half of the block is gone: writes what lives anew, together with neighbours that are small as well. Each byte that is
+  // Half of the block is gone: writes what lives anew, together with neighbours that are small as well. Each byte that
+  // is
   // removed pays for the copying of at most one.
   void OnThinned(Block* block) override {
     size_t first = BlockIndexOf(block->first_seq);

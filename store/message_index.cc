@@ -146,7 +146,8 @@ FilterView& MessageIndex::ViewOf(const Filters& filters) {
   size_t bytes = 0;
   for (size_t i = 0; i < views_.size(); ++i) {
     if (views_[i]->filters() == filters) {
-      if (i > 0) std::rotate(views_.begin(), views_.begin() + static_cast<ptrdiff_t>(i), views_.begin() + static_cast<ptrdiff_t>(i) + 1);
+      const auto at = views_.begin() + static_cast<ptrdiff_t>(i);
+      std::rotate(views_.begin(), at, at + 1);
       views_.front()->Follow(table_, created_);
       return *views_.front();
     }

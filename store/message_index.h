@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // MessageIndex: which messages of a stream have which subject.
 // Owner:  shard (one per stream). It follows the stream's LiveSet: the log adds and removes there first, then here.
-// Form:   the subject table says for each subject how many live messages it has and where the first and last are. Runs of
+// Form:   the subject table says for each subject how many live messages it has and where the first and last are. Runs
+//         of
 //         65,536 sequences say where the others are: the open run has each message's subject number and a chain from a
-//         message to the one before it of the same subject; a sealed run has the numbers sorted, each with its positions.
-// Cost:   6 bytes per message in the open run, 2 in sealed ones and 8 per subject in a run, none if there is one subject.
-// Stale:  runs go on naming messages that are removed; every answer is checked against the LiveSet, and a run is rebuilt
+//         message to the one before it of the same subject; a sealed run has the numbers sorted, each with its
+//         positions.
+// Cost:   6 bytes per message in the open run, 2 in sealed ones and 8 per subject in a run, none if there is one
+//         subject.
+// Stale:  runs go on naming messages that are removed; every answer is checked against the LiveSet, and a run is
+//         rebuilt
 //         when three quarters of what it names is gone.
 // Proof:  tests/store/stream_log_test.cc (naive_stream_log.h).
 #pragma once

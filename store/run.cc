@@ -9,7 +9,8 @@
 namespace millrace {
 namespace {
 
-// How far Next and Previous look at each message before they follow the subject's chain: a subject that is not met within
+// How far Next and Previous look at each message before they follow the subject's chain: a subject that is not met
+// within
 // so many has few messages in the run, and its chain is short.
 constexpr uint32_t kScan = 256;
 

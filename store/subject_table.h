@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// SubjectTable: the subjects of a stream's live messages, each with a number, how many messages it has, the first and last.
+// SubjectTable: the subjects of a stream's live messages, each with a number, how many messages it has, the first and
+//               last.
 // Owner:  shard (one table per stream).
 // Cost:   64 bytes and 11 to 21 for the hash per subject; subjects over 32 bytes apart. Two cache misses a look-up.
-// Numbers: from 1; given to another subject once theirs is gone. That is safe for whoever remembers "message s has number
+// Numbers: from 1; given to another subject once theirs is gone. That is safe for whoever remembers "message s has
+//          number
 //         n" and looks only at live messages: a number changes hands only when all messages it stood for are gone.
 #pragma once
 

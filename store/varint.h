@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Varint: the numbers of the store's compact encodings: seven bits a byte, low first; the high bit says that more follow.
+// Varint: the numbers of the store's compact encodings: seven bits a byte, low first; the high bit says that more
+//         follow.
 // Owner:  caller (pure).
 #pragma once
 
@@ -55,7 +56,9 @@ inline bool TakeBytes(std::string_view* from, std::string_view* bytes) {
 }
 
 // Signed numbers near zero stay short.
-inline uint64_t ZigZag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
+inline uint64_t ZigZag(int64_t value) {
+  return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63);
+}
 inline int64_t UnZigZag(uint64_t value) { return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1); }
 
 }  // namespace millrace

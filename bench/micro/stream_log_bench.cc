@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a stream's log costs: append, reading in order, the next match of a filter, overwriting keys as the stream ages.
-// Aims: append 150 ns at 128 B with one subject, 300 ns with 100,000; load in order 60 ns; a filter that takes 1 message of
+// Aims: append 150 ns at 128 B with one subject, 300 ns with 100,000; load in order 60 ns; a filter that takes 1
+//       message of
 // 1,000 at least ten times cheaper than looking at each one.
 #include <benchmark/benchmark.h>
 

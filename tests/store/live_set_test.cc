@@ -21,8 +21,9 @@ void Compare(const LiveSet& set, const std::set<uint64_t>& twin, SeededRandom* r
   const auto after = twin.upper_bound(at);
   ASSERT_EQ(set.Previous(at), after == twin.begin() ? 0 : *std::prev(after));
   if (!random->OneIn(20)) return;
-  ASSERT_EQ(set.CountInChunk(at >> 16), static_cast<uint32_t>(std::distance(
-                                            twin.lower_bound(at >> 16 << 16), twin.lower_bound(((at >> 16) + 1) << 16))));
+  const auto chunk = twin.lower_bound(at >> 16 << 16);
+  const auto chunk_end = twin.lower_bound(((at >> 16) + 1) << 16);
+  ASSERT_EQ(set.CountInChunk(at >> 16), static_cast<uint32_t>(std::distance(chunk, chunk_end)));
 }
 
 TEST(LiveSetTest, IsASetWhateverIsAddedAndRemoved) {
@@ -70,7 +71,9 @@ TEST(LiveSetTest, DamagedEncodingsAreRefusedOrRead) {
   SeededRandom random(1);
   for (int i = 0; i < 3000; ++i) {
     std::string damaged = bytes.substr(0, random.OneIn(2) ? bytes.size() : random.Below(bytes.size()));
-    if (!damaged.empty()) damaged[random.Below(std::min<size_t>(damaged.size(), 64))] ^= static_cast<char>(1 << random.Below(8));
+    if (!damaged.empty()) {
+      damaged[random.Below(std::min<size_t>(damaged.size(), 64))] ^= static_cast<char>(1 << random.Below(8));
+    }
     LiveSet copy;
     std::string_view rest = damaged;
     copy.Decode(&rest);

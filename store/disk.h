@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Disk: everything the store asks of the file system. UringDisk (broker/io) is the kernel's; SimDisk (tests/crash)
-//       forgets
-//         what was not synced, tears writes, flips bits and fails on request.
+//         forgets what was not synced, tears writes, flips bits and fails on request.
 // Owner:  shard. Only its thread calls it. Results of asynchronous calls arrive through their Completion, never from
 //         inside the call that starts them.
 // Paths:  relative to the directory that the Disk was opened on, with '/' between names.
@@ -33,7 +32,8 @@ class Disk {
 
   // --- blocking: at start, for administration, and for small cold reads
   virtual absl::Status MakeDirectory(std::string_view path) = 0;  // parents too; fine if it is there
-  virtual absl::StatusOr<std::vector<std::string>> List(std::string_view directory) = 0;  // names, sorted; absent: empty
+  virtual absl::StatusOr<std::vector<std::string>> List(std::string_view directory) = 0;  // sorted; absent: empty
+  // A directory may be opened with kRead, for Sync only: its entries reach stable storage without a wait.
   virtual absl::StatusOr<File> Open(std::string_view path, FileUse use, bool create) = 0;
   virtual void Close(File file) = 0;
   virtual absl::StatusOr<uint64_t> Size(File file) = 0;

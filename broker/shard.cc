@@ -593,7 +593,16 @@ void Shard::OnQuery(const Query& query) {
     stats.num_matches = stats.cache_hits + counters_.cache_misses.Get();
     interest_.AddFanout(&stats.max_fanout, &stats.total_fanout, &stats.cache_entries);
   }
+  if (jetstream_monitor_ != nullptr) AskJetStream(query, answer.get());
   mesh_.SendParcel(mesh_.control(), std::move(answer));
+}
+
+void Shard::AskJetStream(const Query& query, Answer* answer) const {
+  if ((query.needs & kNeedJetStreamVarz) != 0) jetstream_monitor_->FillVarz(&answer->jetstream.emplace());
+  if ((query.needs & kNeedJsz) != 0) jetstream_monitor_->FillJsz(query.jsz, &answer->jsz.emplace());
+  if ((query.needs & kNeedJetStreamHealth) != 0) {
+    jetstream_monitor_->FillHealth(query.healthz, &answer->health.emplace());
+  }
 }
 
 }  // namespace millrace

@@ -19,6 +19,7 @@
 #include "broker/jetstream/router_port.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
+#include "broker/monitor/jetstream_monitor.h"
 #include "broker/net/connection.h"
 #include "broker/route/router.h"
 
@@ -51,6 +52,9 @@ class Shard final : public ConnectionHost {
   // Everything is closed and the control thread has been told.
   bool stopped() const { return stopped_; }
 
+  // What answers for JetStream, on the shard it lives on; nullptr: nobody here. It outlives the shard or is taken back.
+  void set_jetstream_monitor(const JetStreamMonitor* monitor) { jetstream_monitor_ = monitor; }
+
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
 
@@ -75,6 +79,7 @@ class Shard final : public ConnectionHost {
   void OnParcel(std::unique_ptr<Parcel> parcel);
   void OnPolicyChange(const PolicyChange& change);
   void OnQuery(const Query& query);
+  void AskJetStream(const Query& query, Answer* answer) const;
   void OnCloseSome(const CloseSome& some);
   void OnStop();
   void OnStopDeadline();
@@ -112,6 +117,7 @@ class Shard final : public ConnectionHost {
   ChunkPool chunks_;
   Interest interest_;
   Router router_;
+  const JetStreamMonitor* jetstream_monitor_ = nullptr;
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
 

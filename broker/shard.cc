@@ -78,6 +78,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
 
 Shard::~Shard() {
   MR_CHECK(open_ == 0);
+  jetstream_.reset();
   timers_.Cancel(&accept_retry_);
   timers_.Cancel(&stop_deadline_);
   timers_.Cancel(&trim_);
@@ -100,6 +101,7 @@ void Shard::RunOnce(bool may_block) {
   timers_.Expire(session_shared_.now);
   CheckBarriers();
   ResumePaused();
+  RunJetStream();
   CloseSlow();
   router_.FinishTurn();
   log_.Flush();
@@ -142,6 +144,7 @@ void Shard::EnterKernel(bool may_block) {
 
 void Shard::Sleep() {
   Nanos deadline = timers_.NextDeadline();
+  if (jetstream_ != nullptr) deadline = std::min(deadline, jetstream_->NextTick());
   for (const ConnectionId& id : stalled_) {
     if (const Connection* connection = Find(id)) deadline = std::min(deadline, connection->stalled_until);
   }
@@ -214,6 +217,24 @@ void Shard::ResumePaused() {
   }
 }
 
+void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& options) {
+  const auto relieved = [this](const ConnectionId& id) {
+    if (id.shard != mesh_.self()) return true;
+    const Connection* connection = Find(id);
+    return connection == nullptr ||
+           connection->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
+  };
+  jetstream_port_ = std::make_unique<RouterPort>(
+      router_, chunks_, timers_, log_,
+      RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved});
+  jetstream_ = std::make_unique<JetStream>(*jetstream_port_, store, options);
+  jetstream_->Start();
+}
+
+void Shard::RunJetStream() {
+  if (jetstream_ != nullptr) work_left_ |= jetstream_->RunTurn();
+}
+
 void Shard::CloseSlow() {
   for (Receiver* receiver : router_.TakeSlow()) {
     Connection* connection = Find(receiver->id);
@@ -243,7 +264,7 @@ void Shard::FlushDirty() {
 void Shard::Bury() {
   interest_.FreeRemoved();
   graveyard_.clear();
-  if (stopping_ && open_ == 0 && !accept_.busy() && !stopped_) {
+  if (stopping_ && open_ == 0 && !accept_.busy() && (jetstream_ == nullptr || jetstream_->stopped()) && !stopped_) {
     stopped_ = true;
     mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
     mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
@@ -270,6 +291,8 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case MailKind::kUndelivered:
       return OnUndelivered(body);
     case MailKind::kStall:
+      if (jetstream_port_ != nullptr && Load<StallMail>(body).origin.slot == kJetStreamSlot)
+        return jetstream_port_->OnRemoteStall();
       if (Connection* connection = Find(Load<StallMail>(body).origin)) {
         connection->receiver().stalled_by = ConnectionId{from, 0, 0};
         PauseForStall(connection);
@@ -367,6 +390,7 @@ void Shard::OnStop() {
   stopping_ = true;
   stop_accepting_ = true;
   if (accept_.busy()) io_.Cancel(&accept_);
+  if (jetstream_ != nullptr) jetstream_->StartStop();
   OnCloseSome(CloseSome(UINT64_MAX, ClosedReason::kServerShutdown));
   timers_.Arm(&stop_deadline_, session_shared_.now + kStopPatience);
 }

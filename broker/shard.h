@@ -16,6 +16,8 @@
 #include "broker/io/io.h"
 #include "broker/io/spin_policy.h"
 #include "broker/io/timer_wheel.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/router_port.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
 #include "broker/net/connection.h"
@@ -42,6 +44,9 @@ class Shard final : public ConnectionHost {
         WallClock wall_clock);
   ~Shard() override;
 
+  // Before the first turn: streams live on this shard, on what `store` keeps (it outlives the shard).
+  void StartJetStream(ShardStore& store, const JetStreamEngineOptions& options);
+
   // One turn. Blocks when there is nothing to do and `may_block`.
   void RunOnce(bool may_block);
   // Everything is closed and the control thread has been told.
@@ -59,6 +64,7 @@ class Shard final : public ConnectionHost {
   void DrainMail();
   void CheckBarriers();
   void ResumePaused();
+  void RunJetStream();
   void CloseSlow();
   void FlushDirty();
   void Bury();
@@ -109,6 +115,9 @@ class Shard final : public ConnectionHost {
   Router router_;
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
+
+  std::unique_ptr<RouterPort> jetstream_port_;
+  std::unique_ptr<JetStream> jetstream_;  // nullptr: not on this shard
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<uint32_t> free_slots_;

@@ -26,8 +26,7 @@ FlagKind KindOf(std::string_view flag) {
   if (OneOf(kSwitches, flag)) return {true, true, false};
   if (OneOf(kTexts, flag)) return {true, false, false};
   if (const OptionRow* row = FindByFlag(flag)) {
-    const bool text = std::holds_alternative<std::string Options::*>(row->field);
-    return {true, row->IsBool(), !row->IsBool() && !text};
+    return {true, row->IsBool(), row->Holds<int, int64_t>()};
   }
   if (const Feature* feature = FindFeatureByFlag(flag)) {
     return {true, IsBoolFlag(*feature, flag), flag == "connect_retries"};
@@ -40,12 +39,14 @@ std::string CheckValue(const FlagKind& kind, std::string_view flag, std::string_
   if (kind.is_bool && !ParseFlagBool(value)) {
     return absl::StrFormat("invalid boolean value %s for -%s: parse error", Quote(value), flag);
   }
+  const OptionRow* row = FindByFlag(flag);
+  if (row != nullptr && row->Holds<Durability>() && !ParseDurability(value)) {
+    return absl::StrFormat("invalid value %s for flag -%s: must be durable or async", Quote(value), flag);
+  }
   if (!kind.is_number) return "";
   const auto number = ParseFlagInteger(value);
   std::string why = number.ok() ? "" : Message(number.status());
-  const OptionRow* row = FindByFlag(flag);
-  const bool narrow = row != nullptr && (std::holds_alternative<int Options::*>(row->field) ||
-                                         std::holds_alternative<int Tuning::*>(row->field));
+  const bool narrow = row != nullptr && row->Holds<int>();
   if (number.ok() && narrow &&
       (*number > std::numeric_limits<int>::max() || *number < std::numeric_limits<int>::min())) {
     why = "value out of range";
@@ -83,18 +84,14 @@ void Apply(const OptionRow& row, std::string_view value, Options* options) {
   std::visit(
       [&](auto field) {
         if constexpr (!std::is_same_v<decltype(field), std::monostate>) {
-          auto& target = [&]() -> auto& {
-            if constexpr (requires { options->*field; }) {
-              return options->*field;
-            } else {
-              return options->tuning.*field;
-            }
-          }();
+          auto& target = FieldOf(*options, field);
           using Type = std::decay_t<decltype(target)>;
           if constexpr (std::is_same_v<Type, bool>) {
             target = ParseFlagBool(value).value_or(false);
           } else if constexpr (std::is_same_v<Type, std::string>) {
             target = std::string(value);
+          } else if constexpr (std::is_same_v<Type, Durability>) {
+            target = ParseDurability(value).value_or(Durability::kDurable);
           } else if constexpr (std::is_integral_v<Type>) {
             target = static_cast<Type>(ParseFlagInteger(value).value_or(0));
           }

@@ -47,7 +47,7 @@ std::string HelpText() {
   text += Line("DV", "", "Both -D and -V");
   text += Line("VV", "", "Like -V, with the system account");
   text += Line("DVV", "", "Both -D and -VV");
-  text += "\nJetStream Options (not built yet):\n" + Group(HelpGroup::kJetStream);
+  text += "\nJetStream Options:\n" + Group(HelpGroup::kJetStream);
   text += "\nAuthorization Options:\n" + Group(HelpGroup::kAuthorization);
   text += "\nTLS Options (not built yet):\n";
   text += Line("tls", "", "Offer TLS, do not ask clients for certificates");

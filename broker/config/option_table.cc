@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/config/option_table.h"
 
+#include <algorithm>
 #include <iterator>
 
 #include "broker/config/read_file.h"
@@ -92,12 +93,57 @@ constexpr OptionRow kRows[] = {
     {.key = "max_pending", .field = &Options::max_pending, .peer_name = "MaxPending"},
     {.key = "no_fast_producer_stall", .field = &Options::no_fast_producer_stall,
      .on_reload = kApply, .reloaded = "Reloaded: fast producers will be stalled"},
-    {.key = "jetstream", .flags = "js|jetstream", .help = "Turn JetStream on",
-     .group = kJetStream, .field = &Options::jetstream, .read = ReadJetStream,
+    // Reloading JetStream has rules of its own: reload.cc.
+    {.key = "jetstream", .read = ReadJetStream, .on_reload = kIgnore},
+    {.key = "store_dir", .aliases = "storedir", .read = ReadStoreDir, .on_reload = kIgnore},
+    {.key = "enabled", .aliases = "enable", .flags = "js|jetstream", .help = "Turn JetStream on",
+     .group = kJetStream, .block = Block::kJetStream, .field = &JetStreamOptions::enabled, .on_reload = kIgnore},
+    {.key = "store_dir", .aliases = "store|storedir", .flags = "sd|store_dir", .value_name = "<dir>",
+     .help = "Directory for what JetStream stores (in it: jetstream)", .group = kJetStream,
+     .block = Block::kJetStream, .field = &JetStreamOptions::store_dir, .read = ReadStoreDir, .on_reload = kIgnore},
+    {.key = "strict", .block = Block::kJetStream, .field = &JetStreamOptions::strict, .read = ReadStrict,
+     .peer_name = "NoJetStreamStrict"},
+    {.key = "max_memory_store", .aliases = "max_mem_store|max_mem", .block = Block::kJetStream,
+     .field = &JetStreamOptions::max_memory_store, .read = ReadMaxMemoryStore, .on_reload = kIgnore},
+    {.key = "max_file_store", .aliases = "max_file", .block = Block::kJetStream,
+     .field = &JetStreamOptions::max_file_store, .read = ReadMaxFileStore, .on_reload = kIgnore},
+    {.key = "domain", .block = Block::kJetStream, .field = &JetStreamOptions::domain, .peer_name = "JetStreamDomain"},
+    {.key = "extension_hint", .block = Block::kJetStream, .field = &JetStreamOptions::extension_hint,
+     .peer_name = "JetStreamExtHint"},
+    {.key = "unique_tag", .block = Block::kJetStream, .field = &JetStreamOptions::unique_tag, .read = ReadUniqueTag,
+     .peer_name = "JetStreamUniqueTag"},
+    {.key = "request_queue_limit", .block = Block::kJetStream, .field = &JetStreamOptions::request_queue_limit,
+     .read = ReadRequestQueueLimit, .peer_name = "JetStreamRequestQueueLimit"},
+    {.key = "info_queue_limit", .block = Block::kJetStream, .field = &JetStreamOptions::info_queue_limit,
+     .read = ReadInfoQueueLimit, .peer_name = "JetStreamInfoQueueLimit"},
+    {.key = "max_concurrent_io", .block = Block::kJetStream, .field = &JetStreamOptions::max_concurrent_io,
+     .read = ReadMaxConcurrentIo, .peer_name = "JetStreamConcurrentIOs"},
+    {.key = "max_buffered_msgs", .block = Block::kJetStream, .field = &JetStreamOptions::max_buffered_msgs,
+     .read = ReadMaxBufferedMsgs, .peer_name = "StreamMaxBufferedMsgs"},
+    {.key = "max_buffered_size", .block = Block::kJetStream, .field = &JetStreamOptions::max_buffered_size,
+     .read = ReadMaxBufferedSize, .peer_name = "StreamMaxBufferedSize"},
+    {.key = "sync_interval", .aliases = "sync", .block = Block::kJetStream,
+     .field = &JetStreamOptions::sync_interval, .read = ReadSyncInterval, .peer_name = "SyncInterval"},
+    {.key = "limits", .block = Block::kJetStream, .read = ReadJetStreamLimits, .on_reload = kIgnore},
+    {.key = "max_request_batch", .block = Block::kJetStreamLimits, .field = &JetStreamLimits::max_request_batch,
      .on_reload = kIgnore},
-    {.key = "store_dir", .aliases = "storedir", .flags = "sd|store_dir", .value_name = "<dir>",
-     .help = "Directory for what JetStream stores", .group = kJetStream,
-     .field = &Options::store_dir, .on_reload = kIgnore},
+    {.key = "max_ack_pending", .block = Block::kJetStreamLimits, .field = &JetStreamLimits::max_ack_pending,
+     .on_reload = kIgnore},
+    {.key = "max_ha_assets", .block = Block::kJetStreamLimits, .field = &JetStreamLimits::max_ha_assets,
+     .on_reload = kIgnore},
+    {.key = "default_max_consumers", .block = Block::kJetStreamLimits,
+     .field = &JetStreamLimits::default_max_consumers, .on_reload = kIgnore},
+    {.key = "duplicate_window", .block = Block::kJetStreamLimits, .field = &JetStreamLimits::duplicate_window,
+     .read = ReadDuplicateWindow, .on_reload = kIgnore},
+    {.key = "batch", .block = Block::kJetStreamLimits, .read = ReadJetStreamBatch, .on_reload = kIgnore},
+    {.key = "max_inflight_per_stream", .block = Block::kJetStreamBatch,
+     .field = &JetStreamLimits::batch_max_inflight_per_stream, .on_reload = kIgnore},
+    {.key = "max_inflight_total", .block = Block::kJetStreamBatch,
+     .field = &JetStreamLimits::batch_max_inflight_total, .on_reload = kIgnore},
+    {.key = "max_msgs", .block = Block::kJetStreamBatch, .field = &JetStreamLimits::batch_max_msgs,
+     .on_reload = kIgnore},
+    {.key = "timeout", .block = Block::kJetStreamBatch, .field = &JetStreamLimits::batch_timeout,
+     .read = ReadBatchTimeout, .on_reload = kIgnore},
     {.key = "prof_port", .flags = "profile", .value_name = "<port>",
      .help = "Port for profiles over HTTP", .group = kServer, .field = &Options::prof_port,
      .peer_name = "ProfPort"},
@@ -152,51 +198,68 @@ constexpr OptionRow kRows[] = {
 
     {.key = "shards", .flags = "shards", .value_name = "<n>",
      .help = "Threads that serve (default: one per CPU this process may use)", .group = kTuning,
-     .field = &Tuning::shards, .least = 1, .most = kShardsMax},
+     .block = Block::kTuning, .field = &Tuning::shards, .least = 1, .most = kShardsMax},
     {.key = "pin_shards", .flags = "pin_shards", .help = "Bind each to a CPU (default: true)",
-     .group = kTuning, .field = &Tuning::pin_shards},
+     .group = kTuning, .block = Block::kTuning, .field = &Tuning::pin_shards},
     {.key = "spin_us", .flags = "spin_us", .value_name = "<microseconds>",
-     .help = "Poll at most so long before sleeping, 0: never (default: 100)", .group = kTuning,
+     .help = "Poll at most so long before sleeping, 0: never (default: 100)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::spin_us, .least = 0, .most = 1000},
     {.key = "recv_buffer_bytes_small", .flags = "recv_buffer_bytes_small",
      .value_name = "<bytes>", .help = "Receive buffer of a quiet connection (default: 4096)",
-     .group = kTuning, .field = &Tuning::recv_buffer_bytes_small, .least = 512,
+     .group = kTuning, .block = Block::kTuning, .field = &Tuning::recv_buffer_bytes_small, .least = 512,
      .most = 1 << 20},
     {.key = "recv_buffer_bytes_large", .flags = "recv_buffer_bytes_large",
      .value_name = "<bytes>", .help = "Receive buffer of a busy connection (default: 131072)",
-     .group = kTuning, .field = &Tuning::recv_buffer_bytes_large, .least = 4096,
+     .group = kTuning, .block = Block::kTuning, .field = &Tuning::recv_buffer_bytes_large, .least = 4096,
      .most = 16 << 20},
     {.key = "recv_buffers_small", .flags = "recv_buffers_small", .value_name = "<n>",
-     .help = "How many of the former, per shard (default: 1024)", .group = kTuning,
+     .help = "How many of the former, per shard (default: 1024)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::recv_buffers_small, .least = 2, .most = 32768, .power_of_two = true},
     {.key = "recv_buffers_large", .flags = "recv_buffers_large", .value_name = "<n>",
-     .help = "How many of the latter, per shard (default: 8)", .group = kTuning,
+     .help = "How many of the latter, per shard (default: 8)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::recv_buffers_large, .least = 2, .most = 32768, .power_of_two = true},
     {.key = "ring_bytes", .flags = "ring_bytes", .value_name = "<bytes>",
-     .help = "Ring between each two shards (default: 1048576)", .group = kTuning,
+     .help = "Ring between each two shards (default: 1048576)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::ring_bytes, .least = 65536, .most = 1 << 30, .power_of_two = true},
     {.key = "mail_inline_bytes_max", .flags = "mail_inline_bytes_max", .value_name = "<bytes>",
      .help = "Payload copied into that ring; larger ones by reference (default: 2048)",
-     .group = kTuning, .field = &Tuning::mail_inline_bytes_max, .least = 0, .most = 16384},
+     .group = kTuning, .block = Block::kTuning, .field = &Tuning::mail_inline_bytes_max, .least = 0, .most = 16384},
     {.key = "send_bytes_max", .flags = "send_bytes_max", .value_name = "<bytes>",
-     .help = "Most that one send carries (default: 1048576)", .group = kTuning,
+     .help = "Most that one send carries (default: 1048576)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::send_bytes_max, .least = 4096, .most = 64 << 20},
     {.key = "outbox_chunk_bytes", .flags = "outbox_chunk_bytes", .value_name = "<bytes>",
-     .help = "Block in which output is gathered (default: 65536)", .group = kTuning,
+     .help = "Block in which output is gathered (default: 65536)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::outbox_chunk_bytes, .least = 16384, .most = 16 << 20},
     {.key = "output_high_water", .flags = "output_high_water", .value_name = "<bytes>",
-     .help = "Backlog at which producers are paused (default: 1048576)", .group = kTuning,
+     .help = "Backlog at which producers are paused (default: 1048576)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::output_high_water, .least = 4096, .most = int64_t{1} << 40},
     {.key = "bytes_per_turn", .flags = "bytes_per_turn", .value_name = "<bytes>",
      .help = "Input that a shard works off before it sends (default: 524288)", .group = kTuning,
-     .field = &Tuning::bytes_per_turn, .least = 4096, .most = 64 << 20},
+     .block = Block::kTuning, .field = &Tuning::bytes_per_turn, .least = 4096, .most = 64 << 20},
     {.key = "uring_entries", .flags = "uring_entries", .value_name = "<n>",
-     .help = "Length of the submission queue (default: 4096)", .group = kTuning,
+     .help = "Length of the submission queue (default: 4096)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::uring_entries, .least = 64, .most = 32768, .power_of_two = true},
     {.key = "match_cache_entries", .flags = "match_cache_entries", .value_name = "<n>",
      .help = "Subjects whose targets are remembered, per shard (default: 65536)",
-     .group = kTuning, .field = &Tuning::match_cache_entries, .least = 64, .most = 1 << 24,
+     .group = kTuning, .block = Block::kTuning, .field = &Tuning::match_cache_entries, .least = 64, .most = 1 << 24,
      .power_of_two = true},
+    {.key = "js_durability", .flags = "js-durability", .value_name = "<durable|async>",
+     .help = "When JetStream acknowledges: on disk, or at once (default: durable)", .group = kTuning,
+     .block = Block::kTuning, .field = &JetStreamOptions::durability, .read = ReadDurability},
+    {.key = "js_wal_file_bytes", .flags = "js-wal-file-bytes", .value_name = "<bytes>",
+     .help = "One file of JetStream's write-ahead log (default: 67108864)", .group = kTuning,
+     .block = Block::kTuning, .field = &JetStreamOptions::wal_file_bytes, .least = 1 << 20, .most = int64_t{4} << 30,
+     .power_of_two = true},
+    {.key = "js_wal_files", .flags = "js-wal-files", .value_name = "<n>",
+     .help = "Files of that log kept ready for use (default: 4)", .group = kTuning, .block = Block::kTuning,
+     .field = &JetStreamOptions::wal_files, .least = 2, .most = 1024},
+    {.key = "js_block_cache_bytes", .flags = "js-block-cache-bytes", .value_name = "<bytes>",
+     .help = "Memory for stored messages that are read again (default: 67108864)", .group = kTuning,
+     .block = Block::kTuning, .field = &JetStreamOptions::block_cache_bytes, .least = 1 << 20,
+     .most = int64_t{1} << 40},
+    {.key = "js_block_bytes", .flags = "js-block-bytes", .value_name = "<bytes>",
+     .help = "One block of stored messages (default: 262144)", .group = kTuning, .block = Block::kTuning,
+     .field = &JetStreamOptions::block_bytes, .least = 16384, .most = 64 << 20, .power_of_two = true},
 };
 
 template <typename Wanted>
@@ -214,10 +277,8 @@ auto Visit(const OptionRow& row, const Options& options, Use use) {
       [&](auto field) {
         if constexpr (std::is_same_v<decltype(field), std::monostate>) {
           return use(false);
-        } else if constexpr (requires { options.*field; }) {
-          return use(options.*field);
         } else {
-          return use(options.tuning.*field);
+          return use(FieldOf(options, field));
         }
       },
       row.field);
@@ -240,17 +301,49 @@ bool OneOf(std::string_view words, std::string_view name) {
 const OptionRow* FindByKey(std::string_view lower_key) {
   // These rows are reached by other keys: authorization { user ... }, http, and so on.
   if (OneOf("username|password|token|auth_timeout|http_host", lower_key)) return nullptr;
+  return FindInBlock(Block::kTop, lower_key);
+}
+
+const OptionRow* FindInBlock(Block block, std::string_view lower_key) {
   return Find([&](const OptionRow& row) {
-    return !row.IsTuning() && (row.key == lower_key || OneOf(row.aliases, lower_key));
+    return row.block == block && (row.key == lower_key || OneOf(row.aliases, lower_key));
   });
 }
 
-const OptionRow* FindTuning(std::string_view lower_key) {
-  return Find([&](const OptionRow& row) { return row.IsTuning() && row.key == lower_key; });
+std::string KeysOf(Block block) {
+  std::string keys;
+  for (const OptionRow& row : kRows) {
+    if (row.block != block || (block == Block::kTop && FindByKey(row.key) == nullptr)) continue;
+    keys += std::string(row.key) + "|";
+    if (!row.aliases.empty()) keys += std::string(row.aliases) + "|";
+  }
+  return keys;
 }
 
 const OptionRow* FindByFlag(std::string_view flag) {
-  return Find([&](const OptionRow& row) { return OneOf(row.flags, flag); });
+  // Dashes and underscores within are the same.
+  const auto same = [&](std::string_view word) {
+    return std::equal(word.begin(), word.end(), flag.begin(), flag.end(),
+                      [](char a, char b) { return a == b || ((a == '-' || a == '_') && (b == '-' || b == '_')); });
+  };
+  return Find([&](const OptionRow& row) {
+    for (size_t at = 0; at < row.flags.size();) {
+      const size_t end = std::min(row.flags.find('|', at), row.flags.size());
+      if (same(row.flags.substr(at, end - at))) return true;
+      at = end + 1;
+    }
+    return false;
+  });
+}
+
+std::string_view DurabilityText(Durability durability) {
+  return durability == Durability::kAsync ? "async" : "durable";
+}
+
+std::optional<Durability> ParseDurability(std::string_view text) {
+  if (text == "durable") return Durability::kDurable;
+  if (text == "async") return Durability::kAsync;
+  return std::nullopt;
 }
 
 std::string FieldText(const OptionRow& row, const Options& options) {
@@ -264,9 +357,18 @@ std::string FieldText(const OptionRow& row, const Options& options) {
       return FormatFloat(value);
     } else if constexpr (std::is_same_v<Type, std::chrono::nanoseconds>) {
       return FormatDuration(value);
+    } else if constexpr (std::is_same_v<Type, Durability>) {
+      return std::string(DurabilityText(value));
     } else {
       return std::to_string(value);
     }
+  });
+}
+
+int64_t FieldNumber(const OptionRow& row, const Options& options) {
+  return Visit(row, options, [](const auto& value) -> int64_t {
+    if constexpr (std::is_integral_v<std::decay_t<decltype(value)>>) return value;
+    return 0;
   });
 }
 

@@ -6,9 +6,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 #include "broker/config/options.h"
@@ -18,9 +20,30 @@ namespace millrace::config {
 
 struct Reading;  // read_file.h
 
-using Field = std::variant<std::monostate, bool Options::*, int Options::*, int64_t Options::*,
-                           std::string Options::*, std::chrono::nanoseconds Options::*,
-                           double Options::*, bool Tuning::*, int Tuning::*, int64_t Tuning::*>;
+using Field =
+    std::variant<std::monostate, bool Options::*, int Options::*, int64_t Options::*, std::string Options::*,
+                 std::chrono::nanoseconds Options::*, double Options::*, bool Tuning::*, int Tuning::*,
+                 int64_t Tuning::*, bool JetStreamOptions::*, int64_t JetStreamOptions::*,
+                 std::string JetStreamOptions::*, std::chrono::nanoseconds JetStreamOptions::*,
+                 Durability JetStreamOptions::*, int64_t JetStreamLimits::*,
+                 std::chrono::nanoseconds JetStreamLimits::*>;
+
+// What a field of the variant points at, wherever in the options it lives.
+template <typename AnyOptions, typename Owner, typename Type>
+auto& FieldOf(AnyOptions& options, Type Owner::*field) {
+  if constexpr (std::is_same_v<Owner, Tuning>) {
+    return options.tuning.*field;
+  } else if constexpr (std::is_same_v<Owner, JetStreamOptions>) {
+    return options.jetstream.*field;
+  } else if constexpr (std::is_same_v<Owner, JetStreamLimits>) {
+    return options.jetstream.limits.*field;
+  } else {
+    return options.*field;
+  }
+}
+
+// The block of the file that a key stands in.
+enum class Block : uint8_t { kTop, kJetStream, kJetStreamLimits, kJetStreamBatch, kTuning };
 
 enum class HelpGroup : uint8_t { kNone, kServer, kLogging, kJetStream, kAuthorization, kTuning };
 
@@ -38,6 +61,7 @@ struct OptionRow {
   std::string_view value_name = {};  // "<port>" in the help text
   std::string_view help = {};
   HelpGroup group = HelpGroup::kNone;
+  Block block = Block::kTop;
   Field field = {};
   void (*read)(Reading& reading, const Value& value) = nullptr;  // null: by the field's type
   std::string_view peer_name = {};  // in refusals of a reload
@@ -47,11 +71,27 @@ struct OptionRow {
   int64_t most = 0;   // 0: no bounds
   bool power_of_two = false;
 
-  bool IsTuning() const { return field.index() >= 7; }
-  bool IsBool() const {
-    return std::holds_alternative<bool Options::*>(field) ||
-           std::holds_alternative<bool Tuning::*>(field);
+  bool IsTuning() const { return block == Block::kTuning; }
+  // Whether the field's type is one of these.
+  template <typename... Types>
+  bool Holds() const {
+    return std::visit(
+        []<typename Member>(Member) {
+          if constexpr (std::is_same_v<Member, std::monostate>) {
+            return false;
+          } else {
+            return (std::is_same_v<Types, TypeOf<Member>> || ...);
+          }
+        },
+        field);
   }
+  bool IsBool() const { return Holds<bool>(); }
+
+ private:
+  template <typename Owner, typename Type>
+  static Type TypeOfMember(Type Owner::*);
+  template <typename Member>
+  using TypeOf = decltype(TypeOfMember(Member{}));
 };
 
 // In the order in which the peer applies and logs changes.
@@ -59,11 +99,16 @@ std::span<const OptionRow> OptionTable();
 
 // True when `name` is one of the '|'-separated words.
 bool OneOf(std::string_view words, std::string_view name);
-const OptionRow* FindByKey(std::string_view lower_key);  // not tuning
-const OptionRow* FindTuning(std::string_view lower_key);
+const OptionRow* FindByKey(std::string_view lower_key);  // at the top of the file
+const OptionRow* FindInBlock(Block block, std::string_view lower_key);
+std::string KeysOf(Block block);  // with aliases, '|' after each
 const OptionRow* FindByFlag(std::string_view flag);
 
+std::string_view DurabilityText(Durability durability);  // "durable", "async"
+std::optional<Durability> ParseDurability(std::string_view text);
+
 std::string FieldText(const OptionRow& row, const Options& options);  // as in %v
+int64_t FieldNumber(const OptionRow& row, const Options& options);  // of int and int64 fields; else 0
 bool FieldEqual(const OptionRow& row, const Options& a, const Options& b);
 bool IsSecret(const OptionRow& row);
 

@@ -16,8 +16,7 @@ std::string Line(std::string_view indent, std::string_view key, std::string_view
 }
 
 bool IsText(const OptionRow& row) {
-  return std::holds_alternative<std::string Options::*>(row.field) ||
-         std::holds_alternative<std::chrono::nanoseconds Options::*>(row.field);
+  return row.Holds<std::string, std::chrono::nanoseconds, Durability>();
 }
 
 std::string_view OriginOf(std::string_view key, const Origins& origins) {
@@ -31,6 +30,18 @@ std::string ValueText(const OptionRow& row, const Options& options) {
   return IsText(row) ? Quote(text) : text;
 }
 
+// The rows of a block, one level in.
+std::string BlockText(Block block, std::string_view indent, const Options& options, const Origins& origins) {
+  std::string text;
+  for (const OptionRow& row : OptionTable()) {
+    if (row.block != block || std::holds_alternative<std::monostate>(row.field)) continue;
+    std::string value = ValueText(row, options);
+    if (row.key == "sync_interval" && options.jetstream.sync_always) value = Quote("always");
+    text += Line(indent, row.key, value, OriginOf(row.key, origins));
+  }
+  return text;
+}
+
 std::string List(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) text += (text.empty() ? "" : ", ") + Quote(word);
@@ -41,15 +52,12 @@ std::string List(const std::vector<std::string>& words) {
 
 std::string PrintConfig(const Options& options, const Origins& origins) {
   std::string authorization;
-  std::string tuning;
   std::string text;
   for (const OptionRow& row : OptionTable()) {
-    if (std::holds_alternative<std::monostate>(row.field)) continue;
+    if (row.block != Block::kTop || std::holds_alternative<std::monostate>(row.field)) continue;
     const std::string_view origin = OriginOf(row.key, origins);
     const std::string value = ValueText(row, options);
-    if (row.IsTuning()) {
-      tuning += Line("  ", row.key, value, origin);
-    } else if (row.key == "auth_timeout") {
+    if (row.key == "auth_timeout") {
       authorization += Line("  ", "timeout", value, origin);
     } else if (row.group == HelpGroup::kAuthorization) {
       // An empty user beside users would be read as a conflict.
@@ -72,7 +80,10 @@ std::string PrintConfig(const Options& options, const Origins& origins) {
     }
     text += "  ]\n";
   }
-  text += "}\nmillrace {\n" + tuning + "}\n";
+  text += "}\njetstream {\n" + BlockText(Block::kJetStream, "  ", options, origins);
+  text += "  limits {\n" + BlockText(Block::kJetStreamLimits, "    ", options, origins);
+  text += "    batch {\n" + BlockText(Block::kJetStreamBatch, "      ", options, origins) + "    }\n  }\n}\n";
+  text += "millrace {\n" + BlockText(Block::kTuning, "  ", options, origins) + "}\n";
   return text;
 }
 

@@ -34,8 +34,8 @@ void Reading::Note(std::string_view row_key, const Value& value) {
 }
 
 void Reading::WrongType(const Value& value, std::string_view wanted) {
-  Error(value, absl::StrFormat("interface conversion: interface {} is %s, not %s",
-                               PeerTypeName(value), wanted));
+  Error(block != nullptr ? *block : value,
+        absl::StrFormat("interface conversion: interface {} is %s, not %s", PeerTypeName(value), wanted));
 }
 
 const std::string* Reading::String(const Value& value) {
@@ -66,9 +66,6 @@ std::optional<int> Reading::Int(const Value& value) {
   return static_cast<int>(*number);
 }
 
-namespace {
-
-// A duration, or (as once was usual) a number of seconds.
 std::optional<std::chrono::nanoseconds> DurationOrSeconds(Reading& reading, const Value& value,
                                                           std::string_view field) {
   if (const std::string* text = value.AsString()) {
@@ -84,6 +81,8 @@ std::optional<std::chrono::nanoseconds> DurationOrSeconds(Reading& reading, cons
   return std::chrono::nanoseconds(static_cast<int64_t>(uint64_t{1000'000'000} *
                                                        static_cast<uint64_t>(*seconds)));
 }
+
+namespace {
 
 std::optional<std::chrono::nanoseconds> StrictDuration(Reading& reading, const Value& value,
                                                        std::string_view field) {
@@ -126,48 +125,6 @@ std::optional<Address> ReadAddress(Reading& reading, const Value& value) {
   return Address{parts->host, *port};
 }
 
-// By the type of the row's field.
-void ReadPlain(const OptionRow& row, Reading& reading, const Value& value) {
-  std::visit(
-      [&](auto field) {
-        using Member = decltype(field);
-        if constexpr (requires(Options options) { options.*field; }) {
-          auto& target = reading.options.*field;
-          using Type = std::decay_t<decltype(target)>;
-          if constexpr (std::is_same_v<Type, bool>) {
-            if (const bool* flag = reading.Bool(value)) target = *flag;
-          } else if constexpr (std::is_same_v<Type, int>) {
-            if (const std::optional<int> number = reading.Int(value)) target = *number;
-          } else if constexpr (std::is_same_v<Type, int64_t>) {
-            if (const int64_t* number = reading.Integer(value)) target = *number;
-          } else if constexpr (std::is_same_v<Type, std::string>) {
-            if (const std::string* text = reading.String(value)) target = *text;
-          }
-        } else if constexpr (!std::is_same_v<Member, std::monostate>) {
-          auto& target = reading.options.tuning.*field;
-          using Type = std::decay_t<decltype(target)>;
-          if constexpr (std::is_same_v<Type, bool>) {
-            if (const bool* flag = reading.Bool(value)) target = *flag;
-          } else if constexpr (std::is_same_v<Type, int>) {
-            if (const std::optional<int> number = reading.Int(value)) target = *number;
-          } else {
-            if (const int64_t* number = reading.Integer(value)) target = *number;
-          }
-        }
-      },
-      row.field);
-}
-
-std::string AllKeys() {
-  std::string keys = FeatureKeys();
-  for (const OptionRow& row : OptionTable()) {
-    if (FindByKey(row.key) == nullptr) continue;
-    keys += std::string(row.key) + "|";
-    if (!row.aliases.empty()) keys += std::string(row.aliases) + "|";
-  }
-  return keys;
-}
-
 // Insertions, deletions, changes and swaps of neighbours.
 size_t EditDistance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> cost(a.size() + 1, std::vector<size_t>(b.size() + 1));
@@ -187,6 +144,26 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 }
 
 }  // namespace
+
+void ReadPlain(const OptionRow& row, Reading& reading, const Value& value) {
+  std::visit(
+      [&](auto field) {
+        if constexpr (!std::is_same_v<decltype(field), std::monostate>) {
+          auto& target = FieldOf(reading.options, field);
+          using Type = std::decay_t<decltype(target)>;
+          if constexpr (std::is_same_v<Type, bool>) {
+            if (const bool* flag = reading.Bool(value)) target = *flag;
+          } else if constexpr (std::is_same_v<Type, int>) {
+            if (const std::optional<int> number = reading.Int(value)) target = *number;
+          } else if constexpr (std::is_same_v<Type, int64_t>) {
+            if (const int64_t* number = reading.Integer(value)) target = *number;
+          } else if constexpr (std::is_same_v<Type, std::string>) {
+            if (const std::string* text = reading.String(value)) target = *text;
+          }
+        }
+      },
+      row.field);
+}
 
 std::string_view Nearest(std::string_view words, std::string_view name) {
   std::string_view best;
@@ -227,7 +204,7 @@ void ReadOptions(Reading& reading) {
     const Feature* feature = FindFeature(row != nullptr ? row->key : name);
     if (feature != nullptr) CheckFeature(*feature, reading, value);
     if (row == nullptr && feature == nullptr) {
-      const std::string keys = AllKeys();
+      const std::string keys = FeatureKeys() + KeysOf(Block::kTop);
       reading.Unknown(value, key, Nearest(keys, name));
     }
   }
@@ -357,41 +334,6 @@ void ReadMaxPayload(Reading& reading, const Value& value) {
   reading.options.max_payload = *number;
 }
 
-void ReadJetStream(Reading& reading, const Value& value) {
-  if (const bool* on = value.AsBool()) {
-    reading.options.jetstream = *on;
-  } else if (const std::string* word = value.AsString()) {
-    const std::string lower = Lower(*word);
-    if (OneOf("enabled|enable", lower)) {
-      reading.options.jetstream = true;
-    } else if (OneOf("disabled|disable", lower)) {
-      reading.options.jetstream = false;
-    } else {
-      reading.Error(value, absl::StrFormat(
-                               "Expected 'enabled' or 'disabled' for string value, got '%s'",
-                               *word));
-    }
-  } else if (const Map* map = value.AsMap()) {
-    reading.options.jetstream = true;
-    for (const auto* entry : InFileOrder(*map)) {
-      const std::string name = Lower(entry->first);
-      if (OneOf("enable|enabled", name)) {
-        if (const bool* enabled = reading.Bool(entry->second)) reading.options.jetstream = *enabled;
-      } else if (OneOf("store|store_dir|storedir", name)) {
-        if (!reading.options.store_dir.empty() && reading.origins.contains("store_dir")) {
-          reading.Error(entry->second, "Duplicate 'store_dir' configuration");
-        } else if (const std::string* directory = reading.String(entry->second)) {
-          reading.options.store_dir = *directory;
-          reading.Note("store_dir", entry->second);
-        }
-      }
-    }
-  } else {
-    reading.Error(value, absl::StrFormat("Expected map, bool or string to define JetStream, got %s",
-                                         PeerTypeName(value)));
-  }
-}
-
 void ReadLameDuckDuration(Reading& reading, const Value& value) {
   const auto duration = StrictDuration(reading, value, "lame_duck_duration");
   if (!duration) return;
@@ -485,16 +427,17 @@ void ReadTuning(Reading& reading, const Value& value) {
   for (const auto* entry : InFileOrder(*map)) {
     const auto& [key, child] = *entry;
     reading.key = key;
-    if (const OptionRow* row = FindTuning(Lower(key))) {
-      ReadPlain(*row, reading, child);
-      reading.Note(row->key, child);
+    const OptionRow* row = FindInBlock(Block::kTuning, Lower(key));
+    if (row == nullptr) {
+      reading.Unknown(child, key, Nearest(KeysOf(Block::kTuning), Lower(key)));
       continue;
     }
-    std::string keys;
-    for (const OptionRow& row : OptionTable()) {
-      if (row.IsTuning()) keys += std::string(row.key) + "|";
+    if (row->read != nullptr) {
+      row->read(reading, child);
+    } else {
+      ReadPlain(*row, reading, child);
     }
-    reading.Unknown(child, key, Nearest(keys, Lower(key)));
+    reading.Note(row->key, child);
   }
 }
 

@@ -4,7 +4,9 @@
 // Errors: collected in Diagnostics, in the order of the file; the texts are the peer's.
 #pragma once
 
+#include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,12 +19,16 @@ namespace millrace::config {
 // Where each option got its value: key → "file:line" or "flag --port"; absent: the default.
 using Origins = std::map<std::string, std::string, std::less<>>;
 
+struct OptionRow;
+
 struct Reading {
   const Document& document;
   Options& options;
   Diagnostics& diagnostics;
   Origins& origins;
   std::string key;  // as the file spells it, while a row of the table reads its value
+  // The peer reports a value of the wrong type at the key that holds the whole block; null: at the value.
+  const Value* block = nullptr;
 
   void Error(const Position& at, std::string_view reason);
   void Error(const Value& value, std::string_view reason) { Error(value.at, reason); }
@@ -60,7 +66,24 @@ void ReadHttp(Reading& reading, const Value& value);
 void ReadHttps(Reading& reading, const Value& value);
 void ReadMaxControlLine(Reading& reading, const Value& value);
 void ReadMaxPayload(Reading& reading, const Value& value);
+// Block jetstream: read_jetstream.cc.
 void ReadJetStream(Reading& reading, const Value& value);
+void ReadStoreDir(Reading& reading, const Value& value);
+void ReadStrict(Reading& reading, const Value& value);
+void ReadMaxMemoryStore(Reading& reading, const Value& value);
+void ReadMaxFileStore(Reading& reading, const Value& value);
+void ReadUniqueTag(Reading& reading, const Value& value);
+void ReadRequestQueueLimit(Reading& reading, const Value& value);
+void ReadInfoQueueLimit(Reading& reading, const Value& value);
+void ReadMaxConcurrentIo(Reading& reading, const Value& value);
+void ReadMaxBufferedMsgs(Reading& reading, const Value& value);
+void ReadMaxBufferedSize(Reading& reading, const Value& value);
+void ReadSyncInterval(Reading& reading, const Value& value);
+void ReadJetStreamLimits(Reading& reading, const Value& value);
+void ReadDuplicateWindow(Reading& reading, const Value& value);
+void ReadJetStreamBatch(Reading& reading, const Value& value);
+void ReadBatchTimeout(Reading& reading, const Value& value);
+void ReadDurability(Reading& reading, const Value& value);
 void ReadLameDuckDuration(Reading& reading, const Value& value);
 void ReadLameDuckGracePeriod(Reading& reading, const Value& value);
 void ReadServerTags(Reading& reading, const Value& value);
@@ -68,6 +91,12 @@ void ReadServerMetadata(Reading& reading, const Value& value);
 void ReadFeatureFlags(Reading& reading, const Value& value);
 void ReadIgnoredBool(Reading& reading, const Value& value);
 void ReadTuning(Reading& reading, const Value& value);
+
+// By the type of the row's field.
+void ReadPlain(const OptionRow& row, Reading& reading, const Value& value);
+// A duration, or (as once was usual) a number of seconds.
+std::optional<std::chrono::nanoseconds> DurationOrSeconds(Reading& reading, const Value& value,
+                                                          std::string_view field);
 
 // Nearest of the '|'-separated words, or "" when none is near: for "did you mean".
 std::string_view Nearest(std::string_view words, std::string_view name);

@@ -82,8 +82,13 @@ constexpr Feature kFeatures[] = {
     // storage
     {"jetstream.key|jetstream.ek|jetstream.encryption_key", "", "encryption of JetStream's files",
      kRefuse},
-    {"jetstream.tpm", "", "JetStream keys in a TPM", kRefuse},
-    {"jetstream", "js|jetstream", "JetStream", kWarn, "jetstream"},
+    {"jetstream.tpm", "", "JetStream keys in a TPM", kRefuse, "tpm"},
+    {"jetstream.prev_key|jetstream.prev_ek|jetstream.prev_encryption_key|jetstream.cipher", "",
+     "encryption of JetStream's files", kWarn},
+    {"jetstream.meta_compact|jetstream.meta_compact_size|jetstream.meta_compact_sync|"
+     "jetstream.max_outstanding_catchup", "", "JetStream in clusters", kWarn},
+    {"jetstream.extension_hint", "", "extending a JetStream domain by leafnodes", kWarn},
+    {"jetstream.unique_tag", "", "placing JetStream replicas", kWarn},
     {"default_js_domain", "", "JetStream domains", kWarn},
     // the rest
     {"prof_port", "profile", "profiling over HTTP", kRefuse},
@@ -166,16 +171,6 @@ constexpr Schema kSchemas[] = {
      "js_domain stream_replicas consumer_replicas consumer_memory_storage "
      "consumer_inactive_threshold|consumer_auto_cleanup reject_qos2_publish "
      "downgrade_qos2_subscribe"},
-    {"jetstream",
-     "strict store|store_dir|storedir sync|sync_interval max_memory_store|max_mem_store|max_mem "
-     "max_file_store|max_file domain enable|enabled key|ek|encryption_key "
-     "prev_key|prev_ek|prev_encryption_key cipher extension_hint limits>jetstream_limits tpm>tpm "
-     "unique_tag max_outstanding_catchup max_buffered_size max_buffered_msgs request_queue_limit "
-     "info_queue_limit meta_compact meta_compact_size meta_compact_sync max_concurrent_io"},
-    {"jetstream_limits",
-     "max_ack_pending max_ha_assets max_request_batch default_max_consumers duplicate_window "
-     "batch>batch"},
-    {"batch", "max_inflight_per_stream max_inflight_total max_msgs timeout"},
     {"tpm", "keys_file encryption_password srk_password pcr cipher"},
 };
 

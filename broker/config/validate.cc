@@ -7,6 +7,7 @@
 #include "broker/config/option_table.h"
 #include "broker/config/secrets.h"
 #include "broker/config/text.h"
+#include "proto/subject.h"
 
 namespace millrace::config {
 namespace {
@@ -21,12 +22,7 @@ absl::Status Error(const absl::FormatSpec<Args...>& format, const Args&... args)
 absl::Status ValidateTuning(const Options& options) {
   for (const OptionRow& row : OptionTable()) {
     if (row.most == 0) continue;
-    int64_t value = 0;
-    if (const auto* field = std::get_if<int Tuning::*>(&row.field)) {
-      value = options.tuning.**field;
-    } else if (const auto* wide = std::get_if<int64_t Tuning::*>(&row.field)) {
-      value = options.tuning.**wide;
-    }
+    const int64_t value = FieldNumber(row, options);
     if (value < row.least || value > row.most) {
       return Error("%s is %d but must be between %d and %d", row.key, value, row.least, row.most);
     }
@@ -39,6 +35,22 @@ absl::Status ValidateTuning(const Options& options) {
   if (tuning.mail_inline_bytes_max * 4 > tuning.ring_bytes) {
     return Error("mail_inline_bytes_max (%d) must be at most a quarter of ring_bytes (%d)",
                  tuning.mail_inline_bytes_max, tuning.ring_bytes);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateJetStream(const JetStreamOptions& options) {
+  if (!options.domain.empty()) {
+    const std::string api = "$JS." + options.domain + ".API.>";
+    if (!IsValidSubject(api)) {
+      return Error("invalid domain name: derived %s is not a valid subject", Quote(api));
+    }
+    if (options.domain.find_first_of(".*>") != std::string::npos) {
+      return Error("invalid domain name: may not contain ., * or >");
+    }
+  }
+  if (options.sync_always && options.durability == Durability::kAsync) {
+    return Error("sync_interval is always but js_durability is async");
   }
   return absl::OkStatus();
 }
@@ -77,6 +89,15 @@ void FillDefaults(Options* options) {
        &Options::lame_duck_grace_period, &Options::connect_error_reports,
        &Options::reconnect_error_reports);
   if (options->http_host.empty()) options->http_host = options->host;
+  JetStreamOptions& jetstream = options->jetstream;
+  jetstream.max_memory_store = std::max<int64_t>(jetstream.max_memory_store, -1);
+  jetstream.max_file_store = std::max<int64_t>(jetstream.max_file_store, -1);
+  if (jetstream.request_queue_limit <= 0) jetstream.request_queue_limit = defaults.jetstream.request_queue_limit;
+  // Without a limit of its own, this queue has that of the other.
+  if (jetstream.info_queue_limit <= 0) jetstream.info_queue_limit = jetstream.request_queue_limit;
+  if (jetstream.limits.default_max_consumers == 0) {
+    jetstream.limits.default_max_consumers = defaults.jetstream.limits.default_max_consumers;
+  }
 }
 
 absl::Status Validate(const Options& options) {
@@ -94,6 +115,7 @@ absl::Status Validate(const Options& options) {
   if (options.server_name.find(' ') != std::string::npos) {
     return Error("server name cannot contain spaces");
   }
+  if (absl::Status status = ValidateJetStream(options.jetstream); !status.ok()) return status;
   if (absl::Status status = ValidateNoAuthUser(options); !status.ok()) return status;
   return ValidateTuning(options);
 }

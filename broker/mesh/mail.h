@@ -40,8 +40,8 @@ struct ConnectionId {
   friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
 };
 
-// A publish. Followed by: subject, reply, payload (inline) or a Frame pointer, then `group_count` queue group names as
-// {u32 length, bytes}.
+// A publish. Followed by: with kDeliverTo {u32 length, subject whose subscribers get it}; with kFramed a Frame pointer;
+// subject, reply; without kFramed the payload; then `group_count` queue group names as {u32 length, bytes}.
 struct MessageMail {
   ConnectionId origin;  // for echo suppression, stalls and no-responders
   uint32_t account;
@@ -81,6 +81,7 @@ enum MessageFlag : uint8_t {
   kFramed = 2,             // the payload is a Frame pointer
   kTraced = 8,             // answer kTraceReport
   kTraceOnly = 16,         // and deliver to nobody
+  kDeliverTo = 32,         // matched by another subject than the one it says
   kReportUndelivered = 4,  // answer kUndelivered if nobody got it
 };
 

@@ -192,7 +192,7 @@ struct JetStreamStats {
   uint64_t api_total = 0, api_errors = 0, api_inflight = 0;  // inflight is omitted when 0
 };
 
-struct JetStreamLimits {  // each omitted when zero
+struct JetStreamLimitsInfo {  // each omitted when zero
   int64_t max_request_batch = 0, max_ack_pending = 0, max_ha_assets = 0;
   int64_t max_duplicate_window_ns = 0;
   int64_t max_batch_inflight_per_stream = 0, max_batch_inflight_total = 0, max_batch_size = 0;
@@ -203,7 +203,7 @@ struct JetStreamLimits {  // each omitted when zero
 struct JetStreamVarz {
   JetStreamConfigInfo config;
   JetStreamStats stats;
-  JetStreamLimits limits;
+  JetStreamLimitsInfo limits;
 };
 
 struct VarzSnapshot {

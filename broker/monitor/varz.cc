@@ -159,7 +159,7 @@ void RenderJetStream(const JetStreamVarz& jetstream, JsonWriter* out) {
   out->EndObject();
   out->EndObject();
 
-  const JetStreamLimits& limits = jetstream.limits;
+  const JetStreamLimitsInfo& limits = jetstream.limits;
   out->Key("limits");
   out->BeginObject();
   out->OptInt("max_request_batch", limits.max_request_batch);

@@ -134,6 +134,16 @@ void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_
   DropIfEmpty(mail.account, filter, node);
 }
 
+bool Interest::HasSubscription(AccountId id, std::string_view filter, std::string_view name) const {
+  if (id >= accounts_.size()) return false;
+  const InterestNode* node = accounts_[id]->trie.Find(filter);
+  if (node == nullptr) return false;
+  if (name.empty()) return !node->plain.empty() || node->remote_plain != 0;
+  return std::any_of(node->groups.begin(), node->groups.end(), [name](const QueueGroup& group) {
+    return group.name == name && !(group.members.empty() && group.remotes.empty());
+  });
+}
+
 uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* result) {
   result->plain.clear();
   result->groups.clear();

@@ -94,6 +94,8 @@ class Interest {
   // `repeated`: the caller saw this subject just before, and would like a lasting result.
   Matched Match(AccountId account, std::string_view subject, bool repeated = false);
 
+  // Somebody, here or on another shard, has subscribed to exactly this filter, in this group (empty: in none).
+  bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) const;
   // Moves with every change and every eviction.
   uint64_t epoch() const { return epoch_; }
 

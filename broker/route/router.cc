@@ -31,6 +31,13 @@ bool IsUnwantedEcho(const Receiver& receiver, const Message& message) {
   return !receiver.echo && receiver.id == message.origin_id;
 }
 
+// {u32 length, bytes}
+char* AppendCounted(char* at, std::string_view text) {
+  const auto length = static_cast<uint32_t>(text.size());
+  std::memcpy(at, &length, sizeof length);
+  return AppendBytes(at + sizeof length, text);
+}
+
 char* AppendZeros(char* at, unsigned count) {
   std::memset(at, '0', count);
   return at + count;
@@ -91,15 +98,18 @@ void Router::OverHighWater(Receiver* receiver, const Message& message) {
     return;
   }
   if (!limits_.producers_pause) return;
+  if (message.origin == receiver) return;  // it could only wait for itself
+  Stall(message, receiver->id);
+  ++receiver->stalls;
+}
+
+void Router::Stall(const Message& message, const ConnectionId& by) {
   if (message.origin != nullptr) {
-    if (message.origin == receiver) return;  // it could only wait for itself
     message.origin->stall_requested = true;
-    message.origin->stalled_by = receiver->id;
-    ++receiver->stalls;
+    message.origin->stalled_by = by;
   } else if (message.origin_id.cid != 0 &&
              std::find(stalls_.begin(), stalls_.end(), message.origin_id) == stalls_.end()) {
     stalls_.push_back(message.origin_id);
-    ++receiver->stalls;
   }
 }
 
@@ -186,8 +196,7 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
   Receiver* receiver = sub->receiver;
   if (receiver == nullptr) {
     ++sub->delivered;
-    sub->sink->Deliver(*sub, message);
-    return true;
+    return sub->sink->Deliver(*sub, message);
   }
   if (IsUnwantedEcho(*receiver, message)) return false;
   if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) [[unlikely]]
@@ -504,6 +513,8 @@ void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
   mail.group_count = static_cast<uint16_t>(groups.size());
   mail.flags =
       static_cast<uint8_t>((to_plain ? kToPlain : 0) | (framed ? kFramed : 0) | (report ? kReportUndelivered : 0));
+  const bool elsewhere = !message.deliver_to.empty() && message.deliver_to != message.subject;
+  if (elsewhere) mail.flags = static_cast<uint8_t>(mail.flags | kDeliverTo);
   if (message.trace != nullptr) {
     mail.flags = static_cast<uint8_t>(mail.flags | kTraced | (message.trace->only ? kTraceOnly : 0));
     mail.trace_id = message.trace->id;
@@ -512,10 +523,13 @@ void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
   mail.header_zeros = message.header_zeros;
   mail.size_zeros = message.size_zeros;
   const size_t payload_room = framed ? sizeof(Frame*) : message.payload.size();
-  char* at = mesh_.Append(target, MailKind::kMessage,
-                          sizeof mail + payload_room + message.subject.size() + message.reply.size() + group_bytes);
+  const size_t elsewhere_room = elsewhere ? sizeof(uint32_t) + message.deliver_to.size() : 0;
+  char* at = mesh_.Append(
+      target, MailKind::kMessage,
+      sizeof mail + payload_room + message.subject.size() + message.reply.size() + group_bytes + elsewhere_room);
   std::memcpy(at, &mail, sizeof mail);
   at += sizeof mail;
+  if (elsewhere) at = AppendCounted(at, message.deliver_to);
   if (framed) {
     std::memcpy(at, frame, sizeof(Frame*));
     at += sizeof(Frame*);
@@ -523,16 +537,17 @@ void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
   at = AppendBytes(at, message.subject);
   at = AppendBytes(at, message.reply);
   if (!framed) at = AppendBytes(at, message.payload);
-  for (std::string_view group : groups) {
-    const auto length = static_cast<uint32_t>(group.size());
-    std::memcpy(at, &length, sizeof length);
-    at = AppendBytes(at + sizeof length, group);
-  }
+  for (std::string_view group : groups) at = AppendCounted(at, group);
 }
 
 void Router::OnMessage(uint32_t from, const char* body) {
   const auto mail = Load<MessageMail>(body);
   const char* at = body + sizeof mail;
+  std::string_view deliver_to;
+  if ((mail.flags & kDeliverTo) != 0) {
+    deliver_to = {at + sizeof(uint32_t), Load<uint32_t>(at)};
+    at += sizeof(uint32_t) + deliver_to.size();
+  }
   Frame* frame = nullptr;
   if ((mail.flags & kFramed) != 0) {
     frame = Load<Frame*>(at);
@@ -541,6 +556,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
   Message message;
   message.account = mail.account;
   message.subject = {at, mail.subject_bytes};
+  message.deliver_to = deliver_to;
   at += mail.subject_bytes;
   message.reply = {at, mail.reply_bytes};
   at += mail.reply_bytes;
@@ -562,7 +578,8 @@ void Router::OnMessage(uint32_t from, const char* body) {
     message.trace = &trace;
   }
 
-  const MatchResult& match = *interest_.Match(message.account, message.subject).result;
+  const std::string_view matched = deliver_to.empty() ? message.subject : deliver_to;
+  const MatchResult& match = *interest_.Match(message.account, matched).result;
   bool delivered = false;
   if ((mail.flags & kToPlain) != 0) {
     for (Subscription* sub : match.plain) delivered |= Deliver(sub, message);

@@ -28,6 +28,7 @@ struct InterestNode;
 struct Message {
   AccountId account = kGlobalAccount;
   std::string_view subject;
+  std::string_view deliver_to;  // whose subscribers get it, when not those of `subject` (a consumer's deliveries)
   std::string_view reply;
   std::string_view payload;  // header block, if any, and body
   std::string_view tail;     // what MSG or HMSG says behind the sid, payload and CRLF included; empty when not at hand
@@ -45,7 +46,8 @@ struct Message {
 class Sink {
  public:
   virtual ~Sink() = default;
-  virtual void Deliver(const Subscription& subscription, const Message& message) = 0;
+  // False: this message is for nobody here after all; a request that nobody else takes is told so.
+  virtual bool Deliver(const Subscription& subscription, const Message& message) = 0;
 };
 
 // What only some receivers need on delivery: permission filters, response tracking, tracing.

@@ -229,6 +229,7 @@ void Session::ConsumeRepeated(std::string_view* input) {
 Message Session::RunCommon(std::string_view subject) {
   return Message{.account = account_,
                  .subject = subject,
+                 .deliver_to = {},
                  .reply = {},
                  .payload = {},
                  .tail = {},
@@ -490,6 +491,7 @@ void Session::OnPub(const Command& command) {
   // All members are named, or gcc clears the whole first, with a slow instruction.
   Message message{.account = account_,
                   .subject = command.subject,
+                  .deliver_to = {},
                   .reply = command.reply,
                   .payload = command.payload,
                   .tail = command.tail,

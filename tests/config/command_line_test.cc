@@ -94,13 +94,20 @@ TEST(CommandLine, TraceSwitchesCombine) {
   EXPECT_EQ(flags({"-DVV=false"}), (std::vector<bool>{false, false, false}));
 }
 
-TEST(CommandLine, JetStreamIsANoticeNotAnError) {
-  const Startup startup = Start({"-js", "-sd", "/tmp/x", "-p", "-1"});
+TEST(CommandLine, JetStreamAndItsTuningHaveFlags) {
+  const Startup startup = Start({"-js", "-sd", "/tmp/x", "-p", "-1", "--js-durability", "async",
+                                 "--js_wal_file_bytes=1048576", "--js-wal-files", "8"});
   ASSERT_EQ(startup.action, Startup::Action::kRun) << startup.err;
-  EXPECT_TRUE(startup.options.jetstream);
-  EXPECT_EQ(startup.options.store_dir, "/tmp/x");
-  EXPECT_EQ(startup.warnings,
-            std::vector<std::string>{"JetStream is not built yet and has no effect: flag -js"});
+  const JetStreamOptions& jetstream = startup.options.jetstream;
+  EXPECT_TRUE(jetstream.enabled);
+  EXPECT_EQ(jetstream.store_dir, "/tmp/x");
+  EXPECT_EQ(jetstream.durability, Durability::kAsync);
+  EXPECT_EQ(jetstream.wal_file_bytes, 1048576);
+  EXPECT_EQ(jetstream.wal_files, 8);
+  EXPECT_TRUE(startup.warnings.empty());
+  EXPECT_TRUE(Start({"--js-durability", "maybe"})
+                  .err.starts_with("invalid value \"maybe\" for flag -js-durability: must be durable or async"));
+  EXPECT_EQ(Start({"--js-wal-files", "1"}).err, "nats-server: js_wal_files is 1 but must be between 2 and 1024\n");
 }
 
 TEST(CommandLine, PrintedConfigurationsReadBackTheSame) {

@@ -60,6 +60,7 @@ TEST(Options, AnEmptyCommandLineMeansTheDefaults) {
   Options expected;
   expected.http_host = "0.0.0.0";
   expected.tuning.shards = DefaultShardCount();
+  expected.jetstream.info_queue_limit = expected.jetstream.request_queue_limit;
   EXPECT_EQ(startup.options, expected);
   EXPECT_FALSE(startup.options.AuthRequired());
 }
@@ -226,8 +227,9 @@ TEST(Options, TheConfigurationsOfClientSuitesStart) {
   ASSERT_EQ(startup.action, Startup::Action::kRun) << startup.err;
   EXPECT_EQ(startup.options.port, kRandomPort);
   EXPECT_EQ(startup.options.http_port, kRandomPort);
-  EXPECT_EQ(startup.options.store_dir, "/tmp/x");
-  ASSERT_EQ(startup.warnings.size(), 3u);
+  EXPECT_EQ(startup.options.jetstream.store_dir, "/tmp/x");
+  EXPECT_EQ(startup.options.jetstream.max_file_store, 1048576);
+  ASSERT_EQ(startup.warnings.size(), 2u);
   EXPECT_TRUE(startup.warnings[0].starts_with("leafnodes is not built yet and has no effect"));
 }
 

@@ -396,11 +396,13 @@ TEST(Router, AClosedReceiverGetsNothingAndDoesNotCount) {
 
 TEST(Router, ASinkIsHandedTheMessage) {
   struct Counter final : Sink {
-    void Deliver(const Subscription& sub, const Message& message) override {
+    bool Deliver(const Subscription& sub, const Message& message) override {
       seen.push_back(std::string(sub.subject()) + " " + std::string(message.subject) + " " +
                      std::string(message.payload));
+      return takes;
     }
     std::vector<std::string> seen;
+    bool takes = true;
   } sink;
   Shards shards(2);
   Subscription* sub = Subscription::Create(kGlobalAccount, nullptr, &sink, "x.*", "", "");
@@ -413,7 +415,27 @@ TEST(Router, ASinkIsHandedTheMessage) {
   }
   EXPECT_EQ(sink.seen, (std::vector<std::string>{"x.* x.y hi", "x.* x.y hi"}));
   EXPECT_EQ(sub->delivered, 2u);
+  sink.takes = false;
+  EXPECT_FALSE(Client(shards, 0, 1).Publish("x.y", "hi").delivered);
   shards[0].interest.Remove(sub);
+}
+
+TEST(Router, AMessageMayGoToTheSubscribersOfAnotherSubject) {
+  Shards shards(2);
+  for (const uint32_t shard : {0u, 1u}) {
+    Client subscriber(shards, shard, 2);
+    subscriber.Subscribe("inbox.7", "1");
+    shards.Settle();
+    Message message;
+    message.subject = "orders.new";
+    message.deliver_to = "inbox.7";
+    message.reply = "ack";
+    message.payload = "hi";
+    Router& router = shards[0].router;
+    EXPECT_TRUE(router.Publish(message, *shards[0].interest.Match(kGlobalAccount, message.deliver_to).result).delivered);
+    shards.Settle();
+    EXPECT_EQ(subscriber.Take(), "MSG orders.new 1 ack 2\r\nhi\r\n") << shard;
+  }
 }
 
 TEST(Router, HooksMayRefuseADelivery) {

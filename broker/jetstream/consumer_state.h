@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// ConsumerState: what of a consumer survives a restart: how far it has delivered, what is acknowledged, what is
+//                pending and how often it was sent. Every change is a call, and every call is recorded.
+// Owner:  shard.  No clock, no I/O. Replaying the record makes the same calls, hence the same state.
+// Format: a delta or a checkpoint begins with its version; numbers are varints. consumer_state.cc has the operations.
+// Floors: move as nats-server's consumer store moves them (spec J-48): with nothing pending to what was delivered, else
+//         when the ack follows the floor to just below the next pending message.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "broker/jetstream/api/consumer_config.h"
+#include "broker/jetstream/pending_set.h"
+
+namespace millrace {
+
+class ConsumerState {
+ public:
+  explicit ConsumerState(AckPolicy policy) : policy_(policy) {}
+  ConsumerState(const ConsumerState&) = delete;
+  ConsumerState& operator=(const ConsumerState&) = delete;
+
+  uint64_t delivered_consumer() const { return delivered_consumer_; }
+  uint64_t delivered_stream() const { return delivered_stream_; }
+  uint64_t ack_floor_consumer() const { return floor_consumer_; }
+  uint64_t ack_floor_stream() const { return floor_stream_; }
+  const PendingSet& pending() const { return pending_; }
+  // Not pending, and given up after max_deliver: seq → number of redeliveries.
+  const absl::flat_hash_map<uint64_t, uint32_t>& exhausted() const { return exhausted_; }
+  size_t redelivered() const { return redelivered_ + exhausted_.size(); }  // messages sent more than once, or given up
+
+  void SetWaits(AckWaits waits) { pending_.SetWaits(std::move(waits)); }
+
+  // --- changes, recorded
+  void Begin(uint64_t seq);  // nothing delivered, nothing pending; the next message is `seq` or later
+  // A first delivery; returns its consumer sequence. seq > delivered_stream().
+  uint64_t Deliver(uint64_t seq, int64_t time_ns);
+  // A queued message is sent again; returns the consumer sequence of this delivery.
+  uint64_t Redeliver(uint64_t seq, int64_t time_ns);
+  bool Touch(uint64_t seq, int64_t time_ns);    // +WPI: waits anew
+  bool Unqueue(uint64_t seq, int64_t time_ns);  // -NAK with a delay: waits anew, also if it was queued
+  // Acknowledged, terminated or gone. True: it was pending. Otherwise only a given-up message is forgotten.
+  bool Ack(uint64_t seq);
+  // All up to seq, and the floor becomes (consumer_seq, seq); acked gets what was pending, may be nullptr.
+  void AckUpTo(uint64_t seq, uint64_t consumer_seq, std::vector<uint64_t>* acked);
+  void Exhaust(uint64_t seq);              // pending, and given up
+  void ForgetExhaustedBelow(uint64_t seq);
+  // The stream lost everything below first_seq; positions and floor move up to it.
+  void Purge(uint64_t first_seq);
+
+  // --- redelivery queue: order is the caller's, not recorded (after a restart the waits go on)
+  bool Queue(uint64_t seq) { return pending_.Queue(seq); }
+  void TakeExpired(int64_t now_ns, std::vector<uint64_t>* seqs) { pending_.TakeExpired(now_ns, seqs); }
+  void Shrink() { pending_.Shrink(); }
+
+  // --- persistence
+  bool changed() const { return !delta_.empty() || run_count_ != 0 || ack_count_ != 0 || moved_; }
+  // What changed since the last call; valid until the next change.
+  std::string_view TakeDelta();
+  void Encode(std::string* out) const;
+  absl::Status Decode(std::string_view full);
+  absl::Status Replay(std::string_view delta);
+
+ private:
+  void SetDelivered(uint64_t seq);
+  void MoveFloor(uint64_t consumer_seq, uint64_t seq);
+  void RecordTime(int64_t time_ns);
+  void FlushRuns();
+  void RecordAll();  // rare and large changes: the delta becomes a checkpoint
+
+  AckPolicy policy_;
+  bool recording_ = true;
+  bool moved_ = false;  // policy none: positions moved
+  uint64_t delivered_consumer_ = 0;
+  uint64_t delivered_stream_ = 0;
+  uint64_t floor_consumer_ = 0;
+  uint64_t floor_stream_ = 0;
+  size_t redelivered_ = 0;  // pending entries with redeliveries
+  PendingSet pending_;
+  absl::flat_hash_map<uint64_t, uint32_t> exhausted_;
+
+  // The record. A run of deliveries or acks without gaps is one operation.
+  std::string delta_;
+  std::string taken_;
+  int64_t delta_time_ns_ = 0;
+  uint64_t delta_stream_ = 0;  // delivered_stream_ as the record has it
+  uint64_t run_first_ = 0;
+  uint64_t run_count_ = 0;
+  uint64_t ack_first_ = 0;
+  uint64_t ack_count_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+// JetStream: the engine of one shard: its streams, the API that manages them, and the JetStream phase of a turn.
+// Owner:  shard.  Source: spec 5a, 5d.
+// A turn: Deliver (inside publishers' turns) stores messages, takes acks and queues API requests; RunTurn answers requests,
+//         sends what has become durable, lets consumers deliver, and hands what was staged to the store.
+// Today all streams live on one shard, the first; messages and requests reach it like any subscriber (README, Decisions).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "broker/jetstream/api/advisories.h"
+#include "broker/jetstream/api/api_error.h"
+#include "broker/jetstream/api/consumer_check.h"
+#include "broker/jetstream/api/requests.h"
+#include "broker/jetstream/api/responses.h"
+#include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/name_map.h"
+#include "broker/jetstream/reply_queue.h"
+#include "broker/jetstream/port.h"
+#include "broker/jetstream/stream.h"
+#include "store/shard_store.h"
+
+namespace millrace {
+
+struct JetStreamEngineOptions {
+  std::string domain;
+  std::string server_name;
+  std::string server_id;
+  ServerLimits limits;
+  bool strict = true;         // requests with unknown fields are refused
+  bool async = false;         // streams that do not say otherwise are confirmed before they are durable
+  uint32_t block_bytes = 256 * 1024;
+  int64_t memory_max = 0;     // bytes of memory streams
+  int64_t storage_max = 0;    // bytes of file streams
+  uint64_t max_payload = 1 << 20;
+  uint64_t max_pending = 64 << 20;
+  uint64_t request_queue_max = 10'000;
+};
+
+// One API request as it waits for its phase of the turn.
+struct ApiRequest {
+  AccountId account = kGlobalAccount;
+  ConnectionId origin;
+  std::string subject;
+  std::string reply;
+  std::string header;
+  std::string body;
+};
+
+class JetStream final : public Sink, public ShardStoreListener, public ConsumerStateSource {
+ public:
+  JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOptions options);
+  ~JetStream() override;
+  JetStream(const JetStream&) = delete;
+  JetStream& operator=(const JetStream&) = delete;
+
+  // Takes over what the store has recovered and begins to listen.
+  void Start();
+  // The JetStream phase of a turn. True: more is left to do, run another turn without waiting.
+  bool RunTurn();
+  // Begins the end: no more messages are taken, waiting pulls are told. Turns go on until stopped().
+  void StartStop();
+  bool stopped() const { return stopping_ && store_.closed(); }
+  // When RunTurn wants to be called next although nothing happens.
+  Nanos NextTick() const { return store_.NextTick(); }
+  // Producers of messages should pause.
+  bool Congested() const { return store_.Congested(); }
+
+  // --- Sink: $JS.API.>, $JS.ACK.>, $JS.FC.>
+  bool Deliver(const Subscription& subscription, const Message& message) override;
+
+  // --- what streams and consumers use
+  JetStreamPort& port() { return port_; }
+  ShardStore& store() { return store_; }
+  const JetStreamEngineOptions& options() const { return options_; }
+  uint64_t max_payload() const { return options_.max_payload; }
+  uint64_t max_pending() const { return options_.max_pending; }
+  bool OutOfResources(Storage storage) const;
+  void MarkReady(Consumer* consumer, Stream* stream);
+  void Forget(Consumer* consumer);  // it is about to go: nothing here refers to it any more
+  void OnStaged(Stream* stream, Lsn lsn);
+  void SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes);
+  // Not before all that has been staged so far is durable, unless the stream does not promise that.
+  void SendWhenDurable(Stream* stream, AccountId account, std::string_view to, std::string_view payload,
+                       uint32_t header_bytes);
+  void ReplyToAck(Consumer* consumer, std::string_view reply);
+  void PersistConsumer(Stream* stream, Consumer* consumer, std::string_view delta);
+  void DeleteLater(Stream* stream, Consumer* consumer);
+  void AckLater(Stream* stream, uint64_t seq);
+  void OnLoaded(Stream* stream);
+  void RefreshInterest() { interest_epoch_ = 0; }
+
+  // --- streams
+  Stream* FindStream(std::string_view name) const;
+  const auto& streams() const { return streams_; }
+  struct Made {
+    Stream* stream = nullptr;
+    bool created = false;
+    std::optional<ApiError> error;
+  };
+  Made MakeStream(StreamConfig config, bool pedantic);
+  void DropStream(Stream* stream);
+
+  // --- ShardStoreListener, ConsumerStateSource
+  void OnDurable(Lsn durable) override { durable_moved_ = true; }
+  void OnStorage(StorageState state, std::string_view why) override;
+  void EncodeConsumer(uint64_t uid, std::string* out) override;
+
+  AccountInfo Usage() const;
+  std::string NewEventId() { return RandomDigits(22); }  // looks like a NUID
+
+ private:
+  bool DeliverApi(const Message& message);
+  bool DeliverAck(const Message& message);
+  bool DeliverFlowControl(const Message& message);
+  Consumer* FindConsumer(std::string_view stream, std::string_view consumer) const;
+
+  void AnswerRequests();
+  void AnswerParked();
+  void ReleaseDurable();
+  void DeliverReady();
+  void DeleteConsumers();
+  void LookAtInterest();
+  void Publish(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes);
+  StreamLogOptions LogOptionsOf(const StreamConfig& config) const;
+  void Adopt();
+  StreamCheckContext CheckContext() const;
+  Reservations ReservationsWithout(const Stream* stream, Storage storage) const;
+
+  // --- handlers of the API (api.cc, api_streams.cc, api_consumers.cc)
+  struct ApiRoute;
+  static const std::vector<ApiRoute>& Routes();
+  // False: it waits for the disk and is asked again.
+  bool Handle(const ApiRequest& request);
+  void Respond(const ApiRequest& request, const std::string& answer, Lsn lsn = 0, std::string_view header = {});
+  void Refuse(const ApiRequest& request, ResponseKind kind, const ApiError& error);
+  template <class Request>
+  bool Parse(const ApiRequest& request, ResponseKind kind, Request* out);
+  template <class A>
+  void Advise(const A& advisory);
+
+  bool OnAccountInfo(const ApiRequest& request);
+  bool OnStreamCreate(const ApiRequest& request);
+  bool OnStreamUpdate(const ApiRequest& request);
+  bool OnStreamNames(const ApiRequest& request);
+  bool OnStreamList(const ApiRequest& request);
+  bool OnStreamInfo(const ApiRequest& request);
+  bool OnStreamDelete(const ApiRequest& request);
+  bool OnStreamPurge(const ApiRequest& request);
+  bool OnMessageDelete(const ApiRequest& request);
+  bool OnMessageGet(const ApiRequest& request);
+  bool OnDirectGet(const ApiRequest& request);
+  bool OnConsumerCreate(const ApiRequest& request);
+  bool OnConsumerNames(const ApiRequest& request);
+  bool OnConsumerList(const ApiRequest& request);
+  bool OnConsumerInfo(const ApiRequest& request);
+  bool OnConsumerDelete(const ApiRequest& request);
+  bool OnConsumerPause(const ApiRequest& request);
+  bool OnConsumerUnpin(const ApiRequest& request);
+  bool OnConsumerReset(const ApiRequest& request);
+  bool OnConsumerNext(const ApiRequest& request);
+  bool OnClusterOnly(const ApiRequest& request);
+  Stream* StreamOf(const ApiRequest& request, ResponseKind kind, size_t token);
+  StreamInfo InfoOf(Stream& stream, const StreamInfoRequest* details);
+  ConsumerInfo InfoOf(Consumer& consumer);
+  std::vector<Stream*> StreamsSorted(const std::string& filter) const;
+  std::string NewConsumerName();
+  std::string RandomDigits(size_t count);  // of base 62
+
+  JetStreamPort& port_;
+  ShardStore& store_;
+  const JetStreamEngineOptions options_;
+  NameMap<std::unique_ptr<Stream>> streams_;
+  absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
+  std::vector<std::unique_ptr<Stream>> dropped_;  // freed at the end of the turn
+  std::vector<Subscription*> subscriptions_;
+
+  std::deque<ApiRequest> requests_;
+  std::vector<ApiRequest> parked_;  // wait for the disk
+  bool loaded_ = false;
+  ReplyQueue immediate_;
+  ReplyQueue durable_;
+  bool durable_moved_ = false;
+
+  // Streams whose messages up to `seq` are visible when `lsn` is durable.
+  struct Staged {
+    Lsn lsn;
+    uint64_t stream_uid;
+    uint64_t seq;
+  };
+  std::deque<Staged> staged_;
+  absl::flat_hash_map<uint64_t, Stream*> streams_by_uid_;
+
+  struct Ready {
+    Consumer* consumer;
+    Stream* stream;
+  };
+  std::vector<Ready> ready_;
+  absl::flat_hash_set<Consumer*> ready_set_;
+  std::vector<Ready> congested_;  // retried when relieved
+  std::vector<ConnectionId> congested_by_;
+  std::vector<Ready> loading_;    // retried after OnLoaded
+  std::vector<Ready> to_delete_;
+  std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
+
+  uint64_t interest_epoch_ = 0;
+  uint64_t api_total_ = 0;
+  uint64_t api_errors_ = 0;
+  uint64_t events_ = 0;
+  bool stopping_ = false;
+};
+
+}  // namespace millrace

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/router_port.h"
+
+namespace millrace {
+namespace {
+
+// How long a stall notice from another shard holds; it says so again while it lasts.
+constexpr Nanos kRemoteStall = std::chrono::milliseconds(1);
+
+}  // namespace
+
+RouterPort::RouterPort(Router& router, ChunkPool& chunks, TimerWheel& timers, LogPort& log, Shard shard)
+    : router_(router), timers_(timers), log_(log), shard_(std::move(shard)), origin_(chunks) {
+  // A cid that no connection has: the first is 5.
+  origin_.id = ConnectionId{router.mesh().self(), kJetStreamSlot, 1};
+}
+
+const MatchResult& RouterPort::MatchOf(AccountId account, std::string_view subject) {
+  Interest& interest = router_.interest();
+  const bool repeated = account == match_account_ && subject == match_subject_;
+  if (repeated && match_ != nullptr && match_epoch_ == interest.epoch()) return *match_;
+  const Interest::Matched matched = interest.Match(account, subject, repeated);
+  match_ = matched.lasting ? matched.result : nullptr;
+  match_epoch_ = interest.epoch();
+  match_account_ = account;
+  match_subject_ = subject;
+  return *matched.result;
+}
+
+Sent RouterPort::Publish(const Outgoing& out) {
+  const MatchResult& match = MatchOf(out.account, out.deliver_to);
+  if (match.empty()) return Sent::kNobody;
+  Message message;
+  message.account = out.account;
+  message.subject = out.subject.empty() ? out.deliver_to : out.subject;
+  message.deliver_to = out.deliver_to;
+  message.reply = out.reply;
+  message.payload = out.payload;
+  message.header_bytes = out.header_bytes;
+  message.origin = &origin_;
+  message.origin_id = origin_.id;
+  origin_.stall_requested = false;
+  if (!router_.Publish(message, match).delivered) return Sent::kNobody;
+  if (origin_.stall_requested) return Sent::kCongested;
+  if (router_.Congested() || shard_.now < remote_stall_until_) {
+    origin_.stalled_by = ConnectionId{};
+    return Sent::kCongested;
+  }
+  return Sent::kDelivered;
+}
+
+bool RouterPort::HasInterest(AccountId account, std::string_view subject) { return !MatchOf(account, subject).empty(); }
+
+Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, Sink* sink) {
+  Subscription* subscription = Subscription::Create(account, nullptr, sink, filter, "", "");
+  router_.interest().Insert(subscription);
+  return subscription;
+}
+
+// Not for as long as some receiver is full, but for a while: no connection has this shard's number.
+void RouterPort::StallPublisher(const Message& message) {
+  router_.Stall(message, ConnectionId{UINT32_MAX, kJetStreamSlot, 1});
+}
+
+void RouterPort::OnRemoteStall() { remote_stall_until_ = shard_.now + kRemoteStall; }
+
+bool RouterPort::Relieved(const ConnectionId& by) const {
+  if (by.cid != 0) return shard_.relieved(by);
+  return !router_.Congested() && shard_.now >= remote_stall_until_;
+}
+
+}  // namespace millrace

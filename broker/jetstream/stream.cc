@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/stream.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "broker/jetstream/jetstream.h"
+#include "proto/headers.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+// The beginning of a PubAck, written as the peer does, blank behind the comma included.
+std::string AckPrefix(std::string_view stream, std::string_view domain) {
+  std::string text = absl::StrFormat("{\"stream\":\"%s\", ", std::string(stream));
+  if (!domain.empty()) text += absl::StrFormat("\"domain\":\"%s\", ", std::string(domain));
+  return text + "\"seq\":";
+}
+
+std::optional<SubjectTransform> CompileTransform(const std::string& source, const std::string& destination) {
+  absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(source, destination);
+  if (!transform.ok()) return std::nullopt;  // refused when the stream was made
+  return *std::move(transform);
+}
+
+}  // namespace
+
+Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
+    : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
+  expiry_.Bind<&Stream::ExpireMessages>(this);
+  log_->set_listener(this);
+  ack_prefix_ = AckPrefix(config_.name, engine_.options().domain);
+  visible_last_seq_ = log_->state().last_seq;
+  dedupe_.set_window(config_.duplicate_window_ns);
+  duplicates_loaded_ = log_->state().messages == 0;
+  CompileTransforms();
+}
+
+Stream::~Stream() {
+  MR_DCHECK(subscriptions_.empty());
+  log_->set_listener(nullptr);
+}
+
+void Stream::Start() {
+  if (config_.first_seq > 1 && log_->state().last_seq == 0) {
+    log_->SkipTo(config_.first_seq - 1);
+    visible_last_seq_ = log_->state().last_seq;
+  }
+  if (!config_.sealed) Subscribe();
+  ArmExpiry();
+}
+
+void Stream::Stop(StopReason reason) {
+  Unsubscribe();
+  engine_.port().timers().Cancel(&expiry_);
+  for (auto& [name, consumer] : consumers_) {
+    engine_.Forget(consumer.get());
+    consumer->Stop(reason);
+  }
+}
+
+void Stream::Update(StreamConfig config) {
+  const bool subjects_changed = config.subjects != config_.subjects || config.sealed != config_.sealed;
+  config_ = std::move(config);
+  if (subjects_changed) {
+    Unsubscribe();
+    if (!config_.sealed) Subscribe();
+  }
+  dedupe_.set_window(config_.duplicate_window_ns);
+  CompileTransforms();
+  EnforceLimits({});
+  if (config_.max_msgs_per_subject > 0) {
+    std::vector<std::string> subjects;
+    log_->ForEachSubject({}, [&](std::string_view subject, const SubjectState& state) {
+      if (state.messages > static_cast<uint64_t>(config_.max_msgs_per_subject)) subjects.emplace_back(subject);
+      return true;
+    });
+    for (const std::string& subject : subjects) EnforceLimits(subject);
+  }
+  ArmExpiry();
+  for (auto& [name, consumer] : consumers_) consumer->OnStreamUpdated();
+}
+
+void Stream::CompileTransforms() {
+  ingest_transform_.reset();
+  republish_transform_.reset();
+  if (config_.subject_transform)
+    ingest_transform_ = CompileTransform(config_.subject_transform->src, config_.subject_transform->dest);
+  if (config_.republish) republish_transform_ = CompileTransform(config_.republish->src, config_.republish->dest);
+}
+
+void Stream::Subscribe() {
+  for (const std::string& subject : config_.subjects)
+    subscriptions_.push_back(engine_.port().Subscribe(account(), subject, this));
+}
+
+void Stream::Unsubscribe() {
+  for (Subscription* subscription : subscriptions_) engine_.port().Unsubscribe(subscription);
+  subscriptions_.clear();
+}
+
+// ---- consumers -----------------------------------------------------------------------------------------------------
+
+Consumer* Stream::FindConsumer(std::string_view name) const {
+  const auto it = consumers_.find(name);
+  return it == consumers_.end() ? nullptr : it->second.get();
+}
+
+Consumer* Stream::AddConsumer(ConsumerConfig config, ConsumerIdentity identity) {
+  auto consumer = std::make_unique<Consumer>(std::move(config), std::move(identity), *log_, *this);
+  Consumer* raw = consumer.get();
+  consumers_[raw->name()] = std::move(consumer);
+  return raw;
+}
+
+void Stream::RemoveConsumer(std::string_view name, StopReason reason) {
+  const auto it = consumers_.find(name);
+  MR_CHECK(it != consumers_.end());
+  const std::unique_ptr<Consumer> consumer = std::move(it->second);
+  consumers_.erase(it);
+  engine_.Forget(consumer.get());
+  consumer->Stop(reason);
+  if (config_.retention == Retention::kInterest) RemoveUnneeded();
+}
+
+size_t Stream::public_consumers() const {
+  return static_cast<size_t>(std::count_if(consumers_.begin(), consumers_.end(), [](const auto& item) {
+    return !item.second->config().direct && !item.second->config().sourcing;
+  }));
+}
+
+bool Stream::HasFilteredConsumers() const {
+  return std::any_of(consumers_.begin(), consumers_.end(),
+                     [](const auto& item) { return !item.second->filters().empty(); });
+}
+
+void Stream::CheckInterest() {
+  for (auto& [name, consumer] : consumers_) {
+    if (consumer->is_push()) consumer->CheckInterest();
+  }
+}
+
+void Stream::SetVisible(uint64_t seq) {
+  if (seq <= visible_last_seq_) return;
+  const uint64_t from = visible_last_seq_ + 1;
+  visible_last_seq_ = seq;
+  if (consumers_.empty()) return;
+  bool filtered = false;
+  // Without a filter every message counts, and their number is all a consumer wants to know.
+  const uint64_t live = log_->state().deleted() == 0 && from >= log_->state().first_seq
+                            ? seq - from + 1
+                            : UINT64_MAX;
+  for (auto& [name, consumer] : consumers_) {
+    if (consumer->filters().empty() && live != UINT64_MAX) {
+      consumer->OnAppendedRun(seq, live);
+    } else {
+      filtered = true;
+    }
+  }
+  if (!filtered) return;
+  StoredMessage message;
+  for (uint64_t at = from; at <= seq; ++at) {
+    if (log_->Load(at, &message) != LoadStatus::kFound) continue;  // just written: at hand, or removed again
+    const std::string subject(message.subject);
+    for (auto& [name, consumer] : consumers_) {
+      if (consumer->filters().empty() && live != UINT64_MAX) continue;
+      consumer->OnAppended(at, subject, message.payload.size());
+    }
+  }
+}
+
+// ---- ConsumerHost --------------------------------------------------------------------------------------------------
+
+JetStreamPort& Stream::port() { return engine_.port(); }
+std::string_view Stream::domain() const { return engine_.options().domain; }
+
+std::string Stream::NewId() { return engine_.NewEventId(); }
+
+uint64_t Stream::message_bytes_max() const {
+  return config_.max_msg_size > 0 ? static_cast<uint64_t>(config_.max_msg_size) : engine_.max_payload();
+}
+
+bool Stream::HasDeliverInterest(std::string_view subject, std::string_view group) {
+  return engine_.port().HasSubscription(account(), subject, group);
+}
+
+void Stream::MarkReady(Consumer* consumer) { engine_.MarkReady(consumer, this); }
+
+void Stream::OnAcked(Consumer* consumer, uint64_t seq) {
+  if (config_.retention == Retention::kLimits) return;
+  StoredMessage message;
+  const LoadStatus status = log_->Load(seq, &message);
+  if (status == LoadStatus::kAbsent) return;
+  if (status == LoadStatus::kPending) return engine_.AckLater(this, seq);
+  const std::string subject(message.subject);
+  if (config_.retention == Retention::kInterest && !NobodyNeeds(seq, subject, consumer)) return;
+  RemoveMessage(seq, subject);
+}
+
+void Stream::SendLater(std::string_view subject, std::string_view header) {
+  engine_.SendNow(account(), subject, header, static_cast<uint32_t>(header.size()));
+}
+
+void Stream::ReplyToAck(Consumer* consumer, std::string_view reply) { engine_.ReplyToAck(consumer, reply); }
+
+void Stream::Advisory(std::string_view subject, std::string json) {
+  engine_.SendNow(account(), subject, json, 0);
+}
+
+void Stream::Persist(Consumer* consumer, std::string_view delta) { engine_.PersistConsumer(this, consumer, delta); }
+
+void Stream::Delete(Consumer* consumer) { engine_.DeleteLater(this, consumer); }
+
+void Stream::OnLoaded() { engine_.OnLoaded(this); }
+
+}  // namespace millrace

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stream: one stream at work: what is published to its subjects is checked, stored and confirmed; its consumers read it;
+//         its limits and its retention remove what is to go.
+// Owner:  shard.  Source: spec 5b, 5e, 5m; messages are in a StreamLog, readers are Consumers.
+// Order:  Deliver (inside a publisher's turn) checks and stores. What confirms it waits in the engine's ReplyQueue until it
+//         is durable; consumers see it from then on (visible_last_seq).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/jetstream/name_map.h"
+#include "broker/jetstream/api/requests.h"
+#include "broker/jetstream/consumer.h"
+#include "broker/jetstream/consumer_host.h"
+#include "broker/jetstream/dedupe.h"
+#include "broker/jetstream/publish_headers.h"
+#include "broker/route/subscription.h"
+#include "proto/subject_transform.h"
+#include "store/stream_log.h"
+
+namespace millrace {
+
+class JetStream;
+
+// One message on its way into a stream.
+struct Inbound {
+  std::string_view subject;
+  std::string_view reply;
+  std::string_view header;  // block, may be empty
+  std::string_view body;
+  bool sourced = false;  // comes from another stream: stored as it is
+};
+
+class Stream final : public Sink, public ConsumerHost, public StreamLogListener {
+ public:
+  // `log` lives as long as the stream; the config is checked and has its defaults.
+  Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log);
+  ~Stream() override;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Subscribes to its subjects, and arms what depends on the messages that are there.
+  void Start();
+  // Takes its subscriptions back and stops its consumers.
+  void Stop(StopReason reason);
+  // A config that api/stream_check.h allows after the present one.
+  void Update(StreamConfig config);
+
+  const StreamConfig& config() const { return config_; }
+  const std::string& name() const { return config_.name; }
+  int64_t created_ns() const { return created_ns_; }
+  StreamLog& log() { return *log_; }
+  const StreamLog& log() const { return *log_; }
+  uint64_t uid() const { return log_->uid(); }
+
+  // --- messages in
+  bool Deliver(const Subscription& subscription, const Message& message) override;
+  // Stores a message or says why not. The reply of `in` is answered either way, unless it is empty or the stream is no_ack.
+  std::optional<ApiError> Publish(const Inbound& in);
+
+  // --- administration
+  // How many messages went; the position to wait for is in *lsn.
+  uint64_t Purge(const StreamPurgeRequest& request, Lsn* lsn);
+  // False: there is no such message.
+  bool Delete(uint64_t seq, bool erase, Lsn* lsn);
+  StreamState State(const StreamInfoRequest* details) const;
+  // Answers a DIRECT.GET; kPending: ask again after OnLoaded.
+  LoadStatus DirectGet(const MessageGetRequest& request, std::string_view reply);
+
+  // --- consumers
+  using Consumers = NameMap<std::unique_ptr<Consumer>>;
+  const Consumers& consumers() const { return consumers_; }
+  Consumer* FindConsumer(std::string_view name) const;
+  Consumer* AddConsumer(ConsumerConfig config, ConsumerIdentity identity);
+  // A consumer that is no longer there may have been the last that wanted some messages.
+  void RemoveConsumer(std::string_view name, StopReason reason);
+  void DropConsumers() { consumers_.clear(); }  // after Stop
+  size_t public_consumers() const;  // without internal ones
+
+  // --- the engine
+  // Messages up to `seq` are durable.
+  void SetVisible(uint64_t seq);
+  // Looks at the interest of push consumers again.
+  void CheckInterest();
+  int64_t last_activity_ns() const { return last_activity_ns_; }
+
+  // --- ConsumerHost
+  JetStreamPort& port() override;
+  AccountId account() const override { return kGlobalAccount; }
+  std::string_view account_name() const override { return "$G"; }
+  std::string_view domain() const override;
+  std::string_view stream_name() const override { return config_.name; }
+  std::string NewId() override;
+  Retention retention() const override { return config_.retention; }
+  int64_t max_messages_per_subject() const override { return config_.max_msgs_per_subject; }
+  uint64_t message_bytes_max() const override;
+  uint64_t visible_last_seq() const override { return visible_last_seq_; }
+  bool HasDeliverInterest(std::string_view subject, std::string_view group) override;
+  void MarkReady(Consumer* consumer) override;
+  void OnAcked(Consumer* consumer, uint64_t seq) override;
+  void SendLater(std::string_view subject, std::string_view header) override;
+  void ReplyToAck(Consumer* consumer, std::string_view reply) override;
+  void Advisory(std::string_view subject, std::string json) override;
+  void Persist(Consumer* consumer, std::string_view delta) override;
+  void Delete(Consumer* consumer) override;
+
+  // --- StreamLogListener
+  void OnLoaded() override;
+
+ private:
+  // What a message becomes while it is checked.
+  struct Checked {
+    PublishHeaders headers;
+    std::string header_text;  // when the block had to change
+    std::string body_text;    // a counter's value
+    enum class Rollup : uint8_t { kNone, kSubject, kAll } rollup = Rollup::kNone;
+    uint64_t duplicate_of = 0;
+    int64_t ttl_s = 0;
+  };
+  std::optional<ApiError> Check(Inbound* in, Checked* checked);
+  std::optional<ApiError> CheckHeaders(Inbound* in, Checked* checked);
+  std::optional<ApiError> CheckExpected(const Inbound& in, const PublishHeaders& headers);
+  std::optional<ApiError> CheckDiscardNew(const Inbound& in);
+  void Store(const Inbound& in, const Checked& checked, uint64_t seq);
+  void EnforceLimits(std::string_view subject);
+  void ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep);
+  void RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_subject);
+  void Answer(std::string_view reply, uint64_t seq, const Checked* checked, const ApiError* error);
+
+  void Subscribe();
+  void Unsubscribe();
+  void CompileTransforms();
+  void LoadDuplicates();
+
+  // Removes a message whatever the reason, and tells the consumers.
+  Lsn RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase = StreamLog::Erase::kNo);
+  Lsn TrimBelow(uint64_t seq);
+  bool NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const;
+  void RemoveUnneeded();
+  void ExpireMessages();
+  void ArmExpiry();
+  bool HasFilteredConsumers() const;
+
+  JetStream& engine_;
+  StreamConfig config_;
+  const int64_t created_ns_;
+  StreamLog* const log_;
+  std::string ack_prefix_;  // {"stream":"NAME", ["domain":"D",] "seq":
+  std::vector<Subscription*> subscriptions_;
+  std::optional<SubjectTransform> ingest_transform_;
+  std::optional<SubjectTransform> republish_transform_;
+  Dedupe dedupe_;
+  bool duplicates_loaded_ = true;
+  std::string last_msg_id_;
+  uint64_t visible_last_seq_ = 0;
+  int64_t last_activity_ns_ = 0;
+  Consumers consumers_;
+  TimerNode expiry_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// How messages leave a stream: limits, age, retention, purge, deletion; and what is told of a stream's content.
+#include <algorithm>
+
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/stream.h"
+#include "proto/headers.h"
+
+namespace millrace {
+namespace {
+
+// Messages that expire one by one are removed in strides of this.
+constexpr Nanos kExpiryStride = std::chrono::milliseconds(10);
+
+}  // namespace
+
+Lsn Stream::RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase) {
+  const Lsn lsn = log_->Remove(seq, erase);
+  for (auto& [name, consumer] : consumers_) consumer->OnRemoved(seq, subject);
+  return lsn;
+}
+
+Lsn Stream::TrimBelow(uint64_t seq) {
+  const Lsn lsn = log_->TrimBelow(seq);
+  const StreamLogState& state = log_->state();
+  for (auto& [name, consumer] : consumers_) consumer->OnPurged({}, state.first_seq, state.last_seq);
+  return lsn;
+}
+
+// `subject`: of the message that has just come; empty: look at the limits of the whole stream only.
+void Stream::EnforceLimits(std::string_view subject) {
+  if (config_.max_msgs_per_subject > 0 && !subject.empty()) {
+    while (true) {
+      const std::optional<SubjectState> state = log_->FindSubject(subject);
+      if (!state || state->messages <= static_cast<uint64_t>(config_.max_msgs_per_subject)) break;
+      RemoveMessage(state->first_seq, subject);
+    }
+  }
+  if (config_.discard == Discard::kNew) return;
+  const auto over = [this] {
+    const StreamLogState& state = log_->state();
+    return state.messages > 0 &&
+           ((config_.max_msgs > 0 && state.messages > static_cast<uint64_t>(config_.max_msgs)) ||
+            (config_.max_bytes > 0 && state.bytes > static_cast<uint64_t>(config_.max_bytes)));
+  };
+  const bool filtered = HasFilteredConsumers();
+  while (over()) {
+    const uint64_t first = log_->state().first_seq;
+    StoredMessage message;
+    std::string oldest;
+    if (filtered && log_->Load(first, &message) == LoadStatus::kFound) oldest = message.subject;
+    log_->TrimBelow(first + 1);
+    for (auto& [name, consumer] : consumers_) consumer->OnRemoved(first, oldest);
+  }
+}
+
+bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const {
+  return std::none_of(consumers_.begin(), consumers_.end(), [&](const auto& item) {
+    return item.second.get() != but && item.second->NeedsAck(seq, subject);
+  });
+}
+
+// A consumer has gone: what only it still needed goes too.
+void Stream::RemoveUnneeded() {
+  std::vector<uint64_t> seqs;
+  StoredMessage message;
+  for (uint64_t seq = log_->Next({}, 0); seq != 0; seq = log_->Next({}, seq + 1)) {
+    if (log_->Load(seq, &message) != LoadStatus::kFound) continue;
+    if (NobodyNeeds(seq, message.subject, nullptr)) seqs.push_back(seq);
+  }
+  log_->RemoveMany(seqs);
+  for (auto& [name, consumer] : consumers_) consumer->OnPurged({}, log_->state().first_seq, log_->state().last_seq);
+}
+
+void Stream::ArmExpiry() {
+  if (config_.max_age_ns <= 0 || log_->state().messages == 0) return;
+  const int64_t due_ns = log_->state().first_time_ns + config_.max_age_ns - port().WallNs();
+  const Nanos wait = std::max(Nanos{due_ns}, Nanos{0});
+  port().timers().Arm(&expiry_, port().Now() + std::max(wait, kExpiryStride));
+}
+
+void Stream::ExpireMessages() {
+  if (config_.max_age_ns <= 0) return;
+  const uint64_t keep_from = log_->FirstAtOrAfter(port().WallNs() - config_.max_age_ns + 1);
+  if (keep_from > log_->state().first_seq) TrimBelow(keep_from);
+  ArmExpiry();
+}
+
+uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
+  *lsn = 0;
+  if (request.seq == 1) return 0;  // "below 1" is nothing
+  const uint64_t before = log_->state().messages;
+  const bool everything = request.filter.empty() || request.filter == ">";
+  if (everything && request.keep == 0 && request.seq == 0) {
+    *lsn = log_->Purge();
+  } else if (everything && request.keep == 0) {
+    *lsn = log_->TrimBelow(request.seq);
+    if (request.seq > log_->state().last_seq + 1) {
+      *lsn = log_->SkipTo(request.seq - 1);
+      engine_.OnStaged(this, *lsn);
+    }
+  } else {
+    const Filters filters = everything ? Filters{} : Filters{request.filter};
+    uint64_t count = log_->Count(filters, 0, false);
+    if (request.keep > 0) count = count > request.keep ? count - request.keep : 0;
+    const uint64_t below = request.seq > 0 ? request.seq : UINT64_MAX;
+    std::vector<uint64_t> seqs;
+    for (uint64_t seq = log_->Next(filters, 0); seq != 0 && seq < below && seqs.size() < count;
+         seq = log_->Next(filters, seq + 1)) {
+      seqs.push_back(seq);
+    }
+    if (!seqs.empty()) *lsn = log_->RemoveMany(seqs);
+  }
+  const uint64_t purged = before - log_->state().messages;
+  if (purged == 0) return 0;
+  for (auto& [name, consumer] : consumers_) {
+    consumer->OnPurged(everything ? std::string_view{} : std::string_view(request.filter), log_->state().first_seq,
+                       log_->state().last_seq);
+  }
+  return purged;
+}
+
+bool Stream::Delete(uint64_t seq, bool erase, Lsn* lsn) {
+  StoredMessage message;
+  const LoadStatus status = log_->Load(seq, &message);
+  if (status == LoadStatus::kAbsent) return false;
+  const std::string subject(status == LoadStatus::kFound ? message.subject : std::string_view{});
+  *lsn = RemoveMessage(seq, subject, erase ? StreamLog::Erase::kYes : StreamLog::Erase::kNo);
+  return true;
+}
+
+// After a start the ids of the last window are still to be found: in the messages themselves.
+void Stream::LoadDuplicates() {
+  duplicates_loaded_ = true;
+  if (config_.duplicate_window_ns <= 0) return;
+  StoredMessage message;
+  const uint64_t last = log_->state().last_seq;
+  for (uint64_t seq = log_->FirstAtOrAfter(port().WallNs() - config_.duplicate_window_ns); seq != 0 && seq <= last;
+       seq = log_->Next({}, seq + 1)) {
+    if (log_->Load(seq, &message) != LoadStatus::kFound || message.header_bytes == 0) continue;
+    const std::optional<std::string_view> id = FindHeader(message.header(), kMsgIdHeader);
+    if (id && !id->empty()) dedupe_.Add(*id, seq, message.time_ns);
+  }
+}
+
+StreamState Stream::State(const StreamInfoRequest* details) const {
+  const StreamLogState& log = log_->state();
+  StreamState state;
+  state.messages = log.messages;
+  state.bytes = log.bytes;
+  state.first_seq = log.first_seq;
+  if (log.messages > 0) state.first_ts_ns = log.first_time_ns;
+  state.last_seq = log.last_seq;
+  if (log.last_time_ns != 0) state.last_ts_ns = log.last_time_ns;
+  state.num_subjects = static_cast<int64_t>(log.subjects);
+  state.num_deleted = static_cast<int64_t>(log.deleted());
+  state.consumer_count = static_cast<int64_t>(public_consumers());
+  if (details != nullptr && details->deleted_details) state.deleted = log_->Deleted(SIZE_MAX);
+  if (details != nullptr && !details->subjects_filter.empty()) {
+    log_->ForEachSubject({details->subjects_filter}, [&state](std::string_view subject, const SubjectState& found) {
+      state.subjects.emplace(subject, found.messages);
+      return true;
+    });
+  }
+  return state;
+}
+
+}  // namespace millrace

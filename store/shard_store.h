@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// ShardStore: everything one shard keeps on disk: the write-ahead log, the catalog, the logs of its streams.
+// Owner:  shard. One per shard and directory; only its thread calls it.
+// Layout: DIR/wal (write_ahead_log.h), DIR/catalog (catalog.h), DIR/segments (segment_store.h), DIR/quarantine.
+// Use:    Open, then adopt recovered(); every turn: changes, then EndTurn(now) last, and OnTick(now) at NextTick().
+//         What a call returns as Lsn is durable when durable() has reached it; OnDurable says so from inside the
+//         disk's completions, once per flush and not once per record.
+// Full disk, failed disk: accepting() is false. Stage no message then; deletions and acknowledgements may be staged
+//         while state() is kFull (they are what makes room). Reading goes on in every state.
+// Format: FORMAT.md.  Proof: tests/crash cuts a workload at every write and sync.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "proto/base/nanos.h"
+#include "store/disk.h"
+#include "store/journal.h"
+#include "store/stored_log.h"
+#include "store/stream_log.h"
+
+namespace millrace {
+
+struct ShardStoreOptions {
+  uint64_t random = 0;  // from the caller's source of randomness: identity of a new store
+  uint64_t wal_file_bytes = 16 << 20;
+  uint64_t wal_file_bytes_max = 64 << 20;
+  uint32_t wal_files = 3;                     // kept ready for reuse
+  uint64_t checkpoint_bytes = 64 << 20;       // growth of the log that starts a checkpoint
+  uint64_t congested_bytes = 4 << 20;         // staged and not yet durable: Congested()
+  uint64_t reserve_bytes = 32 << 20;          // free space below which messages are refused
+  uint64_t checkpoint_group_bytes = 4 << 20;  // of encoded state, per sync of the segments
+  uint32_t checkpoint_slice = 256;            // objects looked at per turn
+  // Recovery tells how far it is, at most every few MiB.
+  std::function<void(uint64_t bytes_done, uint64_t bytes_total, uint64_t records)> progress;
+};
+
+enum class StorageState : uint8_t {
+  kOk,
+  kFull,    // no room for messages; resumes by itself
+  kFailed,  // the log could not be written, twice; ends with a restart only
+};
+
+class ShardStoreListener {
+ public:
+  virtual ~ShardStoreListener() = default;
+  virtual void OnDurable(Lsn durable) = 0;
+  // `why` is for the log and the advisory; also called for errors that change no state (a checkpoint that failed).
+  virtual void OnStorage(StorageState state, std::string_view why) = 0;
+};
+
+// The engine owns the state of consumers; the store asks for it when it writes a checkpoint.
+class ConsumerStateSource {
+ public:
+  virtual ~ConsumerStateSource() = default;
+  // All of the consumer's state at this moment. A delta staged later may repeat what is in here already: replaying a
+  // delta onto a state that contains it must change nothing.
+  virtual void EncodeConsumer(uint64_t uid, std::string* out) = 0;
+};
+
+// Sequences that were acknowledged and are not readable any more.
+struct LostRange {
+  uint64_t first_seq = 0;
+  uint64_t last_seq = 0;
+};
+
+struct RecoveredStream {
+  uint64_t uid = 0;
+  std::string config;
+  StreamLog* log = nullptr;
+  std::vector<LostRange> lost;
+  std::string damage;  // empty, or what is wrong with it in words; it is served as far as it goes
+};
+
+struct RecoveredConsumer {
+  uint64_t uid = 0;
+  uint64_t stream_uid = 0;
+  std::string config;
+  std::string state;                // EncodeConsumer's, or empty
+  std::vector<std::string> deltas;  // PutConsumerState's since then, in order
+};
+
+struct RecoveryReport {
+  uint64_t records = 0;        // replayed from the log
+  uint64_t log_bytes = 0;
+  uint64_t catalog_bytes = 0;
+  uint64_t torn_bytes = 0;     // of the log's tail that no acknowledgement rests on: cut, copied to quarantine
+  uint64_t damaged_batches = 0;   // of the log, below its durable watermark
+  uint64_t uncertain_records = 0;  // above the watermark, but a valid batch follows: may never have been flushed
+  uint64_t damaged_entries = 0;   // of the catalog
+  std::vector<std::string> notes;  // one line for each of the above
+};
+
+struct Recovered {
+  std::vector<RecoveredStream> streams;
+  std::vector<RecoveredConsumer> consumers;
+  RecoveryReport report;
+};
+
+class ShardStore {
+ public:
+  // Blocking. `disk` and `logs` outlive the store. An error means: this directory cannot be served at all.
+  static absl::StatusOr<std::unique_ptr<ShardStore>> Open(Disk& disk, StoredLogs& logs,
+                                                          const ShardStoreOptions& options);
+  virtual ~ShardStore() = default;  // after closed(), or at once: what was not durable is then as after a crash
+
+  // What was found; the engine takes it over (and frees it) before the first turn.
+  virtual Recovered& recovered() = 0;
+  virtual void set_listener(ShardStoreListener* listener) = 0;
+  virtual void set_consumers(ConsumerStateSource* consumers) = 0;
+
+  // --- streams. A memory stream's configuration is kept, its messages are not: after a restart it is there, and empty.
+  virtual StreamLog* CreateStream(std::string_view config, const StreamLogOptions& options, Lsn* lsn) = 0;
+  virtual StreamLog* FindStream(uint64_t uid) = 0;  // nullptr: no such stream
+  virtual Lsn UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) = 0;
+  // The StreamLog is destroyed; its files go when the deletion is durable. Consumers of it are deleted with it.
+  virtual Lsn DeleteStream(uint64_t uid) = 0;
+
+  // --- consumers
+  virtual uint64_t CreateConsumer(uint64_t stream_uid, std::string_view config, Lsn* lsn) = 0;  // the new uid
+  virtual Lsn UpdateConsumer(uint64_t uid, std::string_view config) = 0;
+  virtual Lsn DeleteConsumer(uint64_t uid) = 0;
+  virtual Lsn PutConsumerState(uint64_t uid, std::string_view delta) = 0;
+
+  // --- turns
+  virtual void EndTurn(Nanos now) = 0;  // submits what was staged; one step of a checkpoint
+  virtual void OnTick(Nanos now) = 0;
+  virtual Nanos NextTick() const = 0;   // when OnTick wants to be called; Nanos::max(): no need
+  virtual bool HasWork() const = 0;     // true: run another turn without waiting (a checkpoint has steps to do)
+
+  virtual Journal& journal() = 0;
+  virtual Lsn staged() const = 0;
+  virtual Lsn durable() const = 0;
+  virtual StorageState state() const = 0;
+  virtual bool accepting() const = 0;
+  virtual bool Congested() const = 0;  // pause producers; ask again every turn
+
+  virtual void StartCheckpoint() = 0;  // now, whatever the size of the log
+  // Writes a checkpoint and stops: keep turning until closed(). Stage nothing afterwards.
+  virtual void StartClose() = 0;
+  virtual bool closed() const = 0;
+
+  struct Stats {
+    uint64_t flushes = 0;
+    uint64_t flushed_bytes = 0;
+    uint64_t log_bytes = 0;  // since the last checkpoint
+    uint64_t log_files = 0;
+    uint64_t checkpoints = 0;
+    uint64_t catalog_bytes = 0;
+    uint64_t streams = 0;
+    uint64_t consumers = 0;
+  };
+  virtual Stats stats() const = 0;
+};
+
+}  // namespace millrace

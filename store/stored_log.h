@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// StoredLog: one stream's messages as recovery and checkpoints see them. StoredLogs: makes them, and owns what the logs
+//            of a shard share (segments, caches). FileStreamLog and SegmentStore stand behind it (stored_files.h);
+//            tests have a small fake.
+// Owner:  shard.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "proto/base/completion.h"
+#include "store/journal.h"
+#include "store/stream_log.h"
+
+namespace millrace {
+
+class StoredLog {
+ public:
+  virtual ~StoredLog() = default;
+  virtual StreamLog* log() = 0;
+
+  // --- recovery, before anything else: Restore at most once, then Replay in the order of the journal.
+  virtual absl::Status Restore(std::string_view checkpoint) = 0;
+  // Ignores what the restored checkpoint contains already.
+  virtual void Replay(RecordKind kind, std::string_view body) = 0;
+
+  // --- checkpoint: Flush; when flushed(), EncodeCheckpoint; the result counts once a SyncAll that was asked for
+  // afterwards has succeeded. It contains at least every record staged before Flush.
+  virtual bool dirty() const = 0;  // changed since the last EncodeCheckpoint
+  virtual void Flush() = 0;
+  virtual bool flushed() const = 0;
+  virtual void EncodeCheckpoint(std::string* out) = 0;
+};
+
+class StoredLogs {
+ public:
+  virtual ~StoredLogs() = default;
+  virtual std::unique_ptr<StoredLog> Create(uint64_t uid, const StreamLogOptions& options, Journal& journal) = 0;
+  // The deletion is durable: the stream's files and blocks may go. Its StoredLog is gone already.
+  virtual void Discard(uint64_t uid) = 0;
+  // Recovery has created and replayed all streams that exist: what belongs to no stream is garbage.
+  virtual void OnRecovered() = 0;
+  // Everything written before this call reaches stable storage.
+  virtual void SyncAll(Completion* completion) = 0;
+  virtual void EndTurn() = 0;
+  virtual bool idle() const = 0;  // no operation in flight
+};
+
+}  // namespace millrace

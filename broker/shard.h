@@ -14,6 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/admin.h"
 #include "broker/io/io.h"
+#include "broker/io/spin_policy.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/router_port.h"
@@ -62,7 +63,7 @@ class Shard final : public ConnectionHost {
   // Phases of a turn.
   void TrimChunks();
   void EnterKernel(bool may_block);
-  bool Spin();
+  bool Spin(Nanos budget);
   void Sleep();
   void DrainMail();
   void CheckBarriers();
@@ -144,7 +145,9 @@ class Shard final : public ConnectionHost {
   uint32_t last_pick_ = 0;
   std::vector<uint64_t> placed_;
 
-  Nanos spin_budget_;
+  SpinPolicy spin_;
+  Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then
+  uint64_t wait_messages_ = 0;
   bool work_left_ = false;  // completions or paused work remain: do not block
   bool stopping_ = false;
   bool stopped_ = false;

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/log/log.h"
 #include "broker/mesh/mail.h"
+#include "broker/monitor/pages.h"
 #include "broker/monitor/snapshot.h"
 #include "broker/session/closed_reason.h"
 #include "broker/session/policy.h"
@@ -61,6 +63,8 @@ struct Query final : Parcel {
       : Parcel(Type::kQuery), request(request_id), needs(monitor_needs) {}
   const uint64_t request;
   const uint32_t needs;  // MonitorNeed bits that a shard can answer
+  JszOptions jsz;          // with kNeedJsz
+  HealthzOptions healthz;  // with kNeedJetStreamHealth
 };
 
 struct Answer final : Parcel {
@@ -70,6 +74,10 @@ struct Answer final : Parcel {
   std::vector<ConnInfo> closed;
   std::vector<SubInfo> subs;
   SublistStats sublist;
+  // From the shard that JetStream lives on.
+  std::optional<JetStreamVarz> jetstream;
+  std::optional<JszSnapshot> jsz;
+  std::optional<JetStreamHealth> health;
 };
 
 struct ListenOn final : Parcel {

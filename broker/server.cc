@@ -19,6 +19,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
 #include "broker/identity.h"
+#include "broker/jetstream/banner.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
 
@@ -163,12 +164,15 @@ absl::Status Server::Start() {
   info_.host = options.host;
   info_.headers = !options.no_header_support;
   info_.max_payload = options.max_payload;
+  info_.jetstream = options.jetstream.enabled;
+  info_.domain = options.jetstream.domain;
   LogBanner();
 
   MR_RETURN_IF_ERROR(OpenRings());
   MR_RETURN_IF_ERROR(OpenListeners());
   info_.port = client_listener_.port;
   startup_.options.port = client_listener_.port;
+  MR_RETURN_IF_ERROR(PrepareJetStream());
   policies_.push_back(std::make_unique<Policy>(startup_.options));
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
@@ -241,6 +245,21 @@ absl::Status Server::OpenListeners() {
   client_listener_ = *clients;
   usage_.Tick(io_->Now().count());
   timers_->Arm(&second_timer_, io_->Now() + std::chrono::seconds(1));
+  return absl::OkStatus();
+}
+
+// Where and how much JetStream stores; the shard that it lives on opens what is there.
+absl::Status Server::PrepareJetStream() {
+  const JetStreamOptions& options = startup_.options.jetstream;
+  if (!options.enabled) return absl::OkStatus();
+  log_.Info("Starting JetStream");
+  jetstream_ = ResolveJetStream(options);
+  if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
+  if (jetstream_->temporary) log_.Warn("Temporary storage directory used, data could be lost on system reboot");
+  if (const absl::Status status = PrepareStoreDir(jetstream_->config.store_dir); !status.ok()) {
+    return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
+  }
+  for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
   return absl::OkStatus();
 }
 
@@ -481,6 +500,7 @@ void Server::BeginStop() {
   if (state_ == State::kStopping || state_ == State::kStopped) return;
   state_ = State::kStopping;
   log_.Info("Initiating Shutdown...");
+  if (jetstream_) log_.Info("Initiating JetStream Shutdown...");
   timers_->Cancel(&lame_duck_timer_);
   timers_->Cancel(&second_timer_);
   io_->Cancel(&monitor_accept_);
@@ -491,6 +511,7 @@ void Server::BeginStop() {
 
 void Server::OnShardStopped() {
   if (++shards_stopped_ < mesh_->shards()) return;
+  if (jetstream_) log_.Info("JetStream Shutdown");
   io_->Cancel(&signal_read_);
   state_ = State::kStopped;
 }
@@ -524,15 +545,20 @@ void Server::OnEnded(MonitorConnection* connection) {
 void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
   constexpr uint32_t kOfShards =
       kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs | kNeedSublistStats | kNeedSubscriptions;
+  constexpr uint32_t kOfJetStream = kNeedJetStreamVarz | kNeedJsz | kNeedJetStreamHealth;
   const uint64_t id = next_query_++;
   PendingQuery& query = queries_[id];
   query.connection = connection->id();
   query.request = monitor_->Start(http);
   if (!query.request.warning.empty()) log_.WarnLimited(query.request.warning);
-  if ((query.request.needs & kOfShards) == 0) return FinishQuery(id);
+  const uint32_t of_shards = kOfShards | (options().jetstream.enabled ? kOfJetStream : 0u);
+  if ((query.request.needs & of_shards) == 0) return FinishQuery(id);
   query.answers_missing = mesh_->shards();
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
-    mesh_->port(mesh_->control()).SendParcel(shard, std::make_unique<Query>(id, query.request.needs));
+    auto question = std::make_unique<Query>(id, query.request.needs & of_shards);
+    question->jsz = query.request.jsz;
+    question->healthz = query.request.healthz;
+    mesh_->port(mesh_->control()).SendParcel(shard, std::move(question));
   }
 }
 
@@ -547,6 +573,9 @@ void Server::OnAnswer(Answer& answer) {
   move_all(answer.closed, data.closed);
   move_all(answer.subs, data.subs);
   data.sublist.Add(answer.sublist);
+  if (answer.jetstream) data.varz.jetstream = std::move(answer.jetstream);
+  if (answer.jsz) data.jsz = std::move(answer.jsz);
+  if (answer.health) it->second.jetstream_health = std::move(answer.health);
   if (--it->second.answers_missing == 0) FinishQuery(answer.request);
 }
 
@@ -574,7 +603,9 @@ void Server::FinishQuery(uint64_t id) {
   data.system_account = "$SYS";
   data.account_names = {"$G", "$SYS"};
   if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
-  if (query.request.endpoint == MonitorEndpoint::kHealthz) {
+  if (query.request.endpoint == MonitorEndpoint::kHealthz && !query.request.bad_health) {
+    const std::optional<JetStreamHealth>& health = query.jetstream_health;
+    if (options().jetstream.enabled) data.health = HealthOf(query.request.healthz, health ? &*health : nullptr);
     const std::string warning = HealthWarning(data.health, query.request.healthz);
     if (!warning.empty()) log_.WarnLimited(warning);
   }
@@ -584,6 +615,7 @@ void Server::FinishQuery(uint64_t id) {
       snapshot.name = snapshot.name_tag = system ? "$SYS" : "$G";
       if ((query.request.needs & kNeedAccountDetail) != 0 && snapshot.name != query.request.accountz_name) continue;
       snapshot.is_system = system;
+      snapshot.jetstream_enabled = !system && options().jetstream.enabled;
       if (!system) {
         snapshot.clients = static_cast<int>(Sum(&ShardCounters::connections));
         snapshot.subscriptions = static_cast<uint32_t>(Sum(&ShardCounters::subscriptions));

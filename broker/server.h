@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "broker/config/startup.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/io/uring.h"
+#include "broker/jetstream/settings.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
 #include "broker/monitor/process.h"
@@ -39,6 +41,7 @@ class Server final : public MonitorHost {
     uint64_t connection = 0;
     MonitorRequest request;
     MonitorData data;
+    std::optional<JetStreamHealth> jetstream_health;
     uint32_t answers_missing = 0;
   };
 
@@ -47,6 +50,7 @@ class Server final : public MonitorHost {
   void LogBanner();
   absl::Status OpenRings();
   absl::Status OpenListeners();
+  absl::Status PrepareJetStream();
   absl::Status WriteRunFiles();
   void StartShards();
 
@@ -83,6 +87,7 @@ class Server final : public MonitorHost {
   std::vector<std::unique_ptr<Policy>> policies_;  // every version; shards may still look at an old one
   const Policy* policy_ = nullptr;
   ServerInfo info_;
+  std::optional<JetStreamSettings> jetstream_;  // when it is on
   State state_ = State::kStarting;
   int64_t start_ns_ = 0;
   int64_t config_load_ns_ = 0;

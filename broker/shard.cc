@@ -66,7 +66,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                          // A backlog that holds a producer back has to be known when it is gone.
                          std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
       placed_(mesh.shards(), 0),
-      spin_budget_(options.spin_max),
+      spin_(options.spin_max),
       random_(options.seed * 2 + 1) {
   accept_.Bind<&Shard::OnAccept>(this);
   accept_retry_.Bind<&Shard::RearmAccept>(this);
@@ -111,7 +111,6 @@ void Shard::RunOnce(bool may_block) {
   if (chunks_.NeedsTrim() && !trim_.armed()) timers_.Arm(&trim_, session_shared_.now + kTrimInterval);
   const Nanos took = io_.Now() - session_shared_.now;
   counters_.turns.Add(1);
-  if (spin_budget_ == Nanos{0} && (counters_.turns.Get() & 63) == 0) spin_budget_ = options_.spin_max / 2;
   if (took > kTurnTarget) counters_.long_turns.Add(1);
 }
 
@@ -121,15 +120,24 @@ void Shard::TrimChunks() {
 
 void Shard::EnterKernel(bool may_block) {
   const bool idle = may_block && !work_left_ && rearm_.empty();
+  const Nanos budget = spin_.budget();
+  bool missed = false;
   if (!idle) {
     io_.SubmitAndWait(Nanos::max(), false);
-  } else if (spin_budget_ == Nanos{0}) {
+  } else if (budget == Nanos{0}) {
     Sleep();
   } else {
     io_.SubmitAndWait(Nanos::max(), false);
-    if (!io_.HasCompletions() && !mesh_.HasMail() && !Spin()) Sleep();
+    missed = !io_.HasCompletions() && !mesh_.HasMail() && !Spin(budget);
+    if (missed) Sleep();
   }
   session_shared_.now = io_.Now();
+  if (idle) {
+    const uint64_t messages = counters_.in_messages.Get() + counters_.out_messages.Get();
+    spin_.OnWait(session_shared_.now - wait_ended_, messages - wait_messages_, missed);
+    wait_ended_ = session_shared_.now;
+    wait_messages_ = messages;
+  }
   session_shared_.wall_ns = wall_clock_() * 1000;
   router_.set_wall_ns(session_shared_.wall_ns);
 }
@@ -148,11 +156,9 @@ void Shard::Sleep() {
   if (asleep) mesh_.Awake();
 }
 
-// Looks for work for a while before sleeping: waking a core costs more than a short wait. Success sets the budget.
-bool Shard::Spin() {
-  if (options_.spin_max == Nanos{0}) return false;
-  const Nanos start = io_.Now();
-  const Nanos deadline = std::min(start + spin_budget_, timers_.NextDeadline());
+// Looks for work for a while before sleeping: waking a core takes longer than a short wait.
+bool Shard::Spin(Nanos budget) {
+  const Nanos deadline = std::min(io_.Now() + budget, timers_.NextDeadline());
   bool found = false;
   do {
     for (int i = 0; i < 16 && !found; ++i) {
@@ -160,9 +166,6 @@ bool Shard::Spin() {
       found = io_.HasCompletions() || mesh_.HasMail();
     }
   } while (!found && io_.Now() < deadline);
-  spin_budget_ = found ? std::min(options_.spin_max, spin_budget_ * 2 + Nanos{1000}) : spin_budget_ / 2;
-  // Below half a microsecond it is not worth the clock reads. Now and then a turn tries again.
-  if (spin_budget_ < Nanos{500}) spin_budget_ = Nanos{0};
   if (found) io_.SubmitAndWait(Nanos::max(), false);
   return found;
 }
@@ -593,7 +596,16 @@ void Shard::OnQuery(const Query& query) {
     stats.num_matches = stats.cache_hits + counters_.cache_misses.Get();
     interest_.AddFanout(&stats.max_fanout, &stats.total_fanout, &stats.cache_entries);
   }
+  if (jetstream_monitor_ != nullptr) AskJetStream(query, answer.get());
   mesh_.SendParcel(mesh_.control(), std::move(answer));
+}
+
+void Shard::AskJetStream(const Query& query, Answer* answer) const {
+  if ((query.needs & kNeedJetStreamVarz) != 0) jetstream_monitor_->FillVarz(&answer->jetstream.emplace());
+  if ((query.needs & kNeedJsz) != 0) jetstream_monitor_->FillJsz(query.jsz, &answer->jsz.emplace());
+  if ((query.needs & kNeedJetStreamHealth) != 0) {
+    jetstream_monitor_->FillHealth(query.healthz, &answer->health.emplace());
+  }
 }
 
 }  // namespace millrace

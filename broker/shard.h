@@ -14,11 +14,13 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/admin.h"
 #include "broker/io/io.h"
+#include "broker/io/spin_policy.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/router_port.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
+#include "broker/monitor/jetstream_monitor.h"
 #include "broker/net/connection.h"
 #include "broker/route/router.h"
 
@@ -51,6 +53,9 @@ class Shard final : public ConnectionHost {
   // Everything is closed and the control thread has been told.
   bool stopped() const { return stopped_; }
 
+  // What answers for JetStream, on the shard it lives on; nullptr: nobody here. It outlives the shard or is taken back.
+  void set_jetstream_monitor(const JetStreamMonitor* monitor) { jetstream_monitor_ = monitor; }
+
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
 
@@ -58,7 +63,7 @@ class Shard final : public ConnectionHost {
   // Phases of a turn.
   void TrimChunks();
   void EnterKernel(bool may_block);
-  bool Spin();
+  bool Spin(Nanos budget);
   void Sleep();
   void DrainMail();
   void CheckBarriers();
@@ -75,6 +80,7 @@ class Shard final : public ConnectionHost {
   void OnParcel(std::unique_ptr<Parcel> parcel);
   void OnPolicyChange(const PolicyChange& change);
   void OnQuery(const Query& query);
+  void AskJetStream(const Query& query, Answer* answer) const;
   void OnCloseSome(const CloseSome& some);
   void OnStop();
   void OnStopDeadline();
@@ -112,6 +118,7 @@ class Shard final : public ConnectionHost {
   ChunkPool chunks_;
   Interest interest_;
   Router router_;
+  const JetStreamMonitor* jetstream_monitor_ = nullptr;
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
 
@@ -138,7 +145,9 @@ class Shard final : public ConnectionHost {
   uint32_t last_pick_ = 0;
   std::vector<uint64_t> placed_;
 
-  Nanos spin_budget_;
+  SpinPolicy spin_;
+  Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then
+  uint64_t wait_messages_ = 0;
   bool work_left_ = false;  // completions or paused work remain: do not block
   bool stopping_ = false;
   bool stopped_ = false;

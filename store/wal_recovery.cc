@@ -44,8 +44,8 @@ struct Found {
   bool intact = false;
 };
 
-// All batches of the file whose header is intact. A batch that is not intact does not hide what follows it: the search goes
-// on at the next block, for its length may be right and what follows may have been acknowledged.
+// All batches of the file whose header is intact. A batch that is not intact does not hide what follows it: the search
+// goes on at the next block, for its length may be right and what follows may have been acknowledged.
 absl::Status ScanFile(Disk& disk, WalFile& file, uint64_t identity, std::vector<Found>* found) {
   MR_ASSIGN_OR_RETURN(const Disk::File reader, disk.Open(WalFiles::PathOf(file.number), FileUse::kRead, false));
   Window window(disk, reader, file.bytes);

@@ -3,7 +3,8 @@
 // Owner:  caller; blocking, at start only.  Input is not trusted.
 // Rules (study 8.6): D, the durable watermark, is the highest durable_lsn that any intact header of this log carries.
 //   - A batch that fails its checksum above D is a torn tail: nothing in it was acknowledged. It is cut.
-//   - Records missing at or below D were acknowledged: damage. Nothing is cut, later batches count, the range is reported.
+//   - Records missing at or below D were acknowledged: damage. Nothing is cut, later batches count, the range is
+//   reported.
 //   - Records missing above D, but an intact batch follows: uncertain. The later batch counts, the range is reported.
 // The scan changes nothing on disk: scanning twice gives the same.
 #pragma once

@@ -103,4 +103,50 @@ void JsonWriter::Strings(const std::vector<std::string>& values) {
   EndArray();
 }
 
+void JsonWriter::Raw(std::string_view json) {
+  if (layout_ == JsonLayout::kCompact) {
+    BeforeValue();
+    out_.append(json);
+    return;
+  }
+  bool in_string = false;
+  bool in_value = false;  // of a string, number or word that has begun
+  for (size_t at = 0; at < json.size(); ++at) {
+    const char c = json[at];
+    if (in_string) {
+      out_.push_back(c);
+      if (c == '\\' && at + 1 < json.size()) {
+        out_.push_back(json[++at]);
+      } else if (c == '"') {
+        in_string = false;
+      }
+      continue;
+    }
+    switch (c) {
+      case '{':
+      case '[':
+        Open(c);
+        break;
+      case '}':
+      case ']':
+        Close(c);
+        in_value = false;
+        break;
+      case ',':
+        in_value = false;
+        break;
+      case ':':
+        out_.append(": ");
+        after_key_ = true;
+        in_value = false;
+        break;
+      default:
+        if (!in_value) BeforeValue();
+        in_value = true;
+        in_string = c == '"';
+        out_.push_back(c);
+    }
+  }
+}
+
 }  // namespace millrace

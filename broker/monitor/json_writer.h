@@ -33,6 +33,8 @@ class JsonWriter {
   void Time(int64_t wall_ns);       // RFC 3339 in UTC with as many fraction digits as needed
   void LocalTime(int64_t wall_ns);  // the same in the time zone of the process
   void Strings(const std::vector<std::string>& values);
+  // A value that is JSON already, compact and valid; written in this writer's layout.
+  void Raw(std::string_view json);
 
   // Key and value in one call.
   void Put(std::string_view key, std::string_view value) { Key(key), String(value); }
@@ -59,6 +61,9 @@ class JsonWriter {
   }
   void OptTime(std::string_view key, int64_t wall_ns) {
     if (wall_ns != 0) PutTime(key, wall_ns);
+  }
+  void OptRaw(std::string_view key, std::string_view json) {
+    if (!json.empty()) Key(key), Raw(json);
   }
   void OptStrings(std::string_view key, const std::vector<std::string>& values) {
     if (!values.empty()) Key(key), Strings(values);

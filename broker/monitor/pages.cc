@@ -240,28 +240,6 @@ void RenderLeafzOff(std::string_view server_id, int64_t now_ns, JsonWriter* out)
   out->EndObject();
 }
 
-void RenderJszOff(std::string_view server_id, int64_t now_ns, JsonWriter* out) {
-  out->BeginObject();
-  for (std::string_view key :
-       {"memory", "storage", "reserved_memory", "reserved_storage", "accounts", "ha_assets"})
-    out->PutInt(key, 0);
-  out->Key("api");
-  out->BeginObject();
-  for (std::string_view key : {"level", "total", "errors"}) out->PutInt(key, 0);
-  out->EndObject();
-  out->Put("server_id", server_id);
-  out->PutTime("now", now_ns);
-  out->PutBool("disabled", true);
-  out->Key("config");
-  out->BeginObject();
-  out->PutInt("max_memory", 0);
-  out->PutInt("max_storage", 0);
-  out->EndObject();
-  for (std::string_view key : {"streams", "consumers", "messages", "bytes", "total"})
-    out->PutInt(key, 0);
-  out->EndObject();
-}
-
 // ---- the index
 // -------------------------------------------------------------------------------------
 

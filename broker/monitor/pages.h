@@ -21,6 +21,7 @@ namespace millrace {
 
 inline constexpr int64_t kConnzLimitDefault = 1024;
 inline constexpr int64_t kSubszLimitDefault = 1024;
+inline constexpr int64_t kJszLimitDefault = 1024;
 
 // ---- /connz -------------------------------------------------------------------------------------
 
@@ -110,6 +111,32 @@ void RenderSubsz(SubszInput&& input, const SubszOptions& options, JsonWriter* ou
 void RenderSubInfo(const SubInfo& info, JsonWriter* out);
 void RenderSublistStatsFields(const SublistStats& stats, JsonWriter* out);
 
+// ---- /jsz ---------------------------------------------------------------------------------------
+
+struct JszOptions {
+  std::string account;    // only this one, in detail
+  bool accounts = false;  // account_details
+  bool streams = false;   // stream_detail; implies accounts unless one is named
+  bool consumers = false;  // consumer_detail; implies streams
+  bool direct_consumers = false;
+  bool config = false;
+  bool leader_only = false, raft = false, stream_leader_only = false;  // one server leads everything
+  int64_t offset = 0;
+  int64_t limit = kJszLimitDefault;  // < 0: all
+};
+absl::StatusOr<JszOptions> ParseJszParams(const HttpTarget& target);
+// What one option implies of another, and the defaults. ParseJszParams calls it; a $SYS request calls it itself.
+void CompleteJszOptions(JszOptions* options);
+// Whose details the page shows: indices into `names`, by name.
+std::vector<size_t> SelectJszAccounts(const JszOptions& options, const std::vector<std::string>& names);
+
+// nullptr: JetStream is off.
+void RenderJsz(const JszSnapshot* jsz, const JszOptions& options, std::string_view server_id, int64_t now_ns,
+               JsonWriter* out);
+void RenderJetStreamConfig(const JetStreamConfigInfo& config, JsonWriter* out);
+void RenderJetStreamStatsFields(const JetStreamStats& stats, JsonWriter* out);
+void RenderJetStreamLimits(const JetStreamLimitsInfo& limits, JsonWriter* out);
+
 // ---- the rest -----------------------------------------------------------------------------------
 
 void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>& http_req_stats,
@@ -126,6 +153,10 @@ struct HealthzOptions {
 absl::StatusOr<HealthzOptions> ParseHealthzParams(const HttpTarget& target);
 // A complaint about the options themselves (stream without account, ...): no need to ask the core.
 bool CheckHealthzOptions(const HealthzOptions& options, HealthSnapshot* bad);
+// A probe that is not answered without looking at JetStream. False: js-server-only and the like.
+bool WantsJetStreamHealth(const HealthzOptions& options);
+// `jetstream` is nullptr when JetStream is configured and does not run.
+HealthSnapshot HealthOf(const HealthzOptions& options, const JetStreamHealth* jetstream);
 // Writes compact JSON, returns the HTTP status. On HTTP the status is not repeated in the body.
 int RenderHealthz(const HealthSnapshot& health, const HealthzOptions& options,
                   bool with_status_code, JsonWriter* out);
@@ -138,7 +169,6 @@ void RenderRoutezOff(std::string_view server_id, std::string_view server_name, i
                      JsonWriter* out);
 void RenderGatewayzOff(std::string_view server_id, int64_t now_ns, JsonWriter* out);
 void RenderLeafzOff(std::string_view server_id, int64_t now_ns, JsonWriter* out);
-void RenderJszOff(std::string_view server_id, int64_t now_ns, JsonWriter* out);
 
 // The index page: links to the rest. Our own words, the peer's structure.
 std::string RootPage(std::string_view base_path);

@@ -207,7 +207,7 @@ void MonitorService::ReadOptions(const HttpTarget& target, MonitorRequest* reque
   absl::Status status;
   switch (request->endpoint) {
     case MonitorEndpoint::kVarz:
-      request->needs = kNeedVarz;
+      request->needs = kNeedVarz | kNeedJetStreamVarz;
       break;
     case MonitorEndpoint::kConnz: {
       auto options = ParseConnzParams(target);
@@ -249,6 +249,7 @@ void MonitorService::ReadOptions(const HttpTarget& target, MonitorRequest* reque
       HealthSnapshot bad;
       if (CheckHealthzOptions(request->healthz, &bad)) {
         request->needs = kNeedHealth;
+        if (WantsJetStreamHealth(request->healthz)) request->needs |= kNeedJetStreamHealth;
       } else {
         request->warning = HealthWarning(bad, request->healthz);
         request->bad_health = std::move(bad);
@@ -265,13 +266,14 @@ void MonitorService::ReadOptions(const HttpTarget& target, MonitorRequest* reque
     case MonitorEndpoint::kLeafz:
       status = CheckParams(target, {"subs"}, {});
       break;
-    case MonitorEndpoint::kJsz:
-      status =
-          CheckParams(target, {"accounts", "streams", "consumers", "direct-consumers", "config"},
-                      {"offset", "limit"});
-      if (status.ok())
-        status = CheckParams(target, {"leader-only", "raft", "stream-leader-only"}, {});
+    case MonitorEndpoint::kJsz: {
+      auto options = ParseJszParams(target);
+      status = options.status();
+      if (!options.ok()) break;
+      request->jsz = *std::move(options);
+      request->needs = kNeedJsz;
       break;
+    }
     case MonitorEndpoint::kIpqueuesz:
       status = CheckParams(target, {"all"}, {});
       break;
@@ -365,7 +367,8 @@ HttpResponse MonitorService::Respond(const MonitorRequest& request, MonitorData&
       RenderLeafzOff(data.server_id, data.now_ns, &out);
       break;
     case MonitorEndpoint::kJsz:
-      RenderJszOff(data.server_id, data.now_ns, &out);
+      if (!data.jsz.has_value() && request.jsz.leader_only) return Plain(400, "filtered response: not leader");
+      RenderJsz(data.jsz.has_value() ? &*data.jsz : nullptr, request.jsz, data.server_id, data.now_ns, &out);
       break;
     case MonitorEndpoint::kIpqueuesz:
       out.BeginObject();  // we have no such queues

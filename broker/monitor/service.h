@@ -51,6 +51,10 @@ enum MonitorNeed : uint32_t {
   kNeedAccountStats = 1u << 7,   // all accounts
   kNeedAccountDetail = 1u << 8,  // of one account, accountz_name
   kNeedHealth = 1u << 9,
+  // Of the shard that JetStream lives on, when it is on.
+  kNeedJetStreamVarz = 1u << 10,
+  kNeedJsz = 1u << 11,              // with options jsz
+  kNeedJetStreamHealth = 1u << 12,  // with options healthz
 };
 
 struct MonitorRequest {
@@ -60,6 +64,7 @@ struct MonitorRequest {
   ConnzOptions connz;
   SubszOptions subsz;
   HealthzOptions healthz;
+  JszOptions jsz;
   std::string accountz_name;
   bool accstatz_unused = false;
   HttpResponse ready;                        // kReady
@@ -83,6 +88,7 @@ struct MonitorData {
   std::vector<std::string> account_names;
   std::vector<AccountSnapshot> accounts;  // all; for kNeedAccountDetail the one, none when unknown
   HealthSnapshot health;
+  std::optional<JszSnapshot> jsz;  // none: JetStream is off
   std::vector<std::string> cmdline;  // /debug/vars
 };
 

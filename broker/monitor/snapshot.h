@@ -174,6 +174,7 @@ struct WebsocketVarz {
   int64_t tls_cert_not_after_ns = 0;
 };
 
+// What is in force, not what is configured.
 struct JetStreamConfigInfo {
   int64_t max_memory = 0, max_storage = 0;  // always printed
   std::string store_dir;                    // the rest is omitted when zero
@@ -204,6 +205,37 @@ struct JetStreamVarz {
   JetStreamConfigInfo config;
   JetStreamStats stats;
   JetStreamLimitsInfo limits;
+};
+
+// ---- /jsz ---------------------------------------------------------------------------------------
+
+// What the engine prints for its API anyway comes as JSON, compact, in the peer's order of keys; empty: omitted.
+struct JszStream {
+  std::string name;
+  int64_t created_ns = 0;
+  std::string cluster;  // {"leader":"<server name>"}
+  std::string config;   // only when asked for
+  std::string state;
+  // ConsumerInfo, without "config" unless asked for. Direct: those that feed mirrors and sources.
+  std::vector<std::string> consumers, direct_consumers;
+  std::string mirror, sources;
+};
+
+struct JszAccount {
+  std::string name, id;  // name: the name tag when there is one
+  uint64_t memory = 0, storage = 0;
+  uint64_t reserved_memory = UINT64_MAX, reserved_storage = UINT64_MAX;  // so prints an account without limits
+  uint64_t api_total = 0, api_errors = 0;
+  std::vector<JszStream> streams;  // only when asked for
+};
+
+struct JszSnapshot {
+  JetStreamVarz server;
+  // Of all accounts, whatever was asked for.
+  int streams = 0, consumers = 0;
+  uint64_t messages = 0, bytes = 0;
+  int total = 0;                     // accounts with JetStream
+  std::vector<JszAccount> accounts;  // those of SelectJszAccounts()
 };
 
 struct VarzSnapshot {
@@ -340,6 +372,12 @@ struct HealthSnapshot {
   int http_status = 0;  // 0: 200 without errors, 503 with
   std::string status;   // what "status" says without details; empty: "ok" or "unavailable"
   std::vector<HealthError> errors;
+};
+
+// What JetStream says of the assets that a probe is about: all, or those of HealthzOptions.
+struct JetStreamHealth {
+  bool account_found = false, stream_found = false, consumer_found = false;  // those that the options name
+  std::vector<HealthError> broken;  // kStream: what is wrong with each, in the order of their names
 };
 
 }  // namespace millrace

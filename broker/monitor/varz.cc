@@ -127,51 +127,12 @@ void RenderWebsocket(const WebsocketVarz& websocket, JsonWriter* out) {
 }
 
 void RenderJetStream(const JetStreamVarz& jetstream, JsonWriter* out) {
-  const JetStreamConfigInfo& config = jetstream.config;
-  out->Key("config");
-  out->BeginObject();
-  out->PutInt("max_memory", config.max_memory);
-  out->PutInt("max_storage", config.max_storage);
-  out->Opt("store_dir", config.store_dir);
-  out->OptInt("sync_interval", config.sync_interval_ns);
-  out->OptBool("sync_always", config.sync_always);
-  out->Opt("domain", config.domain);
-  out->OptBool("compress_ok", config.compress_ok);
-  out->Opt("unique_tag", config.unique_tag);
-  out->OptBool("strict", config.strict);
-  out->EndObject();
-
-  const JetStreamStats& stats = jetstream.stats;
+  out->Key("config"), RenderJetStreamConfig(jetstream.config, out);
   out->Key("stats");
   out->BeginObject();
-  out->PutUint("memory", stats.memory);
-  out->PutUint("storage", stats.storage);
-  out->PutUint("reserved_memory", stats.reserved_memory);
-  out->PutUint("reserved_storage", stats.reserved_storage);
-  out->PutInt("accounts", stats.accounts);
-  out->PutInt("ha_assets", stats.ha_assets);
-  out->Key("api");
-  out->BeginObject();
-  out->PutInt("level", stats.api_level);
-  out->PutUint("total", stats.api_total);
-  out->PutUint("errors", stats.api_errors);
-  out->OptUint("inflight", stats.api_inflight);
+  RenderJetStreamStatsFields(jetstream.stats, out);
   out->EndObject();
-  out->EndObject();
-
-  const JetStreamLimitsInfo& limits = jetstream.limits;
-  out->Key("limits");
-  out->BeginObject();
-  out->OptInt("max_request_batch", limits.max_request_batch);
-  out->OptInt("max_ack_pending", limits.max_ack_pending);
-  out->OptInt("max_ha_assets", limits.max_ha_assets);
-  out->OptInt("max_duplicate_window", limits.max_duplicate_window_ns);
-  out->OptInt("max_batch_inflight_per_stream", limits.max_batch_inflight_per_stream);
-  out->OptInt("max_batch_inflight_total", limits.max_batch_inflight_total);
-  out->OptInt("max_batch_size", limits.max_batch_size);
-  out->OptInt("max_batch_timeout", limits.max_batch_timeout_ns);
-  out->OptInt("default_max_consumers", limits.default_max_consumers);
-  out->EndObject();
+  out->Key("limits"), RenderJetStreamLimits(jetstream.limits, out);
 }
 
 void RenderKindCounts(std::string_view key, const KindCounts& counts, JsonWriter* out) {

@@ -81,6 +81,7 @@ std::string InfoLine(const ServerInfo& server, const ClientInfo& client) {
   w.Number("client_id", static_cast<int64_t>(client.client_id));
   w.TextUnlessEmpty("client_ip", client.client_ip);
   w.TextUnlessEmpty("nonce", client.nonce);
+  w.TextUnlessEmpty("domain", server.domain);
   w.List("connect_urls", server.connect_urls);
   w.FlagIfSet("ldm", server.lame_duck);
   w.FlagIfSet("connect_info", client.connect_info);

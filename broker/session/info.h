@@ -21,6 +21,7 @@ struct ServerInfo {
   int64_t max_payload = 0;
   bool jetstream = false;
   std::string ip;
+  std::string domain;  // of JetStream
   std::string xkey;
   std::vector<std::string> connect_urls;
   bool lame_duck = false;

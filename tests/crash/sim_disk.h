@@ -2,9 +2,9 @@
 // SimDisk: a Disk in memory that knows which bytes are on stable storage, and which only look as if they were.
 // Owner:  caller (a test).
 // Model:  A write is visible at once and stable after a sync of its file that was asked for later and succeeded
-//         (WriteDurable: that write alone). A change of a directory (create, rename, remove) is visible at once and stable
-//         after a sync of the directory; what is not stable survives a crash as some prefix of the changes in their order.
-//         Every 512-byte sector of a write that is not stable survives a crash or not, as the seed says.
+//         (WriteDurable: that write alone). A change of a directory (create, rename, remove) is visible at once and
+//         stable after a sync of the directory; what is not stable survives a crash as some prefix of the changes in
+//         their order. Every 512-byte sector of a write that is not stable survives a crash or not, as the seed says.
 //         After a failed sync the pages count as clean: a later sync does not make them stable (as Linux does it).
 // Crash:  boundary() counts every point at which a crash would leave something else behind; on_boundary runs there and
 //         may take a Survivor(): a new disk with what a crash at this point leaves.

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Banner: the lines that JetStream writes into the log when it starts, word for word the peer's.
+// Owner:  caller (pure).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/jetstream/settings.h"
+
+namespace millrace {
+
+// All of level INF, after "Starting JetStream". Two lines are ours: Durability, Sync Method.
+std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings);
+// DBG, before the banner, when settings.dynamic.
+std::string DynamicLimitsLine(const JetStreamSettings& settings);
+
+// INF, per stream that is recovered; then the consumers, if any.
+std::string RestoreStartsLine(std::string_view account, std::string_view stream);
+std::string RestoredLine(std::string_view account, std::string_view stream, uint64_t messages, int64_t took_ns);
+std::string ConsumersRecoverLine(std::string_view account, std::string_view stream, uint64_t consumers);
+// INF, last.
+std::string JetStreamStartedLine(int64_t took_ns);
+
+// "1.50 GB", powers of 1024; below 1 KB "512 B".
+std::string FriendlyBytes(int64_t bytes);
+// "1,234,567".
+std::string WithCommas(uint64_t number);
+
+}  // namespace millrace

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// JetStreamMonitor: what the pages ask of JetStream. The engine implements it; a shard without one answers nothing.
+// Owner:  shard. Called between turns' phases, never from inside a delivery; must not block.
+#pragma once
+
+#include "broker/monitor/pages.h"
+#include "broker/monitor/snapshot.h"
+
+namespace millrace {
+
+class JetStreamMonitor {
+ public:
+  virtual ~JetStreamMonitor() = default;
+
+  virtual void FillVarz(JetStreamVarz* varz) const = 0;
+  // Details only of SelectJszAccounts(options, names), streams and consumers only when options ask for them.
+  virtual void FillJsz(const JszOptions& options, JszSnapshot* jsz) const = 0;
+  // Of what the options name, or of everything.
+  virtual void FillHealth(const HealthzOptions& options, JetStreamHealth* health) const = 0;
+};
+
+}  // namespace millrace

@@ -6,6 +6,7 @@
 
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
 #include "proto/headers.h"
@@ -18,14 +19,6 @@ std::optional<uint64_t> ReadBatchSequence(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
   return number;
-}
-
-bool NeedsHigherLevel(std::string_view required) {
-  constexpr int kApiLevel = 5;
-  if (required.starts_with('+')) required.remove_prefix(1);
-  int level = 0;
-  const auto [end, error] = std::from_chars(required.data(), required.data() + required.size(), level);
-  return error != std::errc{} || end != required.data() + required.size() || level > kApiLevel;
 }
 
 }  // namespace
@@ -77,7 +70,7 @@ std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeade
     Abandon(batch, {});
     return MakeError(ApiErrorId::kAtomicPublishInvalidBatchCommit);
   }
-  if (!h.required_api_level.empty() && NeedsHigherLevel(h.required_api_level)) {
+  if (!h.required_api_level.empty() && RefusesRequiredLevel(h.required_api_level)) {
     Abandon(batch, "unsupported");
     return MakeError(ApiErrorId::kRequiredApiLevel);
   }

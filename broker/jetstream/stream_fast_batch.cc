@@ -5,6 +5,7 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/responses.h"
+#include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
 #include "proto/headers.h"
@@ -69,7 +70,7 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
   }
   *out = it->second.get();
   const std::string_view level = FindHeader(in.header, kRequiredApiLevelHeader).value_or("");
-  if (!level.empty() && NeedsHigherLevel(level)) {
+  if (!level.empty() && RefusesRequiredLevel(level)) {
     fast_batches_.erase(it);
     --engine_.batch_use().fast;
     return MakeError(ApiErrorId::kRequiredApiLevel);

@@ -52,8 +52,9 @@ void WriteAheadLog::MakeRoom(size_t bytes) {
     return;
   }
   WalBuffer& buffer = *filling_;
-  if (buffer.records == 0 || buffer.used + bytes <= pool_.large_bytes()) {
-    buffer.Grow(std::max(buffer.used + bytes, std::min(2 * buffer.capacity, pool_.large_bytes())));
+  if (buffer.records == 0 || atomic_ || buffer.used + bytes <= pool_.large_bytes()) {
+    const size_t twice = atomic_ ? 2 * buffer.capacity : std::min(2 * buffer.capacity, pool_.large_bytes());
+    buffer.Grow(std::max(buffer.used + bytes, twice));
     return;
   }
   waiting_bytes_ += buffer.used;

@@ -77,6 +77,9 @@ class WriteAheadLog final : public Journal {
     ++buffer.records;
     return ++staged_;
   }
+  // A batch is whole on disk or not there at all: it is enough to keep the records in one.
+  void BeginAtomic() override { atomic_ = true; }
+  void EndAtomic() override { atomic_ = false; }
   Lsn staged() const override { return staged_; }
   Lsn durable() const override { return durable_; }
   bool accepting() const override { return state_ == WalState::kOk; }
@@ -119,6 +122,7 @@ class WriteAheadLog final : public Journal {
 
   // hot
   std::unique_ptr<WalBuffer> filling_;
+  bool atomic_ = false;  // the filling buffer grows instead of being full
   Lsn staged_ = 0;
   Lsn durable_ = 0;
   Lsn previous_ = 0;  // last position that was written, or skipped on purpose, before the batch to be submitted next

@@ -22,6 +22,7 @@
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/batch.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
 #include "broker/jetstream/port.h"
@@ -43,6 +44,7 @@ struct JetStreamEngineOptions {
   uint64_t max_payload = 1 << 20;
   uint64_t max_pending = 64 << 20;
   uint64_t request_queue_max = 10'000;
+  BatchLimits batches;
 };
 
 // One API request as it waits for its phase of the turn.
@@ -97,6 +99,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void AckLater(Stream* stream, uint64_t seq);
   void OnLoaded(Stream* stream);
   void RefreshInterest() { interest_epoch_ = 0; }
+  BatchUse& batch_use() { return batch_use_; }
 
   // --- streams
   Stream* FindStream(std::string_view name) const;
@@ -211,6 +214,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   std::vector<Ready> to_delete_;
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
 
+  BatchUse batch_use_;
   uint64_t interest_epoch_ = 0;
   uint64_t api_total_ = 0;
   uint64_t api_errors_ = 0;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/print.h"
+#include "broker/jetstream/jetstream_api.h"
 #include "broker/jetstream/stored_config.h"
 #include "proto/subject.h"
 

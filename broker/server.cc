@@ -101,6 +101,7 @@ uint32_t RingBytes(const Options& options) {
 
 struct Server::ShardThread {
   std::unique_ptr<UringIo> io;
+  std::unique_ptr<ShardStore> store;  // of the shard that JetStream lives on
   std::unique_ptr<Shard> shard;
   std::thread thread;
 };
@@ -283,6 +284,24 @@ absl::Status Server::WriteRunFiles() {
   return absl::OkStatus();
 }
 
+JetStreamEngineOptions Server::EngineOptions() const {
+  const Options& options = startup_.options;
+  JetStreamEngineOptions engine;
+  engine.domain = options.jetstream.domain;
+  engine.server_name = info_.server_name;
+  engine.server_id = info_.server_id;
+  engine.limits = ServerLimitsOf(options.jetstream.limits);
+  engine.strict = options.jetstream.strict;
+  engine.async = options.jetstream.durability == Durability::kAsync;
+  engine.block_bytes = static_cast<uint32_t>(options.jetstream.block_bytes);
+  engine.memory_max = jetstream_->config.max_memory;
+  engine.storage_max = jetstream_->config.max_storage;
+  engine.max_payload = static_cast<uint64_t>(options.max_payload);
+  engine.max_pending = static_cast<uint64_t>(options.max_pending);
+  engine.request_queue_max = static_cast<uint64_t>(options.jetstream.request_queue_limit);
+  return engine;
+}
+
 void Server::StartShards() {
   const Options& options = startup_.options;
   const Tuning& tuning = options.tuning;
@@ -313,6 +332,7 @@ void Server::StartShards() {
       thread->io->Enable(ring_fds_);
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
+      if (thread->store != nullptr) thread->shard->StartJetStream(*thread->store, EngineOptions());
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
     });
   }

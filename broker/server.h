@@ -51,6 +51,7 @@ class Server final : public MonitorHost {
   absl::Status OpenRings();
   absl::Status OpenListeners();
   absl::Status PrepareJetStream();
+  JetStreamEngineOptions EngineOptions() const;
   absl::Status WriteRunFiles();
   void StartShards();
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: every kind of ack does what it does at nats-server 2.15.2: to the message, the floors, redelivery and advisories.
+// Goal: every kind of ack does what it does at nats-server 2.15.2: to message, floors, redelivery and advisories.
 // Method: as consumer_pull_test.cc.
 #include <gtest/gtest.h>
 

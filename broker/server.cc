@@ -178,6 +178,7 @@ absl::Status Server::Start() {
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
   StartShards();
+  if (jetstream_) LogJetStreamStarted();
   MR_RETURN_IF_ERROR(WriteRunFiles());
   log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options.host, client_listener_.port));
   log_.Info("Server is ready");
@@ -254,15 +255,21 @@ absl::Status Server::PrepareJetStream() {
   const JetStreamOptions& options = startup_.options.jetstream;
   if (!options.enabled) return absl::OkStatus();
   log_.Info("Starting JetStream");
+  jetstream_start_ns_ = WallClockNs();
   jetstream_ = ResolveJetStream(options);
-  if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
   if (jetstream_->temporary) log_.Warn("Temporary storage directory used, data could be lost on system reboot");
+  if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
   if (const absl::Status status = PrepareStoreDir(jetstream_->config.store_dir); !status.ok()) {
+    LogJetStreamStarted();
     return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
   }
   for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
+  for (std::string& line : AccountEnabledLines("$G")) log_.Debug(std::move(line));
   return absl::OkStatus();
 }
+
+// Also when it could not start, as the peer does.
+void Server::LogJetStreamStarted() { log_.Info(JetStreamStartedLine(WallClockNs() - jetstream_start_ns_)); }
 
 absl::Status Server::WriteRunFiles() {
   const Options& options = startup_.options;
@@ -441,6 +448,7 @@ void Server::Reload() {
   config_load_ns_ = WallClockNs();
   const bool announce = plan->Changes("max_payload") || plan->Changes("client_advertise");
   info_.max_payload = plan->options.max_payload;
+  if (jetstream_) jetstream_ = ChangedSettings(*jetstream_, plan->options.jetstream);
   ApplyPolicy(plan->options, plan->authorization, announce);
   log_.Info(plan->done);
 }
@@ -623,6 +631,8 @@ void Server::FinishQuery(uint64_t id) {
   data.system_account = "$SYS";
   data.account_names = {"$G", "$SYS"};
   if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
+  if (data.varz.jetstream) AddSettings(&*data.varz.jetstream);
+  if (data.jsz) AddSettings(&data.jsz->server);
   if (query.request.endpoint == MonitorEndpoint::kHealthz && !query.request.bad_health) {
     const std::optional<JetStreamHealth>& health = query.jetstream_health;
     if (options().jetstream.enabled) data.health = HealthOf(query.request.healthz, health ? &*health : nullptr);
@@ -649,6 +659,15 @@ void Server::FinishQuery(uint64_t id) {
     }
   }
   connection->second->Respond(monitor_->Finish(query.request, std::move(data)), query.request.keep_alive);
+}
+
+// The engine tells what it counts; the limit of its disk, when it knows better than the settings.
+void Server::AddSettings(JetStreamVarz* jetstream) const {
+  const int64_t max_storage = jetstream->config.max_storage;
+  jetstream->config = jetstream_->config;
+  if (max_storage > 0) jetstream->config.max_storage = max_storage;
+  jetstream->limits = jetstream_->limits;
+  jetstream->stats.api_level = kApiLevel;
 }
 
 void Server::FillVarz(VarzSnapshot* v) {

@@ -49,7 +49,7 @@ void Consumer::ApplyConfig() {
   max_ack_pending_ = config_.max_ack_pending > 0 && config_.ack_policy != AckPolicy::kNone
                          ? static_cast<size_t>(config_.max_ack_pending)
                          : 0;
-  max_deliver_ = config_.max_deliver > 0 ? static_cast<uint32_t>(std::min<int64_t>(config_.max_deliver, UINT32_MAX)) : 0;
+  max_deliver_ = static_cast<uint32_t>(std::clamp<int64_t>(config_.max_deliver, 0, UINT32_MAX));
   sample_percent_ = 0;
   if (!config_.sample_freq.empty()) {
     sample_percent_ = static_cast<int32_t>(ParseSampleFrequency(config_.sample_freq, nullptr).value_or(0));
@@ -153,9 +153,11 @@ void Consumer::OnAppendedRun(uint64_t last_seq, uint64_t count) {
 
 void Consumer::OnRemoved(uint64_t seq, std::string_view subject) {
   // What was never visible was counted only if it was there when we counted.
-  if (seq >= next_seq_ && seq <= std::max(counted_seq_, host_.visible_last_seq()) && Matches(subject)) --num_pending_;
+  const bool counted = seq <= std::max(counted_seq_, host_.visible_last_seq());
+  if (counted && seq >= next_seq_ && Matches(subject)) --num_pending_;
   if (const PendingEntry* entry = state_.pending().Find(seq); entry != nullptr) {
-    Terminate(seq, entry->consumer_seq, std::max(entry->redeliveries, 1u), "Unacknowledged message was deleted", Gone::kYes);
+    const uint32_t deliveries = std::max(entry->redeliveries, 1u);
+    Terminate(seq, entry->consumer_seq, deliveries, "Unacknowledged message was deleted", Gone::kYes);
   } else if (!state_.exhausted().empty() && state_.Ack(seq)) {
     Ready();
   }

@@ -3,8 +3,8 @@
 // Owner:  shard.  It publishes through JetStreamPort, reads a StreamLog, and tells its ConsumerHost the rest.
 // Source: spec 5c, 5f, 5h, 5i, 5m; ADR-9, 13, 15, 17, 34, 37, 42, 60. Decisions: README.md.
 //
-// One turn: OnAppended, OnAck, OnNextRequest, … change state and call host.MarkReady; the host then calls Deliver, which
-// publishes until the budget, congestion or the end, and ends with at most one host.Persist.
+// One turn: OnAppended, OnAck, OnNextRequest, … change state and call host.MarkReady; the host then calls Deliver,
+// which publishes until the budget, congestion or the end, and ends with at most one host.Persist.
 //
 // A message, as this consumer sees it:
 //   state      event → state

@@ -139,7 +139,8 @@ Consumer::Found Consumer::FindSkipped() {
 }
 
 void Consumer::SkipDamaged(uint64_t seq) {
-  port_.log().ErrorLimited("JetStream stream '" + std::string(host_.stream_name()) + "' has a damaged message, skipped");
+  port_.log().ErrorLimited("JetStream consumer '" + name() + "' skips a damaged message of stream '" +
+                           std::string(host_.stream_name()) + "'");
   next_seq_ = seq + 1;
   --num_pending_;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All deadlines of a consumer on one timer. It is armed for the nearest one or earlier: a deadline that moves away costs
-// nothing until the timer fires and finds nothing to do.
+// All deadlines of a consumer on one timer. It is armed for the nearest one or earlier: a deadline that moves away
+// costs nothing until the timer fires and finds nothing to do.
 #include <algorithm>
 
 #include "broker/jetstream/consumer.h"
@@ -107,7 +107,8 @@ void Consumer::OnHeartbeat() {
   if (!is_push() || !active_) return;
   SendHeartbeat(config_.deliver_subject);
   // An answer to flow control is what acknowledges: ask for it at the end of the stream as well.
-  if (config_.ack_policy == AckPolicy::kFlowControl && !state_.pending().empty() && flow_->id.empty()) SendFlowControl();
+  const bool acks_by_flow = config_.ack_policy == AckPolicy::kFlowControl && flow_ != nullptr;
+  if (acks_by_flow && !state_.pending().empty() && flow_->id.empty()) SendFlowControl();
 }
 
 }  // namespace millrace

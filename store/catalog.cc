@@ -333,6 +333,15 @@ void Catalog::StartCommit(Lsn replay_from, uint64_t next_uid) {
   disk_.Sync(file_, &io_);
 }
 
+void Catalog::Drop() {
+  MR_CHECK(!busy());
+  frame_.clear();
+  frame_entries_ = 0;
+  out_.clear();
+  changes_.clear();
+  end_ = AlignUp(root_.committed_bytes);
+}
+
 bool Catalog::wants_compaction() const {
   return suspect_ || (end_ > kCompactAboveBytes && end_ > 2 * live_bytes_ + kCompactAboveBytes);
 }
@@ -458,15 +467,12 @@ void Catalog::Fail(int error) {
   const Phase at = std::exchange(phase_, Phase::kIdle);
   failed_ = true;
   error_ = error;
-  frame_.clear();
-  frame_entries_ = 0;
-  out_.clear();
   if (at == Phase::kCopyName) {
     // The new file is in use, but its name may not be stable: once more, before anything is built upon it.
     suspect_ = true;
     return Adopt();
   }
-  changes_.clear();
+  Drop();
   if (next_file_ >= 0) {  // the compaction is given up, the old file is as it was
     disk_.Close(std::exchange(next_file_, -1));
     (void)disk_.Remove(kNextPath);
@@ -475,7 +481,6 @@ void Catalog::Fail(int error) {
     const bool harmless = (error == ENOSPC || error == EDQUOT) && (at == Phase::kFlush || at == Phase::kFrames);
     suspect_ = suspect_ || !harmless;
   }
-  end_ = AlignUp(root_.committed_bytes);
 }
 
 }  // namespace millrace

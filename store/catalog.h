@@ -4,10 +4,10 @@
 // A transaction is staged (Put, Remove), written (StartFlush, any number of times) and committed (StartCommit): frames,
 // sync, then one of two alternating roots, sync. What no root speaks of does not exist. The blobs stay on disk: memory
 // holds their places. Load reads the file once, front to back.
-// Turns:  Start… begins, Step goes on, busy() ends; nothing waits. After a failure the file is not written again: the next
-//         transaction begins with a compaction, which reads only what had been committed.
-// Damage: every frame and every entry carries its checksum. A damaged entry takes no other with it, is reported, and the
-//         file it stands in goes to quarantine/ when it is replaced.
+// Turns:  Start… begins, Step goes on, busy() ends; nothing waits. After a failure the file is not written again: the
+//         next transaction begins with a compaction, which reads only what had been committed.
+// Damage: every frame and every entry carries its checksum. A damaged entry takes no other with it, is reported, and
+//         the file it stands in goes to quarantine/ when it is replaced.
 // Format: FORMAT.md
 #pragma once
 
@@ -57,6 +57,8 @@ class Catalog {
   // --- a transaction
   void Put(CatalogKind kind, uint64_t uid, Lsn lsn, std::string_view blob);
   void Remove(CatalogKind kind, uint64_t uid);
+  bool Has(CatalogKind kind, uint64_t uid) const { return index_.contains(Key{kind, uid}); }
+  void Drop();  // what was staged and not committed
   size_t staged_bytes() const { return out_.size() + frame_.size(); }
   void StartFlush();
   void StartCommit(Lsn replay_from, uint64_t next_uid);

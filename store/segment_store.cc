@@ -236,7 +236,7 @@ void SegmentStore::RemoveIfUnwanted(uint32_t number) {
 
 // Whatever was written after the checkpoint that the restart began with is in nobody's directory: it has been written
 // again. A file with nothing else in it goes; in others it counts as dead.
-void SegmentStore::OnRecovered() {
+void SegmentStore::OnRecovered(bool keep) {
   recovering_ = false;
   const absl::StatusOr<std::vector<std::string>> names = disk_.List(kDirectory);
   if (!names.ok()) return;
@@ -245,7 +245,7 @@ void SegmentStore::OnRecovered() {
     if (!SegmentFile::ParseName(name, &number)) continue;
     const bool known = files_.contains(number) && files_[number]->wanted > 0;
     if (!known && (!files_.contains(number) || !files_[number]->takes_appends)) {
-      FileOf(number)->quarantined = keep_unknown_;
+      FileOf(number)->quarantined = keep;
       RemoveIfUnwanted(number);
       continue;
     }

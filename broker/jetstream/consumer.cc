@@ -29,6 +29,7 @@ Consumer::Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& 
       log_(log),
       host_(host),
       port_(host.port()),
+      account_(host.account()),
       state_(config_.ack_policy),
       ack_subject_(host.stream_name(), identity_.name) {
   timer_.Bind<&Consumer::OnTimer>(this);

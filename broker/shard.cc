@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
+#include "broker/jetstream/pages.h"
 #include "broker/monitor/service.h"
 #include "proto/encoder.h"
 
@@ -18,6 +19,8 @@ constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
 constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
 // A stopping server waits so long for clients to take what is queued for them.
 constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
+// What a connection sends without asking for its result keeps its chunk until the shard wakes the next time.
+constexpr uint64_t kQuietBytesMax = 16384;
 constexpr Nanos kTrimInterval = std::chrono::seconds(1);
 // How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
 constexpr Nanos kStallMax = std::chrono::milliseconds(5);
@@ -60,9 +63,11 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
       session_shared_{router_, counters, log_, policy, Nanos{0}, 0, 0, options.entropy},
-      connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes},
+      connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes,
+                         // A backlog that holds a producer back has to be known when it is gone.
+                         std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
       placed_(mesh.shards(), 0),
-      spin_budget_(options.spin_max),
+      spin_(options.spin_max),
       random_(options.seed * 2 + 1) {
   accept_.Bind<&Shard::OnAccept>(this);
   accept_retry_.Bind<&Shard::RearmAccept>(this);
@@ -74,6 +79,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
 
 Shard::~Shard() {
   MR_CHECK(open_ == 0);
+  jetstream_.reset();
   timers_.Cancel(&accept_retry_);
   timers_.Cancel(&stop_deadline_);
   timers_.Cancel(&trim_);
@@ -90,11 +96,13 @@ uint64_t Shard::Random() {
 
 void Shard::RunOnce(bool may_block) {
   EnterKernel(may_block);
+  io_.RunQuietSends();
   DrainMail();
   work_left_ = !io_.RunCompletions(options_.bytes_per_turn);
   timers_.Expire(session_shared_.now);
   CheckBarriers();
   ResumePaused();
+  RunJetStream();
   CloseSlow();
   router_.FinishTurn();
   log_.Flush();
@@ -104,7 +112,6 @@ void Shard::RunOnce(bool may_block) {
   if (chunks_.NeedsTrim() && !trim_.armed()) timers_.Arm(&trim_, session_shared_.now + kTrimInterval);
   const Nanos took = io_.Now() - session_shared_.now;
   counters_.turns.Add(1);
-  if (spin_budget_ == Nanos{0} && (counters_.turns.Get() & 63) == 0) spin_budget_ = options_.spin_max / 2;
   if (took > kTurnTarget) counters_.long_turns.Add(1);
 }
 
@@ -114,21 +121,31 @@ void Shard::TrimChunks() {
 
 void Shard::EnterKernel(bool may_block) {
   const bool idle = may_block && !work_left_ && rearm_.empty();
+  const Nanos budget = spin_.budget();
+  bool missed = false;
   if (!idle) {
     io_.SubmitAndWait(Nanos::max(), false);
-  } else if (spin_budget_ == Nanos{0}) {
+  } else if (budget == Nanos{0}) {
     Sleep();
   } else {
     io_.SubmitAndWait(Nanos::max(), false);
-    if (!io_.HasCompletions() && !mesh_.HasMail() && !Spin()) Sleep();
+    missed = !io_.HasCompletions() && !mesh_.HasMail() && !Spin(budget);
+    if (missed) Sleep();
   }
   session_shared_.now = io_.Now();
+  if (idle) {
+    const uint64_t messages = counters_.in_messages.Get() + counters_.out_messages.Get();
+    spin_.OnWait(session_shared_.now - wait_ended_, messages - wait_messages_, missed);
+    wait_ended_ = session_shared_.now;
+    wait_messages_ = messages;
+  }
   session_shared_.wall_ns = wall_clock_() * 1000;
   router_.set_wall_ns(session_shared_.wall_ns);
 }
 
 void Shard::Sleep() {
   Nanos deadline = timers_.NextDeadline();
+  if (jetstream_ != nullptr) deadline = std::min(deadline, jetstream_->NextTick());
   for (const ConnectionId& id : stalled_) {
     if (const Connection* connection = Find(id)) deadline = std::min(deadline, connection->stalled_until);
   }
@@ -140,11 +157,9 @@ void Shard::Sleep() {
   if (asleep) mesh_.Awake();
 }
 
-// Looks for work for a while before sleeping: waking a core costs more than a short wait. Success sets the budget.
-bool Shard::Spin() {
-  if (options_.spin_max == Nanos{0}) return false;
-  const Nanos start = io_.Now();
-  const Nanos deadline = std::min(start + spin_budget_, timers_.NextDeadline());
+// Looks for work for a while before sleeping: waking a core takes longer than a short wait.
+bool Shard::Spin(Nanos budget) {
+  const Nanos deadline = std::min(io_.Now() + budget, timers_.NextDeadline());
   bool found = false;
   do {
     for (int i = 0; i < 16 && !found; ++i) {
@@ -152,9 +167,6 @@ bool Shard::Spin() {
       found = io_.HasCompletions() || mesh_.HasMail();
     }
   } while (!found && io_.Now() < deadline);
-  spin_budget_ = found ? std::min(options_.spin_max, spin_budget_ * 2 + Nanos{1000}) : spin_budget_ / 2;
-  // Below half a microsecond it is not worth the clock reads. Now and then a turn tries again.
-  if (spin_budget_ < Nanos{500}) spin_budget_ = Nanos{0};
   if (found) io_.SubmitAndWait(Nanos::max(), false);
   return found;
 }
@@ -206,6 +218,25 @@ void Shard::ResumePaused() {
   }
 }
 
+void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& options) {
+  const auto relieved = [this](const ConnectionId& id) {
+    if (id.shard != mesh_.self()) return true;
+    const Connection* connection = Find(id);
+    return connection == nullptr ||
+           connection->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
+  };
+  jetstream_port_ = std::make_unique<RouterPort>(
+      router_, chunks_, timers_, log_,
+      RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved});
+  jetstream_ = std::make_unique<JetStream>(*jetstream_port_, store, options);
+  jetstream_monitor_ = std::make_unique<JetStreamPages>(*jetstream_);
+  jetstream_->Start();
+}
+
+void Shard::RunJetStream() {
+  if (jetstream_ != nullptr) work_left_ |= jetstream_->RunTurn();
+}
+
 void Shard::CloseSlow() {
   for (Receiver* receiver : router_.TakeSlow()) {
     Connection* connection = Find(receiver->id);
@@ -235,7 +266,7 @@ void Shard::FlushDirty() {
 void Shard::Bury() {
   interest_.FreeRemoved();
   graveyard_.clear();
-  if (stopping_ && open_ == 0 && !accept_.busy() && !stopped_) {
+  if (stopping_ && open_ == 0 && !accept_.busy() && (jetstream_ == nullptr || jetstream_->stopped()) && !stopped_) {
     stopped_ = true;
     mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
     mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
@@ -262,6 +293,8 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case MailKind::kUndelivered:
       return OnUndelivered(body);
     case MailKind::kStall:
+      if (jetstream_port_ != nullptr && Load<StallMail>(body).origin.slot == kJetStreamSlot)
+        return jetstream_port_->OnRemoteStall();
       if (Connection* connection = Find(Load<StallMail>(body).origin)) {
         connection->receiver().stalled_by = ConnectionId{from, 0, 0};
         PauseForStall(connection);
@@ -359,6 +392,7 @@ void Shard::OnStop() {
   stopping_ = true;
   stop_accepting_ = true;
   if (accept_.busy()) io_.Cancel(&accept_);
+  if (jetstream_ != nullptr) jetstream_->StartStop();
   OnCloseSome(CloseSome(UINT64_MAX, ClosedReason::kServerShutdown));
   timers_.Arm(&stop_deadline_, session_shared_.now + kStopPatience);
 }

@@ -14,7 +14,10 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/admin.h"
 #include "broker/io/io.h"
+#include "broker/io/spin_policy.h"
 #include "broker/io/timer_wheel.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/router_port.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
 #include "broker/monitor/jetstream_monitor.h"
@@ -42,13 +45,13 @@ class Shard final : public ConnectionHost {
         WallClock wall_clock);
   ~Shard() override;
 
+  // Before the first turn: streams live on this shard, on what `store` keeps (it outlives the shard).
+  void StartJetStream(ShardStore& store, const JetStreamEngineOptions& options);
+
   // One turn. Blocks when there is nothing to do and `may_block`.
   void RunOnce(bool may_block);
   // Everything is closed and the control thread has been told.
   bool stopped() const { return stopped_; }
-
-  // What answers for JetStream, on the shard it lives on; nullptr: nobody here. It outlives the shard or is taken back.
-  void set_jetstream_monitor(const JetStreamMonitor* monitor) { jetstream_monitor_ = monitor; }
 
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
@@ -57,11 +60,12 @@ class Shard final : public ConnectionHost {
   // Phases of a turn.
   void TrimChunks();
   void EnterKernel(bool may_block);
-  bool Spin();
+  bool Spin(Nanos budget);
   void Sleep();
   void DrainMail();
   void CheckBarriers();
   void ResumePaused();
+  void RunJetStream();
   void CloseSlow();
   void FlushDirty();
   void Bury();
@@ -111,9 +115,12 @@ class Shard final : public ConnectionHost {
   ChunkPool chunks_;
   Interest interest_;
   Router router_;
-  const JetStreamMonitor* jetstream_monitor_ = nullptr;
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
+
+  std::unique_ptr<RouterPort> jetstream_port_;
+  std::unique_ptr<JetStream> jetstream_;  // nullptr: not on this shard
+  std::unique_ptr<JetStreamMonitor> jetstream_monitor_;  // with it
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<uint32_t> free_slots_;
@@ -135,7 +142,9 @@ class Shard final : public ConnectionHost {
   uint32_t last_pick_ = 0;
   std::vector<uint64_t> placed_;
 
-  Nanos spin_budget_;
+  SpinPolicy spin_;
+  Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then
+  uint64_t wait_messages_ = 0;
   bool work_left_ = false;  // completions or paused work remain: do not block
   bool stopping_ = false;
   bool stopped_ = false;

@@ -101,6 +101,8 @@ class StreamLog {
 
   // --- reading
   virtual LoadStatus Load(uint64_t seq, StoredMessage* message) = 0;
+  // The same, but waits for the disk instead of kPending: for the rare publish that depends on a message's content.
+  virtual LoadStatus LoadNow(uint64_t seq, StoredMessage* message) { return Load(seq, message); }
   // The first live sequence >= from that matches, with the message when it is at hand at no extra cost. 0: none.
   virtual uint64_t Next(const Filters& filters, uint64_t from) = 0;
   // The last live sequence <= from that matches. 0: none.

@@ -23,7 +23,7 @@ inline constexpr int kShardsMax = 64;
 struct Tuning {
   int shards = 1;           // set by ParseStartup to DefaultShardCount() (cpuset and cgroup quota)
   bool pin_shards = true;   // one CPU per shard; without effect when shards is 1
-  int spin_us = 50;         // ceiling of the adaptive spin before blocking, 0..50; 0: off
+  int spin_us = 100;        // longest poll before blocking, 0..1000, where polling pays; 0: off
 
   int64_t recv_buffer_bytes_small = 4096;        // provided buffers for the many
   int64_t recv_buffer_bytes_large = 128 * 1024;  // and for busy connections

@@ -29,8 +29,22 @@ class Io {
   virtual void Recv(int fd, RecvSize size, Completion* completion) = 0;
   // Sends all of `parts` in order (short sends are retried by the kernel); the array is copied, the bytes are not.
   virtual void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) = 0;
+  // Sends what the socket takes at once. If that is all of it, nobody is woken and RunQuietSends reports it; otherwise
+  // it is a result like others: short, or -EAGAIN.
+  virtual void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) = 0;
   // Reads up to `bytes` at the descriptor's own position (signalfd, pipes).
   virtual void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) = 0;
+  // --- files, at absolute offsets (UringDisk). Results may be short.
+  virtual void ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) = 0;
+  enum class WriteMode : uint8_t {
+    kPlain,
+    kDurable,   // reports when it is on stable storage (RWF_DSYNC)
+    kThenNext,  // the operation asked for next begins when this one has been written whole, otherwise it is -ECANCELED
+  };
+  virtual void WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) = 0;
+  virtual void SyncFile(int fd, Completion* completion) = 0;  // fdatasync
+  // `path` (zero-terminated) stays in place until the result.
+  virtual void Unlink(int directory, const char* path, Completion* completion) = 0;
   // Asks for an operation's early end; its last result still arrives (usually -ECANCELED).
   virtual void Cancel(Completion* completion) = 0;
   // Stops both directions now, so that operations in flight on `fd` end.
@@ -43,6 +57,8 @@ class Io {
   virtual void SubmitAndWait(Nanos deadline, bool may_block) = 0;
   // True if results wait to be run, or the kernel has work for us that the next submit will turn into results.
   virtual bool HasCompletions() = 0;
+  // Runs the handlers of the quiet sends that left whole with the last SubmitAndWait.
+  virtual void RunQuietSends() = 0;
   // Runs the handlers of results that had arrived by the last SubmitAndWait, up to about `bytes_max` of received bytes.
   // Returns false if it stopped early.
   virtual bool RunCompletions(uint64_t bytes_max) = 0;

@@ -22,7 +22,11 @@ namespace millrace {
 namespace {
 
 // Completion tags: which buffer group a receive draws from.
-enum Tag : uint8_t { kPlain = 0, kRecvSmall = 1, kRecvLarge = 2 };
+enum Tag : uint8_t { kPlain = 0, kRecvSmall = 1, kRecvLarge = 2, kQuietFailed = 3 };
+
+// Marks the result of a quiet send in its user data: the lowest bit of a Completion's address is free.
+constexpr uint64_t kQuiet = 1;
+static_assert(alignof(Completion) > kQuiet);
 
 constexpr uint32_t kSendPartsMax = 64;
 
@@ -111,6 +115,12 @@ struct UringIo::Ring {
   };
   std::vector<std::unique_ptr<Message>> messages;
   size_t messages_used = 0;
+  // Quiet sends whose fate is not known yet. Success has no result: what was submitted and has none has left whole.
+  struct QuietSend {
+    Completion* completion;
+    int32_t bytes;
+  };
+  std::vector<QuietSend> quiet;
 
   io_uring_sqe* Get() {
     io_uring_sqe* sqe = io_uring_get_sqe(&ring);
@@ -246,11 +256,11 @@ void UringIo::Recv(int fd, RecvSize size, Completion* completion) {
   io_uring_sqe_set_data(sqe, completion);
 }
 
-void UringIo::Send(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+io_uring_sqe* UringIo::PrepareSend(int fd, const iovec* parts, uint32_t count, int flags) {
   MR_CHECK(count > 0 && count <= kSendPartsMax);
   io_uring_sqe* sqe = ring_->Get();
   if (count == 1) {
-    io_uring_prep_send(sqe, fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_send(sqe, fd, parts[0].iov_base, parts[0].iov_len, flags);
   } else {
     if (ring_->messages_used == ring_->messages.size()) {
       ring_->messages.push_back(std::make_unique<Ring::Message>());
@@ -260,15 +270,68 @@ void UringIo::Send(int fd, const iovec* parts, uint32_t count, Completion* compl
     message.header = {};
     message.header.msg_iov = message.parts;
     message.header.msg_iovlen = count;
-    io_uring_prep_sendmsg(sqe, fd, &message.header, MSG_NOSIGNAL | MSG_WAITALL);
+    io_uring_prep_sendmsg(sqe, fd, &message.header, static_cast<unsigned>(flags));
   }
+  return sqe;
+}
+
+void UringIo::Send(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+  io_uring_sqe* sqe = PrepareSend(fd, parts, count, MSG_NOSIGNAL | MSG_WAITALL);
   completion->Started(kPlain);
   io_uring_sqe_set_data(sqe, completion);
+}
+
+// MSG_WAITALL makes a short send a failure, which has a result in spite of CQE_SKIP_SUCCESS, and MSG_DONTWAIT makes it
+// fail within the submission.
+void UringIo::SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+  io_uring_sqe* sqe = PrepareSend(fd, parts, count, MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  completion->Started(kPlain);
+  sqe->user_data = reinterpret_cast<uint64_t>(completion) | kQuiet;
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < count; ++i) bytes += parts[i].iov_len;
+  ring_->quiet.push_back({completion, static_cast<int32_t>(bytes)});
 }
 
 void UringIo::Read(int fd, void* buffer, uint32_t bytes, Completion* completion) {
   io_uring_sqe* sqe = ring_->Get();
   io_uring_prep_read(sqe, fd, buffer, bytes, static_cast<uint64_t>(-1));
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_read(sqe, fd, to, bytes, offset);
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) {
+  MR_CHECK_OP(bytes.size(), <, size_t{1} << 31);
+  // A chain ends where a submission ends: both of its operations go into the same one.
+  if (mode == WriteMode::kThenNext && io_uring_sq_space_left(&ring_->ring) < 2) {
+    io_uring_submit(&ring_->ring);
+    ring_->messages_used = 0;
+  }
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_write(sqe, fd, bytes.data(), static_cast<uint32_t>(bytes.size()), offset);
+  if (mode == WriteMode::kDurable) sqe->rw_flags = RWF_DSYNC;
+  if (mode == WriteMode::kThenNext) sqe->flags |= IOSQE_IO_LINK;
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::SyncFile(int fd, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::Unlink(int directory, const char* path, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_unlinkat(sqe, directory, path, 0);
   completion->Started(kPlain);
   io_uring_sqe_set_data(sqe, completion);
 }
@@ -319,6 +382,23 @@ void UringIo::SubmitAndWait(Nanos deadline, bool may_block) {
 
 bool UringIo::HasCompletions() { return io_uring_cq_ready(&ring_->ring) > 0 || ring_->TaskrunPending(); }
 
+void UringIo::RunQuietSends() {
+  Ring& r = *ring_;
+  // What is not submitted, or may have failed into the overflow list, has to wait.
+  if (r.quiet.empty() || io_uring_sq_ready(&r.ring) > 0 || io_uring_cq_has_overflow(&r.ring)) return;
+  const unsigned head = *r.ring.cq.khead;
+  for (unsigned i = 0, ready = io_uring_cq_ready(&r.ring); i < ready; ++i) {
+    const uint64_t user_data = r.ring.cq.cqes[(head + i) & r.ring.cq.ring_mask].user_data;
+    if ((user_data & kQuiet) == 0) continue;
+    reinterpret_cast<Completion*>(user_data & ~kQuiet)->set_tag(kQuietFailed);
+  }
+  // Handlers may end connections; they do not send.
+  for (const Ring::QuietSend& send : r.quiet) {
+    if (send.completion->tag() != kQuietFailed) send.completion->Finish(IoResult{send.bytes, false, {}});
+  }
+  r.quiet.clear();
+}
+
 bool UringIo::RunCompletions(uint64_t bytes_max) {
   Ring& r = *ring_;
   uint64_t bytes = 0;
@@ -330,7 +410,11 @@ bool UringIo::RunCompletions(uint64_t bytes_max) {
     const io_uring_cqe cqe = *slot;
     io_uring_cqe_seen(&r.ring, slot);
     --r.snapshot;
-    auto* completion = reinterpret_cast<Completion*>(cqe.user_data);
+    auto* completion = reinterpret_cast<Completion*>(cqe.user_data & ~kQuiet);
+    if ((cqe.user_data & kQuiet) != 0 && !r.quiet.empty()) [[unlikely]] {
+      // Results had overflowed, so RunQuietSends has not looked.
+      std::erase_if(r.quiet, [completion](const Ring::QuietSend& send) { return send.completion == completion; });
+    }
     if (completion == nullptr) continue;  // a doorbell, or a cancel that came too late
     IoResult result{cqe.res, (cqe.flags & IORING_CQE_F_MORE) != 0, {}};
     if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {

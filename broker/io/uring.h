@@ -11,6 +11,8 @@
 #include "absl/status/statusor.h"
 #include "broker/io/io.h"
 
+struct io_uring_sqe;
+
 namespace millrace {
 
 struct UringOptions {
@@ -35,13 +37,19 @@ class UringIo final : public Io {
   void Accept(int listener, Completion* completion) override;
   void Recv(int fd, RecvSize size, Completion* completion) override;
   void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
+  void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
   void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) override;
+  void ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) override;
+  void WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) override;
+  void SyncFile(int fd, Completion* completion) override;
+  void Unlink(int directory, const char* path, Completion* completion) override;
   void Cancel(Completion* completion) override;
   void Shutdown(int fd) override;
   void Close(int fd) override;
   void Wake(uint32_t participant) override;
   void SubmitAndWait(Nanos deadline, bool may_block) override;
   bool HasCompletions() override;
+  void RunQuietSends() override;
   bool RunCompletions(uint64_t bytes_max) override;
   Nanos Now() override;
 
@@ -49,6 +57,7 @@ class UringIo final : public Io {
   struct Ring;
   class Acceptor;
   explicit UringIo(std::unique_ptr<Ring> ring);
+  io_uring_sqe* PrepareSend(int fd, const iovec* parts, uint32_t count, int flags);
   std::unique_ptr<Ring> ring_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
 };

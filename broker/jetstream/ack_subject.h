@@ -36,12 +36,17 @@ class AckSubjectWriter {
                          uint64_t pending);
 
  private:
-  std::string text_;          // "$JS.ACK.<stream>.<consumer>." and room for five numbers
+  std::string text_;  // "$JS.ACK.<stream>.<consumer>." and room for five numbers
   uint32_t prefix_bytes_;
-  uint32_t time_at_ = 0;      // where the time begins in text_
-  uint64_t stream_seq_ = 0;   // what text_ shows, with one delivery; 0: nothing yet
+  // Where numbers begin in text_, and what it shows.
+  uint32_t consumer_at_ = 0;
+  uint32_t time_at_ = 0;
+  uint32_t pending_at_ = 0;
+  uint32_t bytes_ = 0;
+  uint64_t stream_seq_ = 0;  // 0: nothing yet, or not with one delivery
   uint64_t consumer_seq_ = 0;
-  int64_t time_s_ = -1;
+  uint64_t pending_ = 0;
+  int64_t time_s_ = -1;  // the shown time, rounded down to a second, in ns; -1: write all of it
 };
 
 }  // namespace millrace

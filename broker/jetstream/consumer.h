@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Consumer: one reader of a stream, push or pull: what it has delivered, what is acknowledged, who waits for more.
 // Owner:  shard.  It publishes through JetStreamPort, reads a StreamLog, and tells its ConsumerHost the rest.
-// Source: spec 5c, 5f, 5h, 5i, 5m; ADR-9, 13, 15, 17, 34, 37, 42, 60. Decisions: README.md, "Consumers".
+// Source: spec 5c, 5f, 5h, 5i, 5m; ADR-9, 13, 15, 17, 34, 37, 42, 60. Decisions: README.md.
 //
-// One turn: OnAppended, OnAck, OnNextRequest, … change state and call host.MarkReady; the host then calls Deliver, which
-// publishes until the budget, congestion or the end, and ends with at most one host.Persist.
+// One turn: OnAppended, OnAck, OnNextRequest, … change state and call host.MarkReady; the host then calls Deliver,
+// which publishes until the budget, congestion or the end, and ends with at most one host.Persist.
 //
 // A message, as this consumer sees it:
 //   state      event → state
@@ -26,10 +26,12 @@
 #include "broker/jetstream/ack_subject.h"
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/consumer_config.h"
+#include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/stream_info.h"
 #include "broker/jetstream/consumer_host.h"
 #include "broker/jetstream/consumer_state.h"
 #include "broker/jetstream/pull_queue.h"
+#include "broker/jetstream/redelivery_queue.h"
 #include "store/stream_log.h"
 
 namespace millrace {
@@ -37,7 +39,8 @@ namespace millrace {
 struct ConsumerIdentity {
   std::string name;
   int64_t created_ns = 0;
-  uint64_t uid = 0;  // of the store
+  uint64_t uid = 0;        // of the store
+  bool persistent = true;  // false: nothing of it outlives the process, and Persist is not called
 };
 
 // What is left for this turn; Deliver takes from it.
@@ -125,63 +128,127 @@ class Consumer {
   uint64_t ack_floor() const { return state_.ack_floor_stream(); }
 
  private:
-  enum class Next : uint8_t { kMessage, kNothing, kFull, kLoading };
+  enum class Found : uint8_t {
+    kNew,
+    kRedelivery,
+    kNothing,  // the end of what is visible
+    kFull,     // max_ack_pending
+    kLoading,
+  };
+  // Pushes with flow control (ADR-9): bytes that may be on their way before the receiver has answered.
+  struct FlowWindow {
+    int64_t limit = 0;
+    int64_t size = 0;
+    int64_t outstanding = 0;
+    int64_t asked_for = 0;  // of outstanding, what the answer to `id` gives back
+    std::string id;         // the subject an answer goes to; empty: none is due
+  };
+  // Deliver policy last_per_subject: what is sent before reading goes on behind `resume`.
+  struct SkipList {
+    uint64_t resume = 0;
+    std::vector<uint64_t> seqs;  // ascending
+    size_t next = 0;
+    bool done() const { return next == seqs.size(); }
+  };
+  // The client that a pinned_client consumer sends to.
+  struct Pin {
+    std::string id;  // empty: nobody
+    std::string group;
+    int64_t since_ns = kGoZeroTimeNs;
+    Nanos expires_at{};
+  };
+  // A bucket of bytes (rate_limit_bps).
+  struct RateLimit {
+    double bytes_per_ns = 0;
+    double burst = 0;
+    double tokens = 0;
+    Nanos filled_at{};
+  };
+  // Replay policy original, until what was there at the start is through.
+  struct Replay {
+    uint64_t until_seq = 0;
+    int64_t last_time_ns = 0;  // of the last message sent; 0: none yet
+    uint64_t held_seq = 0;     // waits until held_until
+    Nanos held_until{};
+  };
 
   // --- consumer.cc
-  void SelectStart();
-  void RecountPending();
-  uint64_t num_pending() const { return num_pending_ < 0 ? 0 : static_cast<uint64_t>(num_pending_); }
-  void Ready();
   void ApplyConfig();
   void SetInactiveThreshold();
+  void Activate();
+  void RecountPending();
+  bool HasSubject(std::string_view subject) const;
+  uint64_t num_pending() const { return num_pending_ < 0 ? 0 : static_cast<uint64_t>(num_pending_); }
   bool paused() const;
+  void SetActive(bool active);
+  void Ready();
+  void ForceExpirePending();
+  bool AtMaxAckPending() const { return max_ack_pending_ != 0 && state_.pending().size() >= max_ack_pending_; }
+  // Someone would take a message now.
+  bool HasReceiver() const {
+    return is_push() ? active_ && (flow_ == nullptr || flow_->outstanding <= flow_->size) : !waiting_.empty();
+  }
+  void AdvisePause();
+
+  // --- consumer_start.cc
+  void SelectStart();
+  uint64_t StartByPolicy();
+
+  // --- consumer_timer.cc: all deadlines share one timer, armed for the nearest or earlier
   void OnTimer();
   void ArmTimer();
   void WakeAt(Nanos at);
+  Nanos MonotonicOf(int64_t wall_ns) const;
   void OnWaitsExpired();
   void CheckInactive();
-  void FlushState();
-  AdvisoryHead NewAdvisoryHead();
-  template <typename A>
-  void Advise(const A& advisory);
-  void Report(uint64_t seq);
+  void OnHeartbeat();
 
   // --- consumer_deliver.cc
   DeliverStatus DeliverSome(DeliverBudget* budget);
-  Next FindNext(bool* redelivery);
-  Next FindRedelivery();
-  Next FindNew();
-  Sent Send(std::string_view deliver_to, uint64_t deliveries);
-  void OnSent(uint64_t seq, int64_t time_ns, bool redelivery, size_t bytes);
-  void OnEnd();
-  std::string_view HeadersOnly(uint32_t* header_bytes);
-  Nanos HoldUntil(size_t bytes);
-  void SendNow(std::string_view subject, std::string_view reply, std::string_view header);
+  Found FindNext();
+  Found FindRedelivery();
+  Found FindNew();
+  Found FindSkipped();
+  Found AtEnd(uint64_t next_seq);
+  void SkipDamaged(uint64_t seq);
+  bool Held(size_t bytes);
+  Sent SendToPush(std::string_view ack_subject, size_t bytes);
+  Sent SendToPull(std::string_view ack_subject, size_t bytes);
+  Sent Publish(std::string_view deliver_to, std::string_view ack_subject);
+  void OnSent();
+  void AddPinHeader();
+  void MakeHeadersOnly();
+
+  // --- consumer_flow.cc
+  void SendStatus(std::string_view subject, std::string_view header, std::string_view reply = {});
   void SendHeartbeat(std::string_view subject);
-  bool NeedsFlowControl(size_t bytes);
+  void CountFlow(int64_t bytes);
   void SendFlowControl();
 
   // --- consumer_pull.cc
+  void RefuseRequest(std::string_view reply, int code, std::string_view text);
+  bool CheckRequest(const ConsumerNextRequest& request, bool is_json, std::string_view reply);
+  bool CheckNoWait(const ConsumerNextRequest& request, std::string_view reply);
   PullRequest* NextRequest(size_t bytes);
+  enum class Turn : uint8_t { kTakes, kPasses, kRemoved };
+  Turn CheckPin(PullRequest* request, bool need_pin, bool* assigned);
+  bool IsBelowOverflow(const PullRequest& request) const;
+  void OnTaken(PullRequest* request);
   int64_t ProcessWaiting(bool end_of_stream);
-  void SendStatusNow(const PullRequest& request, std::string_view status);
-  void SetPinTimer();
+  void TellRequest(const PullRequest& request, std::string_view status);
   void AssignPin(PullRequest* request);
-  void UnassignPin();
+  void SetPinTimer(std::string_view group);
+  void Unassign();
+  void ReleasePin(std::string_view group, std::string_view reason);
 
   // --- consumer_ack.cc
-  bool AckOne(const AckSubject& ack, bool sample);
-  bool AckOne(uint64_t seq, uint64_t consumer_seq, uint64_t deliveries, bool sample);
+  enum class Gone : uint8_t { kNo, kYes };  // the message has left the log already
+  bool Acknowledge(uint64_t seq, uint64_t consumer_seq, uint64_t deliveries, bool sample, Gone gone);
   void Nak(const AckSubject& ack, std::string_view argument);
-  void Terminate(uint64_t seq, uint64_t consumer_seq, uint64_t deliveries, std::string_view reason);
+  bool Terminate(uint64_t seq, uint64_t consumer_seq, uint64_t deliveries, std::string_view reason, Gone gone);
   void SampleAck(const PendingEntry& entry, uint64_t consumer_seq, uint64_t deliveries);
+  void QueueForRedelivery(uint64_t seq);
   void GiveUp(uint64_t seq, uint64_t deliveries);
-
-  // What is rarely there lives apart, so that an idle consumer is small.
-  struct FlowWindow;
-  struct SkipList;
-  struct Pin;
-  struct RateLimit;
 
   ConsumerConfig config_;
   ConsumerIdentity identity_;
@@ -192,10 +259,46 @@ class Consumer {
   ConsumerState state_;
   AckSubjectWriter ack_subject_;
 
-  uint64_t next_seq_ = 1;      // where reading goes on; above what was delivered
-  int64_t num_pending_ = 0;    // matching messages from next_seq_ on, as the peer counts them
-  uint64_t counted_seq_ = 0;   // num_pending_ knows of everything up to here without OnAppended
-  bool active_ = true;
+  uint64_t next_seq_ = 1;         // where reading goes on; above what was delivered
+  int64_t num_pending_ = 0;       // matching messages from next_seq_ on, as the peer counts them; may dip below 0
+  uint64_t counted_seq_ = 0;      // num_pending_ knows of everything up to here without OnAppended
+  size_t max_ack_pending_ = 0;    // 0: no limit
+  uint32_t max_deliver_ = 0;      // 0: no limit
+  int32_t sample_percent_ = 0;
+  RedeliveryQueue redeliveries_;  // of pending messages; those that were acknowledged since are skipped
+  PullQueue waiting_;
+
+  int64_t last_delivered_ns_ = 0;  // wall clock; 0: never
+  int64_t last_acked_ns_ = 0;
+  TimerNode timer_;
+  Nanos timer_at_ = Nanos::max();
+  Nanos waiting_deadline_ = Nanos::max();  // not after the nearest of the waiting requests
+  Nanos last_request_{};                   // or delivery, or ack: what keeps a pull consumer alive
+  Nanos last_waiting_check_{};
+  Nanos heartbeat_from_{};
+  Nanos inactive_threshold_{};  // 0: lives for ever
+  Nanos inactive_at_ = Nanos::max();
+  Nanos pause_ends_at_ = Nanos::max();
+  Nanos held_until_ = Nanos::max();  // a rate limit or the original pace
+
+  std::unique_ptr<FlowWindow> flow_;
+  std::unique_ptr<SkipList> skip_list_;
+  std::unique_ptr<Pin> pin_;
+  std::unique_ptr<RateLimit> rate_limit_;
+  std::unique_ptr<Replay> replay_;
+
+  // The Deliver that goes on: the turn's times and what is visible in it; what FindNext found.
+  Nanos now_{};
+  int64_t wall_ns_ = 0;
+  uint64_t visible_seq_ = 0;
+  StoredMessage message_;
+  uint64_t deliveries_ = 1;  // of message_, this one included
+  std::string edited_;       // its payload, when it is not sent as it is stored
+
+  bool active_ = true;         // push: somebody listens
+  bool ready_ = false;         // marked since the last Deliver
+  bool stopped_ = false;
+  bool publishing_ = false;    // inside of Deliver, a timer or Stop: statuses are published at once
   bool reports_acks_ = false;  // retention wants to hear of acks
 };
 

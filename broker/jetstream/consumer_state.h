@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,13 +35,15 @@ class ConsumerState {
   const absl::flat_hash_map<uint64_t, uint32_t>& exhausted() const { return exhausted_; }
   size_t redelivered() const { return redelivered_ + exhausted_.size(); }  // messages sent more than once, or given up
 
+  // False: changes are not recorded (a consumer that is not kept).
+  void set_recording(bool recording) { recording_ = recording; }
   void SetWaits(AckWaits waits) { pending_.SetWaits(std::move(waits)); }
 
   // --- changes, recorded
   void Begin(uint64_t seq);  // nothing delivered, nothing pending; the next message is `seq` or later
   // A first delivery; returns its consumer sequence. seq > delivered_stream().
   uint64_t Deliver(uint64_t seq, int64_t time_ns);
-  // A queued message is sent again; returns the consumer sequence of this delivery.
+  // A pending message is sent again; returns the consumer sequence of this delivery.
   uint64_t Redeliver(uint64_t seq, int64_t time_ns);
   bool Touch(uint64_t seq, int64_t time_ns);    // +WPI: waits anew
   bool Unqueue(uint64_t seq, int64_t time_ns);  // -NAK with a delay: waits anew, also if it was queued
@@ -50,8 +53,13 @@ class ConsumerState {
   void AckUpTo(uint64_t seq, uint64_t consumer_seq, std::vector<uint64_t>* acked);
   void Exhaust(uint64_t seq);              // pending, and given up
   void ForgetExhaustedBelow(uint64_t seq);
-  // The stream lost everything below first_seq; positions and floor move up to it.
-  void Purge(uint64_t first_seq);
+  // The stream lost everything below first_seq and what `gone` says of the rest; reading goes on at next_seq. Positions
+  // and floor move up.
+  void Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone);
+
+  // After a restart: the stream ends at last_seq, below what was delivered; or it begins at first_seq by now.
+  void RollBack(uint64_t last_seq);
+  void DropBelow(uint64_t first_seq);
 
   // --- redelivery queue: order is the caller's, not recorded (after a restart the waits go on)
   bool Queue(uint64_t seq) { return pending_.Queue(seq); }
@@ -67,9 +75,12 @@ class ConsumerState {
   absl::Status Replay(std::string_view delta);
 
  private:
-  void SetDelivered(uint64_t seq);
   void MoveFloor(uint64_t consumer_seq, uint64_t seq);
+  bool DecodeFrom(std::string_view* bytes);  // takes a checkpoint from the front
+  void StartDelta();
   void RecordTime(int64_t time_ns);
+  void RecordWait(uint8_t op, uint64_t seq, int64_t time_ns);
+  void FlushDeliveries();
   void FlushRuns();
   void RecordAll();  // rare and large changes: the delta becomes a checkpoint
 
@@ -88,7 +99,7 @@ class ConsumerState {
   std::string delta_;
   std::string taken_;
   int64_t delta_time_ns_ = 0;
-  uint64_t delta_stream_ = 0;  // delivered_stream_ as the record has it
+  uint64_t run_gap_ = 0;    // from what was delivered before to the first of the run
   uint64_t run_first_ = 0;
   uint64_t run_count_ = 0;
   uint64_t ack_first_ = 0;

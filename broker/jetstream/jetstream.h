@@ -22,8 +22,10 @@
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/batch.h"
+#include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
-#include "broker/jetstream/router_port.h"
+#include "broker/jetstream/port.h"
 #include "broker/jetstream/stream.h"
 #include "store/shard_store.h"
 
@@ -42,6 +44,7 @@ struct JetStreamEngineOptions {
   uint64_t max_payload = 1 << 20;
   uint64_t max_pending = 64 << 20;
   uint64_t request_queue_max = 10'000;
+  BatchLimits batches;
 };
 
 // One API request as it waits for its phase of the turn.
@@ -96,6 +99,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void AckLater(Stream* stream, uint64_t seq);
   void OnLoaded(Stream* stream);
   void RefreshInterest() { interest_epoch_ = 0; }
+  BatchUse& batch_use() { return batch_use_; }
 
   // --- streams
   Stream* FindStream(std::string_view name) const;
@@ -114,10 +118,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void EncodeConsumer(uint64_t uid, std::string* out) override;
 
   AccountInfo Usage() const;
+  std::string NewEventId() { return RandomDigits(22); }  // looks like a NUID
 
  private:
-  friend class ApiHandlers;
-
   bool DeliverApi(const Message& message);
   bool DeliverAck(const Message& message);
   bool DeliverFlowControl(const Message& message);
@@ -173,11 +176,12 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   ConsumerInfo InfoOf(Consumer& consumer);
   std::vector<Stream*> StreamsSorted(const std::string& filter) const;
   std::string NewConsumerName();
+  std::string RandomDigits(size_t count);  // of base 62
 
   JetStreamPort& port_;
   ShardStore& store_;
   const JetStreamEngineOptions options_;
-  absl::flat_hash_map<std::string, std::unique_ptr<Stream>> streams_;
+  NameMap<std::unique_ptr<Stream>> streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<std::unique_ptr<Stream>> dropped_;  // freed at the end of the turn
   std::vector<Subscription*> subscriptions_;
@@ -210,6 +214,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   std::vector<Ready> to_delete_;
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
 
+  BatchUse batch_use_;
   uint64_t interest_epoch_ = 0;
   uint64_t api_total_ = 0;
   uint64_t api_errors_ = 0;

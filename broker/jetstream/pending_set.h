@@ -51,6 +51,7 @@ class PendingSet {
 
   size_t size() const { return live_; }
   bool empty() const { return live_ == 0; }
+  size_t queued() const { return queued_; }
 
   void SetWaits(AckWaits waits);
   const AckWaits& waits() const { return waits_; }
@@ -75,8 +76,8 @@ class PendingSet {
   bool Touch(uint64_t seq, int64_t time_ns);
   // Sent again: waits from time_ns, one redelivery more. It must be there.
   void Redeliver(uint64_t seq, int64_t time_ns);
-  // Out of the redelivery queue (or waiting already), and waits from time_ns.
-  void Unqueue(uint64_t seq, int64_t time_ns);
+  // Out of the redelivery queue (or waiting already), and waits from time_ns. False: not there.
+  bool Unqueue(uint64_t seq, int64_t time_ns);
   // To the redelivery queue: waits for nothing. False: not there, or queued already.
   bool Queue(uint64_t seq);
 
@@ -104,21 +105,22 @@ class PendingSet {
   uint64_t LowerBound(uint64_t seq) const;      // first position whose seq is >= seq, gone or not
   void MakeRoom();
   void Repack(uint64_t capacity);
-  void RemoveAt(uint64_t position);
   void DropGoneAtEnds();
   int64_t DeadlineOf(const PendingEntry& entry) const;
   void EnterTree(const PendingEntry& entry);
   void LeaveTree(const PendingEntry& entry);
-  void Leave(PendingEntry* entry);  // whatever it waits in
+  void Leave(PendingEntry* entry);  // the tree, or the count of queued ones
 
   std::unique_ptr<PendingEntry[]> ring_;
   uint64_t mask_ = 0;
   uint64_t head_ = 0;  // positions grow without bound; head_ <= tail_ <= head_ + capacity
   uint64_t tail_ = 0;
   size_t live_ = 0;
+  size_t queued_ = 0;
   size_t capacity_ = 0;
   mutable uint64_t hint_ = 0;          // where the next lookup probably ends
   mutable uint64_t first_waiting_ = 0;  // no kFirst entry is before it
+  int64_t restored_time_ns_ = INT64_MIN;
   AckWaits waits_;
   absl::btree_set<std::pair<int64_t, uint64_t>> touched_;  // (deadline, seq)
 };

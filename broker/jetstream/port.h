@@ -41,7 +41,12 @@ class JetStreamPort {
 
   // Not from inside Sink::Deliver.
   virtual Sent Publish(const Outgoing& message) = 0;
+  // What the last kCongested waits for, and whether that has passed.
+  virtual ConnectionId congested_by() const { return {}; }
+  virtual bool Relieved(const ConnectionId& by) const { return true; }
   virtual bool HasInterest(AccountId account, std::string_view subject) = 0;
+  // The publisher of a message that a sink was handed should pause: the disk cannot keep up.
+  virtual void StallPublisher(const Message& message) {}
   // Somebody has subscribed to exactly this filter, in this group (empty: in none).
   virtual bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) = 0;
   // Moves with every change of interest: what HasInterest said holds while it stands still.

@@ -57,6 +57,11 @@ Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, 
   return subscription;
 }
 
+// Not for as long as some receiver is full, but for a while: no connection has this shard's number.
+void RouterPort::StallPublisher(const Message& message) {
+  router_.Stall(message, ConnectionId{UINT32_MAX, kJetStreamSlot, 1});
+}
+
 void RouterPort::OnRemoteStall() { remote_stall_until_ = shard_.now + kRemoteStall; }
 
 bool RouterPort::Relieved(const ConnectionId& by) const {

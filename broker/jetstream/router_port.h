@@ -36,15 +36,15 @@ class RouterPort final : public JetStreamPort {
   bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) override {
     return router_.interest().HasSubscription(account, filter, group);
   }
+  void StallPublisher(const Message& message) override;
   uint64_t InterestEpoch() override { return router_.interest().epoch(); }
   Subscription* Subscribe(AccountId account, std::string_view filter, Sink* sink) override;
   void Unsubscribe(Subscription* subscription) override { router_.interest().Remove(subscription); }
 
   // Another shard says that what we send there piles up.
   void OnRemoteStall();
-  // What the last kCongested waits for; Relieved tells whether it has passed.
-  ConnectionId congested_by() const { return origin_.stalled_by; }
-  bool Relieved(const ConnectionId& by) const;
+  ConnectionId congested_by() const override { return origin_.stalled_by; }
+  bool Relieved(const ConnectionId& by) const override;
 
  private:
   const MatchResult& MatchOf(AccountId account, std::string_view subject);

@@ -2,6 +2,7 @@
 #include "broker/jetstream/stream.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/jetstream.h"
@@ -29,6 +30,9 @@ std::optional<SubjectTransform> CompileTransform(const std::string& source, cons
 Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
     : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
   expiry_.Bind<&Stream::ExpireMessages>(this);
+  schedule_timer_.Bind<&Stream::FireSchedules>(this);
+  scan_timer_.Bind<&Stream::Scan>(this);
+  batch_timer_.Bind<&Stream::OnBatchTimeout>(this);
   log_->set_listener(this);
   ack_prefix_ = AckPrefix(config_.name, engine_.options().domain);
   visible_last_seq_ = log_->state().last_seq;
@@ -48,12 +52,14 @@ void Stream::Start() {
     visible_last_seq_ = log_->state().last_seq;
   }
   if (!config_.sealed) Subscribe();
+  StartScan();
   ArmExpiry();
 }
 
 void Stream::Stop(StopReason reason) {
   Unsubscribe();
-  engine_.port().timers().Cancel(&expiry_);
+  for (TimerNode* timer : {&expiry_, &schedule_timer_, &scan_timer_, &batch_timer_}) port().timers().Cancel(timer);
+  DropBatches();
   for (auto& [name, consumer] : consumers_) {
     engine_.Forget(consumer.get());
     consumer->Stop(reason);
@@ -61,6 +67,8 @@ void Stream::Stop(StopReason reason) {
 }
 
 void Stream::Update(StreamConfig config) {
+  const bool rescan = (config.allow_msg_ttl && !config_.allow_msg_ttl) ||
+                      (config.allow_msg_schedules && !config_.allow_msg_schedules);
   const bool subjects_changed = config.subjects != config_.subjects || config.sealed != config_.sealed;
   config_ = std::move(config);
   if (subjects_changed) {
@@ -78,6 +86,10 @@ void Stream::Update(StreamConfig config) {
     });
     for (const std::string& subject : subjects) EnforceLimits(subject);
   }
+  if (config_.sealed) DropBatches();
+  if (rescan) StartScan();
+  expiry_due_ns_ = 0;
+  port().timers().Cancel(&expiry_);
   ArmExpiry();
   for (auto& [name, consumer] : consumers_) consumer->OnStreamUpdated();
 }
@@ -175,6 +187,8 @@ void Stream::SetVisible(uint64_t seq) {
 JetStreamPort& Stream::port() { return engine_.port(); }
 std::string_view Stream::domain() const { return engine_.options().domain; }
 
+std::string Stream::NewId() { return engine_.NewEventId(); }
+
 uint64_t Stream::message_bytes_max() const {
   return config_.max_msg_size > 0 ? static_cast<uint64_t>(config_.max_msg_size) : engine_.max_payload();
 }
@@ -210,6 +224,13 @@ void Stream::Persist(Consumer* consumer, std::string_view delta) { engine_.Persi
 
 void Stream::Delete(Consumer* consumer) { engine_.DeleteLater(this, consumer); }
 
-void Stream::OnLoaded() { engine_.OnLoaded(this); }
+void Stream::OnLoaded() {
+  engine_.OnLoaded(this);
+  if (!std::exchange(waits_for_disk_, false)) return;
+  const Nanos now = port().Now();
+  if (scanning_) port().timers().Arm(&scan_timer_, now);
+  port().timers().Arm(&expiry_, now);
+  port().timers().Arm(&schedule_timer_, now);
+}
 
 }  // namespace millrace

@@ -13,12 +13,16 @@
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "broker/jetstream/api/requests.h"
+#include "broker/jetstream/batch.h"
 #include "broker/jetstream/consumer.h"
 #include "broker/jetstream/consumer_host.h"
 #include "broker/jetstream/dedupe.h"
+#include "broker/jetstream/fast_batch_reply.h"
+#include "broker/jetstream/name_map.h"
 #include "broker/jetstream/publish_headers.h"
+#include "broker/jetstream/schedule_index.h"
+#include "broker/jetstream/ttl_index.h"
 #include "broker/route/subscription.h"
 #include "proto/subject_transform.h"
 #include "store/stream_log.h"
@@ -33,7 +37,8 @@ struct Inbound {
   std::string_view reply;
   std::string_view header;  // block, may be empty
   std::string_view body;
-  bool sourced = false;  // comes from another stream: stored as it is
+  bool sourced = false;   // comes from another stream, or from this one: stored as it is
+  bool in_place = false;  // takes the place of a message: limits do not refuse it
 };
 
 class Stream final : public Sink, public ConsumerHost, public StreamLogListener {
@@ -60,6 +65,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   // --- messages in
   bool Deliver(const Subscription& subscription, const Message& message) override;
+  // Stores a message of a client, alone or as part of a batch, as its headers and its reply say.
+  void PublishAny(const Inbound& in);
   // Stores a message or says why not. The reply of `in` is answered either way, unless it is empty or the stream is no_ack.
   std::optional<ApiError> Publish(const Inbound& in);
 
@@ -73,12 +80,13 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   LoadStatus DirectGet(const MessageGetRequest& request, std::string_view reply);
 
   // --- consumers
-  using Consumers = absl::flat_hash_map<std::string, std::unique_ptr<Consumer>>;
+  using Consumers = NameMap<std::unique_ptr<Consumer>>;
   const Consumers& consumers() const { return consumers_; }
   Consumer* FindConsumer(std::string_view name) const;
   Consumer* AddConsumer(ConsumerConfig config, ConsumerIdentity identity);
   // A consumer that is no longer there may have been the last that wanted some messages.
   void RemoveConsumer(std::string_view name, StopReason reason);
+  void DropConsumers() { consumers_.clear(); }  // after Stop
   size_t public_consumers() const;  // without internal ones
 
   // --- the engine
@@ -94,6 +102,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::string_view account_name() const override { return "$G"; }
   std::string_view domain() const override;
   std::string_view stream_name() const override { return config_.name; }
+  std::string NewId() override;
   Retention retention() const override { return config_.retention; }
   int64_t max_messages_per_subject() const override { return config_.max_msgs_per_subject; }
   uint64_t message_bytes_max() const override;
@@ -111,24 +120,86 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void OnLoaded() override;
 
  private:
-  // What a message becomes while it is checked.
+  // What a message becomes while it is checked. Not moved: what it was made into are views into it.
   struct Checked {
     PublishHeaders headers;
     std::string header_text;  // when the block had to change
     std::string body_text;    // a counter's value
+    std::string counter;
     enum class Rollup : uint8_t { kNone, kSubject, kAll } rollup = Rollup::kNone;
     uint64_t duplicate_of = 0;
-    int64_t ttl_s = 0;
   };
+  // What the answer to a publish says besides the sequence.
+  struct AckExtra {
+    bool duplicate = false;
+    std::string_view counter;
+    std::string_view batch;
+    uint64_t count = 0;
+  };
+
+  // --- checks, in the peer's order (stream_checks.cc)
   std::optional<ApiError> Check(Inbound* in, Checked* checked);
   std::optional<ApiError> CheckHeaders(Inbound* in, Checked* checked);
+  std::optional<ApiError> CheckSize(const Inbound& in) const;
+  std::optional<ApiError> CheckIncrement(const Inbound& in, const PublishHeaders& headers) const;
   std::optional<ApiError> CheckExpected(const Inbound& in, const PublishHeaders& headers);
+  std::optional<ApiError> CheckRollup(const Inbound& in, Checked* checked, const BatchChanges* batch) const;
   std::optional<ApiError> CheckDiscardNew(const Inbound& in);
+  std::optional<ApiError> Count(Inbound* in, Checked* checked, BatchChanges* batch);
+  uint64_t LastSequenceOf(std::string_view subject);
+  static void Rewrite(Inbound* in, Checked* checked, std::string header);
+
+  // --- checks of messages of batches, whose order is another (stream_batch_checks.cc)
+  std::optional<ApiError> CheckInBatch(Inbound* in, Checked* checked, BatchChanges* batch);
+  std::optional<ApiError> CheckExpectedInBatch(const Inbound& in, const PublishHeaders& headers, BatchChanges* batch);
+  std::optional<ApiError> CheckDiscardNewInBatch(const Inbound& in, const PublishHeaders& headers,
+                                                 const BatchChanges& batch);
+
+  // --- what has passed goes into the log
+  bool Transform(std::string_view subject, std::string* transformed);
+  std::optional<ApiError> Commit(Inbound* in, Checked* checked, bool discard_checked, uint64_t* seq);
   void Store(const Inbound& in, const Checked& checked, uint64_t seq);
   void EnforceLimits(std::string_view subject);
   void ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep);
   void RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_subject);
-  void Answer(std::string_view reply, uint64_t seq, const Checked* checked, const ApiError* error);
+  void Answer(std::string_view reply, uint64_t seq, const AckExtra& extra);
+  void Refuse(std::string_view reply, const ApiError& error);
+  // Whatever no_ack says.
+  void Send(std::string_view reply, std::string_view payload);
+  std::string Ack(uint64_t seq, const AckExtra& extra) const;
+
+  // --- batches (stream_batch.cc, stream_fast_batch.cc)
+  void PublishAtomic(const Inbound& in, const PublishHeaders& headers);
+  std::optional<ApiError> AddToBatch(const Inbound& in, const PublishHeaders& headers, AtomicBatch** batch);
+  std::optional<ApiError> CommitBatch(AtomicBatch* batch, std::string_view reply, bool without_last);
+  void Abandon(AtomicBatch* batch, std::string_view reason);
+  void PublishFast(const Inbound& in);
+  std::optional<ApiError> CheckFast(const Inbound& in, const std::optional<FastBatchReply>& message, FastBatch** batch);
+  void StoreFast(const Inbound& in, const FastBatchReply& message, FastBatch* batch);
+  void OnFastError(const Inbound& in, const FastBatchReply& message, FastBatch* batch, const ApiError& error,
+                   uint64_t duplicate_of);
+  void OnPing(const Inbound& in, const FastBatchReply& message, FastBatch* batch);
+  void FinishFast(FastBatch* batch, std::string_view reply);
+  bool SendFlow(FastBatch* batch, std::string_view reply);
+  void OnBatchTimeout();
+  void ArmBatchTimeout();
+  void DropBatches();
+
+  // --- schedules (stream_schedules.cc)
+  std::optional<ApiError> CheckSchedule(Inbound* in, Checked* checked, const BatchChanges* batch);
+  std::optional<ApiError> CheckScheduleHeaders(const Inbound& in, const PublishHeaders& headers) const;
+  std::optional<ApiError> CheckScheduler(const Inbound& in, const PublishHeaders& headers, const BatchChanges* batch);
+  bool TakesSubject(std::string_view subject) const;
+  void FireSchedules();
+  enum class Fired : uint8_t { kDone, kGone, kPending };
+  Fired Fire(const ScheduleIndex::Due& due);
+  void ArmSchedules();
+
+  // --- what headers of stored messages ask for later; found again after a start (stream_scan.cc)
+  void NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject, const PublishHeaders& headers);
+  void StartScan();
+  void Scan();
+  bool IsLive(uint64_t seq) { return log_->Next({}, seq) == seq; }
 
   void Subscribe();
   void Unsubscribe();
@@ -140,7 +211,14 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   Lsn TrimBelow(uint64_t seq);
   bool NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const;
   void RemoveUnneeded();
+
+  // --- age and TTL (stream_expiry.cc)
   void ExpireMessages();
+  bool ExpireByAge(size_t* budget);
+  bool ExpireByTtl(size_t* budget);
+  // The message's time is over. False: not now.
+  bool ExpireOne(uint64_t seq, std::string_view subject, std::string_view header);
+  bool PlaceMarker(const std::string& subject);
   void ArmExpiry();
   bool HasFilteredConsumers() const;
 
@@ -158,7 +236,22 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   uint64_t visible_last_seq_ = 0;
   int64_t last_activity_ns_ = 0;
   Consumers consumers_;
+
   TimerNode expiry_;
+  int64_t expiry_due_ns_ = 0;  // wall clock, while it is armed
+  uint64_t age_floor_ = 0;     // messages below that are left are not subject to age (Nats-TTL: never)
+  TtlIndex ttls_;
+  ScheduleIndex schedules_;
+  TimerNode schedule_timer_;
+  // While this is so, both indexes know only what is below scan_at_; messages that come wait for the scan as well.
+  bool scanning_ = false;
+  uint64_t scan_at_ = 0;
+  TimerNode scan_timer_;
+  bool waits_for_disk_ = false;  // one of the above, for OnLoaded
+
+  NameMap<std::unique_ptr<AtomicBatch>> atomic_batches_;
+  NameMap<std::unique_ptr<FastBatch>> fast_batches_;
+  TimerNode batch_timer_;
 };
 
 }  // namespace millrace

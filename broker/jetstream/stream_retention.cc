@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How messages leave a stream: limits, age, retention, purge, deletion; and what is told of a stream's content.
+// How messages leave a stream: limits, retention, purge, deletion; and what is told of a stream's content.
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"
@@ -8,13 +8,6 @@
 #include "proto/headers.h"
 
 namespace millrace {
-namespace {
-
-// Messages that expire one by one are removed in strides of this.
-constexpr Nanos kExpiryStride = std::chrono::milliseconds(10);
-
-}  // namespace
-
 Lsn Stream::RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase) {
   const Lsn lsn = log_->Remove(seq, erase);
   for (auto& [name, consumer] : consumers_) consumer->OnRemoved(seq, subject);
@@ -73,20 +66,6 @@ void Stream::RemoveUnneeded() {
   for (auto& [name, consumer] : consumers_) consumer->OnPurged({}, log_->state().first_seq, log_->state().last_seq);
 }
 
-void Stream::ArmExpiry() {
-  if (config_.max_age_ns <= 0 || log_->state().messages == 0) return;
-  const int64_t due_ns = log_->state().first_time_ns + config_.max_age_ns - port().WallNs();
-  const Nanos wait = std::max(Nanos{due_ns}, Nanos{0});
-  port().timers().Arm(&expiry_, port().Now() + std::max(wait, kExpiryStride));
-}
-
-void Stream::ExpireMessages() {
-  if (config_.max_age_ns <= 0) return;
-  const uint64_t keep_from = log_->FirstAtOrAfter(port().WallNs() - config_.max_age_ns + 1);
-  if (keep_from > log_->state().first_seq) TrimBelow(keep_from);
-  ArmExpiry();
-}
-
 uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
   *lsn = 0;
   if (request.seq == 1) return 0;  // "below 1" is nothing
@@ -138,7 +117,7 @@ void Stream::LoadDuplicates() {
   const uint64_t last = log_->state().last_seq;
   for (uint64_t seq = log_->FirstAtOrAfter(port().WallNs() - config_.duplicate_window_ns); seq != 0 && seq <= last;
        seq = log_->Next({}, seq + 1)) {
-    if (log_->Load(seq, &message) != LoadStatus::kFound || message.header_bytes == 0) continue;
+    if (log_->LoadNow(seq, &message) != LoadStatus::kFound || message.header_bytes == 0) continue;
     const std::optional<std::string_view> id = FindHeader(message.header(), kMsgIdHeader);
     if (id && !id->empty()) dedupe_.Add(*id, seq, message.time_ns);
   }

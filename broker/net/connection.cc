@@ -184,8 +184,13 @@ void Connection::Flush() {
     if (state_ == State::kFlushing) End(reason_);
     return;
   }
-  sending_bytes_ = 0;
-  for (uint32_t i = 0; i < count; ++i) sending_bytes_ += parts[i].iov_len;
+  // One small part that is all there is: nothing waits for its result, which may come with the next wake-up. It cannot
+  // block, so it has no deadline.
+  const uint64_t pending = receiver_.outbox.pending_bytes();
+  if (count == 1 && parts[0].iov_len == pending && pending <= shared_.quiet_bytes_max && !socket_full_ &&
+      state_ == State::kOpen) {
+    return shared_.io.SendQuietly(fd_, parts, count, &send_);
+  }
   shared_.io.Send(fd_, parts, count, &send_);
   write_at_ = shared_.session.now + shared_.session.policy->options.write_deadline;
   if (!timer_.armed() || write_at_ < timer_at_) Schedule();
@@ -194,8 +199,10 @@ void Connection::Flush() {
 void Connection::OnSent(const IoResult& result) {
   write_at_ = Nanos{0};
   if (state_ >= State::kEnding) return EndIfIdle();
-  if (!result.ok()) return End(ClosedReason::kWriteError);
-  receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
+  const bool full = result.error() == EAGAIN || result.error() == EINTR;
+  if (!result.ok() && !full) return End(ClosedReason::kWriteError);
+  if (!full) receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
+  socket_full_ = !receiver_.outbox.empty();
   if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.session.router.Touch(&receiver_);
 }
 

@@ -44,6 +44,7 @@ struct ConnectionShared {
   SessionShared& session;
   uint64_t send_bytes_max = 1 << 20;
   uint32_t small_buffer_bytes = 4096;
+  uint64_t quiet_bytes_max = 0;  // a send up to this size may be reported with the next wake-up only
 };
 
 class Connection final : public SessionHost {
@@ -112,11 +113,11 @@ class Connection final : public SessionHost {
   bool peer_ended_ = false;  // nothing more will come
   RecvSize recv_size_ = RecvSize::kSmall;
   uint8_t full_buffers_ = 0;
+  bool socket_full_ = false;  // a quiet send did not fit: the next one waits for room
   Completion recv_;
   Completion send_;
   Receiver receiver_;
   std::string carry_;
-  uint64_t sending_bytes_ = 0;
 
   TimerNode timer_;
   Nanos timer_at_{0};

@@ -98,15 +98,18 @@ void Router::OverHighWater(Receiver* receiver, const Message& message) {
     return;
   }
   if (!limits_.producers_pause) return;
+  if (message.origin == receiver) return;  // it could only wait for itself
+  Stall(message, receiver->id);
+  ++receiver->stalls;
+}
+
+void Router::Stall(const Message& message, const ConnectionId& by) {
   if (message.origin != nullptr) {
-    if (message.origin == receiver) return;  // it could only wait for itself
     message.origin->stall_requested = true;
-    message.origin->stalled_by = receiver->id;
-    ++receiver->stalls;
+    message.origin->stalled_by = by;
   } else if (message.origin_id.cid != 0 &&
              std::find(stalls_.begin(), stalls_.end(), message.origin_id) == stalls_.end()) {
     stalls_.push_back(message.origin_id);
-    ++receiver->stalls;
   }
 }
 

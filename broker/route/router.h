@@ -67,6 +67,9 @@ class Router {
   }
   std::vector<Receiver*>& dirty() { return dirty_; }
 
+  // The publisher of this message should pause for a while: what takes it cannot keep up.
+  void Stall(const Message& message, const ConnectionId& by);
+
   // Wall clock of the turn, for traces.
   void set_wall_ns(int64_t wall_ns) { wall_ns_ = wall_ns; }
 

@@ -45,6 +45,7 @@ class Completion {
     tag_ = tag;
   }
   uint8_t tag() const { return tag_; }
+  void set_tag(uint8_t tag) { tag_ = tag; }
   void Finish(const IoResult& result) {
     busy_ = result.more;
     handler_(owner_, result);

@@ -111,7 +111,7 @@ TEST(Options, WhatDoesNotFitTogetherIsRefusedAtTheStart) {
       {"no_auth_user: a", "no_auth_user: \"a\" present, but users/nkeys are not defined"},
       {"millrace {shards: 0}", "shards is 0 but must be between 1 and 64"},
       {"millrace {ring_bytes: 100000}", "ring_bytes is 100000 but must be a power of two"},
-      {"millrace {spin_us: 51}", "spin_us is 51 but must be between 0 and 50"},
+      {"millrace {spin_us: 1001}", "spin_us is 1001 but must be between 0 and 1000"},
   };
   for (const auto& row : kRows) {
     EXPECT_EQ(StartWith(row.text).err, "nats-server: " + std::string(row.error) + "\n");

@@ -333,6 +333,70 @@ TEST_F(Uring, ManyPartsLeaveWholeAndInOrderThroughASocketThatIsFull) {
   }
 }
 
+TEST_F(Uring, AQuietSendThatFitsWakesNobodyAndIsReportedApart) {
+  SocketPair pair;
+  std::string text = "hello";
+  const iovec part{text.data(), text.size()};
+  Operation send;
+  io_->SendQuietly(pair.ours, &part, 1, &send.completion);
+  io_->RunQuietSends();
+  EXPECT_TRUE(send.values.empty()) << "it has not been submitted";
+  io_->SubmitAndWait(io_->Now() + std::chrono::milliseconds(1), true);
+  EXPECT_FALSE(io_->HasCompletions());
+  EXPECT_TRUE(io_->RunCompletions(UINT64_MAX));
+  EXPECT_TRUE(send.values.empty());
+  io_->RunQuietSends();
+  EXPECT_EQ(send.values, (std::vector<int32_t>{5}));
+  EXPECT_TRUE(send.ended());
+  EXPECT_EQ(pair.ReadSome(), "hello");
+}
+
+TEST_F(Uring, AQuietSendTellsWhatDidNotFit) {
+  SocketPair pair(16'384);
+  std::string text = Pattern(7, 0, 3'000'000);
+  std::string got;
+  size_t sent = 0;
+  int short_ones = 0;
+  while (sent < text.size()) {
+    // Several in flight, of which some fit: a small one to another socket stays quiet.
+    SocketPair other;
+    char x[] = "x";
+    const iovec small{x, 1};
+    const iovec part{text.data() + sent, text.size() - sent};
+    Operation send;
+    Operation fits;
+    io_->SendQuietly(pair.ours, &part, 1, &send.completion);
+    io_->SendQuietly(other.ours, &small, 1, &fits.completion);
+    io_->SubmitAndWait(Nanos::max(), false);
+    io_->RunQuietSends();
+    EXPECT_EQ(fits.values, (std::vector<int32_t>{1}));
+    io_->RunCompletions(UINT64_MAX);
+    ASSERT_TRUE(send.ended());
+    const int32_t value = send.values[0];
+    ASSERT_TRUE(value > 0 || value == -EAGAIN) << value;
+    if (value > 0) sent += static_cast<size_t>(value);
+    short_ones += sent < text.size();
+    got += pair.ReadSome();
+  }
+  while (got.size() < text.size()) got += pair.ReadSome();
+  EXPECT_GT(short_ones, 0);
+  EXPECT_TRUE(got == text);
+}
+
+TEST_F(Uring, AQuietSendToAPeerThatHasGoneFails) {
+  SocketPair pair;
+  pair.CloseTheirs();
+  char text[] = "nobody there";
+  const iovec part{text, sizeof text};
+  Operation send;
+  do {
+    send.values.clear();
+    io_->SendQuietly(pair.ours, &part, 1, &send.completion);
+    ASSERT_TRUE(RunUntil([&] { return send.ended(); }, [&] { io_->RunQuietSends(); }));
+  } while (send.values[0] > 0);
+  EXPECT_TRUE(send.values[0] == -EPIPE || send.values[0] == -ECONNRESET) << send.values[0];
+}
+
 TEST_F(Uring, MoreOperationsThanTheRingHasEntriesAllEnd) {
   UringOptions options;
   options.submissions = 8;

@@ -99,6 +99,11 @@ void SimIo::Send(int fd, const iovec* parts, uint32_t count, Completion* complet
   queue_.push_back(std::move(operation));
 }
 
+void SimIo::SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+  Send(fd, parts, count, completion);
+  queue_.back().quiet = true;
+}
+
 void SimIo::Read(int, void*, uint32_t, Completion*) { Fail("Read is not simulated"); }
 
 void SimIo::Cancel(Completion* completion) {
@@ -160,7 +165,11 @@ void SimIo::Submit() {
         }
         break;
       default:
-        operations_.push_back(std::move(operation));
+        if (operation.quiet) {
+          SendNow(operation);
+        } else {
+          operations_.push_back(std::move(operation));
+        }
     }
   }
 }
@@ -231,6 +240,46 @@ bool SimIo::StepRecv(Operation& operation) {
   return false;
 }
 
+void SimIo::Leave(Operation& operation, size_t bytes) {
+  uint64_t skip = operation.done;
+  size_t left = bytes;
+  for (const iovec& part : operation.parts) {
+    if (left == 0) break;
+    if (skip >= part.iov_len) {
+      skip -= part.iov_len;
+      continue;
+    }
+    const size_t take = std::min<size_t>(left, part.iov_len - skip);
+    operation.socket->to_client.Push({static_cast<const char*>(part.iov_base) + skip, take});
+    skip = 0;
+    left -= take;
+  }
+  operation.done += bytes;
+  kernel_.last_move = kernel_.now;
+}
+
+void SimIo::SendNow(Operation& operation) {
+  Socket& socket = *operation.socket;
+  if (socket.reset || socket.broker_shutdown) {
+    Post(operation, -EPIPE, false);
+    return;
+  }
+  size_t n = operation.total;
+  if (socket.deaf) {
+    socket.reset = true;
+    operation.done = n;
+  } else {
+    n = std::min<uint64_t>(n, socket.to_client_max - std::min(socket.to_client_max, socket.to_client.size()));
+    if (kernel_.random.Chance(kernel_.faults.short_send_percent)) n = kernel_.random.Below(n + 1);
+    Leave(operation, n);
+  }
+  if (n == operation.total) {
+    quiet_.emplace_back(operation.completion, static_cast<int32_t>(n));
+  } else {
+    Post(operation, n > 0 ? static_cast<int32_t>(n) : -EAGAIN, false);
+  }
+}
+
 bool SimIo::StepSend(Operation& operation) {
   Random& random = kernel_.random;
   const SimFaults& faults = kernel_.faults;
@@ -246,21 +295,7 @@ bool SimIo::StepSend(Operation& operation) {
   }
   size_t n = std::min<uint64_t>(operation.total - operation.done, socket.to_client_max - socket.to_client.size());
   if (random.Chance(faults.send_piece_percent)) n = random.Between(1, n);
-  uint64_t skip = operation.done;
-  size_t left = n;
-  for (const iovec& part : operation.parts) {
-    if (skip >= part.iov_len) {
-      skip -= part.iov_len;
-      continue;
-    }
-    const size_t take = std::min<size_t>(left, part.iov_len - skip);
-    socket.to_client.Push({static_cast<const char*>(part.iov_base) + skip, take});
-    skip = 0;
-    left -= take;
-    if (left == 0) break;
-  }
-  operation.done += n;
-  kernel_.last_move = kernel_.now;
+  Leave(operation, n);
   if (operation.done == operation.total || random.Chance(faults.short_send_percent)) {
     operation.sent = true;
     if (random.Chance(faults.late_percent)) {
@@ -344,6 +379,10 @@ bool SimIo::HasCompletions() {
   return std::any_of(operations_.begin(), operations_.end(), [this](const Operation& operation) {
     return operation.not_before <= kernel_.now && Ready(operation);
   });
+}
+
+void SimIo::RunQuietSends() {
+  for (const auto& [completion, bytes] : std::exchange(quiet_, {})) completion->Finish(IoResult{bytes, false, {}});
 }
 
 bool SimIo::RunCompletions(uint64_t bytes_max) {

@@ -130,13 +130,20 @@ class SimIo final : public Io {
   void Accept(int listener, Completion* completion) override;
   void Recv(int fd, RecvSize size, Completion* completion) override;
   void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
+  void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
   void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) override;
+  // The simulation's disk is SimDisk: nothing asks its Io for files.
+  void ReadFile(int, uint64_t, char*, uint32_t, Completion*) override { MR_CHECK(false); }
+  void WriteFile(int, uint64_t, std::string_view, WriteMode, Completion*) override { MR_CHECK(false); }
+  void SyncFile(int, Completion*) override { MR_CHECK(false); }
+  void Unlink(int, const char*, Completion*) override { MR_CHECK(false); }
   void Cancel(Completion* completion) override;
   void Shutdown(int fd) override;
   void Close(int fd) override;
   void Wake(uint32_t participant) override;
   void SubmitAndWait(Nanos deadline, bool may_block) override;
   bool HasCompletions() override;
+  void RunQuietSends() override;
   bool RunCompletions(uint64_t bytes_max) override;
   Nanos Now() override;
 
@@ -162,6 +169,7 @@ class SimIo final : public Io {
     uint64_t total = 0;
     uint64_t done = 0;
     bool sent = false;  // all bytes have left, the answer has not
+    bool quiet = false;
     bool canceled = false;
     uint32_t target = 0;  // kWake
     Nanos not_before{0};
@@ -182,6 +190,8 @@ class SimIo final : public Io {
   bool StepAccept(Operation& operation);
   bool StepRecv(Operation& operation);
   bool StepSend(Operation& operation);
+  void SendNow(Operation& operation);
+  void Leave(Operation& operation, size_t bytes);
   bool Post(const Operation& operation, int32_t value, bool more, std::string_view bytes = {});
   std::shared_ptr<Socket> Get(int fd, const char* what);
   void MaybePreempt();
@@ -191,6 +201,7 @@ class SimIo final : public Io {
   std::vector<Operation> queue_;       // asked for, not submitted
   std::vector<Operation> operations_;  // in the kernel
   std::deque<Result> results_;
+  std::vector<std::pair<Completion*, int32_t>> quiet_;  // quiet sends that have left whole
   size_t snapshot_ = 0;
   uint32_t in_use_[2] = {0, 0};  // receive buffers
   bool blocked_ = false;

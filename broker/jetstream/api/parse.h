@@ -29,11 +29,17 @@ struct ParseReport {
 template <typename Request>
 ParseReport ParseRequest(std::string_view text, JsonMode mode, Request* out);
 
-// As json.Unmarshal: no mode, unknown fields are ignored, text after the value is an error. Returns the error, empty if
-// parsed. For StreamConfig, ConsumerConfig, StreamInfo, ConsumerInfo, StreamState, PubAck, ApiError, NakOptions and the
-// requests. A key that is not sent leaves its member as it was.
+// As json.Unmarshal: no mode, unknown fields are ignored, text after the value is an error. Returns the error, or ""
+// when parsed. For StreamConfig, ConsumerConfig, StreamInfo, ConsumerInfo, StreamState, PubAck, ApiError, NakOptions and
+// the requests. A key that is not sent leaves its member as it was.
 template <typename T>
 std::string ParseJson(std::string_view text, T* out);
+
+// Requests whose body may be anything look at it only if this holds: names, lists, stream info, purge, stepdown, pause.
+bool IsJsonObjectOrArray(std::string_view body);
+// Nothing, or an object without members: what stream and consumer delete and consumer info demand (10038), and what msg
+// get, msg delete, snapshot, restore and peer removal refuse (10003).
+bool IsEmptyRequest(std::string_view body);
 
 // The body of CONSUMER.MSG.NEXT: JSON, a number of messages, or nothing (one). Returns "" or the reason of "400 Bad
 // Request - <reason>". batch is as sent (0 when JSON does not name it).

@@ -21,7 +21,11 @@ struct StreamConfigRequest {
   bool pedantic = false;
 };
 
-// STREAM.NAMES, STREAM.LIST
+struct StreamNamesRequest {
+  int64_t offset = 0;
+  std::string subject;
+};
+
 struct StreamListRequest {
   int64_t offset = 0;
   std::string subject;
@@ -102,7 +106,7 @@ struct ConsumerNextRequest {
   bool no_wait = false;
   int64_t idle_heartbeat_ns = 0;
   PriorityGroupRequest priority_group;
-  bool has_priority_group = false;  // one of its fields is set
+  bool has_priority_group = false;  // the body was JSON: empty values in it are what the client asks for
 };
 
 struct ConsumerPauseRequest {

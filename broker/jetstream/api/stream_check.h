@@ -61,8 +61,16 @@ std::optional<ApiError> CheckStreamConfig(StreamConfig* config, const StreamChec
 // What the handler of STREAM.CREATE.<name> refuses before that: names differ, sealed, mirror_direct without a mirror.
 std::optional<ApiError> CheckStreamCreateRequest(std::string_view name_in_subject, const StreamConfig& config);
 
-// After CheckStreamConfig, for a stream that does not exist yet: replicas, number of streams, reservations, transforms
-// of mirror and sources, subjects of other streams. (existing_streams: how many the account has in this tier.)
+// What it refuses next, of the configuration as sent: number of streams, limits of the account, reservations.
+// existing_streams: how many the account has in this tier, without the one of this name.
+std::optional<ApiError> CheckStreamLimits(const StreamConfig& config, const StreamCheckContext& context,
+                                          int64_t existing_streams, const Reservations& reservations);
+
+// More than one replica without a cluster. After CheckStreamConfig, and before looking for a stream of that name.
+std::optional<ApiError> CheckReplicas(const StreamConfig& config, const StreamCheckContext& context);
+
+// After CheckStreamConfig, for a stream that does not exist yet: replicas, limits, filters and transforms of mirror and
+// sources, subjects of other streams.
 std::optional<ApiError> CheckStreamCreate(const StreamConfig& config, const StreamCheckContext& context,
                                           int64_t existing_streams, const Reservations& reservations);
 

@@ -32,8 +32,9 @@ void CopyVersioning(Metadata* metadata, const Metadata& previous);
 
 // This server can run what demands the level in its metadata; else the asset is kept offline.
 bool SupportsRequiredLevel(const Metadata& metadata);
-// Why it is offline: {err} of kStreamOfflineReason, kConsumerOfflineReason.
-std::string OfflineReason(const Metadata& metadata);
+// Why it is offline: {err} of kStreamOfflineReason, kConsumerOfflineReason. strict_error: why its stored configuration
+// could not be read strictly (parse.h), empty if it could.
+std::string OfflineReason(const Metadata& metadata, std::string_view strict_error = {});
 
 // The request header Nats-Required-Api-Level (empty: not there) asks for more than we have: kRequiredApiLevel.
 bool RefusesRequiredLevel(std::string_view header_value);

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/api/go_json.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "broker/monitor/go_format.h"
+#include "proto/base/check.h"
+#include "proto/json_reader.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kDepthMax = 10'000;
+
+bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+bool IsHex(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+
+// A byte in an error message: quoted in single quotes, bytes from 0x80 as the code point of that number.
+std::string QuoteByte(char c) {
+  if (c == '\'') return "'\\''";
+  if (c == '"') return "'\"'";
+  std::string text(1, c);
+  const auto byte = static_cast<unsigned char>(c);
+  if (byte >= 0x80) text = {static_cast<char>(0xc0 | byte >> 6), static_cast<char>(0x80 | (byte & 0x3f))};
+  const std::string quoted = GoQuote(text);
+  return "'" + quoted.substr(1, quoted.size() - 2) + "'";
+}
+
+// Checks the grammar with a stack of its own, because clients decide how deep values nest.
+class Scanner {
+ public:
+  Scanner(std::string_view text, size_t at) : text_(text), at_(at) {}
+
+  GoJsonScan Scan() {
+    SkipBlanks();
+    scan_.begin = at_;
+    if (AtEnd()) return scan_;
+    scan_.kind = GoJsonScan::Kind::kValue;
+    bool ok = BeginValue();
+    while (ok && !nesting_.empty()) ok = Continue();
+    if (ok) scan_.end = at_;
+    return scan_;
+  }
+
+ private:
+  bool AtEnd() const { return at_ >= text_.size(); }
+  void SkipBlanks() {
+    while (!AtEnd() && IsBlank(text_[at_])) ++at_;
+  }
+  bool Wrong(std::string_view context) {
+    if (AtEnd()) {
+      scan_.kind = GoJsonScan::Kind::kTruncated;
+      scan_.end = text_.size();
+      return false;
+    }
+    scan_.kind = GoJsonScan::Kind::kSyntaxError;
+    scan_.error = absl::StrFormat("invalid character %s %s", QuoteByte(text_[at_]), context);
+    scan_.end = at_ + 1;
+    return false;
+  }
+  bool Expect(bool (*is)(char), std::string_view context) {
+    if (AtEnd() || !is(text_[at_])) return Wrong(context);
+    ++at_;
+    return true;
+  }
+  void Digits() {
+    while (!AtEnd() && IsDigit(text_[at_])) ++at_;
+  }
+
+  // A value from its first byte: a literal whole, of an array or object the bracket and what must follow it.
+  bool BeginValue() {
+    SkipBlanks();
+    if (AtEnd()) return Wrong("");
+    switch (text_[at_]) {
+      case '{':
+      case '[':
+        return Open();
+      case '"':
+        return String();
+      case 't':
+        return Word("true");
+      case 'f':
+        return Word("false");
+      case 'n':
+        return Word("null");
+      default:
+        if (text_[at_] == '-' || IsDigit(text_[at_])) return Number();
+        return Wrong("looking for beginning of value");
+    }
+  }
+
+  bool Open() {
+    const char bracket = text_[at_];
+    if (nesting_.size() >= kDepthMax) return Wrong("exceeded max depth");
+    nesting_.push_back(bracket);
+    ++at_;
+    SkipBlanks();
+    if (!AtEnd() && text_[at_] == (bracket == '{' ? '}' : ']')) return Close();
+    return bracket == '{' ? Key() : BeginValue();
+  }
+
+  bool Close() {
+    ++at_;
+    nesting_.pop_back();
+    return true;
+  }
+
+  // A key, its colon and the begin of its value.
+  bool Key() {
+    SkipBlanks();
+    if (AtEnd() || text_[at_] != '"') return Wrong("looking for beginning of object key string");
+    if (!String()) return false;
+    SkipBlanks();
+    if (AtEnd() || text_[at_] != ':') return Wrong("after object key");
+    ++at_;
+    return BeginValue();
+  }
+
+  // Behind a member of the innermost array or object.
+  bool Continue() {
+    SkipBlanks();
+    const bool object = nesting_.back() == '{';
+    const std::string_view context = object ? "after object key:value pair" : "after array element";
+    if (AtEnd()) return Wrong(context);
+    if (text_[at_] == (object ? '}' : ']')) return Close();
+    if (text_[at_] != ',') return Wrong(context);
+    ++at_;
+    return object ? Key() : BeginValue();
+  }
+
+  bool String() {
+    ++at_;
+    while (!AtEnd()) {
+      const char c = text_[at_];
+      if (c == '"') {
+        ++at_;
+        return true;
+      }
+      if (static_cast<unsigned char>(c) < 0x20) return Wrong("in string literal");
+      ++at_;
+      if (c == '\\' && !Escape()) return false;
+    }
+    return Wrong("");
+  }
+
+  bool Escape() {
+    if (!AtEnd() && text_[at_] == 'u') {
+      ++at_;
+      for (int i = 0; i < 4; ++i) {
+        if (!Expect(IsHex, "in \\u hexadecimal character escape")) return false;
+      }
+      return true;
+    }
+    const auto is_escape = [](char c) { return std::string_view("bfnrt\\/\"").find(c) != std::string_view::npos; };
+    return Expect(is_escape, "in string escape code");
+  }
+
+  bool Number() {
+    if (text_[at_] == '-') ++at_;
+    if (!AtEnd() && text_[at_] == '0') {
+      ++at_;
+    } else {
+      if (!Expect(IsDigit, "in numeric literal")) return false;
+      Digits();
+    }
+    if (!AtEnd() && text_[at_] == '.') {
+      ++at_;
+      if (!Expect(IsDigit, "after decimal point in numeric literal")) return false;
+      Digits();
+    }
+    if (!AtEnd() && (text_[at_] == 'e' || text_[at_] == 'E')) {
+      ++at_;
+      if (!AtEnd() && (text_[at_] == '+' || text_[at_] == '-')) ++at_;
+      if (!Expect(IsDigit, "in exponent of numeric literal")) return false;
+      Digits();
+    }
+    return true;
+  }
+
+  bool Word(std::string_view word) {
+    for (size_t i = 0; i < word.size(); ++i, ++at_) {
+      if (AtEnd() || text_[at_] != word[i])
+        return Wrong(absl::StrFormat("in literal %s (expecting '%c')", word, word[i]));
+    }
+    return true;
+  }
+
+  std::string_view text_;
+  size_t at_;
+  std::vector<char> nesting_;
+  GoJsonScan scan_;
+};
+
+// A JSON string in quotes, as text. proto's reader has Go's rules for surrogates and bytes that are not UTF-8.
+std::string Unquote(std::string_view quoted) {
+  class Visitor : public JsonMemberVisitor {
+   public:
+    void OnMember(const std::string& key, const JsonValue& value) override { text = value.string; }
+    std::string text;
+  };
+  if (quoted.find('\\') == std::string_view::npos &&
+      std::all_of(quoted.begin(), quoted.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
+    return std::string(quoted.substr(1, quoted.size() - 2));
+  }
+  Visitor visitor;
+  const JsonStatus status = ReadJsonObject(absl::StrFormat("{\"s\":%s}", quoted), &visitor);
+  MR_CHECK(status == JsonStatus::kObject);
+  return visitor.text;
+}
+
+}  // namespace
+
+GoJsonScan ScanGoJson(std::string_view text, size_t at) { return Scanner(text, at).Scan(); }
+
+std::string CheckNothingFollows(std::string_view text, size_t at) {
+  while (at < text.size() && IsBlank(text[at])) ++at;
+  if (at >= text.size()) return "";
+  return absl::StrFormat("invalid character %s after top-level value", QuoteByte(text[at]));
+}
+
+void GoJsonCursor::SkipBlanks() {
+  while (at_ < text_.size() && IsBlank(text_[at_])) ++at_;
+}
+
+GoJsonKind GoJsonCursor::Peek() {
+  SkipBlanks();
+  MR_CHECK(at_ < text_.size());
+  switch (text_[at_]) {
+    case '{':
+      return GoJsonKind::kObject;
+    case '[':
+      return GoJsonKind::kArray;
+    case '"':
+      return GoJsonKind::kString;
+    case 't':
+    case 'f':
+      return GoJsonKind::kBool;
+    case 'n':
+      return GoJsonKind::kNull;
+    default:
+      return GoJsonKind::kNumber;
+  }
+}
+
+std::string_view GoJsonCursor::Raw() {
+  const GoJsonScan scan = ScanGoJson(text_, at_);
+  MR_CHECK(scan.kind == GoJsonScan::Kind::kValue);
+  at_ = scan.end;
+  return text_.substr(scan.begin, scan.end - scan.begin);
+}
+
+std::string GoJsonCursor::ReadString() { return Unquote(Raw()); }
+
+bool GoJsonCursor::Enter() {
+  SkipBlanks();
+  ++at_;
+  SkipBlanks();
+  if (text_[at_] != '}' && text_[at_] != ']') return true;
+  ++at_;
+  return false;
+}
+
+bool GoJsonCursor::Next() {
+  if (failed_) return false;  // nobody reads on
+  SkipBlanks();
+  return text_[at_++] == ',';
+}
+
+std::string GoJsonCursor::ReadKey() {
+  std::string key = ReadString();
+  SkipBlanks();
+  ++at_;  // the colon
+  return key;
+}
+
+void GoJsonCursor::Push(std::string_view struct_name, std::string_view embedded, std::string_view field) {
+  struct_name_ = struct_name;
+  if (!embedded.empty()) path_.push_back(embedded);
+  path_.push_back(field);
+}
+
+void GoJsonCursor::Restore(const Context& context) {
+  struct_name_ = context.struct_name;
+  path_.resize(context.path_size);
+}
+
+void GoJsonCursor::SaveError(std::string error) {
+  if (error_.empty()) error_ = std::move(error);
+}
+
+void GoJsonCursor::Fail(std::string error) {
+  failed_ = true;
+  error_ = std::move(error);
+}
+
+std::string GoJsonCursor::TypeError(std::string_view value, std::string_view go_type) const {
+  if (struct_name_.empty() && path_.empty())
+    return absl::StrFormat("json: cannot unmarshal %s into Go value of type %s", value, go_type);
+  std::string path;
+  for (const std::string_view part : path_) {
+    if (!path.empty()) path += '.';
+    path += part;
+  }
+  return absl::StrFormat("json: cannot unmarshal %s into Go struct field %s.%s of type %s", value, struct_name_, path,
+                         go_type);
+}
+
+void GoJsonCursor::Mismatch(std::string_view go_type) {
+  constexpr std::string_view kNames[] = {"null", "bool", "number", "string", "array", "object"};
+  SaveTypeError(kNames[static_cast<size_t>(Peek())], go_type);
+  Skip();
+}
+
+void GoJsonCursor::UnknownField(const std::string& key, bool refuse) {
+  unknown_fields_.push_back(key);
+  if (refuse) SaveError(absl::StrFormat("json: unknown field %s", GoQuote(key)));
+}
+
+bool GoFoldEquals(std::string_view key, std::string_view field) {
+  const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
+  size_t at = 0;
+  for (const char wanted : field) {
+    if (at >= key.size()) return false;
+    char c = upper(key[at]);
+    size_t bytes = 1;
+    if (key.substr(at, 2) == "\u017f") c = 'S', bytes = 2;  // long s
+    if (key.substr(at, 3) == "\u212a") c = 'K', bytes = 3;  // Kelvin
+    if (c != upper(wanted)) return false;
+    at += bytes;
+  }
+  return at == key.size();
+}
+
+}  // namespace millrace

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests about consumers (spec 5d, J-40 to J-5b).
+#include <algorithm>
+
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/versioning.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/jetstream_api.h"
+#include "broker/jetstream/stored_config.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+bool IsHidden(const ConsumerConfig& config) { return config.direct || config.sourcing; }
+
+std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) {
+  std::vector<OtherConsumer> others;
+  for (const auto& [name, consumer] : stream.consumers()) {
+    if (name != but) others.push_back(OtherConsumer{name, &consumer->config()});
+  }
+  return others;
+}
+
+std::vector<Consumer*> PublicConsumers(const Stream& stream) {
+  std::vector<Consumer*> found;
+  for (const auto& [name, consumer] : stream.consumers()) {
+    if (!IsHidden(consumer->config())) found.push_back(consumer.get());
+  }
+  std::sort(found.begin(), found.end(), [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); });
+  return found;
+}
+
+}  // namespace
+
+ConsumerInfo JetStream::InfoOf(Consumer& consumer) {
+  ConsumerInfo info = consumer.Info();
+  if (info.config) info.config = WithDynamicMetadata(*info.config);
+  return info;
+}
+
+std::string JetStream::NewConsumerName() { return RandomDigits(8); }
+
+bool JetStream::OnConsumerCreate(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerCreate;
+  const auto refuse = [&](const ApiError& error) {
+    Refuse(request, kKind, error);
+    return true;
+  };
+  ConsumerCreateRequest create;
+  if (!Parse(request, kKind, &create)) return true;
+  const ConsumerCreateSubject subject =
+      SplitConsumerCreateSubject(std::string_view(request.subject).substr(sizeof("$JS.API.") - 1));
+  if (const auto error = CheckConsumerCreateRequest(subject, &create)) return refuse(*error);
+  if (create.config.num_replicas > 1) return refuse(MakeError(ApiErrorId::kStreamReplicasNotSupported));
+  Stream* stream = FindStream(create.stream_name);
+  if (stream == nullptr) return refuse(MakeError(ApiErrorId::kStreamNotFound));
+
+  ConsumerConfig& config = create.config;
+  if (config.name.empty()) config.name = config.durable_name;
+  Consumer* existing = config.name.empty() ? nullptr : stream->FindConsumer(config.name);
+  if (existing != nullptr) config.pause_until_ns = existing->config().pause_until_ns;
+  SetStaticMetadata(&config);
+  if (const auto error =
+          SetConsumerDefaults(&config, stream->config(), options_.limits, nullptr, create.pedantic)) {
+    return refuse(*error);
+  }
+  if (const auto error = CheckConsumerConfig(config, stream->config(), options_.limits, nullptr)) return refuse(*error);
+  const std::vector<OtherConsumer> others = OthersOf(*stream, config.name);
+
+  if (existing != nullptr) {
+    const bool listened =
+        existing->is_push() && existing->active();
+    if (const auto error = CheckConsumerUpdate(existing->config(), config, create.action, stream->config(), others,
+                                               listened)) {
+      return refuse(*error);
+    }
+    Lsn lsn = 0;
+    if (!IsSameConsumer(config, existing->config())) {
+      lsn = store_.UpdateConsumer(existing->identity().uid, WriteStored(existing->identity().created_ns, config));
+      existing->UpdateConfig(std::move(config));
+    }
+    Respond(request, ConsumerCreateAnswer(InfoOf(*existing)), lsn);
+    return true;
+  }
+  if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
+  if (const auto error = CheckConsumerCreate(config, stream->config(), others, options_.limits, nullptr))
+    return refuse(*error);
+  while (config.name.empty()) {
+    config.name = NewConsumerName();
+    if (stream->FindConsumer(config.name) != nullptr) config.name.clear();
+  }
+  ConsumerIdentity identity{config.name, port_.WallNs(), 0};
+  Lsn lsn = 0;
+  // What lives in memory by its owner's wish, or only as long as somebody listens, is not on the disk.
+  const bool stored = !config.direct;
+  if (stored) identity.uid = store_.CreateConsumer(stream->uid(), WriteStored(identity.created_ns, config), &lsn);
+  const bool paused = config.pause_until_ns && *config.pause_until_ns > port_.WallNs();
+  Consumer* consumer = stream->AddConsumer(std::move(config), std::move(identity));
+  if (stored) consumers_by_uid_[consumer->identity().uid] = consumer;
+  consumer->Start();
+  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
+  if (!IsHidden(consumer->config()))
+    Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, options_.domain});
+  if (paused) {
+    Advise(ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns,
+                                 options_.domain});
+  }
+  return true;
+}
+
+bool JetStream::OnConsumerNames(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerNames;
+  ConsumerListRequest list;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
+  const Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  const std::vector<Consumer*> found = PublicConsumers(*stream);
+  const auto total = static_cast<int64_t>(found.size());
+  const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  std::vector<std::string> names;
+  for (int64_t i = offset; i < std::min(total, offset + kApiNamesLimit); ++i)
+    names.push_back(found[static_cast<size_t>(i)]->name());
+  Respond(request, ConsumerNamesAnswer(Paging{total, offset, kApiNamesLimit}, names));
+  return true;
+}
+
+bool JetStream::OnConsumerList(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerList;
+  ConsumerListRequest list;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
+  const Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  const std::vector<Consumer*> found = PublicConsumers(*stream);
+  const auto total = static_cast<int64_t>(found.size());
+  const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  std::vector<ConsumerInfo> infos;
+  for (int64_t i = offset; i < std::min(total, offset + kApiListLimit); ++i)
+    infos.push_back(InfoOf(*found[static_cast<size_t>(i)]));
+  Respond(request, ConsumerListAnswer(Paging{total, offset, kApiListLimit}, infos));
+  return true;
+}
+
+// The stream and consumer that tokens 4 and 5 of the subject name.
+#define MR_FIND_CONSUMER(kind)                                                                  \
+  Stream* stream = StreamOf(request, kind, 4);                                                  \
+  if (stream == nullptr) return true;                                                           \
+  Consumer* consumer = stream->FindConsumer(TokenAt(request.subject, 5));                       \
+  if (consumer == nullptr) {                                                                    \
+    Refuse(request, kind, MakeError(ApiErrorId::kConsumerNotFound));                            \
+    return true;                                                                                \
+  }
+
+bool JetStream::OnConsumerInfo(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerInfo;
+  if (!IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
+    return true;
+  }
+  MR_FIND_CONSUMER(kKind)
+  Respond(request, ConsumerInfoAnswer(InfoOf(*consumer)));
+  return true;
+}
+
+bool JetStream::OnConsumerDelete(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerDelete;
+  if (!IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
+    return true;
+  }
+  MR_FIND_CONSUMER(kKind)
+  DeleteLater(stream, consumer);
+  DeleteConsumers();
+  Respond(request, SuccessAnswer(kKind), store_.staged());
+  return true;
+}
+
+bool JetStream::OnConsumerPause(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerPause;
+  ConsumerPauseRequest pause;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &pause)) return true;
+  MR_FIND_CONSUMER(kKind)
+  consumer->Pause(pause.pause_until_ns);
+  ConsumerConfig config = consumer->config();
+  SetStaticMetadata(&config);
+  consumer->UpdateConfig(config);
+  const Lsn lsn =
+      store_.UpdateConsumer(consumer->identity().uid, WriteStored(consumer->identity().created_ns, config));
+  const bool paused = pause.pause_until_ns > port_.WallNs();
+  Respond(request,
+          ConsumerPauseAnswer(paused, pause.pause_until_ns, paused ? pause.pause_until_ns - port_.WallNs() : 0), lsn);
+  return true;
+}
+
+bool JetStream::OnConsumerUnpin(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerUnpin;
+  ConsumerUnpinRequest unpin;
+  const auto refuse = [&](const ApiError& error) {
+    Refuse(request, kKind, error);
+    return true;
+  };
+  const std::string error = ParseJson(request.body, &unpin);
+  if (!error.empty()) return refuse(MakeErrorText(ApiErrorId::kInvalidJSON, error));
+  if (unpin.group.empty()) return refuse(MakeErrorText(ApiErrorId::kInvalidJSON, "consumer group not specified"));
+  if (!IsValidPriorityGroup(unpin.group)) return refuse(MakeError(ApiErrorId::kConsumerInvalidGroupName));
+  MR_FIND_CONSUMER(kKind)
+  if (!consumer->Unpin(unpin.group)) return refuse(MakeError(ApiErrorId::kConsumerInvalidPriorityGroup));
+  Respond(request, SuccessAnswer(kKind));
+  return true;
+}
+
+bool JetStream::OnConsumerReset(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerReset;
+  Consumer* consumer = FindConsumer(TokenAt(request.subject, 4), TokenAt(request.subject, 5));
+  if (consumer == nullptr) return true;  // nobody listens there, as at the peer
+  ConsumerResetRequest reset;
+  if (!IsEmptyRequest(request.body) && !Parse(request, kKind, &reset)) return true;
+  const absl::StatusOr<uint64_t> seq = consumer->Reset(reset.seq);
+  if (!seq.ok()) {
+    Refuse(request, kKind,
+           MakeErrorText(ApiErrorId::kConsumerInvalidReset, std::string(seq.status().message())));
+    return true;
+  }
+  Respond(request, ConsumerResetAnswer(InfoOf(*consumer), *seq), store_.staged());
+  return true;
+}
+
+// Taken in DeliverApi; here only as a row of the table.
+bool JetStream::OnConsumerNext(const ApiRequest& request) { return true; }
+
+#undef MR_FIND_CONSUMER
+
+}  // namespace millrace

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests about streams and their messages (spec 5d, J-10 to J-30).
+#include <algorithm>
+
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/versioning.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/jetstream_api.h"
+#include "broker/jetstream/stored_config.h"
+#include "proto/headers.h"
+#include "proto/subject.h"
+
+namespace millrace {
+
+Stream* JetStream::StreamOf(const ApiRequest& request, ResponseKind kind, size_t token) {
+  Stream* stream = FindStream(TokenAt(request.subject, token));
+  if (stream == nullptr) Refuse(request, kind, MakeError(ApiErrorId::kStreamNotFound));
+  return stream;
+}
+
+StreamInfo JetStream::InfoOf(Stream& stream, const StreamInfoRequest* details) {
+  StreamInfo info;
+  info.config = WithDynamicMetadata(stream.config());
+  info.created_ns = stream.created_ns();
+  info.state = stream.State(details);
+  info.ts_ns = port_.WallNs();
+  info.domain = options_.domain;
+  return info;
+}
+
+bool JetStream::OnStreamCreate(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamCreate;
+  StreamConfigRequest create;
+  if (!Parse(request, kKind, &create)) return true;
+  SetStaticMetadata(&create.config);
+  if (const auto error = CheckStreamCreateRequest(TokenAt(request.subject, 4), create.config)) {
+    Refuse(request, kKind, *error);
+    return true;
+  }
+  const Made made = MakeStream(std::move(create.config), create.pedantic);
+  if (made.error) {
+    Refuse(request, kKind, *made.error);
+    return true;
+  }
+  StreamInfo info = InfoOf(*made.stream, nullptr);
+  info.domain.clear();
+  Respond(request, StreamCreateAnswer(info, true), store_.staged());
+  if (made.created) Advise(StreamActionAdvisory{made.stream->name(), AdvisoryAction::kCreate, options_.domain});
+  return true;
+}
+
+bool JetStream::OnStreamUpdate(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamUpdate;
+  StreamConfigRequest update;
+  if (!Parse(request, kKind, &update)) return true;
+  const StreamCheckContext context = CheckContext();
+  StreamConfig checked = update.config;
+  if (const auto error = CheckStreamConfig(&checked, context, update.pedantic)) {
+    Refuse(request, kKind, *error);
+    return true;
+  }
+  const std::string_view name = TokenAt(request.subject, 4);
+  if (name != checked.name) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kStreamMismatch));
+    return true;
+  }
+  Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  SetStaticMetadata(&checked);
+  std::optional<ApiError> error = CheckStreamUpdate(stream->config(), &checked, context, update.pedantic);
+  if (!error) {
+    std::vector<NamedConsumer> consumers;
+    for (const auto& [consumer_name, consumer] : stream->consumers())
+      consumers.push_back(NamedConsumer{consumer_name, &consumer->config()});
+    error = CheckConsumersAgainstLimits(stream->config(), checked, consumers);
+  }
+  if (!error)
+    error = CheckUpdateReservations(stream->config(), checked, context, ReservationsWithout(stream, checked.storage));
+  if (error) {
+    Refuse(request, kKind, *error);
+    return true;
+  }
+  const Lsn lsn = store_.UpdateStream(stream->uid(), WriteStored(stream->created_ns(), checked), LogOptionsOf(checked));
+  stream->Update(std::move(checked));
+  Respond(request, StreamUpdateAnswer(InfoOf(*stream, nullptr)), lsn);
+  Advise(StreamActionAdvisory{stream->name(), AdvisoryAction::kModify, options_.domain});
+  return true;
+}
+
+// By name; with a filter only those that take some subject of it.
+std::vector<Stream*> JetStream::StreamsSorted(const std::string& filter) const {
+  std::vector<Stream*> found;
+  for (const auto& [name, stream] : streams_) {
+    const auto& subjects = stream->config().subjects;
+    if (!filter.empty() && std::none_of(subjects.begin(), subjects.end(), [&filter](const std::string& subject) {
+          return SubjectsCollide(filter, subject);
+        })) {
+      continue;
+    }
+    found.push_back(stream.get());
+  }
+  std::sort(found.begin(), found.end(), [](const Stream* a, const Stream* b) { return a->name() < b->name(); });
+  return found;
+}
+
+bool JetStream::OnStreamNames(const ApiRequest& request) {
+  StreamListRequest list;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamNames, &list)) return true;
+  const std::vector<Stream*> found = StreamsSorted(list.subject);
+  const auto total = static_cast<int64_t>(found.size());
+  const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  std::vector<std::string> names;
+  for (int64_t i = offset; i < std::min(total, offset + kApiNamesLimit); ++i)
+    names.push_back(found[static_cast<size_t>(i)]->name());
+  Respond(request, StreamNamesAnswer(Paging{total, offset, kApiNamesLimit}, names));
+  return true;
+}
+
+bool JetStream::OnStreamList(const ApiRequest& request) {
+  StreamListRequest list;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamList, &list)) return true;
+  const std::vector<Stream*> found = StreamsSorted(list.subject);
+  const auto total = static_cast<int64_t>(found.size());
+  const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  std::vector<StreamInfo> infos;
+  for (int64_t i = offset; i < std::min(total, offset + kApiListLimit); ++i) {
+    Stream& stream = *found[static_cast<size_t>(i)];
+    infos.push_back(InfoOf(stream, nullptr));
+    infos.back().config = stream.config();  // the peer's list leaves the dynamic fields out
+  }
+  Respond(request, StreamListAnswer(Paging{total, offset, kApiListLimit}, infos));
+  return true;
+}
+
+bool JetStream::OnStreamInfo(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamInfo;
+  StreamInfoRequest details;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &details)) return true;
+  Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  StreamInfo info = InfoOf(*stream, &details);
+  Paging paging;
+  if (!info.state.subjects.empty()) {
+    const auto total = static_cast<int64_t>(info.state.subjects.size());
+    paging = Paging{total, std::max<int64_t>(details.offset, 0), kSubjectDetailsMax};
+    if (paging.offset > 0 || total > kSubjectDetailsMax) {
+      paging.offset = std::min(paging.offset, total);
+      auto begin = std::next(info.state.subjects.begin(), paging.offset);
+      auto end = std::next(begin, std::min(kSubjectDetailsMax, total - paging.offset));
+      info.state.subjects = std::map<std::string, uint64_t>(begin, end);
+    }
+  }
+  Respond(request, StreamInfoAnswer(info, paging));
+  return true;
+}
+
+bool JetStream::OnStreamDelete(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamDelete;
+  if (!IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
+    return true;
+  }
+  Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  const std::string name = stream->name();
+  DropStream(stream);
+  Respond(request, SuccessAnswer(kKind), store_.staged());
+  Advise(StreamActionAdvisory{name, AdvisoryAction::kDelete, options_.domain});
+  return true;
+}
+
+bool JetStream::OnStreamPurge(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamPurge;
+  StreamPurgeRequest purge;
+  if (IsJsonObjectOrArray(request.body)) {
+    if (!Parse(request, kKind, &purge)) return true;
+    if (purge.seq > 0 && purge.keep > 0) {
+      Refuse(request, kKind, MakeError(ApiErrorId::kBadRequest));
+      return true;
+    }
+  }
+  Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  if (stream->config().sealed) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kStreamSealed));
+  } else if (stream->config().deny_purge) {
+    Refuse(request, kKind, MakeErrorText(ApiErrorId::kStreamPurgeFailedF, "stream purge not permitted"));
+  } else {
+    Lsn lsn = 0;
+    const uint64_t purged = stream->Purge(purge, &lsn);
+    Respond(request, StreamPurgeAnswer(purged), lsn);
+  }
+  return true;
+}
+
+bool JetStream::OnMessageDelete(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamMsgDelete;
+  if (IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kBadRequest));
+    return true;
+  }
+  MessageDeleteRequest remove;
+  if (!Parse(request, kKind, &remove)) return true;
+  Stream* stream = StreamOf(request, kKind, 5);
+  if (stream == nullptr) return true;
+  Lsn lsn = 0;
+  if (stream->config().sealed) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kStreamSealed));
+  } else if (stream->config().deny_delete) {
+    Refuse(request, kKind, MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "message delete not permitted"));
+  } else if (!stream->Delete(remove.seq, !remove.no_erase, &lsn)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kSequenceNotFound, {{"seq", std::to_string(remove.seq)}}));
+  } else {
+    Respond(request, SuccessAnswer(kKind), lsn);
+  }
+  return true;
+}
+
+bool JetStream::OnMessageGet(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kStreamMsgGet;
+  if (IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kBadRequest));
+    return true;
+  }
+  MessageGetRequest get;
+  if (!Parse(request, kKind, &get)) return true;
+  const bool by_last = !get.last_by_subj.empty();
+  const bool by_next = !get.next_by_subj.empty();
+  const bool by_time = get.start_time_ns.has_value();
+  if (get.batch > 0 || get.max_bytes > 0 || (get.seq > 0 && by_last) ||
+      (get.seq == 0 && !by_last && !by_next && !by_time) || (get.seq > 0 && by_time) || (by_time && by_last) ||
+      (by_last && by_next)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kBadRequest));
+    return true;
+  }
+  Stream* stream = StreamOf(request, kKind, 5);
+  if (stream == nullptr) return true;
+  StreamLog& log = stream->log();
+  uint64_t seq = by_time ? log.FirstAtOrAfter(*get.start_time_ns) : get.seq;
+  if (by_next) {
+    seq = log.Next({get.next_by_subj}, seq);
+  } else if (by_last) {
+    seq = log.Previous({get.last_by_subj}, log.state().last_seq);
+  }
+  StoredMessage message;
+  const LoadStatus status = seq == 0 ? LoadStatus::kAbsent : log.Load(seq, &message);
+  if (status == LoadStatus::kPending) return false;
+  if (status != LoadStatus::kFound) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kNoMessageFound));
+    return true;
+  }
+  ApiMessage answer;
+  answer.subject = message.subject;
+  answer.seq = message.seq;
+  if (!get.no_hdr) answer.hdrs = message.header();
+  answer.data = message.body();
+  answer.time_ns = message.time_ns;
+  Respond(request, MessageGetAnswer(answer));
+  return true;
+}
+
+bool JetStream::OnDirectGet(const ApiRequest& request) {
+  if (request.reply.empty()) return true;
+  const auto status = [&](std::string_view line) {
+    SendNow(request.account, request.reply, line, static_cast<uint32_t>(line.size()));
+    return true;
+  };
+  Stream* stream = FindStream(TokenAt(request.subject, 4));
+  if (stream == nullptr) return true;
+  const std::optional<std::string_view> level = FindHeader(request.header, kRequiredApiLevelHeader);
+  if (level && RefusesRequiredLevel(*level)) return status("NATS/1.0 412 Required Api Level\r\n\r\n");
+  MessageGetRequest get;
+  const bool by_subject = CountTokens(request.subject) > 5;
+  if (!by_subject && request.body.empty()) return status("NATS/1.0 408 Empty Request\r\n\r\n");
+  if (!request.body.empty() && !ParseJson(request.body, &get).empty())
+    return status("NATS/1.0 408 Malformed Request\r\n\r\n");
+  if (by_subject) {
+    if (!get.last_by_subj.empty() || !get.next_by_subj.empty() || !get.multi_last.empty() || get.seq != 0 ||
+        get.batch != 0 || get.start_time_ns || get.up_to_seq != 0 || get.up_to_time_ns) {
+      return status("NATS/1.0 408 Bad Request\r\n\r\n");
+    }
+    const std::string_view stream_token = TokenAt(request.subject, 4);
+    get.last_by_subj = request.subject.substr(static_cast<size_t>(stream_token.data() - request.subject.data()) +
+                                              stream_token.size() + 1);
+  } else {
+    const bool by_last = !get.last_by_subj.empty();
+    const bool by_next = !get.next_by_subj.empty();
+    const bool multi = !get.multi_last.empty();
+    const bool by_time = get.start_time_ns.has_value();
+    if (get.seq == 0 && !by_last && !by_next && !multi && !by_time)
+      return status("NATS/1.0 408 Empty Request\r\n\r\n");
+    if ((get.seq > 0 && by_last) || (get.seq > 0 && by_time) || (by_time && by_last) || (by_last && by_next) ||
+        (by_last && get.batch > 0) || (by_last && multi) || (by_next && multi) ||
+        (get.up_to_seq > 0 && get.up_to_time_ns)) {
+      return status("NATS/1.0 408 Bad Request\r\n\r\n");
+    }
+  }
+  return stream->DirectGet(get, request.reply) != LoadStatus::kPending;
+}
+
+}  // namespace millrace

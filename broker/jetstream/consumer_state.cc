@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/consumer_state.h"
+
+#include "proto/base/check.h"
+
+namespace millrace {
+namespace {
+
+constexpr uint8_t kVersion = 1;
+
+// Operations of a delta, behind its version. Values are on disk: never reused.
+enum class Op : uint8_t {
+  kTime = 1,       // ns: of the operations that follow
+  kDeliver = 2,    // gap, count: first deliveries of sequences in a row, `gap` above what was delivered
+  kRedeliver = 3,  // seq
+  kTouch = 4,      // seq, ns
+  kUnqueue = 5,    // seq, ns
+  kAck = 6,        // first, count
+  kAckUpTo = 7,    // seq, consumer seq
+  kExhaust = 8,    // seq
+  kForget = 9,     // seq: what was given up below it
+  kMoved = 10,     // consumer seq, stream seq: delivered and acknowledged at once
+  kAll = 11,       // a checkpoint, which ends the delta or is followed by operations
+};
+
+void AppendVarint(uint64_t value, std::string* out) {
+  while (value >= 0x80) {
+    out->push_back(static_cast<char>(value | 0x80));
+    value >>= 7;
+  }
+  out->push_back(static_cast<char>(value));
+}
+
+uint64_t ZigZag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
+int64_t UnZigZag(uint64_t value) { return static_cast<int64_t>((value >> 1) ^ (~(value & 1) + 1)); }
+
+// Reads what AppendVarint wrote; after the end, or a number of more than 64 bits, everything is 0 and ok() is false.
+class VarintReader {
+ public:
+  explicit VarintReader(std::string_view bytes) : rest_(bytes) {}
+  bool ok() const { return ok_; }
+  bool done() const { return rest_.empty(); }
+  uint8_t Byte() {
+    if (rest_.empty()) {
+      ok_ = false;
+      return 0;
+    }
+    const auto byte = static_cast<uint8_t>(rest_.front());
+    rest_.remove_prefix(1);
+    return byte;
+  }
+  uint64_t Number() {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const uint8_t byte = Byte();
+      value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    ok_ = false;
+    rest_ = {};
+    return 0;
+  }
+  int64_t Signed() { return UnZigZag(Number()); }
+  std::string_view rest() const { return rest_; }
+  void set_rest(std::string_view rest) { rest_ = rest; }
+
+ private:
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+void AppendOp(Op op, std::string* out) { out->push_back(static_cast<char>(op)); }
+
+}  // namespace
+
+void ConsumerState::Begin(uint64_t seq) {
+  pending_.Clear();
+  exhausted_.clear();
+  redelivered_ = 0;
+  delivered_consumer_ = floor_consumer_ = 0;
+  delivered_stream_ = floor_stream_ = seq - 1;
+  RecordAll();
+}
+
+uint64_t ConsumerState::Deliver(uint64_t seq, int64_t time_ns) {
+  MR_DCHECK(seq > delivered_stream_);
+  if (policy_ == AckPolicy::kNone) {
+    delivered_stream_ = floor_stream_ = seq;
+    floor_consumer_ = ++delivered_consumer_;
+    moved_ = recording_;
+    return delivered_consumer_;
+  }
+  if (recording_) {
+    RecordTime(time_ns);
+    if (run_count_ != 0 && seq == run_first_ + run_count_) {
+      ++run_count_;
+    } else {
+      FlushRuns();
+      run_gap_ = seq - delivered_stream_;
+      run_first_ = seq;
+      run_count_ = 1;
+    }
+  }
+  delivered_stream_ = seq;
+  pending_.Add(seq, ++delivered_consumer_, time_ns);
+  return delivered_consumer_;
+}
+
+uint64_t ConsumerState::Redeliver(uint64_t seq, int64_t time_ns) {
+  if (recording_) {
+    RecordTime(time_ns);
+    FlushRuns();
+    AppendOp(Op::kRedeliver, &delta_);
+    AppendVarint(seq, &delta_);
+  }
+  const PendingEntry* entry = pending_.Find(seq);
+  MR_CHECK(entry != nullptr);
+  if (entry->redeliveries == 0) ++redelivered_;
+  pending_.Redeliver(seq, time_ns);
+  return ++delivered_consumer_;
+}
+
+bool ConsumerState::Touch(uint64_t seq, int64_t time_ns) {
+  if (!pending_.Touch(seq, time_ns)) return false;
+  RecordWait(static_cast<uint8_t>(Op::kTouch), seq, time_ns);
+  return true;
+}
+
+bool ConsumerState::Unqueue(uint64_t seq, int64_t time_ns) {
+  if (!pending_.Unqueue(seq, time_ns)) return false;
+  RecordWait(static_cast<uint8_t>(Op::kUnqueue), seq, time_ns);
+  return true;
+}
+
+void ConsumerState::RecordWait(uint8_t op, uint64_t seq, int64_t time_ns) {
+  if (!recording_) return;
+  FlushRuns();
+  StartDelta();
+  delta_.push_back(static_cast<char>(op));
+  AppendVarint(seq, &delta_);
+  AppendVarint(ZigZag(time_ns), &delta_);
+}
+
+bool ConsumerState::Ack(uint64_t seq) {
+  PendingEntry removed;
+  const bool was_pending = pending_.Remove(seq, &removed);
+  if (!was_pending && (exhausted_.empty() || exhausted_.erase(seq) == 0)) return false;
+  if (recording_) {
+    if (ack_count_ != 0 && seq == ack_first_ + ack_count_) {
+      ++ack_count_;
+    } else {
+      FlushRuns();
+      ack_first_ = seq;
+      ack_count_ = 1;
+    }
+  }
+  if (!was_pending) return false;
+  if (removed.redeliveries != 0) --redelivered_;
+  MoveFloor(removed.consumer_seq, seq);
+  return true;
+}
+
+void ConsumerState::MoveFloor(uint64_t consumer_seq, uint64_t seq) {
+  const PendingEntry* next = pending_.first();
+  if (next == nullptr) {
+    floor_consumer_ = delivered_consumer_;
+    floor_stream_ = delivered_stream_;
+  } else if (consumer_seq == floor_consumer_ + 1) {
+    floor_consumer_ = consumer_seq;
+    floor_stream_ = seq;
+    if (next->seq < seq) next = pending_.After(seq);
+    if (next != nullptr && next->consumer_seq > 0) {
+      floor_consumer_ = next->consumer_seq - 1;
+      floor_stream_ = next->seq - 1;
+    }
+  }
+}
+
+void ConsumerState::AckUpTo(uint64_t seq, uint64_t consumer_seq, std::vector<uint64_t>* acked) {
+  if (recording_) {
+    FlushRuns();
+    StartDelta();
+    AppendOp(Op::kAckUpTo, &delta_);
+    AppendVarint(seq, &delta_);
+    AppendVarint(consumer_seq, &delta_);
+  }
+  floor_consumer_ = consumer_seq;
+  floor_stream_ = seq;
+  pending_.RemoveUpTo(seq, [&](const PendingEntry& entry) {
+    if (entry.redeliveries != 0) --redelivered_;
+    if (acked != nullptr) acked->push_back(entry.seq);
+  });
+  if (!exhausted_.empty()) absl::erase_if(exhausted_, [seq](const auto& item) { return item.first <= seq; });
+}
+
+void ConsumerState::Exhaust(uint64_t seq) {
+  PendingEntry removed;
+  if (!pending_.Remove(seq, &removed)) return;
+  if (recording_) {
+    FlushRuns();
+    StartDelta();
+    AppendOp(Op::kExhaust, &delta_);
+    AppendVarint(seq, &delta_);
+  }
+  if (removed.redeliveries != 0) --redelivered_;
+  exhausted_[seq] = removed.redeliveries + 1;
+  MoveFloor(removed.consumer_seq, seq);
+}
+
+void ConsumerState::ForgetExhaustedBelow(uint64_t seq) {
+  if (exhausted_.empty()) return;
+  if (absl::erase_if(exhausted_, [seq](const auto& item) { return item.first < seq; }) == 0) return;
+  if (!recording_) return;
+  FlushRuns();
+  StartDelta();
+  AppendOp(Op::kForget, &delta_);
+  AppendVarint(seq, &delta_);
+}
+
+void ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone) {
+  if (next_seq > delivered_stream_ + 1) delivered_stream_ = next_seq - 1;
+  std::vector<uint64_t> lost;
+  if (floor_stream_ < first_seq) {
+    floor_stream_ = first_seq - 1;
+    pending_.ForEach([&](const PendingEntry& entry) {
+      if (entry.seq < first_seq || (gone && gone(entry.seq))) lost.push_back(entry.seq);
+    });
+  }
+  PendingEntry removed;
+  for (const uint64_t seq : lost) {
+    pending_.Remove(seq, &removed);
+    if (removed.redeliveries != 0) --redelivered_;
+    if (removed.consumer_seq > floor_consumer_) floor_consumer_ = removed.consumer_seq;
+  }
+  if (pending_.empty()) {
+    exhausted_.clear();
+    floor_consumer_ = delivered_consumer_;
+    floor_stream_ = delivered_stream_;
+  }
+  RecordAll();
+}
+
+// As in the peer: keeps the highest consumer sequences, so that numbers seen by clients do not come again.
+void ConsumerState::RollBack(uint64_t last_seq) {
+  if (floor_stream_ > last_seq) {
+    floor_stream_ = last_seq;
+    floor_consumer_ = delivered_consumer_;
+    pending_.Clear();
+    exhausted_.clear();
+    redelivered_ = 0;
+  }
+  std::vector<uint64_t> beyond;
+  uint64_t last_pending = 0;
+  uint64_t last_consumer = 0;
+  pending_.ForEach([&](const PendingEntry& entry) {
+    if (entry.seq > last_seq) {
+      beyond.push_back(entry.seq);
+    } else {
+      last_pending = entry.seq;
+      last_consumer = entry.consumer_seq;
+    }
+  });
+  PendingEntry removed;
+  for (const uint64_t seq : beyond) {
+    pending_.Remove(seq, &removed);
+    if (removed.redeliveries != 0) --redelivered_;
+  }
+  absl::erase_if(exhausted_, [last_seq](const auto& item) { return item.first > last_seq; });
+  delivered_stream_ = pending_.empty() ? floor_stream_ : last_pending;
+  delivered_consumer_ = pending_.empty() ? floor_consumer_ : last_consumer;
+  RecordAll();
+}
+
+void ConsumerState::DropBelow(uint64_t first_seq) {
+  ForgetExhaustedBelow(first_seq);
+  while (const PendingEntry* entry = pending_.first()) {
+    if (entry->seq >= first_seq) return;
+    Ack(entry->seq);
+  }
+}
+
+std::string_view ConsumerState::TakeDelta() {
+  FlushRuns();
+  if (moved_) {
+    StartDelta();
+    AppendOp(Op::kMoved, &delta_);
+    AppendVarint(delivered_consumer_, &delta_);
+    AppendVarint(delivered_stream_, &delta_);
+    moved_ = false;
+  }
+  taken_.swap(delta_);
+  delta_.clear();
+  delta_time_ns_ = 0;
+  return taken_;
+}
+
+void ConsumerState::StartDelta() {
+  if (delta_.empty()) delta_.push_back(static_cast<char>(kVersion));
+}
+
+void ConsumerState::RecordTime(int64_t time_ns) {
+  if (time_ns == delta_time_ns_) return;
+  FlushRuns();
+  StartDelta();
+  AppendOp(Op::kTime, &delta_);
+  AppendVarint(ZigZag(time_ns), &delta_);
+  delta_time_ns_ = time_ns;
+}
+
+void ConsumerState::FlushDeliveries() {
+  StartDelta();
+  AppendOp(Op::kDeliver, &delta_);
+  AppendVarint(run_gap_, &delta_);
+  AppendVarint(run_count_, &delta_);
+  run_count_ = 0;
+}
+
+void ConsumerState::FlushRuns() {
+  // At most one of the two goes on at a time.
+  if (run_count_ != 0) FlushDeliveries();
+  if (ack_count_ != 0) {
+    StartDelta();
+    AppendOp(Op::kAck, &delta_);
+    AppendVarint(ack_first_, &delta_);
+    AppendVarint(ack_count_, &delta_);
+    ack_count_ = 0;
+  }
+}
+
+void ConsumerState::RecordAll() {
+  if (!recording_) return;
+  run_count_ = ack_count_ = 0;
+  moved_ = false;
+  delta_time_ns_ = 0;
+  delta_.clear();
+  StartDelta();
+  AppendOp(Op::kAll, &delta_);
+  Encode(&delta_);
+}
+
+// version, delivered (consumer, stream), floor (consumer, stream), number of pending, for each the differences of seq,
+// consumer seq and time to the one before and its redeliveries; number of given up, for each seq and redeliveries.
+void ConsumerState::Encode(std::string* out) const {
+  out->push_back(static_cast<char>(kVersion));
+  AppendVarint(delivered_consumer_, out);
+  AppendVarint(delivered_stream_, out);
+  AppendVarint(floor_consumer_, out);
+  AppendVarint(floor_stream_, out);
+  AppendVarint(pending_.size(), out);
+  PendingEntry before;
+  pending_.ForEach([&](const PendingEntry& entry) {
+    AppendVarint(entry.seq - before.seq, out);
+    AppendVarint(ZigZag(static_cast<int64_t>(entry.consumer_seq - before.consumer_seq)), out);
+    AppendVarint(ZigZag(entry.time_ns - before.time_ns), out);
+    AppendVarint(entry.redeliveries, out);
+    before = entry;
+  });
+  AppendVarint(exhausted_.size(), out);
+  for (const auto& [seq, redeliveries] : exhausted_) {
+    AppendVarint(seq, out);
+    AppendVarint(redeliveries, out);
+  }
+}
+
+absl::Status ConsumerState::Decode(std::string_view full) {
+  if (!DecodeFrom(&full)) return absl::DataLossError("consumer checkpoint: not one of this version, or cut");
+  if (!full.empty()) return absl::DataLossError("consumer checkpoint: bytes behind its end");
+  return absl::OkStatus();
+}
+
+bool ConsumerState::DecodeFrom(std::string_view* bytes) {
+  VarintReader reader(*bytes);
+  if (reader.Byte() != kVersion) return false;
+  pending_.Clear();
+  exhausted_.clear();
+  redelivered_ = 0;
+  delivered_consumer_ = reader.Number();
+  delivered_stream_ = reader.Number();
+  floor_consumer_ = reader.Number();
+  floor_stream_ = reader.Number();
+  PendingEntry entry;
+  for (uint64_t left = reader.Number(); left != 0 && reader.ok(); --left) {
+    const uint64_t gap = reader.Number();
+    entry.consumer_seq += static_cast<uint64_t>(reader.Signed());
+    entry.time_ns += reader.Signed();
+    entry.redeliveries = static_cast<uint32_t>(reader.Number());
+    if (!reader.ok() || gap == 0 || entry.seq + gap < entry.seq) return false;
+    entry.seq += gap;
+    if (entry.redeliveries != 0) ++redelivered_;
+    pending_.Restore(entry);
+  }
+  for (uint64_t left = reader.Number(); left != 0 && reader.ok(); --left) {
+    const uint64_t seq = reader.Number();
+    exhausted_[seq] = static_cast<uint32_t>(reader.Number());
+  }
+  *bytes = reader.rest();
+  return reader.ok();
+}
+
+absl::Status ConsumerState::Replay(std::string_view delta) {
+  if (delta.empty()) return absl::OkStatus();
+  VarintReader reader(delta);
+  if (reader.Byte() != kVersion) return absl::DataLossError("consumer delta: not of this version");
+  const bool recording = recording_;
+  recording_ = false;
+  int64_t time_ns = 0;
+  bool fits = true;
+  while (fits && reader.ok() && !reader.done()) {
+    const Op op = static_cast<Op>(reader.Byte());
+    switch (op) {
+      case Op::kTime:
+        time_ns = reader.Signed();
+        break;
+      case Op::kDeliver: {
+        const uint64_t gap = reader.Number();
+        const uint64_t count = reader.Number();
+        fits = reader.ok() && gap != 0 && policy_ != AckPolicy::kNone;
+        if (!fits) break;
+        uint64_t seq = delivered_stream_ + gap;
+        for (uint64_t i = 0; i < count; ++i) Deliver(seq++, time_ns);
+        break;
+      }
+      case Op::kRedeliver: {
+        const uint64_t seq = reader.Number();
+        fits = pending_.Find(seq) != nullptr;
+        if (fits) Redeliver(seq, time_ns);
+        break;
+      }
+      case Op::kTouch:
+      case Op::kUnqueue: {
+        const uint64_t seq = reader.Number();
+        const int64_t at_ns = reader.Signed();
+        if (op == Op::kTouch) {
+          Touch(seq, at_ns);
+        } else {
+          Unqueue(seq, at_ns);
+        }
+        break;
+      }
+      case Op::kAck: {
+        uint64_t seq = reader.Number();
+        for (uint64_t count = reader.Number(); count != 0 && reader.ok(); --count) Ack(seq++);
+        break;
+      }
+      case Op::kAckUpTo: {
+        const uint64_t seq = reader.Number();
+        AckUpTo(seq, reader.Number(), nullptr);
+        break;
+      }
+      case Op::kExhaust:
+        Exhaust(reader.Number());
+        break;
+      case Op::kForget:
+        ForgetExhaustedBelow(reader.Number());
+        break;
+      case Op::kMoved:
+        delivered_consumer_ = floor_consumer_ = reader.Number();
+        delivered_stream_ = floor_stream_ = reader.Number();
+        break;
+      case Op::kAll: {
+        std::string_view rest = reader.rest();
+        fits = DecodeFrom(&rest);
+        reader.set_rest(rest);
+        break;
+      }
+      default:
+        fits = false;
+    }
+  }
+  recording_ = recording;
+  if (!fits || !reader.ok()) return absl::DataLossError("consumer delta: an operation that does not fit, or cut");
+  return absl::OkStatus();
+}
+
+}  // namespace millrace

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/jetstream.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/strings/str_format.h"
+#include "broker/jetstream/api/parse.h"
+#include "broker/jetstream/api/print.h"
+#include "broker/jetstream/jetstream_api.h"
+#include "broker/jetstream/stored_config.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kApiFilter = "$JS.API.>";
+constexpr std::string_view kAckFilter = "$JS.ACK.>";
+constexpr std::string_view kFlowControlFilter = "$JS.FC.>";
+
+// What one turn does at most, so that everybody else gets theirs.
+constexpr size_t kRequestsPerTurn = 64;
+constexpr int64_t kMessagesPerTurn = 4096;
+constexpr int64_t kBytesPerTurn = 1 << 20;
+constexpr int64_t kMessagesPerConsumer = 512;
+
+}  // namespace
+
+JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOptions options)
+    : port_(port), store_(store), options_(std::move(options)) {
+  store_.set_listener(this);
+  store_.set_consumers(this);
+}
+
+JetStream::~JetStream() {
+  for (auto& [name, stream] : streams_) stream->Stop(StopReason::kServerShutdown);
+  for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
+}
+
+void JetStream::Start() {
+  Adopt();
+  for (const std::string_view filter : {kApiFilter, kAckFilter, kFlowControlFilter})
+    subscriptions_.push_back(port_.Subscribe(kGlobalAccount, filter, this));
+  for (auto& [name, stream] : streams_) stream->Start();
+}
+
+// Streams and consumers as the store has found them.
+void JetStream::Adopt() {
+  Recovered& recovered = store_.recovered();
+  for (const RecoveredStream& found : recovered.streams) {
+    int64_t created_ns = 0;
+    StreamConfig config;
+    if (!ReadStored(found.config, &created_ns, &config)) {
+      port_.log().Error(absl::StrFormat("JetStream: the configuration of stream %d cannot be read; it is kept, and not "
+                                        "served", found.uid));
+      continue;
+    }
+    if (!found.damage.empty())
+      port_.log().Warn(absl::StrFormat("JetStream: stream '%s > %s': %s", "$G", config.name, found.damage));
+    for (const LostRange& lost : found.lost) {
+      port_.log().Error(absl::StrFormat("JetStream: stream '%s > %s' has lost messages %d to %d", "$G", config.name,
+                                        lost.first_seq, lost.last_seq));
+    }
+    auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, found.log);
+    streams_by_uid_[stream->uid()] = stream.get();
+    std::string name = stream->name();
+    streams_[std::move(name)] = std::move(stream);
+  }
+  for (const RecoveredConsumer& found : recovered.consumers) {
+    const auto stream = streams_by_uid_.find(found.stream_uid);
+    int64_t created_ns = 0;
+    ConsumerConfig config;
+    if (stream == streams_by_uid_.end() || !ReadStored(found.config, &created_ns, &config)) continue;
+    std::string name = config.name;
+    Consumer* consumer =
+        stream->second->AddConsumer(std::move(config), ConsumerIdentity{std::move(name), created_ns, found.uid});
+    const std::vector<std::string_view> deltas(found.deltas.begin(), found.deltas.end());
+    const absl::Status restored = consumer->RestoreState(found.state, deltas);
+    if (!restored.ok()) {
+      port_.log().Error(absl::StrFormat("JetStream: state of consumer '%s > %s > %s': %s", "$G",
+                                        stream->second->name(), consumer->name(), std::string(restored.message())));
+    }
+    consumers_by_uid_[found.uid] = consumer;
+  }
+  recovered.streams.clear();
+  recovered.consumers.clear();
+}
+
+// ---- the turn ------------------------------------------------------------------------------------------------------
+
+bool JetStream::RunTurn() {
+  if (store_.NextTick() <= port_.Now()) store_.OnTick(port_.Now());
+  if (loaded_) AnswerParked();
+  AnswerRequests();
+  ReleaseDurable();
+  LookAtInterest();
+  DeliverReady();
+  DeleteConsumers();
+  // Answers and deliveries may have caused more of both.
+  immediate_.Release(0, [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
+    Publish(account, to, payload, header);
+  });
+  store_.EndTurn(port_.Now());
+  dropped_.clear();
+  return !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
+}
+
+void JetStream::StartStop() {
+  stopping_ = true;
+  for (auto& [name, stream] : streams_) stream->Stop(StopReason::kServerShutdown);
+  for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
+  subscriptions_.clear();
+  requests_.clear();
+  parked_.clear();
+  store_.StartClose();
+}
+
+void JetStream::AnswerRequests() {
+  for (size_t i = 0; i < kRequestsPerTurn && !requests_.empty(); ++i) {
+    ApiRequest request = std::move(requests_.front());
+    requests_.pop_front();
+    if (!Handle(request)) parked_.push_back(std::move(request));
+  }
+}
+
+void JetStream::AnswerParked() {
+  loaded_ = false;
+  for (ApiRequest& request : std::exchange(parked_, {})) {
+    if (!Handle(request)) parked_.push_back(std::move(request));
+  }
+  for (const auto& [uid, seq] : std::exchange(late_acks_, {})) {
+    const auto stream = streams_by_uid_.find(uid);
+    if (stream != streams_by_uid_.end()) stream->second->OnAcked(nullptr, seq);
+  }
+  for (const Ready& waiting : std::exchange(loading_, {})) MarkReady(waiting.consumer, waiting.stream);
+}
+
+void JetStream::ReleaseDurable() {
+  durable_moved_ = false;
+  const Lsn durable = store_.durable();
+  while (!staged_.empty() && staged_.front().lsn <= durable) {
+    const auto stream = streams_by_uid_.find(staged_.front().stream_uid);
+    if (stream != streams_by_uid_.end()) stream->second->SetVisible(staged_.front().seq);
+    staged_.pop_front();
+  }
+  const auto send = [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
+    Publish(account, to, payload, header);
+  };
+  immediate_.Release(0, send);
+  durable_.Release(durable, send);
+}
+
+void JetStream::DeliverReady() {
+  for (size_t i = 0; i < congested_.size();) {
+    if (!port_.Relieved(congested_by_[i])) {
+      ++i;
+      continue;
+    }
+    const Ready relieved = congested_[i];
+    congested_.erase(congested_.begin() + static_cast<ptrdiff_t>(i));
+    congested_by_.erase(congested_by_.begin() + static_cast<ptrdiff_t>(i));
+    MarkReady(relieved.consumer, relieved.stream);
+  }
+  DeliverBudget budget{kMessagesPerTurn, kBytesPerTurn};
+  std::vector<Ready> round = std::exchange(ready_, {});
+  ready_set_.clear();
+  for (size_t i = 0; i < round.size(); ++i) {
+    const Ready ready = round[i];
+    if (ready.consumer == nullptr) continue;
+    if (budget.empty()) {
+      MarkReady(ready.consumer, ready.stream);
+      continue;
+    }
+    DeliverBudget share{std::min(budget.messages, kMessagesPerConsumer), budget.bytes};
+    const DeliverBudget before = share;
+    const DeliverStatus status = ready.consumer->Deliver(&share);
+    budget.messages -= before.messages - share.messages;
+    budget.bytes -= before.bytes - share.bytes;
+    switch (status) {
+      case DeliverStatus::kIdle:
+        break;
+      case DeliverStatus::kMore:
+        MarkReady(ready.consumer, ready.stream);
+        break;
+      case DeliverStatus::kCongested:
+        congested_.push_back(ready);
+        congested_by_.push_back(port_.congested_by());
+        break;
+      case DeliverStatus::kLoading:
+        loading_.push_back(ready);
+        break;
+    }
+  }
+}
+
+void JetStream::DeleteConsumers() {
+  for (const Ready& gone : std::exchange(to_delete_, {})) {
+    const std::string name = gone.consumer->name();
+    const bool hidden = gone.consumer->config().direct || gone.consumer->config().sourcing;
+    consumers_by_uid_.erase(gone.consumer->identity().uid);
+    store_.DeleteConsumer(gone.consumer->identity().uid);
+    gone.stream->RemoveConsumer(name, StopReason::kDeleted);
+    if (!hidden)
+      Advise(ConsumerActionAdvisory{gone.stream->name(), name, AdvisoryAction::kDelete, options_.domain});
+  }
+}
+
+void JetStream::LookAtInterest() {
+  if (interest_epoch_ == port_.InterestEpoch()) return;
+  interest_epoch_ = port_.InterestEpoch();
+  for (auto& [name, stream] : streams_) stream->CheckInterest();
+}
+
+void JetStream::Publish(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {
+  Outgoing out;
+  out.account = account;
+  out.deliver_to = to;
+  out.payload = payload;
+  out.header_bytes = header_bytes;
+  port_.Publish(out);
+}
+
+// ---- what streams and consumers use --------------------------------------------------------------------------------
+
+bool JetStream::OutOfResources(Storage storage) const {
+  return storage == Storage::kFile && !store_.accepting();
+}
+
+void JetStream::MarkReady(Consumer* consumer, Stream* stream) {
+  if (ready_set_.insert(consumer).second) ready_.push_back(Ready{consumer, stream});
+}
+
+void JetStream::Forget(Consumer* consumer) {
+  const auto is = [consumer](const Ready& ready) { return ready.consumer == consumer; };
+  std::erase_if(ready_, is);
+  ready_set_.erase(consumer);
+  for (size_t i = 0; i < congested_.size(); ++i) {
+    if (!is(congested_[i])) continue;
+    congested_.erase(congested_.begin() + static_cast<ptrdiff_t>(i));
+    congested_by_.erase(congested_by_.begin() + static_cast<ptrdiff_t>(i));
+    break;
+  }
+  std::erase_if(loading_, is);
+  std::erase_if(to_delete_, is);
+}
+
+void JetStream::OnStaged(Stream* stream, Lsn lsn) {
+  const uint64_t seq = stream->log().state().last_seq;
+  if (lsn == 0) return stream->SetVisible(seq);
+  if (!staged_.empty() && staged_.back().stream_uid == stream->uid()) {
+    // One entry per stream and turn would do; entries in a row for one stream are one, unless a flush lies between.
+    if (staged_.back().lsn > store_.durable()) {
+      staged_.back().lsn = lsn;
+      staged_.back().seq = seq;
+      return;
+    }
+  }
+  staged_.push_back(Staged{lsn, stream->uid(), seq});
+}
+
+void JetStream::SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {
+  immediate_.Push(0, account, to, payload, header_bytes);
+}
+
+void JetStream::SendWhenDurable(Stream* stream, AccountId account, std::string_view to, std::string_view payload,
+                                uint32_t header_bytes) {
+  const StreamLogOptions& log = stream->log().options();
+  if (log.memory || log.async) return SendNow(account, to, payload, header_bytes);
+  durable_.Push(store_.staged(), account, to, payload, header_bytes);
+}
+
+void JetStream::ReplyToAck(Consumer* consumer, std::string_view reply) {
+  durable_.Push(store_.staged(), kGlobalAccount, reply, {});
+}
+
+void JetStream::PersistConsumer(Stream* stream, Consumer* consumer, std::string_view delta) {
+  if (consumer->identity().uid != 0) store_.PutConsumerState(consumer->identity().uid, delta);
+}
+
+void JetStream::DeleteLater(Stream* stream, Consumer* consumer) { to_delete_.push_back(Ready{consumer, stream}); }
+
+void JetStream::AckLater(Stream* stream, uint64_t seq) { late_acks_.emplace_back(stream->uid(), seq); }
+
+void JetStream::OnLoaded(Stream* stream) { loaded_ = true; }
+
+void JetStream::OnStorage(StorageState state, std::string_view why) {
+  const std::string text(why);
+  switch (state) {
+    case StorageState::kOk:
+      return port_.log().Info("JetStream storage: " + text);
+    case StorageState::kFull:
+      port_.log().Error("JetStream resource limits exceeded for server: " + text);
+      break;
+    case StorageState::kFailed:
+      port_.log().Error("JetStream storage has failed, messages are refused: " + text);
+      break;
+  }
+  Advise(OutOfStorageAdvisory{options_.server_name, options_.server_id, {}, {}, options_.domain});
+}
+
+void JetStream::EncodeConsumer(uint64_t uid, std::string* out) {
+  const auto it = consumers_by_uid_.find(uid);
+  if (it != consumers_by_uid_.end()) it->second->EncodeState(out);
+}
+
+// ---- streams -------------------------------------------------------------------------------------------------------
+
+Stream* JetStream::FindStream(std::string_view name) const {
+  const auto it = streams_.find(name);
+  return it == streams_.end() ? nullptr : it->second.get();
+}
+
+StreamLogOptions JetStream::LogOptionsOf(const StreamConfig& config) const {
+  StreamLogOptions log;
+  log.memory = config.storage == Storage::kMemory;
+  log.compress = config.compression == Compression::kS2;
+  log.async = config.persist_mode == PersistMode::kAsync || options_.async;
+  log.block_bytes = options_.block_bytes;
+  return log;
+}
+
+StreamCheckContext JetStream::CheckContext() const {
+  StreamCheckContext context;
+  context.server = options_.limits;
+  context.find_stream = [this](std::string_view name) -> const StreamConfig* {
+    const Stream* stream = FindStream(name);
+    return stream == nullptr ? nullptr : &stream->config();
+  };
+  context.for_each_stream = [this](const std::function<void(const StreamConfig&)>& visit) {
+    for (const auto& [name, stream] : streams_) visit(stream->config());
+  };
+  return context;
+}
+
+Reservations JetStream::ReservationsWithout(const Stream* but, Storage storage) const {
+  Reservations reservations;
+  reservations.server_memory_max = options_.memory_max;
+  reservations.server_storage_max = options_.storage_max;
+  for (const auto& [name, stream] : streams_) {
+    const StreamConfig& config = stream->config();
+    if (config.max_bytes <= 0) continue;
+    (config.storage == Storage::kMemory ? reservations.server_memory : reservations.server_storage) += config.max_bytes;
+    if (stream.get() != but && config.storage == storage) reservations.account += config.max_bytes;
+  }
+  return reservations;
+}
+
+JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic) {
+  Made made;
+  const StreamCheckContext context = CheckContext();
+  made.error = CheckStreamConfig(&config, context, pedantic);
+  if (made.error) return made;
+  if (Stream* existing = FindStream(config.name)) {
+    if (IsSameStream(config, existing->config())) {
+      made.stream = existing;
+    } else {
+      made.error = MakeError(ApiErrorId::kStreamNameExist);
+    }
+    return made;
+  }
+  made.error = CheckStreamCreate(config, context, static_cast<int64_t>(streams_.size()),
+                                 ReservationsWithout(nullptr, config.storage));
+  if (made.error) return made;
+  if (config.storage == Storage::kFile && !store_.accepting()) {
+    made.error = MakeError(ApiErrorId::kInsufficientResources);
+    return made;
+  }
+  const int64_t created_ns = port_.WallNs();
+  Lsn lsn = 0;
+  StreamLog* log = store_.CreateStream(WriteStored(created_ns, config), LogOptionsOf(config), &lsn);
+  auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, log);
+  made.stream = stream.get();
+  made.created = true;
+  streams_by_uid_[stream->uid()] = stream.get();
+  streams_[stream->name()] = std::move(stream);
+  made.stream->Start();
+  return made;
+}
+
+void JetStream::DropStream(Stream* stream) {
+  stream->Stop(StopReason::kDeleted);
+  for (const auto& [name, consumer] : stream->consumers()) consumers_by_uid_.erase(consumer->identity().uid);
+  streams_by_uid_.erase(stream->uid());
+  const auto it = streams_.find(stream->name());
+  std::unique_ptr<Stream> owned = std::move(it->second);
+  streams_.erase(it);
+  const uint64_t uid = stream->uid();
+  owned->DropConsumers();
+  owned.reset();
+  store_.DeleteStream(uid);
+}
+
+// ---- messages to JetStream itself ----------------------------------------------------------------------------------
+
+bool JetStream::Deliver(const Subscription& subscription, const Message& message) {
+  if (subscription.subject() == kAckFilter) return DeliverAck(message);
+  if (subscription.subject() == kFlowControlFilter) return DeliverFlowControl(message);
+  return DeliverApi(message);
+}
+
+Consumer* JetStream::FindConsumer(std::string_view stream_name, std::string_view name) const {
+  const Stream* stream = FindStream(stream_name);
+  return stream == nullptr ? nullptr : stream->FindConsumer(name);
+}
+
+bool JetStream::DeliverAck(const Message& message) {
+  AckSubject ack;
+  if (!ParseAckSubject(message.subject, &ack)) return false;
+  Consumer* consumer = FindConsumer(ack.stream, ack.consumer);
+  if (consumer == nullptr) return false;
+  consumer->OnAck(ack, message.reply, message.payload.substr(message.header_bytes));
+  return true;
+}
+
+bool JetStream::DeliverFlowControl(const Message& message) {
+  // $JS.FC.<stream>.<consumer>.<random>
+  Consumer* consumer = FindConsumer(TokenAt(message.subject, 2), TokenAt(message.subject, 3));
+  if (consumer == nullptr) return false;
+  consumer->OnFlowControlReply(message.subject, message.payload.substr(0, message.header_bytes));
+  return true;
+}
+
+AccountInfo JetStream::Usage() const {
+  AccountInfo info;
+  for (const auto& [name, stream] : streams_) {
+    const bool memory = stream->config().storage == Storage::kMemory;
+    (memory ? info.total.memory : info.total.storage) += stream->log().state().bytes;
+    if (stream->config().max_bytes > 0) {
+      (memory ? info.total.reserved_memory : info.total.reserved_storage) +=
+          static_cast<uint64_t>(stream->config().max_bytes);
+    }
+    info.total.consumers += static_cast<int64_t>(stream->public_consumers());
+  }
+  info.total.streams = static_cast<int64_t>(streams_.size());
+  info.domain = options_.domain;
+  info.api.level = 5;
+  info.api.total = api_total_;
+  info.api.errors = api_errors_;
+  return info;
+}
+
+}  // namespace millrace

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stored configurations: what the store keeps of a stream or consumer besides its messages and its state: when it was
+//         made, and its configuration as the API prints it.
+// Owner:  caller (pure).  Format: "<created, ns since 1970> <JSON>".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "broker/jetstream/api/consumer_config.h"
+#include "broker/jetstream/api/stream_config.h"
+
+namespace millrace {
+
+std::string WriteStored(int64_t created_ns, const StreamConfig& config);
+std::string WriteStored(int64_t created_ns, const ConsumerConfig& config);
+// False: it cannot be read.
+bool ReadStored(std::string_view text, int64_t* created_ns, StreamConfig* config);
+bool ReadStored(std::string_view text, int64_t* created_ns, ConsumerConfig* config);
+
+}  // namespace millrace

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// Atomic batches: messages are staged until one says Nats-Batch-Commit; then all are checked, and all are stored or none is
+// (spec J-3b, ADR-50). What a commit changes is one unit of the journal, so that it is one after a crash as well.
+#include <algorithm>
+#include <charconv>
+
+#include "broker/jetstream/api/advisories.h"
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/versioning.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/stream.h"
+#include "proto/headers.h"
+
+namespace millrace {
+namespace {
+
+std::optional<uint64_t> ReadBatchSequence(std::string_view text) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+void Stream::PublishAtomic(const Inbound& in, const PublishHeaders& h) {
+  AtomicBatch* batch = nullptr;
+  std::optional<ApiError> error = AddToBatch(in, h, &batch);
+  if (!error && h.batch_commit.data() != nullptr) {
+    error = CommitBatch(batch, in.reply, h.batch_commit == "eob");
+  } else if (!error && !in.reply.empty() && !config_.no_ack) {
+    Send(in.reply, {});  // taken, and that is all it says
+  }
+  if (error) Refuse(in.reply, *error);
+}
+
+std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeaders& h, AtomicBatch** out) {
+  if (config_.sealed) return MakeError(ApiErrorId::kStreamSealed);
+  if (engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  if (config_.max_msg_size >= 0 && in.header.size() + in.body.size() > static_cast<size_t>(config_.max_msg_size))
+    return MakeError(ApiErrorId::kStreamMessageExceedsMaximum);
+  if (!config_.allow_atomic) return MakeError(ApiErrorId::kAtomicPublishDisabled);
+  if (h.batch_id.size() > kBatchIdBytesMax) return MakeError(ApiErrorId::kAtomicPublishInvalidBatchID);
+  const std::optional<uint64_t> seq = ReadBatchSequence(h.batch_sequence);
+  if (!seq) return MakeError(ApiErrorId::kAtomicPublishMissingSeq);
+
+  const BatchLimits& limits = engine_.options().batches;
+  BatchUse& use = engine_.batch_use();
+  const bool without_last = h.batch_commit == "eob";  // this message only ends the batch
+  const uint64_t size = without_last ? *seq - 1 : *seq;
+  const auto too_large = [&limits] {
+    return MakeError(ApiErrorId::kAtomicPublishTooLargeBatch, {{"size", std::to_string(limits.messages)}});
+  };
+  auto it = atomic_batches_.find(h.batch_id);
+  if (it == atomic_batches_.end()) {
+    if (*seq != 1) {
+      if (size > limits.messages) return too_large();
+      return MakeError(ApiErrorId::kAtomicPublishIncompleteBatch);
+    }
+    if (atomic_batches_.size() >= limits.atomic_per_stream || use.atomic >= limits.atomic_total)
+      return MakeError(ApiErrorId::kAtomicPublishTooManyInflight);
+    auto made = std::make_unique<AtomicBatch>();
+    made->id = h.batch_id;
+    std::string id = made->id;
+    it = atomic_batches_.emplace(std::move(id), std::move(made)).first;
+    ++use.atomic;
+  }
+  AtomicBatch* batch = it->second.get();
+  if (h.batch_commit.data() != nullptr && !without_last && h.batch_commit != "1") {
+    Abandon(batch, {});
+    return MakeError(ApiErrorId::kAtomicPublishInvalidBatchCommit);
+  }
+  if (!h.required_api_level.empty() && RefusesRequiredLevel(h.required_api_level)) {
+    Abandon(batch, "unsupported");
+    return MakeError(ApiErrorId::kRequiredApiLevel);
+  }
+  if (++batch->last_seq != *seq || (*seq == 1 && without_last)) {
+    Abandon(batch, "incomplete");
+    return MakeError(ApiErrorId::kAtomicPublishIncompleteBatch);
+  }
+  AtomicBatch::Staged staged{std::string(in.subject), std::string(in.header), std::string(in.body)};
+  const uint64_t bytes = without_last ? 0 : staged.bytes();
+  if (size > limits.messages || batch->bytes + bytes > limits.bytes || use.bytes + bytes > limits.bytes_total) {
+    Abandon(batch, "large");
+    return too_large();
+  }
+  if (!without_last) {
+    RemoveHeader(&staged.header, kRequiredApiLevelHeader);
+    batch->messages.push_back(std::move(staged));
+    batch->bytes += bytes;
+    use.bytes += bytes;
+  }
+  batch->deadline = port().Now() + limits.timeout;
+  if (!batch_timer_.armed()) port().timers().Arm(&batch_timer_, batch->deadline);
+  *out = batch;
+  return std::nullopt;
+}
+
+std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view reply, bool without_last) {
+  std::vector<AtomicBatch::Staged> messages = std::move(batch->messages);
+  const std::string id = batch->id;
+  Abandon(batch, {});  // it is over either way
+  BatchChanges changes;
+  std::string transformed;
+  for (AtomicBatch::Staged& message : messages) {
+    Inbound in;
+    if (Transform(message.subject, &transformed)) message.subject = transformed;
+    in.subject = message.subject;
+    in.header = message.header;
+    in.body = message.body;
+    Checked checked;
+    checked.headers = ReadPublishHeaders(in.header);
+    if (!checked.headers.expected_last_msg_id.empty()) {
+      return MakeError(ApiErrorId::kAtomicPublishUnsupportedHeaderBatch,
+                       {{"header", std::string(kExpectedLastMsgIdHeader)}});
+    }
+    if (std::optional<ApiError> error = CheckInBatch(&in, &checked, &changes)) return error;
+    // What the checks have made of it.
+    std::string header(in.header);
+    std::string body(in.body);
+    message.header = std::move(header);
+    message.body = std::move(body);
+  }
+  // The last message says so, also where another has ended the batch.
+  if (without_last) AddHeader(&messages.back().header, kBatchCommitHeader, "1");
+
+  const bool journalled = !log_->options().memory;
+  if (journalled) engine_.store().journal().BeginAtomic();
+  uint64_t seq = 0;
+  std::optional<ApiError> error;
+  for (const AtomicBatch::Staged& message : messages) {
+    Inbound in;
+    in.subject = message.subject;
+    in.header = message.header;
+    in.body = message.body;
+    Checked checked;
+    checked.headers = ReadPublishHeaders(in.header);
+    // All has been checked: this only finds out again what is to be rolled up.
+    error = CheckRollup(in, &checked, nullptr);
+    if (!error) error = Commit(&in, &checked, true, &seq);
+    MR_CHECK(!error);
+  }
+  if (journalled) engine_.store().journal().EndAtomic();
+  AckExtra extra;
+  extra.batch = id;
+  extra.count = messages.size();
+  Answer(reply, seq, extra);
+  return std::nullopt;
+}
+
+// Forgets a batch, and tells why unless `reason` is empty.
+void Stream::Abandon(AtomicBatch* batch, std::string_view reason) {
+  BatchUse& use = engine_.batch_use();
+  --use.atomic;
+  use.bytes -= batch->bytes;
+  if (!reason.empty()) {
+    BatchAbandonedAdvisory advisory;
+    advisory.stream = config_.name;
+    advisory.domain = domain();
+    advisory.batch = batch->id;
+    advisory.reason = reason;
+    Advisory(AdvisorySubject(advisory), AdvisoryJson(AdvisoryHead{NewId(), port().WallNs()}, advisory));
+  }
+  atomic_batches_.erase(atomic_batches_.find(batch->id));
+}
+
+void Stream::OnBatchTimeout() {
+  const Nanos now = port().Now();
+  std::vector<AtomicBatch*> late;
+  for (const auto& [id, batch] : atomic_batches_) {
+    if (batch->deadline <= now) late.push_back(batch.get());
+  }
+  for (AtomicBatch* batch : late) Abandon(batch, "timeout");
+  engine_.batch_use().fast -= absl::erase_if(fast_batches_, [now](const auto& item) { return item.second->deadline <= now; });
+  ArmBatchTimeout();
+}
+
+// One timer for all: a batch that goes on only moves its deadline, and is found when the timer looks.
+void Stream::ArmBatchTimeout() {
+  Nanos next = Nanos::max();
+  for (const auto& [id, batch] : atomic_batches_) next = std::min(next, batch->deadline);
+  for (const auto& [id, batch] : fast_batches_) next = std::min(next, batch->deadline);
+  if (next != Nanos::max()) port().timers().Arm(&batch_timer_, next);
+}
+
+void Stream::DropBatches() {
+  while (!atomic_batches_.empty()) Abandon(atomic_batches_.begin()->second.get(), {});
+  engine_.batch_use().fast -= fast_batches_.size();
+  fast_batches_.clear();
+}
+
+}  // namespace millrace

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// How messages go with time: by the stream's max_age, by a TTL of their own; and the marker that takes the place of the last
+// message of a subject (spec J-39, ADR-43, ADR-48). nats-server places markers for this reason only, MaxAge.
+#include <algorithm>
+
+#include "absl/strings/str_format.h"
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/stream.h"
+#include "broker/monitor/go_format.h"
+#include "proto/headers.h"
+
+namespace millrace {
+namespace {
+
+// Messages that expire one by one are removed in strides of this, so many at a time; the turn is not only theirs.
+constexpr Nanos kStride = std::chrono::milliseconds(10);
+constexpr size_t kMessagesPerStride = 2048;
+// When a marker cannot be stored.
+constexpr Nanos kRetry = std::chrono::seconds(2);
+
+bool IsMarker(std::string_view header) {
+  if (header.empty()) return false;
+  const std::optional<std::string_view> reason = FindHeader(header, kMarkerReasonHeader);
+  return (reason && !reason->empty()) || FindHeader(header, kOperationHeader) == "PURGE";
+}
+
+}  // namespace
+
+void Stream::ArmExpiry() {
+  int64_t due_ns = ttls_.next_ns();
+  if (config_.max_age_ns > 0 && log_->state().messages > 0) {
+    int64_t first_ns = log_->state().first_time_ns;
+    if (age_floor_ > log_->state().first_seq) {
+      const uint64_t seq = log_->Next({}, age_floor_);
+      StoredMessage message;
+      // A message that is not at hand is waited for once it is due for sure: its time is that of its neighbours at least.
+      if (seq != 0 && log_->Load(seq, &message) == LoadStatus::kFound) first_ns = message.time_ns;
+      if (seq == 0) first_ns = TtlIndex::kNever - config_.max_age_ns;
+    }
+    due_ns = std::min(due_ns, first_ns + config_.max_age_ns);
+  }
+  if (due_ns == TtlIndex::kNever) return;
+  expiry_due_ns_ = due_ns;
+  const Nanos wait{std::max<int64_t>(due_ns - port().WallNs(), 0)};
+  port().timers().Arm(&expiry_, port().Now() + std::max(wait, kStride));
+}
+
+void Stream::ExpireMessages() {
+  if (config_.max_age_ns > 0 && !config_.allow_msg_ttl) {
+    const uint64_t keep_from = log_->FirstAtOrAfter(port().WallNs() - config_.max_age_ns + 1);
+    if (keep_from > log_->state().first_seq) TrimBelow(keep_from);
+    return ArmExpiry();
+  }
+  size_t budget = kMessagesPerStride;
+  if (!ExpireByAge(&budget) || !ExpireByTtl(&budget)) {
+    if (!waits_for_disk_) port().timers().Arm(&expiry_, port().Now() + kRetry);
+    return;
+  }
+  ArmExpiry();
+}
+
+// False: go on later.
+bool Stream::ExpireByAge(size_t* budget) {
+  if (config_.max_age_ns <= 0) return true;
+  const int64_t cutoff_ns = port().WallNs() - config_.max_age_ns;
+  StoredMessage message;
+  for (uint64_t seq = log_->Next({}, age_floor_); seq != 0; seq = log_->Next({}, age_floor_)) {
+    if (*budget == 0) return true;
+    const LoadStatus status = log_->Load(seq, &message);
+    if (status == LoadStatus::kPending) {
+      waits_for_disk_ = true;
+      return false;
+    }
+    if (status == LoadStatus::kFound) {
+      if (message.time_ns > cutoff_ns) break;
+      const std::optional<std::string_view> ttl = FindHeader(message.header(), kTtlHeader);
+      const bool stays = ttl && !ttl->empty() && ParseMessageTtl(*ttl).value_or(0) == kTtlNever;
+      if (!stays) {
+        --*budget;
+        const std::string header(message.header());
+        if (!ExpireOne(seq, std::string(message.subject), header)) return false;
+      }
+    }
+    age_floor_ = seq + 1;
+  }
+  return true;
+}
+
+bool Stream::ExpireByTtl(size_t* budget) {
+  const std::vector<uint64_t> due = ttls_.TakeDue(port().WallNs(), *budget);
+  StoredMessage message;
+  for (size_t i = 0; i < due.size(); ++i) {
+    const LoadStatus status = log_->Load(due[i], &message);
+    if (status == LoadStatus::kAbsent) continue;
+    bool done = status != LoadStatus::kPending;
+    waits_for_disk_ = waits_for_disk_ || !done;
+    if (status == LoadStatus::kFound) {
+      const std::string header(message.header());
+      done = ExpireOne(due[i], std::string(message.subject), header);
+    } else if (done) {
+      RemoveMessage(due[i], {});
+    }
+    if (done) continue;
+    for (; i < due.size(); ++i) ttls_.Add(due[i], port().WallNs());
+    return false;
+  }
+  return true;
+}
+
+bool Stream::ExpireOne(uint64_t seq, std::string_view subject, std::string_view header) {
+  if (config_.subject_delete_marker_ttl_ns >= kNsPerSecond && !IsMarker(header)) {
+    const std::optional<SubjectState> state = log_->FindSubject(subject);
+    if (state && state->messages == 1 && !PlaceMarker(std::string(subject))) return false;
+  }
+  // The marker has rolled it up, unless the stream may not be purged.
+  if (IsLive(seq)) RemoveMessage(seq, subject);
+  return true;
+}
+
+bool Stream::PlaceMarker(const std::string& subject) {
+  const int64_t ttl_s = config_.subject_delete_marker_ttl_ns / kNsPerSecond;
+  const std::string header =
+      absl::StrFormat("NATS/1.0\r\n%s: MaxAge\r\n%s: %s\r\n%s: sub\r\n\r\n", std::string(kMarkerReasonHeader),
+                      std::string(kTtlHeader), FormatDuration(ttl_s * kNsPerSecond), std::string(kRollupHeader));
+  Inbound in;
+  in.subject = subject;
+  in.header = header;
+  in.sourced = in.in_place = true;
+  return !Publish(in).has_value();
+}
+
+}  // namespace millrace

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What headers of stored messages ask for later: TTLs and schedules. Two indexes hold that; they are not stored, but made
+// from the messages again after a start, slice by slice, while the stream is already at work.
+// Cost:  every message of a stream with allow_msg_ttl or allow_msg_schedules is read once after a start; what is due in the
+//        meantime goes when the scan has reached it (TTL) or is through (schedules).
+#include <algorithm>
+
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/schedule.h"
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/stream.h"
+#include "proto/headers.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kMessagesPerSlice = 4096;
+
+}  // namespace
+
+void Stream::StartScan() {
+  ttls_.Clear();
+  schedules_.Clear();
+  scan_at_ = 0;
+  scanning_ = (config_.allow_msg_ttl || config_.allow_msg_schedules) && log_->state().messages > 0;
+  if (scanning_) port().timers().Arm(&scan_timer_, port().Now());
+}
+
+void Stream::Scan() {
+  StoredMessage message;
+  for (size_t i = 0; i < kMessagesPerSlice; ++i) {
+    const uint64_t seq = log_->Next({}, scan_at_);
+    if (seq == 0) {
+      scanning_ = false;
+      ArmSchedules();
+      if (!waits_for_disk_) ArmExpiry();
+      return;
+    }
+    const LoadStatus status = log_->Load(seq, &message);
+    if (status == LoadStatus::kPending) {
+      waits_for_disk_ = true;
+      return;
+    }
+    scan_at_ = seq + 1;
+    if (status == LoadStatus::kFound && (message.header_bytes > 0 || config_.allow_msg_schedules))
+      NoteHeaders(seq, message.time_ns, message.subject, ReadPublishHeaders(message.header()));
+  }
+  port().timers().Arm(&scan_timer_, port().Now());
+}
+
+void Stream::NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject, const PublishHeaders& h) {
+  if (scanning_ && seq >= scan_at_) return;  // the scan comes to it
+  if (config_.allow_msg_ttl && !h.ttl.empty()) {
+    const int64_t ttl_s = ParseMessageTtl(h.ttl).value_or(0);
+    constexpr int64_t kLongestTtlS = INT64_MAX / kNsPerSecond / 4;  // 73 years
+    if (ttl_s > 0 && ttl_s < kLongestTtlS) {
+      const int64_t expires_ns = time_ns + ttl_s * kNsPerSecond;
+      if (ttls_.WantsSweep()) ttls_.Sweep([this](uint64_t one) { return IsLive(one); });
+      ttls_.Add(seq, expires_ns);
+      if (!waits_for_disk_ && (!expiry_.armed() || expires_ns < expiry_due_ns_)) ArmExpiry();
+    }
+  }
+  if (!config_.allow_msg_schedules) return;
+  if (!h.schedule.empty()) {
+    std::optional<absl::TimeZone> zone;
+    if (h.schedule_time_zone.data() != nullptr) zone = LoadScheduleTimeZone(h.schedule_time_zone);
+    const std::optional<ScheduledTime> time =
+        NextSchedule(h.schedule, zone ? &*zone : nullptr, time_ns, port().WallNs());
+    if (schedules_.WantsSweep()) schedules_.Sweep([this](uint64_t one) { return IsLive(one); });
+    if (time) schedules_.Add(subject, seq, time->next_ns);
+  } else if (h.scheduler.empty()) {
+    schedules_.Remove(subject);  // another message has taken the schedule's place
+  }
+  // A message that a schedule has made says when the schedule fires again.
+  if (!h.schedule_next.empty() && h.schedule_next != kScheduleNextPurge && !h.scheduler.empty()) {
+    if (const std::optional<int64_t> next_ns = ParseGoTime(h.schedule_next, nullptr))
+      schedules_.Move(h.scheduler, *next_ns);
+  }
+  if (!scanning_) ArmSchedules();
+}
+
+}  // namespace millrace

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// WalFiles: the files of the write-ahead log: made ready in the background, taken into use, recycled.
+// Owner:  shard.
+// A file is ready when it is filled with written zeros and its name is on stable storage: a write into it then changes
+// no metadata, which is what makes a flush one device command. One ready file is kept in reserve while there is
+// traffic.
+// Errors: a file that cannot be made is given up; full() tells a full disk. Nothing here loses a record.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "proto/base/nanos.h"
+#include "store/disk.h"
+#include "store/journal.h"
+
+namespace millrace {
+
+struct WalFile {
+  Disk::File file = -1;
+  uint32_t number = 0;  // its name
+  uint64_t bytes = 0;
+  uint64_t end = 0;     // where the next batch goes
+  uint32_t seq = 0;     // 0: not in use
+  Lsn last_lsn = 0;     // of the last record in it
+  bool bad = false;     // a write or flush failed: never written again, removed once nothing in it is needed
+};
+
+class WalFiles {
+ public:
+  WalFiles(Disk& disk, uint64_t file_bytes, uint64_t file_bytes_max, uint32_t keep);
+  ~WalFiles();
+
+  // Blocking: finds what is there. Recovery then says what is in use (seq, last_lsn of each of files()).
+  absl::Status Open();
+  const std::vector<std::unique_ptr<WalFile>>& files() const { return files_; }
+  void set_next_seq(uint32_t seq) { next_seq_ = seq; }
+  // After recovery: files not in use that are smaller than wanted (their making was cut short) go.
+  void DropUnfinished();
+
+  // A ready file with room for `bytes`, or nullptr: Prepare one and come back.
+  WalFile* Take(uint64_t bytes);
+  // Begins to make a file for batches of at least `bytes`, unless that is going on. Not before retry_at() after a
+  // failure.
+  void Prepare(uint64_t bytes, Nanos now);
+  // Nothing up to `lsn` is needed any more. `current` stays.
+  void Retire(Lsn lsn, const WalFile* current);
+
+  bool preparing() const { return making_ != nullptr; }
+  bool HasReady() const;
+  bool full() const { return full_; }            // the last try to make a file met a full disk
+  bool failing() const { return failing_; }      // ... or another error
+  const std::string& error() const { return error_; }
+  Nanos retry_at() const { return retry_at_; }   // Nanos::max(): nothing to retry
+  uint64_t used_bytes() const;                   // in files in use
+
+  static std::string PathOf(uint32_t number);
+
+ private:
+  enum class Step : uint8_t { kFill, kSync, kSyncDirectory };
+
+  void OnStep(const IoResult& result);
+  void NextStep();
+  void GiveUp(int error, std::string what);
+  void Drop(size_t index);
+
+  Disk& disk_;
+  const uint64_t file_bytes_;
+  const uint64_t file_bytes_max_;
+  const uint32_t keep_;
+  std::vector<std::unique_ptr<WalFile>> files_;
+  uint32_t next_number_ = 1;
+  uint32_t next_seq_ = 1;
+  Disk::File directory_ = -1;
+
+  Completion completion_;
+  Step step_ = Step::kFill;
+  std::unique_ptr<WalFile> making_;
+  uint64_t filled_ = 0;
+  char* zeros_ = nullptr;  // never written: all pages are the kernel's zero page
+  Nanos now_{0};
+  Nanos retry_at_ = Nanos::max();
+  uint64_t wanted_ = 0;
+  bool full_ = false;
+  bool failing_ = false;
+  std::string error_;
+};
+
+}  // namespace millrace

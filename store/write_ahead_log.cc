@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/write_ahead_log.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace millrace {
+namespace {
+
+constexpr Nanos kIdleAfter = std::chrono::milliseconds(50);
+constexpr Nanos kCheckEvery = std::chrono::seconds(1);
+constexpr size_t kSpareBuffers = 3;
+
+}  // namespace
+
+WriteAheadLog::WriteAheadLog(Disk& disk, const WalOptions& options, WalListener* listener)
+    : disk_(disk),
+      listener_(listener),
+      identity_(options.identity),
+      congested_bytes_(options.congested_bytes),
+      reserve_bytes_(options.reserve_bytes),
+      files_(disk, options.file_bytes, options.file_bytes_max, options.files_keep),
+      pool_(options.buffer_bytes, options.batch_bytes, kSpareBuffers),
+      filling_(pool_.Take(options.buffer_bytes)) {
+  MR_CHECK_OP(options.buffer_bytes, <=, options.batch_bytes);
+  MR_CHECK_OP(options.batch_bytes, <=, options.file_bytes);
+  write_.Bind<&WriteAheadLog::OnWritten>(this);
+  watermark_write_.Bind<&WriteAheadLog::OnWatermark>(this);
+}
+
+WriteAheadLog::~WriteAheadLog() = default;
+
+void WriteAheadLog::Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_file_seq) {
+  MR_CHECK(staged_ == 0 && previous <= last);
+  staged_ = durable_ = last;
+  previous_ = previous;
+  // Recovery has flushed what it read. No batch says so yet, but a batch of this epoch will before anything is cut.
+  recorded_ = last;
+  epoch_ = epoch;
+  files_.set_next_seq(next_file_seq);
+}
+
+// The filling buffer has no room for a record of `bytes`, its header included.
+void WriteAheadLog::MakeRoom(size_t bytes) {
+  MR_CHECK_OP(bytes - kWalRecordHeaderBytes, <=, kWalRecordBytesMax);
+  if (failed()) {  // what is staged now will never be durable
+    filling_->Clear();
+    filling_->Grow(kWalBatchHeaderBytes + bytes);
+    return;
+  }
+  WalBuffer& buffer = *filling_;
+  if (buffer.records == 0 || atomic_ || buffer.used + bytes <= pool_.large_bytes()) {
+    const size_t twice = atomic_ ? 2 * buffer.capacity : std::min(2 * buffer.capacity, pool_.large_bytes());
+    buffer.Grow(std::max(buffer.used + bytes, twice));
+    return;
+  }
+  waiting_bytes_ += buffer.used;
+  waiting_.push_back(std::move(filling_));
+  filling_ = pool_.Take(kWalBatchHeaderBytes + bytes);
+}
+
+void WriteAheadLog::EndTurn(Nanos now) {
+  now_ = now;
+  if (failed()) return;
+  // The reserve file is in use and no other can be made: refuse while what was admitted still has room.
+  if (state_ == WalState::kOk && (files_.full() || files_.failing()) && !files_.HasReady()) CheckSpace();
+  if (flight_.busy()) return;
+  if (flying_ == nullptr) {
+    if (!waiting_.empty()) {
+      flying_ = std::move(waiting_.front());
+      waiting_.pop_front();
+    } else if (filling_->records > 0) {
+      waiting_bytes_ += filling_->used;
+      flying_ = std::move(filling_);
+      filling_ = pool_.Take(pool_.small_bytes());
+    } else {
+      return;
+    }
+    flying_->first_lsn = durable_ + 1;
+  }
+  if (retry_at_ != Nanos::max() && now < retry_at_) return;
+  Submit();
+}
+
+WalBatchHeader WriteAheadLog::NextHeader(Lsn first, uint32_t records, uint32_t payload_bytes) const {
+  WalBatchHeader header;
+  header.lsn = first;
+  header.prev_lsn = previous_;
+  header.durable_lsn = durable_;
+  header.payload_bytes = payload_bytes;
+  header.records = records;
+  header.file_seq = current_->seq;
+  header.epoch = epoch_;
+  return header;
+}
+
+void WriteAheadLog::Submit() {
+  WalBuffer& buffer = *flying_;
+  const uint64_t bytes = AlignUp(buffer.used);
+  if (!FindPlace(bytes)) return;
+  std::memset(buffer.data + buffer.used, 0, bytes - buffer.used);
+  SealWalBatch(buffer.data,
+               NextHeader(buffer.first_lsn, buffer.records, static_cast<uint32_t>(buffer.used - kWalBatchHeaderBytes)),
+               identity_);
+  const uint64_t offset = current_->end;
+  current_->end += bytes;
+  watermark_at_ = Nanos::max();
+  disk_.WriteDurable(current_->file, offset, {buffer.data, bytes}, &write_);
+}
+
+// Makes current_ a file with room for `bytes` at its end. False: not now; EndTurn tries again.
+bool WriteAheadLog::FindPlace(uint64_t bytes) {
+  if (current_ == nullptr || current_->bytes - current_->end < bytes) {
+    WalFile* next = files_.Take(bytes);
+    if (next == nullptr) {
+      files_.Prepare(bytes, now_);
+      if (files_.full() || files_.failing()) CheckSpace();
+      return false;
+    }
+    current_ = next;
+    if (check_at_ == Nanos::max()) check_at_ = now_;
+  }
+  if (!files_.HasReady()) files_.Prepare(0, now_);
+  return true;
+}
+
+void WriteAheadLog::OnWritten(const IoResult& result) {
+  if (!result.ok()) return OnFailure(result.error());
+  failures_ = 0;
+  retry_at_ = Nanos::max();
+  ++flushes_;
+  written_bytes_ += AlignUp(flying_->used);
+  waiting_bytes_ -= flying_->used;
+  recorded_ = durable_;  // what the header said
+  durable_ = previous_ = current_->last_lsn = flying_->first_lsn + flying_->records - 1;
+  pool_.Return(std::move(flying_));
+  watermark_at_ = now_ + kIdleAfter;
+  if (check_at_ == Nanos::max()) check_at_ = now_ + kCheckEvery;
+  listener_->OnWalDurable(durable_);
+}
+
+void WriteAheadLog::OnFailure(int error) {
+  // After a failed flush nobody knows which pages are on the medium: nothing in this file is written again, and the
+  // batch goes elsewhere from our own copy.
+  current_->bad = true;
+  const std::string why = absl::StrFormat("write-ahead log: %s: %s; the file is sealed",
+                                          WalFiles::PathOf(current_->number), std::strerror(error));
+  current_ = nullptr;
+  if (error == ENOSPC || error == EDQUOT) {
+    retry_at_ = check_at_ = now_ + kCheckEvery;
+    return SetState(WalState::kFull, why);
+  }
+  if (++failures_ < 2) return listener_->OnWalState(state_, why);
+  SetState(WalState::kFailed, why + ", and this was the second failure: nothing is acknowledged any more");
+  waiting_.clear();
+}
+
+void WriteAheadLog::OnTick(Nanos now) {
+  now_ = now;
+  if (failed()) return;
+  if (now >= check_at_) CheckSpace();
+  if (now < watermark_at_) return;
+  watermark_at_ = Nanos::max();
+  const bool quiet = !flight_.busy() && flying_ == nullptr && waiting_.empty() && filling_->records == 0;
+  if (!quiet) return;
+  if (recorded_ < durable_) WriteWatermark();
+  if (filling_->capacity > pool_.small_bytes()) filling_->Shrink(pool_.small_bytes());
+  pool_.Trim();
+}
+
+Nanos WriteAheadLog::NextTick() const { return failed() ? Nanos::max() : std::min(watermark_at_, check_at_); }
+
+// Damage to the very last batch, while it has no successor, would look like a torn tail. So when none comes, one empty
+// batch says that the last one was flushed. It needs no flush of its own.
+void WriteAheadLog::WriteWatermark() {
+  if (current_ == nullptr || current_->bytes - current_->end < kDiskAlignment) return;
+  if (watermark_ == nullptr) watermark_ = std::make_unique<WalBuffer>(kDiskAlignment);
+  std::memset(watermark_->data, 0, kDiskAlignment);
+  SealWalBatch(watermark_->data, NextHeader(durable_ + 1, 0, 0), identity_);
+  const uint64_t offset = current_->end;
+  current_->end += kDiskAlignment;
+  disk_.Write(current_->file, offset, {watermark_->data, kDiskAlignment}, &watermark_write_);
+}
+
+void WriteAheadLog::OnWatermark(const IoResult& result) {
+  if (result.ok()) {
+    recorded_ = durable_;
+    written_bytes_ += kDiskAlignment;
+    return;
+  }
+  current_->bad = true;
+  current_ = nullptr;
+  listener_->OnWalState(state_,
+                        absl::StrFormat("write-ahead log: %s; the file is sealed", std::strerror(result.error())));
+}
+
+// Once a second while there is traffic, and until there is room again.
+void WriteAheadLog::CheckSpace() {
+  const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
+  const uint64_t need = low_space_ ? reserve_bytes_ + reserve_bytes_ / 4 : reserve_bytes_;
+  low_space_ = free.ok() && *free < need;
+  if (!files_.HasReady() && !files_.preparing() && current_ != nullptr) files_.Prepare(0, now_);
+  // The rest of the current file is kept for what was admitted, and for the deletions that make room.
+  const bool refused = retry_at_ != Nanos::max();
+  const bool no_file = refused || ((files_.full() || files_.failing()) && !files_.HasReady());
+  if (low_space_ || no_file) {
+    SetState(WalState::kFull, low_space_  ? absl::StrFormat("%d bytes of disk space are left", *free)
+                              : refused ? std::string("the last write met a full disk")
+                                        : files_.error());
+  } else {
+    SetState(WalState::kOk, "there is disk space again");
+  }
+  // Without traffic nothing changes; EndTurn starts the clock again.
+  const bool busy = state_ != WalState::kOk || flying_ != nullptr || staged_ != durable_ || files_.preparing();
+  check_at_ = busy ? now_ + kCheckEvery : Nanos::max();
+}
+
+void WriteAheadLog::SetState(WalState state, const std::string& why) {
+  if (state_ == state || failed()) return;
+  state_ = state;
+  listener_->OnWalState(state, why);
+}
+
+}  // namespace millrace

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// WriteAheadLog: the journal of a shard on disk. What is staged during a flush is the next flush (group commit without
+//                a delay timer); one write with its flush is in flight at a time, so that a batch on disk proves that
+//                its predecessor was flushed, and recovery can tell a torn tail from damage.
+// Owner:  shard.  Append copies into a buffer and never waits; EndTurn submits.
+// Batches are aligned and never overwrite each other: a torn write cannot reach an acknowledged record.
+// Memory: two buffers of 64 KiB, growing to batch_bytes under load; more of them only while the disk falls behind
+//         (Congested() tells), given back when the shard falls idle.
+//
+// state      event                        becomes
+// kOk        no file can be made: full    kFull     (messages refused; what was admitted is kept and written)
+// kOk        little free space            kFull
+// kOk        write or flush fails         kOk       (file sealed; the same batch goes to another file from its buffer)
+// kOk,kFull  that write fails as well     kFailed   (nothing is written any more)
+// kFull      room again                   kOk
+#pragma once
+
+#include <cstring>
+#include <deque>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "proto/base/check.h"
+#include "proto/base/nanos.h"
+#include "store/disk.h"
+#include "store/journal.h"
+#include "store/wal_buffer.h"
+#include "store/wal_files.h"
+#include "store/wal_format.h"
+
+namespace millrace {
+
+struct WalOptions {
+  uint64_t identity = 0;  // of this log: seeds every checksum
+  uint64_t file_bytes = 16 << 20;
+  uint64_t file_bytes_max = 64 << 20;
+  uint32_t files_keep = 3;
+  uint64_t congested_bytes = 4 << 20;
+  uint64_t reserve_bytes = 32 << 20;
+  size_t buffer_bytes = 64 << 10;
+  size_t batch_bytes = 1 << 20;
+};
+
+enum class WalState : uint8_t { kOk, kFull, kFailed };
+
+class WalListener {
+ public:
+  virtual ~WalListener() = default;
+  virtual void OnWalDurable(Lsn durable) = 0;
+  virtual void OnWalState(WalState state, const std::string& why) = 0;  // also for errors that were made good
+};
+
+class WriteAheadLog final : public Journal {
+ public:
+  WriteAheadLog(Disk& disk, const WalOptions& options, WalListener* listener);
+  ~WriteAheadLog() override;
+
+  // Blocking, at start: finds the files; ScanWal (wal_recovery.h) then reads them and says where the log goes on.
+  absl::Status Open() { return files_.Open(); }
+  WalFiles& files() { return files_; }
+  // `last`: the highest position ever given; `previous`: the last one whose record exists, or is known to have existed.
+  void Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_file_seq);
+
+  // --- Journal
+  Lsn Append(RecordKind kind, uint64_t object, std::initializer_list<std::string_view> parts) override {
+    size_t bytes = kWalRecordHeaderBytes;
+    for (const std::string_view part : parts) bytes += part.size();
+    if (filling_->used + bytes > filling_->capacity) [[unlikely]] MakeRoom(bytes);
+    WalBuffer& buffer = *filling_;
+    char* to = PutWalRecordHeader(buffer.data + buffer.used, kind, object, bytes - kWalRecordHeaderBytes);
+    for (const std::string_view part : parts) {
+      std::memcpy(to, part.data(), part.size());
+      to += part.size();
+    }
+    buffer.used += bytes;
+    ++buffer.records;
+    return ++staged_;
+  }
+  // A batch is whole on disk or not there at all: it is enough to keep the records in one.
+  void BeginAtomic() override { atomic_ = true; }
+  void EndAtomic() override { atomic_ = false; }
+  Lsn staged() const override { return staged_; }
+  Lsn durable() const override { return durable_; }
+  bool accepting() const override { return state_ == WalState::kOk; }
+
+  // --- turns
+  void EndTurn(Nanos now);  // submits what was staged, if nothing is in flight
+  void OnTick(Nanos now);
+  Nanos NextTick() const;
+  bool Congested() const { return waiting_bytes_ + filling_->used > congested_bytes_; }
+  bool idle() const { return !flight_.busy() && !files_.preparing() && (failed() || staged_ == durable_); }
+
+  WalState state() const { return state_; }
+  bool failed() const { return state_ == WalState::kFailed; }
+  // Nothing up to `lsn` is needed any more: files are recycled.
+  void Recycle(Lsn lsn) { files_.Retire(lsn, current_); }
+
+  uint64_t flushes() const { return flushes_; }
+  uint64_t written_bytes() const { return written_bytes_; }  // grows for ever
+
+ private:
+  void MakeRoom(size_t bytes);
+  void Submit();
+  bool FindPlace(uint64_t bytes);
+  void OnWritten(const IoResult& result);
+  void OnFailure(int error);
+  void WriteWatermark();
+  void OnWatermark(const IoResult& result);
+  void CheckSpace();
+  void SetState(WalState state, const std::string& why);
+  WalBatchHeader NextHeader(Lsn first, uint32_t records, uint32_t payload_bytes) const;
+
+  Disk& disk_;
+  WalListener* const listener_;
+  const uint64_t identity_;
+  const uint64_t congested_bytes_;
+  const uint64_t reserve_bytes_;
+  WalFiles files_;
+  WalBufferPool pool_;
+  uint32_t epoch_ = 0;
+
+  // hot
+  std::unique_ptr<WalBuffer> filling_;
+  bool atomic_ = false;  // the filling buffer grows instead of being full
+  Lsn staged_ = 0;
+  Lsn durable_ = 0;
+  Lsn previous_ = 0;  // last position that was written, or skipped on purpose, before the batch to be submitted next
+  uint64_t waiting_bytes_ = 0;  // in waiting_ and flying_
+
+  std::deque<std::unique_ptr<WalBuffer>> waiting_;  // full batches, oldest first
+  std::unique_ptr<WalBuffer> flying_;               // kept until it is durable
+  WalFile* current_ = nullptr;
+  Completion write_;
+  Completion watermark_write_;
+  struct Flight {
+    const Completion& a;
+    const Completion& b;
+    bool busy() const { return a.busy() || b.busy(); }
+  } flight_{write_, watermark_write_};
+  std::unique_ptr<WalBuffer> watermark_;
+  Lsn recorded_ = 0;  // highest durable position that some batch on disk carries
+
+  WalState state_ = WalState::kOk;
+  uint32_t failures_ = 0;  // in a row
+  bool low_space_ = false;
+  Nanos now_{0};
+  Nanos watermark_at_ = Nanos::max();
+  Nanos check_at_ = Nanos::max();
+  Nanos retry_at_ = Nanos::max();
+  uint64_t flushes_ = 0;
+  uint64_t written_bytes_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// EngineHarness: JetStream on one shard with a real router, a store without a disk and a clock that the test turns.
+// Owner:  caller (the test); everything on its one thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/router_port.h"
+#include "tests/jetstream/volatile_store.h"
+#include "tests/route/shards.h"
+
+namespace millrace {
+
+class EngineHarness {
+ public:
+  // One message as a client reads it from the wire.
+  struct Received {
+    std::string subject;
+    std::string sid;
+    std::string reply;
+    std::string header;
+    std::string body;
+  };
+
+  // A client that takes everything.
+  class Client final : public SubscriptionOwner {
+   public:
+    Client(EngineHarness& harness, uint64_t cid) : harness_(harness), receiver(harness.shards_[0].chunks) {
+      receiver.id = ConnectionId{0, static_cast<uint32_t>(cid), cid};
+      receiver.owner = this;
+      receiver.headers = true;
+    }
+    ~Client() override {
+      for (Subscription* sub : subs_) harness_.shards_[0].interest.Remove(sub);
+      harness_.shards_[0].interest.FreeRemoved();
+    }
+    Subscription* Subscribe(std::string_view filter, std::string_view sid = "1", std::string_view queue = "") {
+      Subscription* sub = Subscription::Create(kGlobalAccount, &receiver, nullptr, filter, queue, sid);
+      harness_.shards_[0].interest.Insert(sub);
+      subs_.push_back(sub);
+      return sub;
+    }
+    void Unsubscribe(Subscription* sub) {
+      std::erase(subs_, sub);
+      harness_.shards_[0].interest.Remove(sub);
+    }
+    void OnAutoUnsubscribed(Subscription* sub) override { std::erase(subs_, sub); }
+    std::string_view client_name() const override { return "test"; }
+    std::vector<Received> Take();
+
+   private:
+    EngineHarness& harness_;
+    std::vector<Subscription*> subs_;
+
+   public:
+    Receiver receiver;
+  };
+
+  explicit EngineHarness(JetStreamEngineOptions options = {})
+      : shards_(1),
+        timers_(now_),
+        log_([] { return int64_t{0}; },
+             [this](std::vector<LogLine>&& lines) {
+               for (LogLine& line : lines) lines_.push_back(std::move(line.text));
+             },
+             LogVerbosity{}),
+        port_(shards_[0].router, shards_[0].chunks, timers_, log_,
+              RouterPort::Shard{now_, wall_ns_, [this] { return Random(); }, [](const ConnectionId&) { return true; }}) {
+    options.memory_max = options.storage_max = int64_t{1} << 40;
+    engine_ = std::make_unique<JetStream>(port_, store_, options);
+    engine_->Start();
+  }
+  ~EngineHarness() {
+    engine_.reset();
+    shards_[0].interest.FreeRemoved();
+  }
+
+  // Publishes as a client would: into whatever subscribes.
+  bool Publish(std::string_view subject, std::string_view body, std::string_view reply = "",
+               std::string_view header = "") {
+    const std::string payload = std::string(header) + std::string(body);
+    Message message;
+    message.subject = subject;
+    message.reply = reply;
+    message.payload = payload;
+    message.header_bytes = static_cast<uint32_t>(header.size());
+    Router& router = shards_[0].router;
+    return router.Publish(message, *shards_[0].interest.Match(kGlobalAccount, subject).result).delivered;
+  }
+  // The payload of the answer ("" when there is none), header block included.
+  std::string Request(std::string_view subject, std::string_view body, std::string_view header = "") {
+    Client client(*this, 1000);
+    client.Subscribe("_INBOX.test", "9");
+    if (!Publish(subject, body, "_INBOX.test", header)) return "no responders";
+    Settle();
+    const std::vector<Received> received = client.Take();
+    return received.empty() ? "" : received.front().header + received.front().body;
+  }
+  // Turns until nothing is left to do.
+  void Settle() {
+    bool more = true;
+    for (int turn = 0; more || turn < 2; ++turn) {
+      more = engine_->RunTurn();
+      shards_.Settle();
+    }
+  }
+  void Advance(Nanos by) {
+    now_ += by;
+    wall_ns_ += by.count();
+    timers_.Expire(now_);
+    Settle();
+  }
+
+  JetStream& engine() { return *engine_; }
+  VolatileStore& store() { return store_; }
+  RouterPort& port() { return port_; }
+  std::vector<std::string>& log() {
+    log_.Flush();
+    return lines_;
+  }
+  int64_t wall_ns() const { return wall_ns_; }
+
+ private:
+  uint64_t Random() { return random_ = random_ * 6364136223846793005u + 1442695040888963407u; }
+
+  Shards shards_;
+  Nanos now_ = std::chrono::hours(1);
+  int64_t wall_ns_ = 1'700'000'000'000'000'000;
+  TimerWheel timers_;
+  std::vector<std::string> lines_;
+  LogPort log_;
+  RouterPort port_;
+  VolatileStore store_;
+  std::unique_ptr<JetStream> engine_;
+  uint64_t random_ = 1;
+};
+
+// Reads MSG and HMSG from the client's outbox.
+inline std::vector<EngineHarness::Received> EngineHarness::Client::Take() {
+  std::string text;
+  iovec parts[16];
+  while (const uint32_t count = receiver.outbox.Gather(parts, 16, 1 << 20)) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+      text.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+      bytes += parts[i].iov_len;
+    }
+    receiver.outbox.Sent(bytes);
+  }
+  std::vector<Received> all;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find("\r\n", at);
+    std::vector<std::string> words;
+    for (size_t from = at; from < end;) {
+      const size_t blank = std::min(text.find(' ', from), end);
+      words.push_back(text.substr(from, blank - from));
+      from = blank + 1;
+    }
+    const bool headers = words[0] == "HMSG";
+    const size_t sizes = headers ? 2 : 1;
+    Received one;
+    one.subject = words[1];
+    one.sid = words[2];
+    if (words.size() == 4 + sizes) one.reply = words[3];
+    const size_t total = std::stoul(words.back());
+    const size_t header = headers ? std::stoul(words[words.size() - 2]) : 0;
+    one.header = text.substr(end + 2, header);
+    one.body = text.substr(end + 2 + header, total - header);
+    all.push_back(std::move(one));
+    at = end + 2 + total + 2;
+  }
+  return all;
+}
+
+}  // namespace millrace

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal:   what clients ask of JetStream is answered as nats-server answers it, and nothing is confirmed or delivered
+//         before it is durable.
+// Method: the engine with a real router, a store without a disk whose durability the test holds back, and a clock that
+//         the test turns. Texts are nats-server's.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/jetstream/engine_harness.h"
+
+namespace millrace {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string Create(EngineHarness& js, const std::string& name, const std::string& more = "") {
+  return js.Request("$JS.API.STREAM.CREATE." + name, "{\"name\":\"" + name + "\"" + more + "}");
+}
+
+std::string Header(std::string_view key, std::string_view value) {
+  return "NATS/1.0\r\n" + std::string(key) + ": " + std::string(value) + "\r\n\r\n";
+}
+
+TEST(Engine, APublishIsConfirmedWithItsSequence) {
+  EngineHarness js;
+  EXPECT_THAT(Create(js, "ORDERS", ",\"subjects\":[\"orders.*\"]"), HasSubstr("\"did_create\":true"));
+  EXPECT_EQ(js.Request("orders.new", "a"), "{\"stream\":\"ORDERS\", \"seq\":1}");
+  EXPECT_EQ(js.Request("orders.new", "b"), "{\"stream\":\"ORDERS\", \"seq\":2}");
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.ORDERS", ""), HasSubstr("\"messages\":2"));
+  EXPECT_EQ(js.Request("elsewhere", "x"), "no responders");
+}
+
+TEST(Engine, NothingIsConfirmedOrDeliveredBeforeItIsDurable) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("deliver");
+  js.Request("$JS.API.CONSUMER.CREATE.S",
+             R"({"stream_name":"S","config":{"deliver_subject":"deliver","ack_policy":"none"}})");
+  reader.Take();
+  EngineHarness::Client publisher(js, 8);
+  publisher.Subscribe("ack");
+  js.store().Hold();
+  // The double's logs are of memory: what is held back is what the stream stages by itself.
+  js.Publish("s", "x", "ack");
+  js.store().Release();
+  js.Settle();
+  EXPECT_EQ(publisher.Take().size(), 1u);
+  EXPECT_EQ(reader.Take().size(), 1u);
+}
+
+TEST(Engine, APublishThatBreaksARuleIsToldWhichOne) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s.*\"],\"max_msg_size\":60");
+  js.Request("s.1", "a");
+  struct Case {
+    std::string_view key, value, answer;
+  };
+  for (const Case& c : {
+           Case{"Nats-Expected-Stream", "T", "\"err_code\":10060,\"description\":\"expected stream does not match\""},
+           Case{"Nats-Expected-Last-Sequence", "7", "\"err_code\":10071,\"description\":\"wrong last sequence: 1\""},
+           Case{"Nats-Expected-Last-Subject-Sequence", "3", "\"description\":\"wrong last sequence: 0\""},
+           Case{"Nats-Expected-Last-Msg-Id", "x", "\"err_code\":10070,\"description\":\"wrong last msg ID: \""},
+           Case{"Nats-Rollup", "sub", "\"err_code\":10111,\"description\":\"rollup not permitted\""},
+           Case{"Nats-TTL", "5s", "\"err_code\":10166,\"description\":\"per-message TTL is disabled\""},
+       }) {
+    EXPECT_THAT(js.Request("s.2", "x", Header(c.key, c.value)), HasSubstr(std::string(c.answer))) << c.key;
+  }
+  EXPECT_THAT(js.Request("s.2", std::string(61, 'x')),
+              HasSubstr("\"err_code\":10054,\"description\":\"message size exceeds maximum allowed\""));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.S", ""), HasSubstr("\"messages\":1"));
+}
+
+TEST(Engine, TheSameIdWithinTheWindowIsADuplicate) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  EXPECT_EQ(js.Request("s", "a", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\", \"seq\":1}");
+  EXPECT_EQ(js.Request("s", "b", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\", \"seq\":1,\"duplicate\": true}");
+  js.Advance(std::chrono::minutes(3));
+  EXPECT_EQ(js.Request("s", "c", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\", \"seq\":2}");
+}
+
+TEST(Engine, LimitsDropTheOldestOrRefuseTheNewest) {
+  EngineHarness js;
+  Create(js, "OLD", ",\"subjects\":[\"old.*\"],\"max_msgs\":3,\"max_msgs_per_subject\":2");
+  for (const char* subject : {"old.a", "old.a", "old.a", "old.b", "old.c"}) js.Request(subject, "x");
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.OLD", R"({"subjects_filter":">"})"),
+              HasSubstr("\"subjects\":{\"old.a\":1,\"old.b\":1,\"old.c\":1}"));
+  Create(js, "NEW", ",\"subjects\":[\"new\"],\"max_msgs\":1,\"discard\":\"new\"");
+  js.Request("new", "x");
+  EXPECT_THAT(js.Request("new", "y"), HasSubstr("\"err_code\":10077,\"description\":\"maximum messages exceeded\""));
+}
+
+TEST(Engine, MessagesGoWithAge) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"],\"max_age\":1000000000");
+  js.Request("s", "a");
+  js.Advance(std::chrono::milliseconds(600));
+  js.Request("s", "b");
+  js.Advance(std::chrono::milliseconds(600));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.S", ""), HasSubstr("\"messages\":1,\"bytes\":"));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.S", ""), HasSubstr("\"first_seq\":2"));
+  js.Advance(std::chrono::seconds(1));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.S", ""), HasSubstr("\"messages\":0,\"bytes\":0,\"first_seq\":3"));
+}
+
+TEST(Engine, DirectGetAnswersWithHeaders) {
+  EngineHarness js;
+  Create(js, "KV_b", ",\"subjects\":[\"$KV.b.>\"],\"allow_direct\":true,\"max_msgs_per_subject\":1");
+  js.Request("$KV.b.key", "value");
+  EXPECT_THAT(js.Request("$JS.API.DIRECT.GET.KV_b.$KV.b.key", ""),
+              StartsWith("NATS/1.0\r\nNats-Stream: KV_b\r\nNats-Subject: $KV.b.key\r\nNats-Sequence: 1\r\n"));
+  EXPECT_EQ(js.Request("$JS.API.DIRECT.GET.KV_b.$KV.b.none", ""), "NATS/1.0 404 Message Not Found\r\n\r\n");
+  EXPECT_EQ(js.Request("$JS.API.DIRECT.GET.KV_b", ""), "NATS/1.0 408 Empty Request\r\n\r\n");
+  EXPECT_EQ(js.Request("$JS.API.DIRECT.GET.none.x", ""), "no responders");
+  Create(js, "PLAIN");
+  EXPECT_EQ(js.Request("$JS.API.DIRECT.GET.PLAIN", "{\"seq\":1}"), "no responders");
+}
+
+TEST(Engine, PullConsumersGetWhatTheyAskFor) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s.*\"]");
+  for (int i = 0; i < 5; ++i) js.Request("s." + std::to_string(i), "m" + std::to_string(i));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.CREATE.S.C",
+                         R"({"stream_name":"S","config":{"durable_name":"C","name":"C","ack_policy":"explicit"}})"),
+              HasSubstr("\"num_pending\":5"));
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("inbox");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.C", "{\"batch\":3,\"no_wait\":true}", "inbox");
+  js.Settle();
+  const auto got = reader.Take();
+  ASSERT_EQ(got.size(), 3u);
+  EXPECT_EQ(got[0].subject, "s.0");
+  EXPECT_THAT(got[0].reply, StartsWith("$JS.ACK.S.C.1.1.1."));
+  EXPECT_EQ(got[2].body, "m2");
+  for (const auto& message : got) js.Publish(message.reply, "");
+  js.Settle();
+  const std::string info = js.Request("$JS.API.CONSUMER.INFO.S.C", "");
+  EXPECT_THAT(info, HasSubstr("\"num_ack_pending\":0"));
+  EXPECT_THAT(info, HasSubstr("\"ack_floor\":{\"consumer_seq\":3,\"stream_seq\":3"));
+  EXPECT_EQ(js.Request("$JS.API.CONSUMER.MSG.NEXT.S.NONE", ""), "no responders");
+  EXPECT_EQ(js.Request("$JS.ACK.S.NONE.1.1.1.1.0", ""), "no responders");
+}
+
+TEST(Engine, AWorkQueueForgetsWhatIsAcknowledged) {
+  EngineHarness js;
+  Create(js, "W", ",\"subjects\":[\"w\"],\"retention\":\"workqueue\"");
+  js.Request("w", "job");
+  js.Request("$JS.API.CONSUMER.CREATE.W.C",
+             R"({"stream_name":"W","config":{"durable_name":"C","name":"C","ack_policy":"explicit"}})");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("inbox");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.W.C", "1", "inbox");
+  js.Settle();
+  const auto got = reader.Take();
+  ASSERT_EQ(got.size(), 1u);
+  js.Publish(got[0].reply, "+ACK");
+  js.Settle();
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.W", ""), HasSubstr("\"messages\":0"));
+}
+
+TEST(Engine, UnknownNamesAndSubjects) {
+  EngineHarness js;
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.NONE", ""),
+              HasSubstr("\"error\":{\"code\":404,\"err_code\":10059,\"description\":\"stream not found\"}"));
+  EXPECT_EQ(js.Request("$JS.API.NONSENSE", ""), "");
+  EXPECT_THAT(js.Request("$JS.API.STREAM.LEADER.STEPDOWN.X", ""), HasSubstr("\"err_code\":10010"));
+}
+
+}  // namespace
+}  // namespace millrace

@@ -19,9 +19,11 @@
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
 #include "broker/identity.h"
+#include "broker/io/uring_disk.h"
 #include "broker/jetstream/banner.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
+#include "store/segment_store.h"
 
 namespace millrace {
 namespace {
@@ -101,6 +103,10 @@ uint32_t RingBytes(const Options& options) {
 
 struct Server::ShardThread {
   std::unique_ptr<UringIo> io;
+  // Of the shard that JetStream lives on.
+  std::unique_ptr<UringDisk> disk;
+  std::unique_ptr<SegmentStore> segments;
+  std::unique_ptr<ShardStore> store;
   std::unique_ptr<Shard> shard;
   std::thread thread;
 };
@@ -177,6 +183,7 @@ absl::Status Server::Start() {
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
   StartShards();
+  if (jetstream_) LogJetStreamStarted();
   MR_RETURN_IF_ERROR(WriteRunFiles());
   log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options.host, client_listener_.port));
   log_.Info("Server is ready");
@@ -253,15 +260,61 @@ absl::Status Server::PrepareJetStream() {
   const JetStreamOptions& options = startup_.options.jetstream;
   if (!options.enabled) return absl::OkStatus();
   log_.Info("Starting JetStream");
+  jetstream_start_ns_ = WallClockNs();
   jetstream_ = ResolveJetStream(options);
-  if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
   if (jetstream_->temporary) log_.Warn("Temporary storage directory used, data could be lost on system reboot");
+  if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
   if (const absl::Status status = PrepareStoreDir(jetstream_->config.store_dir); !status.ok()) {
+    LogJetStreamStarted();
     return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
   }
-  for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
+  absl::Status opened = OpenStore();
+  if (!opened.ok()) {
+    LogJetStreamStarted();
+    return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(opened.message())));
+  }
+  for (std::string& line : AccountEnabledLines("$G")) log_.Debug(std::move(line));
   return absl::OkStatus();
 }
+
+// What is stored belongs to the first shard; nothing of it runs before that does.
+absl::Status Server::OpenStore() {
+  const JetStreamOptions& options = startup_.options.jetstream;
+  const std::string& directory = jetstream_->config.store_dir;
+  ShardThread* home = shards_[0].get();
+  MR_ASSIGN_OR_RETURN(const SyncProbe sync, ProbeSync(directory, false));
+  jetstream_->sync_method = Describe(sync);
+  for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
+  MR_ASSIGN_OR_RETURN(home->disk, UringDisk::Open(*home->io, directory, sync));
+
+  SegmentStoreOptions segments;
+  MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
+  segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
+  segments.on_damage = [this, home](std::string_view what) {
+    const std::string line = "JetStream storage is damaged: " + std::string(what);
+    if (home->shard != nullptr) {
+      home->shard->log().Error(line);
+    } else {
+      log_.Error(line);  // still starting: no shard runs yet
+    }
+  };
+  MR_ASSIGN_OR_RETURN(home->segments, SegmentStore::Open(*home->disk, segments));
+
+  ShardStoreOptions store;
+  MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
+  store.wal_file_bytes = static_cast<uint64_t>(options.wal_file_bytes);
+  store.wal_file_bytes_max = std::max(store.wal_file_bytes, store.wal_file_bytes_max);
+  store.wal_files = static_cast<uint32_t>(options.wal_files);
+  store.progress = [this](uint64_t done, uint64_t total, uint64_t records) {
+    log_.Info(absl::StrFormat("  Recovering: %d of %d MiB of the log, %d records", done >> 20, total >> 20, records));
+  };
+  MR_ASSIGN_OR_RETURN(home->store, ShardStore::Open(*home->disk, *home->segments, store));
+  for (const std::string& note : home->store->recovered().report.notes) log_.Warn("  Recovery: " + note);
+  return absl::OkStatus();
+}
+
+// Also when it could not start, as the peer does.
+void Server::LogJetStreamStarted() { log_.Info(JetStreamStartedLine(WallClockNs() - jetstream_start_ns_)); }
 
 absl::Status Server::WriteRunFiles() {
   const Options& options = startup_.options;
@@ -281,6 +334,24 @@ absl::Status Server::WriteRunFiles() {
   if (!status.ok())
     log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
   return absl::OkStatus();
+}
+
+JetStreamEngineOptions Server::EngineOptions() const {
+  const Options& options = startup_.options;
+  JetStreamEngineOptions engine;
+  engine.domain = options.jetstream.domain;
+  engine.server_name = info_.server_name;
+  engine.server_id = info_.server_id;
+  engine.limits = ServerLimitsOf(options.jetstream.limits);
+  engine.strict = options.jetstream.strict;
+  engine.async = options.jetstream.durability == Durability::kAsync;
+  engine.block_bytes = static_cast<uint32_t>(options.jetstream.block_bytes);
+  engine.memory_max = jetstream_->config.max_memory;
+  engine.storage_max = jetstream_->config.max_storage;
+  engine.max_payload = static_cast<uint64_t>(options.max_payload);
+  engine.max_pending = static_cast<uint64_t>(options.max_pending);
+  engine.request_queue_max = static_cast<uint64_t>(options.jetstream.request_queue_limit);
+  return engine;
 }
 
 void Server::StartShards() {
@@ -313,6 +384,7 @@ void Server::StartShards() {
       thread->io->Enable(ring_fds_);
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
+      if (thread->store != nullptr) thread->shard->StartJetStream(*thread->store, EngineOptions());
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
     });
   }
@@ -421,6 +493,7 @@ void Server::Reload() {
   config_load_ns_ = WallClockNs();
   const bool announce = plan->Changes("max_payload") || plan->Changes("client_advertise");
   info_.max_payload = plan->options.max_payload;
+  if (jetstream_) jetstream_ = ChangedSettings(*jetstream_, plan->options.jetstream);
   ApplyPolicy(plan->options, plan->authorization, announce);
   log_.Info(plan->done);
 }
@@ -603,6 +676,8 @@ void Server::FinishQuery(uint64_t id) {
   data.system_account = "$SYS";
   data.account_names = {"$G", "$SYS"};
   if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
+  if (data.varz.jetstream) AddSettings(&*data.varz.jetstream);
+  if (data.jsz) AddSettings(&data.jsz->server);
   if (query.request.endpoint == MonitorEndpoint::kHealthz && !query.request.bad_health) {
     const std::optional<JetStreamHealth>& health = query.jetstream_health;
     if (options().jetstream.enabled) data.health = HealthOf(query.request.healthz, health ? &*health : nullptr);
@@ -629,6 +704,15 @@ void Server::FinishQuery(uint64_t id) {
     }
   }
   connection->second->Respond(monitor_->Finish(query.request, std::move(data)), query.request.keep_alive);
+}
+
+// The engine tells what it counts; the limit of its disk, when it knows better than the settings.
+void Server::AddSettings(JetStreamVarz* jetstream) const {
+  const int64_t max_storage = jetstream->config.max_storage;
+  jetstream->config = jetstream_->config;
+  if (max_storage > 0) jetstream->config.max_storage = max_storage;
+  jetstream->limits = jetstream_->limits;
+  jetstream->stats.api_level = kApiLevel;
 }
 
 void Server::FillVarz(VarzSnapshot* v) {

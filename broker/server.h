@@ -51,6 +51,9 @@ class Server final : public MonitorHost {
   absl::Status OpenRings();
   absl::Status OpenListeners();
   absl::Status PrepareJetStream();
+  absl::Status OpenStore();
+  JetStreamEngineOptions EngineOptions() const;
+  void LogJetStreamStarted();
   absl::Status WriteRunFiles();
   void StartShards();
 
@@ -75,6 +78,7 @@ class Server final : public MonitorHost {
   void OnAnswer(Answer& answer);
   void FinishQuery(uint64_t id);
   void FillVarz(VarzSnapshot* varz);
+  void AddSettings(JetStreamVarz* jetstream) const;
   void OnSecond();
 
   const Options& options() const { return policy_->options; }
@@ -88,6 +92,7 @@ class Server final : public MonitorHost {
   const Policy* policy_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on
+  int64_t jetstream_start_ns_ = 0;
   State state_ = State::kStarting;
   int64_t start_ns_ = 0;
   int64_t config_load_ns_ = 0;

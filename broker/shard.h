@@ -56,6 +56,8 @@ class Shard final : public ConnectionHost {
   // What answers for JetStream, on the shard it lives on; nullptr: nobody here. It outlives the shard or is taken back.
   void set_jetstream_monitor(const JetStreamMonitor* monitor) { jetstream_monitor_ = monitor; }
 
+  LogPort& log() { return log_; }
+
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
 

@@ -124,6 +124,7 @@ constexpr OptionRow kRows[] = {
      .read = ReadMaxBufferedSize, .peer_name = "StreamMaxBufferedSize"},
     {.key = "sync_interval", .aliases = "sync", .block = Block::kJetStream,
      .field = &JetStreamOptions::sync_interval, .read = ReadSyncInterval, .peer_name = "SyncInterval"},
+    {.key = "cipher", .block = Block::kJetStream, .read = ReadCipher, .on_reload = kIgnore},
     {.key = "limits", .block = Block::kJetStream, .read = ReadJetStreamLimits, .on_reload = kIgnore},
     {.key = "max_request_batch", .block = Block::kJetStreamLimits, .field = &JetStreamLimits::max_request_batch,
      .on_reload = kIgnore},

@@ -79,6 +79,7 @@ void ReadMaxConcurrentIo(Reading& reading, const Value& value);
 void ReadMaxBufferedMsgs(Reading& reading, const Value& value);
 void ReadMaxBufferedSize(Reading& reading, const Value& value);
 void ReadSyncInterval(Reading& reading, const Value& value);
+void ReadCipher(Reading& reading, const Value& value);
 void ReadJetStreamLimits(Reading& reading, const Value& value);
 void ReadDuplicateWindow(Reading& reading, const Value& value);
 void ReadJetStreamBatch(Reading& reading, const Value& value);

@@ -48,6 +48,51 @@ absl::Status CheckNoAuthUser(const Options& old, const Options& now) {
   return Refusal("NoAuthUser", old.no_auth_user, now.no_auth_user);
 }
 
+// JetStream's limits may grow while it runs, but neither shrink nor begin or cease to depend on the machine.
+absl::Status CheckJetStreamLimit(int64_t old, int64_t now) {
+  if (now < 0) {
+    return absl::InvalidArgumentError("config reload not supported for jetstream max memory and max store");
+  }
+  if (old < 0) {
+    return absl::InvalidArgumentError("config reload not supported for jetstream dynamic max memory and store");
+  }
+  if (now < old) {
+    return absl::InvalidArgumentError("config reload not supported for decreasing jetstream max memory and store");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlanJetStream(const JetStreamOptions& old, const JetStreamOptions& now, ReloadPlan* plan) {
+  // The peer can; here a shard opens its store before it serves, or never.
+  if (old.enabled != now.enabled) {
+    return Refusal("JetStream", old.enabled ? "true" : "false", now.enabled ? "true" : "false");
+  }
+  if (old.sync_always != now.sync_always) {
+    return Refusal("SyncAlways", old.sync_always ? "true" : "false", now.sync_always ? "true" : "false");
+  }
+  if (old.enabled && old.store_dir != now.store_dir) {
+    return absl::InvalidArgumentError(now.store_dir.empty()
+                                          ? "config reload not supported for jetstream storage dir"
+                                          : "config reload not supported for jetstream storage directory");
+  }
+  const auto plan_limit = [&](int64_t before, int64_t after, std::string_view name) -> absl::Status {
+    if (!old.enabled || before == after) return absl::OkStatus();
+    MR_RETURN_IF_ERROR(CheckJetStreamLimit(before, after));
+    plan->changes.push_back({std::string(name), absl::StrFormat("Reloaded: JetStream %s = %s", name,
+                                                                FriendlyBytes(after))});
+    plan->jetstream = true;
+    return absl::OkStatus();
+  };
+  MR_RETURN_IF_ERROR(plan_limit(old.max_memory_store, now.max_memory_store, "max_mem_store"));
+  MR_RETURN_IF_ERROR(plan_limit(old.max_file_store, now.max_file_store, "max_file_store"));
+  if (old.limits != now.limits) {
+    plan->changes.push_back({"jetstream_limits", "Reloaded: JetStream limits"});
+    plan->jetstream = true;
+  }
+  if (plan->jetstream) plan->statsz = true;
+  return absl::OkStatus();
+}
+
 // Rows without a field of their own.
 struct OtherDifference {
   bool differs = false;
@@ -63,6 +108,10 @@ OtherDifference Compare(const OptionRow& row, const Options& old, const Options&
   if (row.key == "feature_flags") {
     return {old.feature_flags != now.feature_flags, FlagsText(old.feature_flags),
             FlagsText(now.feature_flags)};
+  }
+  if (row.key == "strict") {
+    const auto text = [](const Options& options) { return options.jetstream.strict ? "false" : "true"; };
+    return {old.jetstream.strict != now.jetstream.strict, text(old), text(now)};
   }
   if (row.key == "server_tags") return {old.server_tags != now.server_tags, "", ""};
   if (row.key == "server_metadata") return {old.server_metadata != now.server_metadata, "", ""};
@@ -104,6 +153,7 @@ absl::StatusOr<ReloadPlan> PlanReload(const Options& old, const Options& new_) {
                            old.no_auth_user != now.no_auth_user;
       continue;
     }
+    if (row.key == "jetstream") MR_RETURN_IF_ERROR(PlanJetStream(old.jetstream, now.jetstream, &plan));
     if (row.on_reload == OnReload::kIgnore) continue;
     const OtherDifference difference = Compare(row, old, now);
     if (!difference.differs) continue;

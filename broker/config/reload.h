@@ -22,6 +22,7 @@ struct ReloadPlan {
   bool logging = false;         // reopen or reconfigure the log
   bool trace_level = false;     // connections remember theirs
   bool authorization = false;   // users, passwords or permissions differ: check all connections
+  bool jetstream = false;       // its limits differ
   bool statsz = false;          // tags or metadata differ
   std::string done;             // the last line: "Reloaded server configuration (sha256:...)"
 

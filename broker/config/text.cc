@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/config/text.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -267,6 +268,14 @@ std::string FormatDuration(std::chrono::nanoseconds duration) {
   if (seconds >= 3600) text += std::to_string(seconds / 3600) + "h";
   if (seconds >= 60) text += std::to_string(seconds / 60 % 60) + "m";
   return text + scaled(left % (60 * kSecond), kSecond, 9) + "s";
+}
+
+std::string FriendlyBytes(int64_t bytes) {
+  if (bytes < 1024) return absl::StrFormat("%d B", bytes);
+  const auto value = static_cast<double>(bytes);
+  // In floating point, as the peer: its rounding near a power is ours.
+  const int power = std::min(static_cast<int>(std::log(value) / std::log(1024.0)), 6);
+  return absl::StrFormat("%.2f %cB", value / std::pow(1024.0, power), "KMGTPE"[power - 1]);
 }
 
 std::string FormatFloat(double number) {

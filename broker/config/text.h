@@ -39,6 +39,7 @@ std::vector<std::string> Fields(std::string_view text);  // split at white space
 // "1h2m3.5s", "-1.5ms", "0". The error's text is the peer's: `time: invalid duration "x"`.
 absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text);
 std::string FormatDuration(std::chrono::nanoseconds duration);  // "2m0s", "1.5s", "100ms", "0s"
+std::string FriendlyBytes(int64_t bytes);  // "1.50 GB", powers of 1024; below 1 KB "512 B"
 std::string FormatFloat(double number);                         // %v
 
 // Base by prefix (0x, 0o, 0b, 0), underscores between digits. Error: "parse error" or "value out

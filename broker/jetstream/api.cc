@@ -8,7 +8,6 @@
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/jetstream_api.h"
 #include "proto/headers.h"
-#include "proto/json_reader.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -62,15 +61,6 @@ const std::vector<JetStream::ApiRoute>& JetStream::Routes() {
       {"CONSUMER.PEER.EVACUATE.*.*", &J::OnClusterOnly, ResponseKind::kConsumerEvacuatePeer},
   };
   return routes;
-}
-
-bool IsEmptyRequest(std::string_view body) {
-  if (body.empty() || body == "{}") return true;
-  struct Counter final : JsonMemberVisitor {
-    void OnMember(const std::string& key, const JsonValue& value) override { ++members; }
-    size_t members = 0;
-  } counter;
-  return ReadJsonObject(body, &counter) == JsonStatus::kObject && counter.members == 0;
 }
 
 std::string JetStream::RandomDigits(size_t count) {

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/banner.h"
 
-#include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "broker/config/text.h"
 #include "broker/monitor/go_format.h"
 #include "broker/version.h"
 
@@ -20,14 +19,6 @@ std::string Place(std::string_view account, std::string_view stream) {
 
 }  // namespace
 
-std::string FriendlyBytes(int64_t bytes) {
-  if (bytes < 1024) return absl::StrFormat("%d B", bytes);
-  const auto value = static_cast<double>(bytes);
-  // In floating point, as the peer: its rounding near a power is ours.
-  const int power = std::min(static_cast<int>(std::log(value) / std::log(1024.0)), 6);
-  return absl::StrFormat("%.2f %cB", value / std::pow(1024.0, power), "KMGTPE"[power - 1]);
-}
-
 std::string WithCommas(uint64_t number) {
   std::string text = std::to_string(number);
   for (size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
@@ -35,7 +26,7 @@ std::string WithCommas(uint64_t number) {
 }
 
 std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings) {
-  const JetStreamConfigInfo& config = settings.config;
+  const JetStreamConfigInfo& info = settings.config;
   std::vector<std::string> lines = {
       "    _ ___ _____ ___ _____ ___ ___   _   __  __",
       " _ | | __|_   _/ __|_   _| _ \\ __| /_\\ |  \\/  |",
@@ -49,11 +40,11 @@ std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings) {
   const auto add = [&lines](std::string_view name, std::string_view value) {
     lines.push_back(absl::StrFormat("  %-16s %s", absl::StrFormat("%s:", name), value));
   };
-  if (config.strict) add("Strict", "true");
-  add("Max Memory", FriendlyBytes(config.max_memory));
-  add("Max Storage", FriendlyBytes(config.max_storage));
-  add("Store Directory", "\"" + config.store_dir + "\"");
-  if (!config.domain.empty()) add("Domain", config.domain);
+  if (info.strict) add("Strict", "true");
+  add("Max Memory", config::FriendlyBytes(info.max_memory));
+  add("Max Storage", config::FriendlyBytes(info.max_storage));
+  add("Store Directory", "\"" + info.store_dir + "\"");
+  if (!info.domain.empty()) add("Domain", info.domain);
   add("API Level", std::to_string(kApiLevel));
   const bool durable = settings.durability == Durability::kDurable;
   add("Durability", durable ? "durable (an ack means: on disk)" : "async (an ack means: taken)");
@@ -64,7 +55,13 @@ std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings) {
 
 std::string DynamicLimitsLine(const JetStreamSettings& settings) {
   return absl::StrFormat("JetStream creating dynamic configuration - %s memory, %s disk",
-                         FriendlyBytes(settings.config.max_memory), FriendlyBytes(settings.config.max_storage));
+                         config::FriendlyBytes(settings.config.max_memory),
+                         config::FriendlyBytes(settings.config.max_storage));
+}
+
+std::vector<std::string> AccountEnabledLines(std::string_view account) {
+  return {"  Exports:", "     $JS.API.>", absl::StrFormat("Enabled JetStream for account \"%s\"", account),
+          "  Max Memory:      -1 B", "  Max Storage:     -1 B"};
 }
 
 std::string RestoreStartsLine(std::string_view account, std::string_view stream) {

@@ -17,6 +17,9 @@ std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings);
 // DBG, before the banner, when settings.dynamic.
 std::string DynamicLimitsLine(const JetStreamSettings& settings);
 
+// DBG, after the banner: an account without limits.
+std::vector<std::string> AccountEnabledLines(std::string_view account);
+
 // INF, per stream that is recovered; then the consumers, if any.
 std::string RestoreStartsLine(std::string_view account, std::string_view stream);
 std::string RestoredLine(std::string_view account, std::string_view stream, uint64_t messages, int64_t took_ns);
@@ -24,8 +27,6 @@ std::string ConsumersRecoverLine(std::string_view account, std::string_view stre
 // INF, last.
 std::string JetStreamStartedLine(int64_t took_ns);
 
-// "1.50 GB", powers of 1024; below 1 KB "512 B".
-std::string FriendlyBytes(int64_t bytes);
 // "1,234,567".
 std::string WithCommas(uint64_t number);
 

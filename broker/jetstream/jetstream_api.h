@@ -13,8 +13,6 @@ inline constexpr int64_t kApiNamesLimit = 1024;
 inline constexpr int64_t kApiListLimit = 256;
 inline constexpr int64_t kSubjectDetailsMax = 100'000;
 
-// Nothing, or an empty JSON object.
-bool IsEmptyRequest(std::string_view body);
 // The peer reads a body that is optional only when it looks like one.
 inline bool IsJsonObjectOrArray(std::string_view body) {
   const size_t at = body.find_first_not_of(" \t\r\n");

@@ -66,6 +66,20 @@ std::string MakeDirectories(const std::string& path) {
   return {};
 }
 
+JetStreamLimitsInfo LimitsInfoOf(const JetStreamLimits& limits) {
+  JetStreamLimitsInfo info;
+  info.max_request_batch = limits.max_request_batch;
+  info.max_ack_pending = limits.max_ack_pending;
+  info.max_ha_assets = limits.max_ha_assets;
+  info.max_duplicate_window_ns = limits.duplicate_window.count();
+  info.max_batch_inflight_per_stream = limits.batch_max_inflight_per_stream;
+  info.max_batch_inflight_total = limits.batch_max_inflight_total;
+  info.max_batch_size = limits.batch_max_msgs;
+  info.max_batch_timeout_ns = limits.batch_timeout.count();
+  info.default_max_consumers = limits.default_max_consumers;
+  return info;
+}
+
 }  // namespace
 
 JetStreamSettings ResolveJetStream(const JetStreamOptions& options) {
@@ -98,16 +112,15 @@ JetStreamSettings ResolveJetStream(const JetStreamOptions& options) {
     settings.storage_is_estimated = true;
   }
 
-  const JetStreamLimits& limits = options.limits;
-  settings.limits.max_request_batch = limits.max_request_batch;
-  settings.limits.max_ack_pending = limits.max_ack_pending;
-  settings.limits.max_ha_assets = limits.max_ha_assets;
-  settings.limits.max_duplicate_window_ns = limits.duplicate_window.count();
-  settings.limits.max_batch_inflight_per_stream = limits.batch_max_inflight_per_stream;
-  settings.limits.max_batch_inflight_total = limits.batch_max_inflight_total;
-  settings.limits.max_batch_size = limits.batch_max_msgs;
-  settings.limits.max_batch_timeout_ns = limits.batch_timeout.count();
-  settings.limits.default_max_consumers = limits.default_max_consumers;
+  settings.limits = LimitsInfoOf(options.limits);
+  return settings;
+}
+
+JetStreamSettings ChangedSettings(const JetStreamSettings& old, const JetStreamOptions& options) {
+  JetStreamSettings settings = old;
+  if (options.max_memory_store > 0) settings.config.max_memory = options.max_memory_store;
+  if (options.max_file_store > 0) settings.config.max_storage = options.max_file_store;
+  settings.limits = LimitsInfoOf(options.limits);
   return settings;
 }
 

@@ -27,6 +27,8 @@ struct JetStreamSettings {
 
 // Looks at the machine; creates the directory when it has to know how much room there is, as the peer does.
 JetStreamSettings ResolveJetStream(const JetStreamOptions& options);
+// After a reload: limits may have grown, and what streams and consumers may ask for may differ.
+JetStreamSettings ChangedSettings(const JetStreamSettings& old, const JetStreamOptions& options);
 // Limits stay the same from start to start although the store grows.
 int64_t FinishMaxStorage(const JetStreamSettings& settings, int64_t recovered_bytes);
 // Creates it, or finds out that it cannot be used. The text is the peer's.

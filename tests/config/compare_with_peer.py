@@ -161,6 +161,32 @@ OPTIONS = [
     "tls {foo: 1}", "operator: ''",
 ]
 
+JETSTREAM = [
+    "{}", "true", "Enabled", "off", "{enabled: 5}", "{enable: false}", "{domain: hub}", "{domain: 5}",
+    "{strict: false}", "{strict: x}", "{strict: 5}", "{strict: 1.5}", "{store_dir: '/tmp/x'}", "{store: 5}",
+    "{STOREDIR: x}", "{store_dir: a, domain: 5}", "{sync: always}", "{sync_interval: ALWAYS}", "{sync: '5s'}",
+    "{sync: 5}", "{sync_interval: 'x'}", "{sync: true}", "{sync_interval: 10s}", "{max_mem: 5}", "{max_mem: 5MB}",
+    "{max_mem: '5M'}", "{max_mem: '5MB'}", "{max_mem: '5x'}", "{max_mem: 5x}", "{max_mem: 'xM'}", "{max_mem: ''}",
+    "{max_mem: 'M'}", "{max_mem: '+5K'}", "{max_mem: '-5K'}", "{max_mem: '+-5K'}", "{max_mem: ' 5K'}",
+    "{max_mem: '1_0K'}", "{max_mem: '0x1K'}", "{max_mem: '99999999999999999999M'}",
+    "{max_mem: '99999999999999999999x'}", "{max_mem: '\u00e9'}", "{max_memory_store: 5g}", "{max_mem_store: -1}",
+    "{max_file: true}", "{max_file_store: '1T'}", "{max_file: {}}", "{max_file: []}", "{extension_hint: x}",
+    "{extension_hint: 5}", "{unique_tag: ' AZ:x '}", "{unique_tag: 5}", "{max_outstanding_catchup: '1G'}",
+    "{max_buffered_size: '1K'}", "{max_buffered_size: x}", "{MAX_buffered_size: true}", "{max_buffered_msgs: 5}",
+    "{max_buffered_msgs: x}", "{max_buffered_msgs: -1}", "{max_buffered_msgs: 1.5}", "{Max_buffered_msgs: true}",
+    "{request_queue_limit: 5}", "{request_queue_limit: x}", "{info_queue_limit: 5}", "{info_queue_limit: x}",
+    "{max_concurrent_io: 4}", "{max_concurrent_io: 3}", "{max_concurrent_io: 8193}", "{max_concurrent_io: x}",
+    "{meta_compact: 5, meta_compact_size: '5K', meta_compact_sync: true}", "{limits: 5}", "{limits {}}",
+    "{limits {max_ack_pending: 5, max_ha_assets: 6, max_request_batch: 7, default_max_consumers: 8}}",
+    "{limits {max_ack_pending: x}}", "{limits {duplicate_window: '5s'}}", "{limits {duplicate_window: 'x'}}",
+    "{limits {duplicate_window: 5}}", "{limits {foo: 1}}", "{limits {batch: 5}}", "{limits {batch {}}}",
+    "{limits {batch {max_inflight_per_stream: 1, max_inflight_total: 2, max_msgs: 3, timeout: '4s'}}}",
+    "{limits {batch {timeout: 'x', foo: 1}}}", "{limits {batch {max_msgs: x}}}", "{foo: 1}", "{\n\n  foo: 1\n}",
+    "{enabled: false, foo: 1}", "{store_dir: a, storedir: b}", "{key: ''}", "{tpm {foo: 1}}", "{tpm: {}}",
+    "{X: 5, max_mem: $X}",
+    "{cipher: AES}", "{cipher: foo}", "{cipher: 5}",
+]
+
 AUTHORIZATION = [
     "authorization {}", "authorization: 5", "authorization: x", "authorization {user: a}",
     "authorization {user: a, password: b}", "authorization {username: a, pass: b}",
@@ -216,6 +242,7 @@ START = [
     "lame_duck_duration: '30s'\nlame_duck_grace_period: '30s'", "lame_duck_grace_period: '5m'",
     "max_payload: 10MB\nmax_pending: 1MB", "no_auth_user: a",
     "no_auth_user: b\nauthorization {users: [{user: a}]}", "no_auth_user: a\nauthorization {users: []}",
+    "jetstream {domain: 'a b'}", "jetstream {domain: 'a.b'}", "jetstream {domain: 'a..b'}", "jetstream {domain: '>'}",
 ]
 
 # --- flags; each ends at once in both
@@ -258,6 +285,15 @@ RELOADS = [
     "max_closed_clients: 5", "disable_sublist_cache: true", "no_header_support: true", "foo: [",
     "authorization {user: 1}", "max_payload: 10MB\nmax_pending: 5MB", "host: '0.0.0.0'",
     "authorization {user: a, password: b}", "authorization {token: t}", "authorization {timeout: 9}",
+]
+
+JETSTREAM_BASE = "jetstream {store_dir: '%s', max_mem: 1G, max_file: 1G"
+JETSTREAM_RELOADS = [
+    "}", ", limits {max_ack_pending: 5}}", ", domain: hub}", ", strict: false}", ", sync: always}", ", sync: '5s'}",
+    ", max_concurrent_io: 7}", ", request_queue_limit: 7}", ", info_queue_limit: 7}", ", unique_tag: a}",
+    ", max_buffered_size: '1K'}", ", max_buffered_msgs: 5}", ", extension_hint: no_extend}", ", max_mem: 2G}",
+    ", max_mem: 2G, max_file: 3G}", ", max_mem: 1M}", ", max_mem: -1}", ", max_file: 5}", ", foo: 1}",
+    ", limits {batch {timeout: '3s'}}, max_file: 2G}",
 ]
 
 
@@ -325,13 +361,15 @@ class Comparison:
         else:
             self.different.append((args, theirs, mine))
 
-    def reload(self, text, directory):
+    def reload(self, text, directory, more=""):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         before, after = os.path.join(directory, "t.conf"), os.path.join(directory, "after.conf")
-        base = BASE % port
-        if text.startswith("authorization"):
+        base = BASE % port + (more and more + "}\n")
+        if more:
+            changed = BASE % port + more + text + "\n"
+        elif text.startswith("authorization"):
             changed = base.splitlines()[0] + "\n" + text + "\n"
         else:
             changed = base + text + "\n"
@@ -396,6 +434,8 @@ def main():
                 file.write(text)
         for text in LANGUAGE + OPTIONS + AUTHORIZATION:
             comparison.check(text, directory)
+        for text in JETSTREAM:
+            comparison.check("jetstream: %s" % text, directory)
         for text in PERMISSIONS:
             comparison.check("authorization {users: [{user: a, permissions: %s}]}" % text, directory)
             comparison.check("authorization {\n default_permissions: %s\n}" % text, directory)
@@ -406,6 +446,8 @@ def main():
                              comparison.run(comparison.ours, args, directory))
         for text in RELOADS:
             comparison.reload(text, directory)
+        for text in JETSTREAM_RELOADS:
+            comparison.reload(text, directory, JETSTREAM_BASE % os.path.join(directory, "store"))
         for args in USAGE:
             comparison.usage(args, directory)
     for root in sys.argv[3:]:

@@ -108,6 +108,62 @@ TEST(Reload, NoAuthUserGoesOnlyWithItsEntry) {
   EXPECT_TRUE(PlanReload(old, now).ok());
 }
 
+TEST(Reload, JetStreamMayGrow) {
+  Options old;
+  old.jetstream.enabled = true;
+  old.jetstream.store_dir = "/a";
+  old.jetstream.max_memory_store = 1 << 20;
+  old.jetstream.max_file_store = 1 << 30;
+  Options now = old;
+  now.jetstream.max_memory_store = 5 << 20;
+  now.jetstream.max_file_store = int64_t{3} << 30;
+  now.jetstream.limits.max_ack_pending = 5;
+  const auto plan = PlanReload(old, now);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(Lines(*plan), (std::vector<std::string>{
+                              "Reloaded: authorization users",
+                              "Reloaded: accounts",
+                              "Reloaded: JetStream max_mem_store = 5.00 MB",
+                              "Reloaded: JetStream max_file_store = 3.00 GB",
+                              "Reloaded: JetStream limits",
+                          }));
+  EXPECT_TRUE(plan->jetstream && plan->statsz);
+}
+
+TEST(Reload, TheRestOfJetStreamStands) {
+  Options old;
+  old.jetstream.enabled = true;
+  old.jetstream.store_dir = "/a";
+  old.jetstream.max_memory_store = 1 << 20;
+  const struct {
+    void (*change)(JetStreamOptions&);
+    std::string_view error;
+  } kRows[] = {
+      {[](JetStreamOptions& o) { o.enabled = false; }, "for JetStream: old=true, new=false"},
+      {[](JetStreamOptions& o) { o.strict = false; }, "for NoJetStreamStrict: old=false, new=true"},
+      {[](JetStreamOptions& o) { o.domain = "hub"; }, "for JetStreamDomain: old=, new=hub"},
+      {[](JetStreamOptions& o) { o.store_dir = "/b"; }, "for jetstream storage directory"},
+      {[](JetStreamOptions& o) { o.store_dir.clear(); }, "for jetstream storage dir"},
+      {[](JetStreamOptions& o) { o.max_memory_store = 5; }, "for decreasing jetstream max memory and store"},
+      {[](JetStreamOptions& o) { o.max_memory_store = -1; }, "for jetstream max memory and max store"},
+      {[](JetStreamOptions& o) { o.max_file_store = 5; }, "for jetstream dynamic max memory and store"},
+      {[](JetStreamOptions& o) { o.sync_interval = std::chrono::seconds(5); }, "for SyncInterval: old=2m0s, new=5s"},
+      {[](JetStreamOptions& o) { o.sync_always = true; }, "for SyncAlways: old=false, new=true"},
+      {[](JetStreamOptions& o) { o.max_concurrent_io = 7; }, "for JetStreamConcurrentIOs: old=4096, new=7"},
+      {[](JetStreamOptions& o) { o.durability = Durability::kAsync; }, "for js_durability: old=durable, new=async"},
+  };
+  for (const auto& row : kRows) {
+    Options now = old;
+    row.change(now.jetstream);
+    EXPECT_EQ(Message(PlanReload(old, now).status()), "config reload not supported " + std::string(row.error));
+  }
+  Options off;
+  Options elsewhere;
+  elsewhere.jetstream.store_dir = "/b";
+  elsewhere.jetstream.max_file_store = 5;
+  EXPECT_TRUE(PlanReload(off, elsewhere).ok());
+}
+
 TEST(Reload, ARandomPortStaysTheOneInUse) {
   Options old;
   old.port = 41234;

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: JetStream starts with the settings and the lines of the peer.
+// Method: settings from options in a scratch directory; lines from the log of nats-server 2.15.2.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "broker/jetstream/banner.h"
+#include "broker/jetstream/settings.h"
+
+namespace millrace {
+namespace {
+
+class Start : public testing::Test {
+ protected:
+  Start() {
+    std::string pattern = std::filesystem::temp_directory_path() / "millrace-js-XXXXXX";
+    directory_ = ::mkdtemp(pattern.data());
+  }
+  ~Start() override { std::filesystem::remove_all(directory_); }
+  std::string PathOf(const std::string& name) const { return directory_ + "/" + name; }
+  std::string directory_;
+};
+
+std::string Text(const absl::Status& status) { return std::string(status.message()); }
+
+TEST_F(Start, ConfiguredLimitsAreTaken) {
+  JetStreamOptions options;
+  options.store_dir = directory_ + "//";
+  options.max_memory_store = 5;
+  options.max_file_store = 6;
+  options.domain = "hub";
+  options.limits.max_ack_pending = 7;
+  const JetStreamSettings settings = ResolveJetStream(options);
+  EXPECT_EQ(settings.config.store_dir, PathOf("jetstream"));
+  EXPECT_EQ(settings.config.max_memory, 5);
+  EXPECT_EQ(settings.config.max_storage, 6);
+  EXPECT_EQ(settings.config.domain, "hub");
+  EXPECT_EQ(settings.config.sync_interval_ns, 120'000'000'000);
+  EXPECT_TRUE(settings.config.compress_ok);
+  EXPECT_TRUE(settings.config.strict);
+  EXPECT_EQ(settings.limits.max_ack_pending, 7);
+  EXPECT_EQ(settings.limits.default_max_consumers, 1000);
+  EXPECT_FALSE(settings.dynamic || settings.temporary || settings.storage_is_estimated);
+  EXPECT_EQ(FinishMaxStorage(settings, 100), 6);
+}
+
+TEST_F(Start, LimitsThatAreNotSetComeFromTheMachine) {
+  JetStreamOptions options;
+  options.store_dir = directory_;
+  const JetStreamSettings settings = ResolveJetStream(options);
+  const int64_t memory = int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE);
+  EXPECT_NEAR(static_cast<double>(settings.config.max_memory), static_cast<double>(memory) * 0.75, 1e6);
+  EXPECT_GT(settings.config.max_storage, 0);
+  EXPECT_TRUE(settings.dynamic && settings.storage_is_estimated);
+  EXPECT_FALSE(settings.config.compress_ok);
+  EXPECT_TRUE(std::filesystem::is_directory(PathOf("jetstream")));
+  EXPECT_EQ(FinishMaxStorage(settings, 400), settings.config.max_storage + 300);
+}
+
+TEST_F(Start, ALimitOfZeroIsALimit) {
+  JetStreamOptions options;
+  options.store_dir = directory_;
+  options.max_memory_store = options.max_file_store = 0;
+  const JetStreamSettings settings = ResolveJetStream(options);
+  EXPECT_EQ(settings.config.max_memory, 0);
+  EXPECT_EQ(settings.config.max_storage, 0);
+  EXPECT_FALSE(settings.storage_is_estimated);
+}
+
+TEST_F(Start, WithoutADirectoryATemporaryOneIsTaken) {
+  setenv("TMPDIR", directory_.c_str(), 1);
+  JetStreamOptions options;
+  EXPECT_EQ(ResolveJetStream(options).config.store_dir, PathOf("nats/jetstream"));
+  EXPECT_TRUE(ResolveJetStream(options).temporary);
+  options.max_memory_store = options.max_file_store = 1;
+  EXPECT_EQ(ResolveJetStream(options).config.store_dir, PathOf("jetstream"));
+  unsetenv("TMPDIR");
+}
+
+TEST_F(Start, ReloadsRaiseLimits) {
+  JetStreamOptions options;
+  options.store_dir = directory_;
+  options.max_memory_store = options.max_file_store = 5;
+  const JetStreamSettings settings = ResolveJetStream(options);
+  options.max_file_store = 9;
+  options.limits.max_request_batch = 3;
+  const JetStreamSettings changed = ChangedSettings(settings, options);
+  EXPECT_EQ(changed.config.max_memory, 5);
+  EXPECT_EQ(changed.config.max_storage, 9);
+  EXPECT_EQ(changed.limits.max_request_batch, 3);
+  EXPECT_EQ(changed.config.store_dir, settings.config.store_dir);
+}
+
+TEST_F(Start, TheDirectoryIsMadeAndTried) {
+  EXPECT_TRUE(PrepareStoreDir(PathOf("a/b/c")).ok());
+  struct stat info {};
+  ASSERT_EQ(stat(PathOf("a/b").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  EXPECT_TRUE(PrepareStoreDir(PathOf("a/b/c")).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(PathOf("a/b/c")));
+  std::ofstream(PathOf("file")) << "x";
+  EXPECT_EQ(Text(PrepareStoreDir(PathOf("file"))), "storage directory is not a directory");
+  EXPECT_EQ(Text(PrepareStoreDir(PathOf("file/jetstream"))), "storage directory is not a directory");
+  EXPECT_EQ(Text(PrepareStoreDir("/proc/nope/jetstream")),
+            "could not create storage directory - mkdir /proc/nope: no such file or directory");
+}
+
+TEST_F(Start, TheBannerIsThePeers) {
+  JetStreamSettings settings;
+  settings.config.strict = true;
+  settings.config.max_memory = 5'000'000'000;
+  settings.config.max_storage = 1000;
+  settings.config.store_dir = "/tmp/sd/jetstream";
+  settings.config.domain = "hub";
+  settings.sync_method = "O_DSYNC";
+  std::vector<std::string> lines = JetStreamBanner(settings);
+  ASSERT_EQ(lines.size(), 17u);
+  lines.erase(lines.begin(), lines.begin() + 7);
+  EXPECT_EQ(lines, (std::vector<std::string>{
+                       "---------------- JETSTREAM ----------------",
+                       "  Strict:          true",
+                       "  Max Memory:      4.66 GB",
+                       "  Max Storage:     1000 B",
+                       "  Store Directory: \"/tmp/sd/jetstream\"",
+                       "  Domain:          hub",
+                       "  API Level:       5",
+                       "  Durability:      durable (an ack means: on disk)",
+                       "  Sync Method:     O_DSYNC",
+                       "-------------------------------------------",
+                   }));
+}
+
+TEST_F(Start, LinesOfRecoveryAreThePeers) {
+  EXPECT_EQ(RestoreStartsLine("$G", "MIR"), "  Starting restore for stream '$G > MIR'");
+  EXPECT_EQ(RestoredLine("$G", "ORDERS", 1234567, 29'400'000),
+            "  Restored 1,234,567 messages for stream '$G > ORDERS' in 29ms");
+  EXPECT_EQ(RestoredLine("$G", "S", 999, 400'000), "  Restored 999 messages for stream '$G > S' in 0s");
+  EXPECT_EQ(ConsumersRecoverLine("$G", "ORDERS", 2), "  Recovering 2 consumers for stream - '$G > ORDERS'");
+  EXPECT_EQ(JetStreamStartedLine(31'819'088), "Took 31.819088ms to start JetStream");
+  EXPECT_EQ(WithCommas(0), "0");
+  EXPECT_EQ(WithCommas(1000), "1,000");
+}
+
+}  // namespace
+}  // namespace millrace

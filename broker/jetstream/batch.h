@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batches of publishes: atomic ones are staged here until they are committed; fast ones are stored as they come, and this
-//         remembers how far they are (spec J-3b, J-3c, ADR-50).
+// Batches of publishes: atomic ones are staged here until they are committed; fast ones are stored as they come, and
+//         this remembers how far they are (spec J-3b, J-3c, ADR-50).
 // Owner:  shard.  Bounds: BatchLimits, per stream and for all streams of the shard (BatchUse).
 #pragma once
 

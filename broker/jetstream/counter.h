@@ -27,8 +27,8 @@ struct CounterBefore {
   std::string_view body;
 };
 
-// `increment` is the message's valid Nats-Incr, `stream_source` its Nats-Stream-Source: then the message holds the value
-// of a counter elsewhere, and what it adds is the difference to what that counter was before.
+// `increment` is the message's valid Nats-Incr, `stream_source` its Nats-Stream-Source: then the message holds the
+// value of a counter elsewhere, and what it adds is the difference to what that counter was before.
 // nullopt: a value that is none (kMessageCounterBroken).
 std::optional<CounterResult> ApplyIncrement(const CounterBefore& before, std::string_view subject,
                                             std::string_view increment, std::string_view stream_source,

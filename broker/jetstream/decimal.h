@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decimal: a whole number of any size, as counters need it: read, add, negate, print.
-// Owner:  caller (pure).  Cost: linear in the digits, which a header block bounds. No library: four operations do not pay
-//         for one, and digits as text are what comes in and goes out.
+// Owner:  caller (pure).  Cost: linear in the digits, which a header block bounds. No library: four operations do not
+//         pay for one, and digits as text are what comes in and goes out.
 #pragma once
 
 #include <optional>

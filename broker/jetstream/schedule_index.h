@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ScheduleIndex: when the schedules of a stream fire next: one schedule a subject, its message is in the stream.
-// Owner:  shard.  Memory: follows the subjects with schedules; entries whose message has gone otherwise stay until they are
-//         due, or until WantsSweep says that they may be half of all.
+// Owner:  shard.  Memory: follows the subjects with schedules; entries whose message has gone otherwise stay until they
+//         are due, or until WantsSweep says that they may be half of all.
 #pragma once
 
 #include <cstdint>

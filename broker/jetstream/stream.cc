@@ -12,10 +12,10 @@
 namespace millrace {
 namespace {
 
-// The beginning of a PubAck, written as the peer does, blank behind the comma included.
+// The beginning of a PubAck.
 std::string AckPrefix(std::string_view stream, std::string_view domain) {
-  std::string text = absl::StrFormat("{\"stream\":\"%s\", ", std::string(stream));
-  if (!domain.empty()) text += absl::StrFormat("\"domain\":\"%s\", ", std::string(domain));
+  std::string text = absl::StrFormat("{\"stream\":\"%s\",", std::string(stream));
+  if (!domain.empty()) text += absl::StrFormat("\"domain\":\"%s\",", std::string(domain));
   return text + "\"seq\":";
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stream: one stream at work: what is published to its subjects is checked, stored and confirmed; its consumers read it;
-//         its limits and its retention remove what is to go.
+// Stream: one stream at work: what is published to its subjects is checked, stored and confirmed; its consumers read
+//         it; its limits and its retention remove what is to go.
 // Owner:  shard.  Source: spec 5b, 5e, 5m; messages are in a StreamLog, readers are Consumers.
-// Order:  Deliver (inside a publisher's turn) checks and stores. What confirms it waits in the engine's ReplyQueue until it
-//         is durable; consumers see it from then on (visible_last_seq).
+// Order:  Deliver (inside a publisher's turn) checks and stores. What confirms it waits in the engine's ReplyQueue
+//         until it is durable; consumers see it from then on (visible_last_seq).
 #pragma once
 
 #include <cstdint>
@@ -67,7 +67,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   bool Deliver(const Subscription& subscription, const Message& message) override;
   // Stores a message of a client, alone or as part of a batch, as its headers and its reply say.
   void PublishAny(const Inbound& in);
-  // Stores a message or says why not. The reply of `in` is answered either way, unless it is empty or the stream is no_ack.
+  // Stores a message or says why not. The reply of `in` is answered either way, unless it is empty or the stream is
+  // no_ack.
   std::optional<ApiError> Publish(const Inbound& in);
 
   // --- administration

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Atomic batches: messages are staged until one says Nats-Batch-Commit; then all are checked, and all are stored or none is
-// (spec J-3b, ADR-50). What a commit changes is one unit of the journal, so that it is one after a crash as well.
+// Atomic batches: messages are staged until one says Nats-Batch-Commit; then all are checked, and all are stored or
+// none is (spec J-3b, ADR-50). What a commit changes is one unit of the journal, so that it is one after a crash as
+// well.
 #include <algorithm>
 #include <charconv>
 
@@ -171,7 +172,9 @@ void Stream::OnBatchTimeout() {
     if (batch->deadline <= now) late.push_back(batch.get());
   }
   for (AtomicBatch* batch : late) Abandon(batch, "timeout");
-  engine_.batch_use().fast -= absl::erase_if(fast_batches_, [now](const auto& item) { return item.second->deadline <= now; });
+  const size_t before = fast_batches_.size();
+  absl::erase_if(fast_batches_, [now](const auto& item) { return item.second->deadline <= now; });
+  engine_.batch_use().fast -= before - fast_batches_.size();
   ArmBatchTimeout();
 }
 

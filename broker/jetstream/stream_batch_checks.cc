@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a message of a batch must fulfil. The peer checks those before it stores any, in an order of its own, and against
-// what the batch will have changed.
+// What a message of a batch must fulfil. The peer checks those before it stores any, in an order of its own, and
+// against what the batch will have changed.
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"

@@ -88,7 +88,8 @@ uint64_t Stream::LastSequenceOf(std::string_view subject) {
 // Optimistic concurrency (spec J-22).
 std::optional<ApiError> Stream::CheckExpected(const Inbound& in, const PublishHeaders& h) {
   if (const std::optional<uint64_t> expected = ReadSequence(h.expected_subject_seq)) {
-    const uint64_t last = LastSequenceOf(h.expected_subject_seq_from.empty() ? in.subject : h.expected_subject_seq_from);
+    const std::string_view of = h.expected_subject_seq_from.empty() ? in.subject : h.expected_subject_seq_from;
+    const uint64_t last = LastSequenceOf(of);
     if (last != *expected) return MakeError(ApiErrorId::kStreamWrongLastSequence, {{"seq", std::to_string(last)}});
   } else if (!h.expected_subject_seq_from.empty()) {
     return MakeError(ApiErrorId::kStreamExpectedLastSeqPerSubjectInvalid);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How messages go with time: by the stream's max_age, by a TTL of their own; and the marker that takes the place of the last
-// message of a subject (spec J-39, ADR-43, ADR-48). nats-server places markers for this reason only, MaxAge.
+// How messages go with time: by the stream's max_age, by a TTL of their own; and the marker that takes the place of the
+// last message of a subject (spec J-39, ADR-43, ADR-48). nats-server places markers for this reason only, MaxAge.
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
@@ -34,7 +34,8 @@ void Stream::ArmExpiry() {
     if (age_floor_ > log_->state().first_seq) {
       const uint64_t seq = log_->Next({}, age_floor_);
       StoredMessage message;
-      // A message that is not at hand is waited for once it is due for sure: its time is that of its neighbours at least.
+      // A message that is not at hand is waited for once it is due for sure: its time is that of its neighbours at
+      // least.
       if (seq != 0 && log_->Load(seq, &message) == LoadStatus::kFound) first_ns = message.time_ns;
       if (seq == 0) first_ns = TtlIndex::kNever - config_.max_age_ns;
     }

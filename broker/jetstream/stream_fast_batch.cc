@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fast batches: messages are stored as they come, without an answer each; the publisher learns now and then how far it is,
-// and how often it will (spec J-3c, ADR-50). The reply of each message says what it is (fast_batch_reply.h).
+// Fast batches: messages are stored as they come, without an answer each; the publisher learns now and then how far it
+// is, and how often it will (spec J-3c, ADR-50). The reply of each message says what it is (fast_batch_reply.h).
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"

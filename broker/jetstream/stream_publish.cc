@@ -44,7 +44,9 @@ void Stream::PublishAny(const Inbound& original) {
   Inbound in = original;
   std::string cleaned;
   // A status is not stored, nor what an import of another account says of the client.
-  if (!in.header.empty() && (!in.header.starts_with(kHeaderLine) || FindHeader(in.header, kRequestInfoHeader))) [[unlikely]] {
+  const bool clean =
+      in.header.empty() || (in.header.starts_with(kHeaderLine) && !FindHeader(in.header, kRequestInfoHeader));
+  if (!clean) [[unlikely]] {
     cleaned = in.header;
     RemoveHeaderStatus(&cleaned);
     RemoveHeader(&cleaned, kRequestInfoHeader);
@@ -108,8 +110,8 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
   if (!checked->headers.ttl.empty()) {
     const std::optional<int64_t> ttl = ParseMessageTtl(checked->headers.ttl);
     if (!ttl) return MakeError(ApiErrorId::kMessageTTLInvalid);
-    // A message must not go before the marker that it follows, or the marker could be missed; where there is one message
-    // a subject, it has taken the marker's place.
+    // A message must not go before the marker that it follows, or the marker could be missed; where there is one
+    // message a subject, it has taken the marker's place.
     const int64_t ttl_min = config_.subject_delete_marker_ttl_ns / kNsPerSecond;
     if (*ttl > 0 && *ttl < ttl_min && config_.max_msgs_per_subject != 1) {
       std::string header(in->header);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What headers of stored messages ask for later: TTLs and schedules. Two indexes hold that; they are not stored, but made
-// from the messages again after a start, slice by slice, while the stream is already at work.
-// Cost:  every message of a stream with allow_msg_ttl or allow_msg_schedules is read once after a start; what is due in the
-//        meantime goes when the scan has reached it (TTL) or is through (schedules).
+// What headers of stored messages ask for later: TTLs and schedules. Two indexes hold that; they are not stored, but
+// made from the messages again after a start, slice by slice, while the stream is already at work.
+// Cost:  every message of a stream with allow_msg_ttl or allow_msg_schedules is read once after a start; what is due in
+//        the meantime goes when the scan has reached it (TTL) or is through (schedules).
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"

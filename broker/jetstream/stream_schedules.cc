@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Message schedules: a stored message with Nats-Schedule is published to its target whenever it is due (spec J-3d, ADR-51).
+// Message schedules: a stored message with Nats-Schedule is published to its target whenever it is due (spec J-3d,
+// ADR-51).
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"
@@ -16,6 +17,11 @@ constexpr size_t kSchedulesPerRound = 256;
 constexpr Nanos kRound = std::chrono::milliseconds(10);
 // When what is due cannot be stored.
 constexpr int64_t kRetryNs = 10 * kNsPerSecond;
+
+// In any case.
+bool IsSub(std::string_view rollup) {
+  return rollup.size() == 3 && (rollup[0] | 32) == 's' && (rollup[1] | 32) == 'u' && (rollup[2] | 32) == 'b';
+}
 
 }  // namespace
 
@@ -40,7 +46,7 @@ std::optional<ApiError> Stream::CheckSchedule(Inbound* in, Checked* checked, con
       std::string header(in->header);
       AddHeader(&header, kRollupHeader, "sub");
       Rewrite(in, checked, std::move(header));
-    } else if (h.rollup.size() != 3 || (h.rollup[0] | 32) != 's' || (h.rollup[1] | 32) != 'u' || (h.rollup[2] | 32) != 'b') {
+    } else if (!IsSub(h.rollup)) {
       return MakeError(ApiErrorId::kMessageSchedulesRollupInvalid);
     }
   }
@@ -48,7 +54,8 @@ std::optional<ApiError> Stream::CheckSchedule(Inbound* in, Checked* checked, con
 }
 
 std::optional<ApiError> Stream::CheckScheduleHeaders(const Inbound& in, const PublishHeaders& h) const {
-  if (!h.schedule_ttl.empty() && !ParseMessageTtl(h.schedule_ttl)) return MakeError(ApiErrorId::kMessageSchedulesTTLInvalid);
+  if (!h.schedule_ttl.empty() && !ParseMessageTtl(h.schedule_ttl))
+    return MakeError(ApiErrorId::kMessageSchedulesTTLInvalid);
   if (!h.schedule_rollup.empty() && h.schedule_rollup != "sub")
     return MakeError(ApiErrorId::kMessageSchedulesRollupInvalid);
   if (!h.schedule_ttl.empty() && !config_.allow_msg_ttl) return MakeError(ApiErrorId::kMessageTTLDisabled);
@@ -147,7 +154,8 @@ Stream::Fired Stream::Fire(const ScheduleIndex::Due& due) {
   RemoveHeadersWithPrefix(&header, "Nats-Expected-");
   for (const std::string_view key : {kMsgIdHeader, kTtlHeader, kRollupHeader}) RemoveHeader(&header, key);
   AddHeader(&header, kSchedulerHeader, due.subject);
-  AddHeader(&header, kScheduleNextHeader, next->repeats ? FormatGoTime(next->next_ns) : std::string(kScheduleNextPurge));
+  AddHeader(&header, kScheduleNextHeader,
+            next->repeats ? FormatGoTime(next->next_ns) : std::string(kScheduleNextPurge));
   if (!h.schedule_ttl.empty()) AddHeader(&header, kTtlHeader, h.schedule_ttl);
   if (!h.schedule_rollup.empty()) AddHeader(&header, kRollupHeader, h.schedule_rollup);
 

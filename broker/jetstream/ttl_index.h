@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TtlIndex: which messages of a stream go at which time, each on its own (Nats-TTL; spec J-39).
-// Owner:  shard.  Memory: 16 bytes a message. It is not told of messages that go by other ways: their entries stay until
-//         they are due, or until WantsSweep says that they may be half of all; so memory follows the live ones.
+// Owner:  shard.  Memory: 16 bytes a message. It is not told of messages that go by other ways: their entries stay
+//         until they are due, or until WantsSweep says that they may be half of all; so memory follows the live ones.
 #pragma once
 
 #include <algorithm>

@@ -43,8 +43,8 @@ TEST(Counter, AValueThatIsNoneBreaksIt) {
     EXPECT_FALSE(ApplyIncrement({true, {}, body}, "c", "1", {}, "", "")) << body;
     EXPECT_FALSE(ApplyIncrement({}, "c", "1", "A 1", "", body)) << body;
   }
-  EXPECT_FALSE(ApplyIncrement({true, "NATS/1.0\r\nNats-Counter-Sources: {\"A\":1}\r\n\r\n", "{\"val\":\"1\"}"}, "c", "1", {},
-                              "", ""));
+  const std::string_view sources = "NATS/1.0\r\nNats-Counter-Sources: {\"A\":1}\r\n\r\n";
+  EXPECT_FALSE(ApplyIncrement({true, sources, "{\"val\":\"1\"}"}, "c", "1", {}, "", ""));
   EXPECT_EQ(ApplyIncrement({true, {}, "{\"VAL\":\"4\",\"more\":[1]}"}, "c", "1", {}, "", "")->value, "5");
 }
 

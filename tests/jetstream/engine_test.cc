@@ -25,8 +25,8 @@ std::string Header(std::string_view key, std::string_view value) {
 TEST(Engine, APublishIsConfirmedWithItsSequence) {
   EngineHarness js;
   EXPECT_THAT(Create(js, "ORDERS", ",\"subjects\":[\"orders.*\"]"), HasSubstr("\"did_create\":true"));
-  EXPECT_EQ(js.Request("orders.new", "a"), "{\"stream\":\"ORDERS\", \"seq\":1}");
-  EXPECT_EQ(js.Request("orders.new", "b"), "{\"stream\":\"ORDERS\", \"seq\":2}");
+  EXPECT_EQ(js.Request("orders.new", "a"), "{\"stream\":\"ORDERS\",\"seq\":1}");
+  EXPECT_EQ(js.Request("orders.new", "b"), "{\"stream\":\"ORDERS\",\"seq\":2}");
   EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.ORDERS", ""), HasSubstr("\"messages\":2"));
   EXPECT_EQ(js.Request("elsewhere", "x"), "no responders");
 }
@@ -75,10 +75,10 @@ TEST(Engine, APublishThatBreaksARuleIsToldWhichOne) {
 TEST(Engine, TheSameIdWithinTheWindowIsADuplicate) {
   EngineHarness js;
   Create(js, "S", ",\"subjects\":[\"s\"]");
-  EXPECT_EQ(js.Request("s", "a", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\", \"seq\":1}");
-  EXPECT_EQ(js.Request("s", "b", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\", \"seq\":1,\"duplicate\": true}");
+  EXPECT_EQ(js.Request("s", "a", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\",\"seq\":1}");
+  EXPECT_EQ(js.Request("s", "b", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\",\"seq\":1,\"duplicate\": true}");
   js.Advance(std::chrono::minutes(3));
-  EXPECT_EQ(js.Request("s", "c", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\", \"seq\":2}");
+  EXPECT_EQ(js.Request("s", "c", Header("Nats-Msg-Id", "1")), "{\"stream\":\"S\",\"seq\":2}");
 }
 
 TEST(Engine, LimitsDropTheOldestOrRefuseTheNewest) {

@@ -29,9 +29,11 @@ TEST(FastBatchReply, SaysWhatTheMessageIs) {
 
 TEST(FastBatchReply, RefusesWhatIsNotOne) {
   for (const char* reply : {
-           "", ".$FI", "x.$FI", "1.$FI", "i.u.1.ok.1.5.$FI", "i.u.1.ok.1.-1.$FI", "i.u.1.ok.0.1.$FI", "i.u.1.ok.x.1.$FI",
+           "", ".$FI", "x.$FI", "1.$FI", "i.u.1.ok.1.5.$FI", "i.u.1.ok.1.-1.$FI", "i.u.1.ok.0.1.$FI",
+           "i.u.1.ok.x.1.$FI",
            "i.u.1.ok.18446744073709551615.1.$FI", "i.u.1.ok.18446744073709551616.1.$FI", "i.u.1.maybe.2.1.$FI",
-           "i.u.1.ok.2.0.$FI", "i.u.1.ok.1.1.$FI", "i.u.1.ok.1.3.$FI", "u.1.ok.2.1.$FI", "1.ok.2.1.$FI", "i.u.1.ok.2.1.FI",
+           "i.u.1.ok.2.0.$FI", "i.u.1.ok.1.1.$FI", "i.u.1.ok.1.3.$FI", "u.1.ok.2.1.$FI", "1.ok.2.1.$FI",
+           "i.u.1.ok.2.1.FI",
        }) {
     EXPECT_FALSE(ParseFastBatchReply(reply)) << reply;
   }

@@ -43,7 +43,7 @@ TEST_F(AtomicBatches, AreStoredWhenTheyAreCommitted) {
   EXPECT_EQ(last_seq(), 0u);
   js_.Request("b.other", "between");
   EXPECT_EQ(Add("id", 3, "b.3", {{"Nats-Batch-Commit", "1"}}),
-            "{\"stream\":\"B\", \"seq\":4,\"batch\":\"id\",\"count\":3}");
+            "{\"stream\":\"B\",\"seq\":4,\"batch\":\"id\",\"count\":3}");
   EXPECT_EQ(At(js_, "B", 2).subject, "b.1");
   EXPECT_EQ(At(js_, "B", 4).header,
             "NATS/1.0\r\nNats-Batch-Id: id\r\nNats-Batch-Sequence: 3\r\nNats-Batch-Commit: 1\r\n\r\n");
@@ -56,7 +56,7 @@ TEST_F(AtomicBatches, EndWithAMessageThatIsNotPartOfThem) {
   Add("id", 1, "b.1");
   Add("id", 2, "b.2");
   EXPECT_EQ(Add("id", 3, "b.3", {{"Nats-Batch-Commit", "eob"}}),
-            "{\"stream\":\"B\", \"seq\":2,\"batch\":\"id\",\"count\":2}");
+            "{\"stream\":\"B\",\"seq\":2,\"batch\":\"id\",\"count\":2}");
   EXPECT_EQ(At(js_, "B", 2).header,
             "NATS/1.0\r\nNats-Batch-Id: id\r\nNats-Batch-Sequence: 2\r\nNats-Batch-Commit: 1\r\n\r\n");
 }
@@ -100,7 +100,8 @@ TEST_F(AtomicBatches, AreRefusedAsTheyCome) {
   EXPECT_THAT(Add(std::string(65, 'i'), 1, "b.1"), HasSubstr("\"err_code\":10179"));
   EXPECT_THAT(js_.Request("b.1", "", Headers({{"Nats-Batch-Id", "i"}})), HasSubstr("\"err_code\":10175"));
   EXPECT_THAT(Add("id", 2, "b.1"), HasSubstr("\"err_code\":10176"));
-  EXPECT_THAT(Add("id", 1002, "b.1"), HasSubstr("\"err_code\":10199,\"description\":\"atomic publish batch is too large: 1000\""));
+  EXPECT_THAT(Add("id", 1002, "b.1"),
+              HasSubstr("\"err_code\":10199,\"description\":\"atomic publish batch is too large: 1000\""));
   EXPECT_EQ(Reason(), "");
   Add("id", 1, "b.1");
   EXPECT_THAT(Add("id", 3, "b.1"), HasSubstr("\"err_code\":10176"));
@@ -137,7 +138,7 @@ TEST_F(AtomicBatches, CountWithinTheBatch) {
   Add("id", 1, "c.a", {{"Nats-Incr", "1"}}, "");
   Add("id", 2, "c.a", {{"Nats-Incr", "2"}}, "");
   EXPECT_EQ(Add("id", 3, "c.b", {{"Nats-Incr", "3"}, {"Nats-Batch-Commit", "1"}}, ""),
-            "{\"stream\":\"C\", \"seq\":3,\"batch\":\"id\",\"count\":3}");
+            "{\"stream\":\"C\",\"seq\":3,\"batch\":\"id\",\"count\":3}");
   EXPECT_EQ(At(js_, "C", 2).body, "{\"val\":\"3\"}");
   EXPECT_EQ(At(js_, "C", 3).body, "{\"val\":\"3\"}");
 }

@@ -36,8 +36,8 @@ TEST_F(Schedules, AtFiresOnceAndIsGone) {
   js_.Advance(milliseconds(200));
   EXPECT_EQ(StateOf(js_, "S").messages, 1u);
   EXPECT_EQ(At(js_, "S", 2),
-            (Kept{"s.out", "NATS/1.0\r\nX: y\r\nNats-Scheduler: s.plan\r\nNats-Schedule-Next: purge\r\nNats-TTL: 5m\r\n\r\n",
-                  "data"}));
+            (Kept{"s.out", "NATS/1.0\r\nX: y\r\nNats-Scheduler: s.plan\r\nNats-Schedule-Next: purge\r\n"
+                           "Nats-TTL: 5m\r\n\r\n", "data"}));
   js_.Advance(seconds(60));
   EXPECT_EQ(StateOf(js_, "S").last_seq, 2u);
   js_.Advance(std::chrono::minutes(5));
@@ -52,7 +52,8 @@ TEST_F(Schedules, EveryFiresAgainAndAgain) {
     EXPECT_EQ(StateOf(js_, "S").last_seq, 1 + round);
   }
   EXPECT_EQ(StateOf(js_, "S").messages, 2u);
-  EXPECT_THAT(At(js_, "S", 4).header, HasSubstr("Nats-Scheduler: s.plan\r\nNats-Schedule-Next: 2023-11-14T22:14:00Z\r\n"));
+  EXPECT_THAT(At(js_, "S", 4).header,
+              HasSubstr("Nats-Scheduler: s.plan\r\nNats-Schedule-Next: 2023-11-14T22:14:00Z\r\n"));
   EXPECT_THAT(At(js_, "S", 4).header, HasSubstr("Nats-Rollup: sub\r\n"));
   // A client ends it.
   EXPECT_THAT(Put("s.end", {{"Nats-Schedule-Next", "purge"}, {"Nats-Scheduler", "s.plan"}}), HasSubstr("\"seq\":5"));
@@ -63,7 +64,8 @@ TEST_F(Schedules, EveryFiresAgainAndAgain) {
 
 TEST_F(Schedules, TheSourcesLastMessageIsSent) {
   js_.Request("s.src", "from the source", Headers({{"Y", "z"}}));
-  Put("s.plan", {{"Nats-Schedule", "0 * * * * *"}, {"Nats-Schedule-Target", "s.out"}, {"Nats-Schedule-Source", "s.src"}});
+  Put("s.plan", {{"Nats-Schedule", "0 * * * * *"}, {"Nats-Schedule-Target", "s.out"},
+                 {"Nats-Schedule-Source", "s.src"}});
   js_.Advance(seconds(41));
   EXPECT_EQ(At(js_, "S", 3), (Kept{"s.out", "NATS/1.0\r\nY: z\r\nNats-Scheduler: s.plan\r\n"
                                             "Nats-Schedule-Next: 2023-11-14T22:15:00Z\r\n\r\n", "from the source"}));
@@ -88,14 +90,12 @@ TEST_F(Schedules, GoWithTheirMessage) {
 }
 
 TEST_F(Schedules, WrongOnesAreRefused) {
-  struct Case {
-    Fields fields;
-    int code;
-  };
   const auto refused = [this](Fields fields, int code) {
     EXPECT_THAT(Put("s.plan", fields), HasSubstr("\"err_code\":" + std::to_string(code))) << Headers(fields);
   };
-  const std::pair<std::string_view, std::string_view> every{"Nats-Schedule", "@every 10s"}, out{"Nats-Schedule-Target", "s.o"};
+  using Field = std::pair<std::string_view, std::string_view>;
+  const Field every{"Nats-Schedule", "@every 10s"};
+  const Field out{"Nats-Schedule-Target", "s.o"};
   refused({{"Nats-Schedule", "@every 10ms"}, out}, 10189);
   refused({{"Nats-Schedule", "sometimes"}, out}, 10189);
   refused({every}, 10190);
@@ -117,7 +117,8 @@ TEST_F(Schedules, WrongOnesAreRefused) {
   js_.Request("s.data", "no schedule");
   refused({{"Nats-Schedule-Next", "purge"}, {"Nats-Scheduler", "s.data"}}, 10212);
   CreateStream(js_, "PLAIN", R"(,"subjects":["p.>"])");
-  EXPECT_THAT(js_.Request("p.plan", "", Headers({every, {"Nats-Schedule-Target", "p.o"}})), HasSubstr("\"err_code\":10188"));
+  EXPECT_THAT(js_.Request("p.plan", "", Headers({every, {"Nats-Schedule-Target", "p.o"}})),
+              HasSubstr("\"err_code\":10188"));
   EXPECT_THAT(js_.Request("p.plan", "", Headers({{"Nats-Schedule", "x"}})), HasSubstr("\"err_code\":10188"));
 }
 

@@ -37,7 +37,8 @@ struct Extent {
 struct SegmentFile {
   uint32_t number = 0;
   Disk::File file = -1;      // -1: closed
-  uint64_t uuid = 0;         // 0: the header has not been read
+  uint64_t uuid = 0;         // 0: not known
+  bool header_read = false;
   uint64_t uid = 0;
   uint64_t end = 0;          // where the next block goes; what is on disk
   uint64_t live_bytes = 0;   // an estimate, of what streams want

@@ -54,8 +54,7 @@ class SegmentStore final : public StoredLogs {
   // --- StoredLogs
   std::unique_ptr<StoredLog> Create(uint64_t uid, const StreamLogOptions& options, Journal& journal) override;
   void Discard(uint64_t uid) override;
-  void OnRecovered() override;
-  void KeepUnknown() override { keep_unknown_ = true; }
+  void OnRecovered(bool keep) override;
   void SyncAll(Completion* completion) override;
   void OnCheckpointed(bool durable) override;
   void EndTurn() override;
@@ -147,7 +146,6 @@ class SegmentStore final : public StoredLogs {
   const SegmentStoreOptions options_;
   Disk::File directory_ = -1;
   bool recovering_ = true;
-  bool keep_unknown_ = false;
   uint32_t next_number_ = 1;
   uint32_t pack_ = 0;  // takes the blocks of small streams
   uint32_t open_files_ = 0;
@@ -172,10 +170,10 @@ class SegmentStore final : public StoredLogs {
   std::vector<uint64_t> hydrated_;  // uids, oldest first
   size_t hydrated_at_ = 0;
   uint32_t compacting_ = 0;         // file; 0: none
+  uint64_t next_look_ = 0;          // turn
   std::vector<uint64_t> compacting_uids_;
   uint64_t compacted_bytes_ = 0;
   uint64_t damaged_blocks_ = 0;
-  uint32_t failed_syncs_ = 0;
 };
 
 }  // namespace millrace

@@ -210,6 +210,7 @@ void Checkpoint::Succeed() {
   taken_.clear();
   step_ = Phase::kIdle;
   wal_.Recycle(bound_);
+  logs_.OnCheckpointed(true);
   ++count_;
   written_at_last_ = begun_at_;
 }
@@ -228,6 +229,7 @@ void Checkpoint::Abort(std::string why) {
   objects_.removed.insert(objects_.removed.end(), removing_.begin(), removing_.end());
   removing_.clear();
   catalog_.Drop();
+  logs_.OnCheckpointed(false);
   step_ = Phase::kIdle;
   wanted_ = true;
   retry_at_ = now_ + kRetryAfter;

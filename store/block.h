@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Block: messages of one stream in order of their sequences, in memory exactly as on disk.
+// Owner:  shard (one stream's log).
+// Format: store/FORMAT.md. A body is BlockHeader, then records one behind the other; a record is RecordHeader, subject,
+//         header block, body of the message. Sequences ascend, with gaps allowed.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "proto/base/check.h"
+#include "store/stream_log.h"
+
+namespace millrace {
+
+inline constexpr uint32_t kBlockMagic = 0x314b424d;  // "MBK1"
+
+struct BlockHeader {
+  uint32_t magic = kBlockMagic;
+  uint16_t version = 1;
+  uint16_t flags = 0;  // kBlockCompressed
+  uint64_t uid = 0;
+  uint64_t first_seq = 0;
+  uint64_t last_seq = 0;
+  uint32_t messages = 0;
+  uint32_t stored_bytes = 0;  // behind this header, as stored
+  uint32_t record_bytes = 0;  // behind this header, in memory
+  uint32_t key_id = 0;        // of the key that encrypts it; 0: none
+  int64_t first_time_ns = 0;
+  int64_t last_time_ns = 0;
+  uint64_t place = 0;        // file number << 40 | offset: a block that is read from elsewhere is not this one
+  uint64_t stored_hash = 0;  // XXH3-64 of the stored bytes, seed: hash of the file's uuid and the offset
+  uint64_t header_hash = 0;  // XXH3-64 of what stands before it, same seed
+};
+static_assert(sizeof(BlockHeader) == 88);
+
+inline constexpr uint16_t kBlockCompressed = 1;
+
+struct RecordHeader {
+  uint32_t record_bytes;  // all of it
+  uint32_t subject_bytes;
+  uint32_t header_bytes;
+  uint32_t seq_offset;  // from the block's first_seq
+  int64_t time_ns;
+};
+static_assert(sizeof(RecordHeader) == 24);
+
+struct Block;
+
+class BlockBody {
+ public:
+  explicit BlockBody(size_t room) { Grow(std::max(room, sizeof(BlockHeader))); }
+  BlockBody(const BlockBody&) = delete;
+  BlockBody& operator=(const BlockBody&) = delete;
+  ~BlockBody() { std::free(data_); }
+
+  static size_t RecordBytes(const StoredMessage& message) {
+    return sizeof(RecordHeader) + message.subject.size() + message.payload.size();
+  }
+
+  void Append(uint32_t seq_offset, const StoredMessage& message) {
+    const size_t size = RecordBytes(message);
+    char* to = Take(size);
+    const RecordHeader header{static_cast<uint32_t>(size), static_cast<uint32_t>(message.subject.size()),
+                              message.header_bytes, seq_offset, message.time_ns};
+    std::memcpy(to, &header, sizeof header);
+    to += sizeof header;
+    std::memcpy(to, message.subject.data(), message.subject.size());
+    std::memcpy(to + message.subject.size(), message.payload.data(), message.payload.size());
+  }
+  // A record of another block, under another offset.
+  void AppendRecord(uint32_t seq_offset, std::string_view record) {
+    char* to = Take(record.size());
+    std::memcpy(to, record.data(), record.size());
+    std::memcpy(to + offsetof(RecordHeader, seq_offset), &seq_offset, sizeof seq_offset);
+  }
+
+  uint32_t count() const { return static_cast<uint32_t>(offsets_.size()); }
+  size_t bytes() const { return bytes_; }  // header included
+  size_t record_bytes() const { return bytes_ - sizeof(BlockHeader); }
+  char* data() { return data_; }
+  const char* data() const { return data_; }
+
+  RecordHeader HeaderAt(uint32_t ordinal) const {
+    RecordHeader header;
+    std::memcpy(&header, data_ + offsets_[ordinal], sizeof header);
+    return header;
+  }
+  std::string_view RecordAt(uint32_t ordinal) const {
+    return {data_ + offsets_[ordinal], HeaderAt(ordinal).record_bytes};
+  }
+  void MessageAt(uint32_t ordinal, uint64_t first_seq, StoredMessage* message) const {
+    const char* at = data_ + offsets_[ordinal];
+    RecordHeader header;
+    std::memcpy(&header, at, sizeof header);
+    message->seq = first_seq + header.seq_offset;
+    message->time_ns = header.time_ns;
+    message->header_bytes = header.header_bytes;
+    at += sizeof header;
+    message->subject = {at, header.subject_bytes};
+    message->payload = {at + header.subject_bytes, header.record_bytes - sizeof header - header.subject_bytes};
+  }
+  // The first record whose offset is at least seq_offset.
+  uint32_t LowerBound(uint32_t seq_offset) const {
+    uint32_t low = 0;
+    uint32_t high = count();
+    while (low < high) {
+      const uint32_t middle = (low + high) / 2;
+      if (HeaderAt(middle).seq_offset < seq_offset) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+
+  // Finds the records in bytes that were read into data(). False: they are not well formed.
+  bool Index(size_t bytes, uint32_t messages, uint64_t seq_span);
+  // Gives back what was reserved and is not used.
+  void Trim() {
+    if (room_ - bytes_ > bytes_ / 16) Grow(bytes_);
+    offsets_.shrink_to_fit();
+  }
+  size_t memory_bytes() const { return sizeof(*this) + room_ + 4 * offsets_.capacity(); }
+
+ private:
+  void Grow(size_t room) {
+    data_ = static_cast<char*>(std::realloc(data_, room));
+    MR_CHECK(data_ != nullptr);
+    room_ = room;
+  }
+  char* Take(size_t size) {
+    if (bytes_ + size > room_) [[unlikely]] {
+      Grow(std::max(bytes_ + size, std::min(room_ * 2, room_ + (size_t{1} << 20))));
+    }
+    offsets_.push_back(static_cast<uint32_t>(bytes_));
+    char* to = data_ + bytes_;
+    bytes_ += size;
+    return to;
+  }
+
+  char* data_ = nullptr;
+  size_t bytes_ = sizeof(BlockHeader);
+  size_t room_ = 0;
+  std::vector<uint32_t> offsets_;
+
+ public:
+  // For the block cache.
+  Block* block = nullptr;
+  BlockBody* newer = nullptr;
+  BlockBody* older = nullptr;
+};
+
+// One block in the directory of its stream.
+struct Block {
+  uint64_t first_seq = 0;
+  uint64_t last_seq = 0;  // of the messages that it holds, live or not
+  uint32_t messages = 0;
+  uint32_t live = 0;
+  uint64_t record_bytes = 0;
+  uint64_t live_bytes = 0;
+  int64_t max_time_ns = 0;  // of its messages and of all blocks before
+  int64_t last_time_ns = 0;
+  uint32_t live_headed = 0;  // live messages that have a header
+  BlockBody* body = nullptr;
+  bool open = true;  // takes appends
+
+  // File streams only (segment_store.h).
+  enum class Place : uint8_t { kMemory, kWriting, kDisk };
+  Place place = Place::kMemory;
+  bool damaged = false;
+  bool reading = false;
+  uint32_t file = 0;
+  uint32_t stored_bytes = 0;
+  uint64_t offset = 0;
+
+  // What its live messages count for.
+  uint64_t message_bytes(bool memory) const {
+    return memory ? live_bytes - uint64_t{8} * live : live_bytes + uint64_t{6} * live + uint64_t{4} * live_headed;
+  }
+  bool dense() const { return messages == last_seq - first_seq + 1; }
+  // The record of this sequence; body->count() or another sequence's when it has none.
+  uint32_t OrdinalOf(uint64_t seq) const {
+    const auto offset_of_seq = static_cast<uint32_t>(seq - first_seq);
+    return dense() ? offset_of_seq : body->LowerBound(offset_of_seq);
+  }
+};
+
+}  // namespace millrace

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockLog: changes. Reading is in block_log_read.cc.
+#include "store/block_log.h"
+
+#include <algorithm>
+
+#include "store/varint.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kFirstRoom = 512;
+constexpr size_t kManyBlocks = 16;
+
+}  // namespace
+
+uint64_t MessageBytes(bool memory, size_t subject_bytes, size_t header_bytes, size_t payload_bytes) {
+  if (memory) return subject_bytes + payload_bytes + 16;
+  return 22 + subject_bytes + (header_bytes > 0 ? 4 : 0) + payload_bytes + 8;
+}
+
+BlockLog::~BlockLog() {
+  for (const auto& block : blocks_) MR_CHECK(block->body == nullptr);  // the derived class has dropped them
+}
+
+void BlockLog::set_options(const StreamLogOptions& options) {
+  MR_CHECK(options.memory == options_.memory);
+  options_ = options;
+}
+
+// --- append
+
+void BlockLog::DoAppend(const StoredMessage& message) {
+  MR_CHECK_OP(message.seq, >, state_.last_seq);
+  const size_t size = BlockBody::RecordBytes(message);
+  Block* block = blocks_.empty() || !blocks_.back()->open ? nullptr : blocks_.back().get();
+  bool full = false;
+  if (block != nullptr) {
+    full = block->record_bytes + size + sizeof(BlockHeader) > options_.block_bytes;
+    if ((full && block->messages > 0) || message.seq - block->first_seq > UINT32_MAX) {
+      SealOpenBlock();
+      block = nullptr;
+    }
+  }
+  if (block == nullptr) {
+    // The first block grows from small; one that follows a full one will be full, too.
+    const size_t room = full ? std::max<size_t>(options_.block_bytes, size + sizeof(BlockHeader)) : kFirstRoom;
+    blocks_.push_back(std::make_unique<Block>());
+    block = blocks_.back().get();
+    block->first_seq = message.seq;
+    block->max_time_ns = blocks_.size() > 1 ? blocks_[blocks_.size() - 2]->max_time_ns : INT64_MIN;
+    block->body = new BlockBody(room);
+    block->body->block = block;
+  }
+  block->body->Append(static_cast<uint32_t>(message.seq - block->first_seq), message);
+  block->last_seq = message.seq;
+  block->last_time_ns = message.time_ns;
+  block->live_headed += message.header_bytes > 0 ? 1 : 0;
+  ++block->messages;
+  ++block->live;
+  block->record_bytes += size;
+  block->live_bytes += size;
+  block->max_time_ns = std::max(block->max_time_ns, message.time_ns);
+  live_.Add(message.seq);
+  if (index_ != nullptr) {
+    index_->Append(message.seq, message.subject);
+    state_.subjects = index_->subject_count();
+  }
+  if (state_.messages == 0) {
+    state_.first_seq = message.seq;
+    state_.first_time_ns = message.time_ns;
+    state_stale_ = false;
+  }
+  dirty_ = true;
+  ++state_.messages;
+  state_.bytes += MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
+  state_.last_seq = message.seq;
+  state_.last_time_ns = message.time_ns;
+}
+
+void BlockLog::SealOpenBlock() {
+  if (blocks_.empty() || !blocks_.back()->open) return;
+  Block* block = blocks_.back().get();
+  block->open = false;
+  if (block->live == 0) {
+    DropBlocks(blocks_.size() - 1, blocks_.size());
+    return;
+  }
+  block->body->Trim();
+  OnSealed(block);
+}
+
+void BlockLog::DoSkipTo(uint64_t seq) {
+  if (seq <= state_.last_seq) return;
+  dirty_ = true;
+  state_.last_seq = seq;
+  if (state_.messages == 0) state_.first_seq = seq + 1;
+}
+
+// --- removal
+
+void BlockLog::AccountRemoved(uint64_t seq, uint64_t bytes) {
+  dirty_ = true;
+  --state_.messages;
+  state_.bytes -= std::min(bytes, state_.bytes);
+  if (index_ != nullptr) state_.subjects = index_->subject_count();
+  if (state_.messages == 0) {
+    state_.bytes = 0;
+    state_.first_seq = state_.last_seq + 1;
+    state_.first_time_ns = 0;
+    state_stale_ = false;
+    if (index_ == nullptr) state_.subjects = 0;
+    subjects_stale_ = false;
+  } else if (seq == state_.first_seq) {
+    state_.first_seq = live_.Next(seq);
+    state_stale_ = true;
+  }
+}
+
+void BlockLog::DoRemove(uint64_t seq, Erase erase) {
+  if (!live_.Contains(seq)) return;
+  StoredMessage message;
+  Block* block = nullptr;
+  const bool read = Find(seq, Wait::kNow, &message, &block);
+  MR_CHECK(block != nullptr && block->live > 0);
+  uint64_t record_bytes = block->live_bytes / block->live;  // a guess, for a message that cannot be read
+  uint64_t message_bytes = record_bytes;
+  live_.Remove(seq);
+  if (read) {
+    record_bytes = BlockBody::RecordBytes(message);
+    block->live_headed -= message.header_bytes > 0 ? 1 : 0;
+    message_bytes = MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
+    if (index_ != nullptr) index_->Remove(seq, message.subject);
+  } else if (index_ != nullptr) {
+    index_->RemoveUnread(seq);
+  }
+  AccountRemoved(seq, message_bytes);
+  --block->live;
+  OnShrunk(block, record_bytes);
+  block->live_bytes -= std::min(record_bytes, block->live_bytes);
+  const bool unwritten = block->place == Block::Place::kMemory;
+  if (erase == Erase::kYes && read && unwritten) {
+    // The views are of our own body, and no checksum has been made of it yet.
+    std::memset(const_cast<char*>(message.payload.data()), 0, message.payload.size());
+  }
+  scrub_ = erase == Erase::kYes && !unwritten;
+  if (block->live == 0) {
+    if (!block->open || block->record_bytes > options_.block_bytes / 2) {
+      const size_t index = BlockIndexOf(seq);
+      DropBlocks(index, index + 1);
+    }
+  } else if (scrub_) {
+    OnErased(block);
+  } else if (!block->open && block->live_bytes * 2 < block->record_bytes) {
+    OnThinned(block);
+  }
+  scrub_ = false;
+}
+
+void BlockLog::DoTrimBelow(uint64_t seq) {
+  if (seq > state_.last_seq) {
+    DoPurge();
+    DoSkipTo(seq - 1);
+    return;
+  }
+  DropBlocksBelow(seq);
+  while (state_.messages > 0 && state_.first_seq < seq) DoRemove(state_.first_seq, Erase::kNo);
+}
+
+// Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew from
+// what is left costs less than taking everything else out of it.
+void BlockLog::DropBlocksBelow(uint64_t seq) {
+  if (index_ != nullptr) {
+    const size_t gone = BlockIndexOf(seq);
+    if (gone < kManyBlocks || gone * 2 < blocks_.size() || !MayDropIndex()) return;
+    index_.reset();
+    subjects_stale_ = true;
+  }
+  size_t gone = 0;
+  for (; gone < blocks_.size() && blocks_[gone]->last_seq < seq && !blocks_[gone]->open; ++gone) {
+    Block* block = blocks_[gone].get();
+    const uint64_t messages = block->live;
+    const uint64_t bytes = block->message_bytes(memory());
+    const uint64_t last = block->last_seq;
+    for (uint64_t at = live_.Next(block->first_seq); at != 0 && at <= last; at = live_.Next(at + 1)) live_.Remove(at);
+    OnShrunk(block, block->live_bytes);
+    block->live = 0;
+    block->live_bytes = 0;
+    if (messages == 0) continue;
+    dirty_ = true;
+    subjects_stale_ = true;
+    state_.messages -= messages;
+    state_.bytes -= std::min(bytes, state_.bytes);
+  }
+  if (gone == 0) return;
+  DropBlocks(0, gone);
+  if (state_.messages > 0) {
+    state_.first_seq = live_.Next(1);
+    state_stale_ = true;
+  } else {
+    DoPurge();
+  }
+}
+
+void BlockLog::DropBlocks(size_t first, size_t end) {
+  for (size_t i = first; i < end; ++i) {
+    Block* block = blocks_[i].get();
+    if (cursor_ == block) cursor_ = nullptr;
+    OnDropped(block);
+    delete block->body;
+    block->body = nullptr;
+  }
+  blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(first), blocks_.begin() + static_cast<ptrdiff_t>(end));
+  if (cursor_ == nullptr || cursor_index_ < end) {
+    cursor_ = nullptr;
+    cursor_index_ = 0;
+  } else {
+    cursor_index_ -= end - first;
+  }
+}
+
+void BlockLog::DoPurge() {
+  dirty_ = true;
+  subjects_stale_ = false;
+  live_.Clear();
+  if (index_ != nullptr) index_->Clear();
+  OnRunsCleared();
+  DropBlocks(0, blocks_.size());
+  blocks_.shrink_to_fit();
+  state_.messages = state_.bytes = state_.subjects = 0;
+  state_.first_seq = state_.last_seq == 0 ? 0 : state_.last_seq + 1;
+  state_.first_time_ns = 0;
+  state_stale_ = false;
+}
+
+bool BlockLog::Rewrite(size_t first, size_t last) {
+  size_t bytes = sizeof(BlockHeader);
+  for (size_t i = first; i <= last; ++i) bytes += blocks_[i]->live_bytes;
+  auto merged = std::make_unique<Block>();
+  auto body = std::make_unique<BlockBody>(bytes);
+  merged->open = false;
+  merged->max_time_ns = blocks_[last]->max_time_ns;
+  for (size_t i = first; i <= last; ++i) {
+    Block* block = blocks_[i].get();
+    LoadStatus why = LoadStatus::kFound;
+    const BlockBody* from = BodyOf(block, Wait::kNow, &why);
+    if (from == nullptr) return false;
+    for (uint32_t ordinal = 0; ordinal < from->count(); ++ordinal) {
+      const uint64_t seq = block->first_seq + from->HeaderAt(ordinal).seq_offset;
+      if (!live_.Contains(seq)) continue;
+      if (merged->messages == 0) merged->first_seq = seq;
+      merged->last_seq = seq;
+      ++merged->messages;
+      merged->last_time_ns = from->HeaderAt(ordinal).time_ns;
+      merged->live_headed += from->HeaderAt(ordinal).header_bytes > 0 ? 1 : 0;
+      body->AppendRecord(static_cast<uint32_t>(seq - merged->first_seq), from->RecordAt(ordinal));
+    }
+  }
+  MR_CHECK(merged->messages > 0 && merged->last_seq - merged->first_seq <= UINT32_MAX);
+  merged->live = merged->messages;
+  merged->record_bytes = merged->live_bytes = body->record_bytes();
+  body->Trim();
+  body->block = merged.get();
+  merged->body = body.release();
+  Block* fresh = merged.get();
+  DropBlocks(first, last + 1);
+  blocks_.insert(blocks_.begin() + static_cast<ptrdiff_t>(first), std::move(merged));
+  cursor_ = nullptr;
+  dirty_ = true;
+  OnSealed(fresh);
+  return true;
+}
+
+// --- with the journal
+
+// Sequence, time, sizes, subject; what remains is the payload (store/FORMAT.md).
+Lsn BlockLog::Append(const StoredMessage& message) {
+  if (journal_ == nullptr) {
+    DoAppend(message);
+    return 0;
+  }
+  used_ = true;
+  if (index_ == nullptr) BuildIndex();
+  DoAppend(message);
+  char head[4 * kVarintBytesMax];
+  char* end = PutVarint(head, message.seq);
+  end = PutVarint(end, ZigZag(message.time_ns));
+  end = PutVarint(end, message.header_bytes);
+  end = PutVarint(end, message.subject.size());
+  return Staged(journal_->Append(RecordKind::kAppend, uid_,
+                                 {{head, static_cast<size_t>(end - head)}, message.subject, message.payload}));
+}
+
+Lsn BlockLog::SkipTo(uint64_t seq) {
+  if (seq <= state_.last_seq) return 0;
+  DoSkipTo(seq);
+  if (journal_ == nullptr) return 0;
+  char body[kVarintBytesMax];
+  const auto size = static_cast<size_t>(PutVarint(body, seq) - body);
+  return Staged(journal_->Append(RecordKind::kStreamSkip, uid_, {{body, size}}));
+}
+
+Lsn BlockLog::Remove(uint64_t seq, Erase erase) {
+  if (!live_.Contains(seq)) return 0;
+  DoRemove(seq, erase);
+  if (journal_ == nullptr) return 0;
+  char body[kVarintBytesMax];
+  const auto size = static_cast<size_t>(PutVarint(body, seq) - body);
+  const RecordKind kind = erase == Erase::kYes ? RecordKind::kErase : RecordKind::kRemove;
+  return Staged(journal_->Append(kind, uid_, {{body, size}}));
+}
+
+// Sequences one behind the other, each as the zigzag difference from the one before.
+Lsn BlockLog::RemoveMany(const std::vector<uint64_t>& seqs) {
+  std::string body;
+  uint64_t before = 0;
+  for (const uint64_t seq : seqs) {
+    if (!live_.Contains(seq)) continue;
+    DoRemove(seq, Erase::kNo);
+    if (journal_ == nullptr) continue;
+    if (body.empty()) {
+      AppendVarint(&body, seq);
+    } else {
+      AppendVarint(&body, ZigZag(static_cast<int64_t>(seq - before)));
+    }
+    before = seq;
+  }
+  return body.empty() ? 0 : Staged(journal_->Append(RecordKind::kRemove, uid_, {body}));
+}
+
+Lsn BlockLog::TrimBelow(uint64_t seq) {
+  if (seq <= state_.last_seq ? (state_.messages == 0 || seq <= state_.first_seq)
+                             : (state_.messages == 0 && seq <= state_.last_seq + 1)) {
+    return 0;
+  }
+  DoTrimBelow(seq);
+  if (journal_ == nullptr) return 0;
+  char body[kVarintBytesMax];
+  const auto size = static_cast<size_t>(PutVarint(body, seq) - body);
+  return Staged(journal_->Append(RecordKind::kTrim, uid_, {{body, size}}));
+}
+
+Lsn BlockLog::Purge() {
+  if (state_.messages == 0) return 0;
+  DoPurge();
+  if (journal_ == nullptr) return 0;
+  char body[kVarintBytesMax];
+  const auto size = static_cast<size_t>(PutVarint(body, state_.last_seq) - body);
+  return Staged(journal_->Append(RecordKind::kPurge, uid_, {{body, size}}));
+}
+
+}  // namespace millrace

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockLog: StreamLog over blocks: what memory and file streams have in common, which is all but where blocks live.
+// Owner:  shard.
+// Hooks:  a derived class says what becomes of blocks: sealed, dropped, thinned out, or wanted but not in memory.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/block.h"
+#include "store/journal.h"
+#include "store/live_set.h"
+#include "store/message_index.h"
+#include "store/stream_log.h"
+
+namespace millrace {
+
+class BlockLog : public StreamLog {
+ public:
+  BlockLog(const BlockLog&) = delete;
+  BlockLog& operator=(const BlockLog&) = delete;
+  ~BlockLog() override;
+
+  uint64_t uid() const final { return uid_; }
+  const StreamLogState& state() const final {
+    if (state_stale_) [[unlikely]] const_cast<BlockLog*>(this)->SettleState();
+    return state_;
+  }
+  const StreamLogOptions& options() const final { return options_; }
+  void set_options(const StreamLogOptions& options) final;
+  void set_listener(StreamLogListener* listener) final { listener_ = listener; }
+
+  Lsn Append(const StoredMessage& message) final;
+  Lsn SkipTo(uint64_t seq) final;
+  Lsn Remove(uint64_t seq, Erase erase) final;
+  Lsn RemoveMany(const std::vector<uint64_t>& seqs) final;
+  Lsn TrimBelow(uint64_t seq) final;
+  Lsn Purge() final;
+
+  LoadStatus Load(uint64_t seq, StoredMessage* message) final {
+    if (!live_.Contains(seq)) return LoadStatus::kAbsent;
+    const Block* block = cursor_;
+    if (block != nullptr && seq >= block->first_seq && seq <= block->last_seq && block->body != nullptr) [[likely]] {
+      if (block->dense()) {
+        block->body->MessageAt(static_cast<uint32_t>(seq - block->first_seq), block->first_seq, message);
+        return LoadStatus::kFound;
+      }
+      if (LoadAtCursor(seq, message)) return LoadStatus::kFound;
+    }
+    return LoadSlow(seq, message);
+  }
+  uint64_t Next(const Filters& filters, uint64_t from) final;
+  uint64_t Previous(const Filters& filters, uint64_t from) final;
+  uint64_t Count(const Filters& filters, uint64_t from, bool last_per_subject) final;
+  std::optional<SubjectState> FindSubject(std::string_view subject) final;
+  void ForEachSubject(const Filters& filters,
+                      const std::function<bool(std::string_view subject, const SubjectState&)>& visit) final;
+  std::vector<uint64_t> LastPerSubject(const Filters& filters, uint64_t up_to, size_t max) final;
+  uint64_t FirstAtOrAfter(int64_t time_ns) final;
+  std::vector<uint64_t> Deleted(size_t max) final;
+
+  // User space held, for figures and tests.
+  virtual size_t memory_bytes() const;
+
+ protected:
+  // journal may be nullptr (memory).
+  BlockLog(uint64_t uid, const StreamLogOptions& options, Journal* journal)
+      : uid_(uid), options_(options), journal_(journal) {}
+
+  // --- hooks
+  // The body of a block that is not in memory. kNow: reads it and waits; kLater: may say kPending.
+  enum class Wait : uint8_t { kNow, kLater };
+  virtual BlockBody* Fetch(Block* block, Wait wait, LoadStatus* why) = 0;
+  virtual void OnUsed(Block* block) = 0;     // another block than before is being read
+  virtual void OnSealed(Block* block) = 0;   // takes no more appends
+  virtual void OnDropped(Block* block) = 0;  // leaves the directory; its body, if any, is given up
+  virtual void OnThinned(Block* block) = 0;  // sealed, and less than half of it lives
+  // The index; a file stream makes it at first use.
+  virtual void BuildIndex() = 0;
+  virtual bool MayDropIndex() const { return false; }
+  virtual void OnErased(Block* block) {}     // on disk, and one of its messages must become unreadable there
+  virtual void OnShrunk(Block* block, uint64_t record_bytes) {}  // one of its messages is removed
+  virtual void OnRunsCleared() {}            // purged: nothing that the index has on disk is wanted
+
+  MessageIndex& index() {
+    used_ = true;
+    if (index_ == nullptr) [[unlikely]] BuildIndex();
+    return *index_;
+  }
+
+  // --- changes without the journal; the public ones are these and a record.
+  void DoAppend(const StoredMessage& message);
+  void DoSkipTo(uint64_t seq);
+  void DoRemove(uint64_t seq, Erase erase);
+  void DoTrimBelow(uint64_t seq);
+  void DoPurge();
+
+  // --- blocks
+  size_t BlockIndexOf(uint64_t seq) const;  // of the block that spans seq, or the first one behind it
+  BlockBody* BodyOf(Block* block, Wait wait, LoadStatus* why);
+  void SealOpenBlock();
+  void DropBlocks(size_t first, size_t end);
+  void DropBlocksBelow(uint64_t seq);
+  // Replaces blocks [first, last] by one with their live messages. False: one of them cannot be read.
+  bool Rewrite(size_t first, size_t last);
+  // The message's size and subject are read from its block; nullptr when that cannot be read.
+  bool Find(uint64_t seq, Wait wait, StoredMessage* message, Block** block);
+  void SettleState();
+  bool memory() const { return options_.memory; }
+  Lsn Staged(Lsn lsn) const { return options_.async ? 0 : lsn; }
+
+  const uint64_t uid_;
+  StreamLogOptions options_;
+  Journal* const journal_;
+  StreamLogListener* listener_ = nullptr;
+  StreamLogState state_;
+  bool state_stale_ = false;  // first_time_ns has to be read
+  bool subjects_stale_ = false;  // changed while there was no index
+  bool dirty_ = false;
+  bool scrub_ = false;  // what is dropped now must become unreadable
+  bool used_ = false;  // the index was, since somebody looked
+  LiveSet live_;
+  std::vector<std::unique_ptr<Block>> blocks_;  // by sequence; only the last may be open
+  std::unique_ptr<MessageIndex> index_;
+
+ private:
+  void AccountRemoved(uint64_t seq, uint64_t bytes);
+  LoadStatus LoadSlow(uint64_t seq, StoredMessage* message);
+  bool LoadAtCursor(uint64_t seq, StoredMessage* message);
+  void SetCursor(size_t index);
+
+ protected:
+  Block* cursor_ = nullptr;  // read last
+  size_t cursor_index_ = 0;
+  uint32_t cursor_ordinal_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockLog: reading.
+#include <algorithm>
+
+#include "store/block_log.h"
+
+namespace millrace {
+
+namespace {
+
+// With more subjects than this, state() does not count them anew after a restart; the first use of the index does.
+constexpr uint64_t kCountSubjectsMax = 65536;
+
+}  // namespace
+
+size_t BlockLog::BlockIndexOf(uint64_t seq) const {
+  const size_t n = blocks_.size();
+  if (n > 0 && seq >= blocks_[n - 1]->first_seq) return seq <= blocks_[n - 1]->last_seq ? n - 1 : n;
+  const auto at = std::lower_bound(blocks_.begin(), blocks_.end(), seq,
+                                   [](const auto& block, uint64_t wanted) { return block->last_seq < wanted; });
+  return static_cast<size_t>(at - blocks_.begin());
+}
+
+BlockBody* BlockLog::BodyOf(Block* block, Wait wait, LoadStatus* why) {
+  if (block->body != nullptr) return block->body;
+  return Fetch(block, wait, why);
+}
+
+void BlockLog::SetCursor(size_t index) {
+  cursor_ = blocks_[index].get();
+  cursor_index_ = index;
+  cursor_ordinal_ = 0;
+  OnUsed(cursor_);
+}
+
+// A block with gaps: a sequential reader wants the record behind the one before.
+bool BlockLog::LoadAtCursor(uint64_t seq, StoredMessage* message) {
+  const BlockBody& body = *cursor_->body;
+  const auto offset = static_cast<uint32_t>(seq - cursor_->first_seq);
+  for (uint32_t ordinal = cursor_ordinal_; ordinal < body.count() && ordinal < cursor_ordinal_ + 3; ++ordinal) {
+    if (body.HeaderAt(ordinal).seq_offset != offset) continue;
+    cursor_ordinal_ = ordinal;
+    body.MessageAt(ordinal, cursor_->first_seq, message);
+    return true;
+  }
+  return false;
+}
+
+LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message) {
+  if (cursor_ == nullptr || seq < cursor_->first_seq || seq > cursor_->last_seq || cursor_->body == nullptr) {
+    size_t index = cursor_index_ + 1;
+    if (cursor_ == nullptr || index >= blocks_.size() || seq < blocks_[index]->first_seq ||
+        seq > blocks_[index]->last_seq) {
+      index = BlockIndexOf(seq);
+    }
+    MR_CHECK(index < blocks_.size());
+    LoadStatus why = LoadStatus::kFound;
+    if (BodyOf(blocks_[index].get(), Wait::kLater, &why) == nullptr) return why;
+    SetCursor(index);
+  }
+  const uint32_t ordinal = cursor_->OrdinalOf(seq);
+  cursor_ordinal_ = ordinal;
+  cursor_->body->MessageAt(ordinal, cursor_->first_seq, message);
+  MR_CHECK(message->seq == seq);
+  return LoadStatus::kFound;
+}
+
+bool BlockLog::Find(uint64_t seq, Wait wait, StoredMessage* message, Block** found) {
+  size_t index = blocks_.empty() || seq > blocks_.front()->last_seq ? BlockIndexOf(seq) : 0;
+  if (index == blocks_.size()) return false;
+  Block* block = blocks_[index].get();
+  *found = block;
+  LoadStatus why = LoadStatus::kFound;
+  const BlockBody* body = BodyOf(block, wait, &why);
+  if (body == nullptr) return false;
+  const uint32_t ordinal = block->OrdinalOf(seq);
+  if (ordinal >= body->count()) return false;
+  body->MessageAt(ordinal, block->first_seq, message);
+  return message->seq == seq;
+}
+
+void BlockLog::SettleState() {
+  state_stale_ = false;
+  if (subjects_stale_ && index_ == nullptr && state_.subjects <= kCountSubjectsMax) BuildIndex();
+  StoredMessage message;
+  Block* block = nullptr;
+  if (state_.messages > 0 && Find(state_.first_seq, Wait::kNow, &message, &block)) {
+    state_.first_time_ns = message.time_ns;
+  }
+}
+
+uint64_t BlockLog::Next(const Filters& filters, uint64_t from) {
+  if (filters.empty()) return live_.Next(from);
+  return index().Next(filters, from);
+}
+
+uint64_t BlockLog::Previous(const Filters& filters, uint64_t from) {
+  if (filters.empty()) return live_.Previous(from);
+  return index().Previous(filters, from);
+}
+
+uint64_t BlockLog::Count(const Filters& filters, uint64_t from, bool last_per_subject) {
+  if (filters.empty() && !last_per_subject) return live_.CountFrom(from);
+  return index().Count(filters, from, last_per_subject);
+}
+
+std::optional<SubjectState> BlockLog::FindSubject(std::string_view subject) { return index().FindSubject(subject); }
+
+void BlockLog::ForEachSubject(const Filters& filters,
+                              const std::function<bool(std::string_view subject, const SubjectState&)>& visit) {
+  index().ForEachSubject(filters, visit);
+}
+
+std::vector<uint64_t> BlockLog::LastPerSubject(const Filters& filters, uint64_t up_to, size_t max) {
+  return index().LastPerSubject(filters, up_to, max);
+}
+
+// max_time_ns of a block covers all blocks before it, so it ascends even where clocks did not.
+uint64_t BlockLog::FirstAtOrAfter(int64_t time_ns) {
+  auto at = std::lower_bound(blocks_.begin(), blocks_.end(), time_ns,
+                             [](const auto& block, int64_t wanted) { return block->max_time_ns < wanted; });
+  for (; at != blocks_.end(); ++at) {
+    Block* block = at->get();
+    if (block->live == 0) continue;
+    LoadStatus why = LoadStatus::kFound;
+    const BlockBody* body = BodyOf(block, Wait::kNow, &why);
+    if (body == nullptr) continue;
+    for (uint32_t ordinal = 0; ordinal < body->count(); ++ordinal) {
+      const RecordHeader header = body->HeaderAt(ordinal);
+      const uint64_t seq = block->first_seq + header.seq_offset;
+      if (header.time_ns >= time_ns && live_.Contains(seq)) return seq;
+    }
+  }
+  return state_.last_seq + 1;
+}
+
+std::vector<uint64_t> BlockLog::Deleted(size_t max) {
+  std::vector<uint64_t> gone;
+  if (state_.messages == 0) return gone;
+  uint64_t expected = state_.first_seq;
+  while (expected <= state_.last_seq && gone.size() < max) {
+    uint64_t next = live_.Next(expected);
+    if (next == 0) next = state_.last_seq + 1;
+    for (; expected < next && gone.size() < max; ++expected) gone.push_back(expected);
+    expected = next + 1;
+  }
+  return gone;
+}
+
+size_t BlockLog::memory_bytes() const {
+  size_t bytes = sizeof(*this) + live_.memory_bytes() + blocks_.capacity() * sizeof(void*);
+  for (const auto& block : blocks_) {
+    bytes += sizeof(Block) + (block->body == nullptr ? 0 : block->body->memory_bytes());
+  }
+  return bytes + (index_ == nullptr ? 0 : index_->memory_bytes());
+}
+
+}  // namespace millrace

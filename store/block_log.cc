@@ -172,8 +172,8 @@ void BlockLog::DoTrimBelow(uint64_t seq) {
   while (state_.messages > 0 && state_.first_seq < seq) DoRemove(state_.first_seq, Erase::kNo);
 }
 
-// Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew from
-// what is left costs less than taking everything else out of it.
+// Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew
+// from what is left costs less than taking everything else out of it.
 void BlockLog::DropBlocksBelow(uint64_t seq) {
   if (index_ != nullptr) {
     const size_t gone = BlockIndexOf(seq);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // WalFiles: the files of the write-ahead log: made ready in the background, taken into use, recycled.
 // Owner:  shard.
-// A file is ready when it is filled with written zeros and its name is on stable storage: a write into it then changes no
-// metadata, which is what makes a flush one device command. One ready file is kept in reserve while there is traffic.
+// A file is ready when it is filled with written zeros and its name is on stable storage: a write into it then changes
+// no metadata, which is what makes a flush one device command. One ready file is kept in reserve while there is
+// traffic.
 // Errors: a file that cannot be made is given up; full() tells a full disk. Nothing here loses a record.
 #pragma once
 
@@ -42,7 +43,8 @@ class WalFiles {
 
   // A ready file with room for `bytes`, or nullptr: Prepare one and come back.
   WalFile* Take(uint64_t bytes);
-  // Begins to make a file for batches of at least `bytes`, unless that is going on. Not before retry_at() after a failure.
+  // Begins to make a file for batches of at least `bytes`, unless that is going on. Not before retry_at() after a
+  // failure.
   void Prepare(uint64_t bytes, Nanos now);
   // Nothing up to `lsn` is needed any more. `current` stays.
   void Retire(Lsn lsn, const WalFile* current);

@@ -16,8 +16,8 @@ namespace millrace {
 
 static_assert(std::endian::native == std::endian::little, "the store's integers are little-endian on disk");
 
-// One flush. Starts on a multiple of kDiskAlignment, is followed by `payload_bytes` of records, and zeros up to the next
-// multiple.
+// One flush. Starts on a multiple of kDiskAlignment, is followed by `payload_bytes` of records, and zeros up to the
+// next multiple.
 struct WalBatchHeader {
   uint32_t magic = 0;
   uint32_t check = 0;         // of this header with check = 0; seeded with the log's identity
@@ -40,7 +40,9 @@ inline constexpr size_t kWalBatchHeaderBytes = sizeof(WalBatchHeader);
 inline constexpr size_t kWalRecordHeaderBytes = 12;  // u32 bytes << 5 | kind, u64 object
 inline constexpr size_t kWalRecordBytesMax = (size_t{1} << 27) - 1;
 
-inline constexpr uint64_t AlignUp(uint64_t bytes) { return (bytes + kDiskAlignment - 1) & ~uint64_t{kDiskAlignment - 1}; }
+inline constexpr uint64_t AlignUp(uint64_t bytes) {
+  return (bytes + kDiskAlignment - 1) & ~uint64_t{kDiskAlignment - 1};
+}
 
 inline uint64_t WalBatchBytes(const WalBatchHeader& header) {
   return AlignUp(kWalBatchHeaderBytes + header.payload_bytes);
@@ -51,8 +53,8 @@ inline uint32_t WalHeaderCheck(WalBatchHeader header, uint64_t identity) {
   return static_cast<uint32_t>(Hash64({reinterpret_cast<const char*>(&header), sizeof header}, identity));
 }
 
-// Encryption at rest would sit here: it transforms the payload before the hash is taken, and names itself in `transform`.
-// The hash covers what is on disk, so that recovery can judge a log without the key.
+// Encryption at rest would sit here: it transforms the payload before the hash is taken, and names itself in
+// `transform`. The hash covers what is on disk, so that recovery can judge a log without the key.
 inline void SealWalBatch(char* batch, WalBatchHeader header, uint64_t identity) {
   header.magic = kWalMagic;
   header.payload_hash = Hash64({batch + kWalBatchHeaderBytes, header.payload_bytes}, identity ^ header.lsn);

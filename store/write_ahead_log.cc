@@ -142,8 +142,8 @@ void WriteAheadLog::OnWritten(const IoResult& result) {
 }
 
 void WriteAheadLog::OnFailure(int error) {
-  // After a failed flush nobody knows which pages are on the medium: nothing in this file is written again, and the batch
-  // goes elsewhere from our own copy.
+  // After a failed flush nobody knows which pages are on the medium: nothing in this file is written again, and the
+  // batch goes elsewhere from our own copy.
   current_->bad = true;
   const std::string why = absl::StrFormat("write-ahead log: %s: %s; the file is sealed",
                                           WalFiles::PathOf(current_->number), std::strerror(error));
@@ -172,8 +172,8 @@ void WriteAheadLog::OnTick(Nanos now) {
 
 Nanos WriteAheadLog::NextTick() const { return failed() ? Nanos::max() : std::min(watermark_at_, check_at_); }
 
-// Damage to the very last batch, while it has no successor, would look like a torn tail. So when none comes, one empty batch
-// says that the last one was flushed. It needs no flush of its own.
+// Damage to the very last batch, while it has no successor, would look like a torn tail. So when none comes, one empty
+// batch says that the last one was flushed. It needs no flush of its own.
 void WriteAheadLog::WriteWatermark() {
   if (current_ == nullptr || current_->bytes - current_->end < kDiskAlignment) return;
   if (watermark_ == nullptr) watermark_ = std::make_unique<WalBuffer>(kDiskAlignment);
@@ -192,7 +192,8 @@ void WriteAheadLog::OnWatermark(const IoResult& result) {
   }
   current_->bad = true;
   current_ = nullptr;
-  listener_->OnWalState(state_, absl::StrFormat("write-ahead log: %s; the file is sealed", std::strerror(result.error())));
+  listener_->OnWalState(state_,
+                        absl::StrFormat("write-ahead log: %s; the file is sealed", std::strerror(result.error())));
 }
 
 // Once a second while there is traffic, and until there is room again.

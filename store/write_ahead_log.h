@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// WriteAheadLog: the journal of a shard on disk. What is staged during a flush is the next flush (group commit without a
-//                delay timer); one write with its flush is in flight at a time, so that a batch on disk proves that its
-//                predecessor was flushed, and recovery can tell a torn tail from damage.
+// WriteAheadLog: the journal of a shard on disk. What is staged during a flush is the next flush (group commit without
+//                a delay timer); one write with its flush is in flight at a time, so that a batch on disk proves that
+//                its predecessor was flushed, and recovery can tell a torn tail from damage.
 // Owner:  shard.  Append copies into a buffer and never waits; EndTurn submits.
 // Batches are aligned and never overwrite each other: a torn write cannot reach an acknowledged record.
 // Memory: two buffers of 64 KiB, growing to batch_bytes under load; more of them only while the disk falls behind
@@ -93,6 +93,7 @@ class WriteAheadLog final : public Journal {
   // Nothing up to `lsn` is needed any more: files are recycled.
   void Recycle(Lsn lsn) { files_.Retire(lsn, current_); }
 
+  size_t file_count() const { return files_.files().size(); }
   uint64_t flushes() const { return flushes_; }
   uint64_t written_bytes() const { return written_bytes_; }  // grows for ever
 

@@ -186,7 +186,7 @@ struct FileStore {
 
 void FileAppend(benchmark::State& state) {
   FileStore files;
-  files.store->OnRecovered(false);
+  files.store->OnRecovered();
   const auto subjects = SubjectsOf(static_cast<size_t>(state.range(0)));
   const std::string payload(128, 'x');
   uint64_t i = 0;
@@ -201,7 +201,7 @@ BENCHMARK(FileAppend)->Arg(1)->Arg(100'000);
 // Everything is on disk and 16 MiB of it are in memory.
 void FileLoadInOrder(benchmark::State& state) {
   FileStore files;
-  files.store->OnRecovered(false);
+  files.store->OnRecovered();
   const std::string payload(128, 'x');
   for (int i = 0; i < 1'000'000; ++i) {
     AppendOne(files.log.get(), "orders.eu", payload);
@@ -221,7 +221,7 @@ BENCHMARK(FileLoadInOrder);
 // Ten million messages of 1,000 subjects: from a checkpoint to the first answer about a subject.
 void FileRestart(benchmark::State& state) {
   FileStore files;
-  files.store->OnRecovered(false);
+  files.store->OnRecovered();
   const auto subjects = SubjectsOf(1000);
   const std::string payload(32, 'x');
   for (uint64_t i = 0; i < 10'000'000; ++i) {
@@ -236,7 +236,7 @@ void FileRestart(benchmark::State& state) {
     files.Close();
     files.Open();
     if (!files.log->Restore(blob).ok()) state.SkipWithError("restore");
-    files.store->OnRecovered(false);
+    files.store->OnRecovered();
     benchmark::DoNotOptimize(files.log->state());
     rest = static_cast<double>(files.log->memory_bytes());
     if (state.range(0) == 1 && files.log->FindSubject(subjects[7]) == std::nullopt) state.SkipWithError("not there");

@@ -31,6 +31,17 @@ class Io {
   virtual void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) = 0;
   // Reads up to `bytes` at the descriptor's own position (signalfd, pipes).
   virtual void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) = 0;
+  // --- files, at absolute offsets (UringDisk). Results may be short.
+  virtual void ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) = 0;
+  enum class WriteMode : uint8_t {
+    kPlain,
+    kDurable,   // reports when it is on stable storage (RWF_DSYNC)
+    kThenNext,  // the operation asked for next begins when this one has been written whole, otherwise it is -ECANCELED
+  };
+  virtual void WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) = 0;
+  virtual void SyncFile(int fd, Completion* completion) = 0;  // fdatasync
+  // `path` (zero-terminated) stays in place until the result.
+  virtual void Unlink(int directory, const char* path, Completion* completion) = 0;
   // Asks for an operation's early end; its last result still arrives (usually -ECANCELED).
   virtual void Cancel(Completion* completion) = 0;
   // Stops both directions now, so that operations in flight on `fd` end.

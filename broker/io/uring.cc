@@ -273,6 +273,42 @@ void UringIo::Read(int fd, void* buffer, uint32_t bytes, Completion* completion)
   io_uring_sqe_set_data(sqe, completion);
 }
 
+void UringIo::ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_read(sqe, fd, to, bytes, offset);
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) {
+  MR_CHECK_OP(bytes.size(), <, size_t{1} << 31);
+  // A chain ends where a submission ends: both of its operations go into the same one.
+  if (mode == WriteMode::kThenNext && io_uring_sq_space_left(&ring_->ring) < 2) {
+    io_uring_submit(&ring_->ring);
+    ring_->messages_used = 0;
+  }
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_write(sqe, fd, bytes.data(), static_cast<uint32_t>(bytes.size()), offset);
+  if (mode == WriteMode::kDurable) sqe->rw_flags = RWF_DSYNC;
+  if (mode == WriteMode::kThenNext) sqe->flags |= IOSQE_IO_LINK;
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::SyncFile(int fd, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
+void UringIo::Unlink(int directory, const char* path, Completion* completion) {
+  io_uring_sqe* sqe = ring_->Get();
+  io_uring_prep_unlinkat(sqe, directory, path, 0);
+  completion->Started(kPlain);
+  io_uring_sqe_set_data(sqe, completion);
+}
+
 void UringIo::Cancel(Completion* completion) {
   if (!completion->busy()) return;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {

@@ -36,6 +36,10 @@ class UringIo final : public Io {
   void Recv(int fd, RecvSize size, Completion* completion) override;
   void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
   void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) override;
+  void ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) override;
+  void WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) override;
+  void SyncFile(int fd, Completion* completion) override;
+  void Unlink(int directory, const char* path, Completion* completion) override;
   void Cancel(Completion* completion) override;
   void Shutdown(int fd) override;
   void Close(int fd) override;

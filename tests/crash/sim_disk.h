@@ -2,9 +2,9 @@
 // SimDisk: a Disk in memory that knows which bytes are on stable storage, and which only look as if they were.
 // Owner:  caller (a test).
 // Model:  A write is visible at once and stable after a sync of its file that was asked for later and succeeded
-//         (WriteDurable: that write alone). A change of a directory (create, rename, remove) is visible at once and stable
-//         after a sync of the directory; what is not stable survives a crash as some prefix of the changes in their order.
-//         Every 512-byte sector of a write that is not stable survives a crash or not, as the seed says.
+//         (WriteDurable: that write alone). A change of a directory (create, rename, remove) is visible at once and
+//         stable after a sync of the directory; what is not stable survives a crash as some prefix of the changes in
+//         their order. Every 512-byte sector of a write that is not stable survives a crash or not, as the seed says.
 //         After a failed sync the pages count as clean: a later sync does not make them stable (as Linux does it).
 // Crash:  boundary() counts every point at which a crash would leave something else behind; on_boundary runs there and
 //         may take a Survivor(): a new disk with what a crash at this point leaves.
@@ -39,6 +39,7 @@ class SimDisk final : public Disk {
   std::function<void()> on_boundary;
   // From now on every operation fails and changes nothing: lets the owner of operations in flight be destroyed.
   void PullThePlug() { dead_ = true; }
+  void PlugIn() { dead_ = false; }
 
   // --- faults; positions count from the next one, 0: the next
   void FailWrite(uint64_t skip, int error) { fail_write_[writes_ + skip] = error; }  // Write, WriteDurable, WriteNow

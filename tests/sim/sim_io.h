@@ -131,6 +131,11 @@ class SimIo final : public Io {
   void Recv(int fd, RecvSize size, Completion* completion) override;
   void Send(int fd, const iovec* parts, uint32_t count, Completion* completion) override;
   void Read(int fd, void* buffer, uint32_t bytes, Completion* completion) override;
+  // The simulation's disk is SimDisk: nothing asks its Io for files.
+  void ReadFile(int, uint64_t, char*, uint32_t, Completion*) override { MR_CHECK(false); }
+  void WriteFile(int, uint64_t, std::string_view, WriteMode, Completion*) override { MR_CHECK(false); }
+  void SyncFile(int, Completion*) override { MR_CHECK(false); }
+  void Unlink(int, const char*, Completion*) override { MR_CHECK(false); }
   void Cancel(Completion* completion) override;
   void Shutdown(int fd) override;
   void Close(int fd) override;

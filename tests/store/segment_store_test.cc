@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: damage is never served and never spreads; files are given back; idle streams are small; a slow disk only delays.
-// Method: every byte of a small store flipped, every truncation; keys overwritten for long under compaction; 100,000 streams
-//         with their memory counted; a disk that has nothing at hand.
+// Goal: damage is never served and never spreads; files are given back; idle streams are small; a slow disk only
+//       delays.
+// Method: every byte of a small store flipped, every truncation; keys overwritten for long under compaction; 100,000
+//         streams with their memory counted; a disk that has nothing at hand.
 #include "store/segment_store.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: what the write-ahead log reported durable is read back, in order, whatever happens to the disk; what was torn is
-// cut; what is damaged is reported and takes nothing else with it.
+// Goal: what the write-ahead log reported durable is read back, in order, whatever happens to the disk; what was torn
+// is cut; what is damaged is reported and takes nothing else with it.
 // Method: a log on a SimDisk beside a plain list of what was appended; every truncation and every bit of a small log;
 // failing writes and flushes; a full disk.
 #include <algorithm>
@@ -166,7 +166,8 @@ TEST(Wal, EveryBitFlipOfASmallLogIsReportedAndTakesNothingElseAway) {
     const auto disk = log.Copy();
     disk->FlipBit(log.path, offset, static_cast<int>(offset % 8));
     WalRun run(*disk);
-    // The watermark stands behind the last batch, so that no damage looks like a torn tail, unless it hits the watermark.
+    // The watermark stands behind the last batch, so that no damage looks like a torn tail, unless it hits the
+    // watermark.
     ExpectHonest(log, run, run.read.scan.durable == 9 ? 9u : 6u, "bit of byte " + std::to_string(offset));
     EXPECT_GE(run.read.bodies.size(), 6u) << offset;  // one batch of three at most
     EXPECT_LE(run.read.scan.gaps.size(), 1u);

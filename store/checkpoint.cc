@@ -211,6 +211,7 @@ void Checkpoint::Succeed() {
   step_ = Phase::kIdle;
   logs_.OnCheckpointed(true);
   wal_.Recycle(bound_);
+  logs_.OnCheckpointed(true);
   ++count_;
   written_at_last_ = begun_at_;
 }

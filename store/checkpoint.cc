@@ -209,7 +209,6 @@ void Checkpoint::Succeed() {
   }
   taken_.clear();
   step_ = Phase::kIdle;
-  logs_.OnCheckpointed(true);
   wal_.Recycle(bound_);
   logs_.OnCheckpointed(true);
   ++count_;

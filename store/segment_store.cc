@@ -243,7 +243,7 @@ void SegmentStore::RemoveIfUnwanted(uint32_t number) {
 
 // Whatever was written after the checkpoint that the restart began with is in nobody's directory: it has been written
 // again. A file with nothing else in it goes; in others it counts as dead.
-void SegmentStore::OnRecovered(bool keep) {
+void SegmentStore::OnRecovered() {
   recovering_ = false;
   const absl::StatusOr<std::vector<std::string>> names = disk_.List(kDirectory);
   if (!names.ok()) return;
@@ -252,7 +252,7 @@ void SegmentStore::OnRecovered(bool keep) {
     if (!SegmentFile::ParseName(name, &number)) continue;
     const bool known = files_.contains(number) && files_[number]->wanted > 0;
     if (!known && (!files_.contains(number) || !files_[number]->takes_appends)) {
-      FileOf(number)->quarantined = keep;
+      FileOf(number)->quarantined = keep_unknown_;
       RemoveIfUnwanted(number);
       continue;
     }

@@ -54,7 +54,8 @@ class SegmentStore final : public StoredLogs {
   // --- StoredLogs
   std::unique_ptr<StoredLog> Create(uint64_t uid, const StreamLogOptions& options, Journal& journal) override;
   void Discard(uint64_t uid) override;
-  void OnRecovered(bool keep) override;
+  void OnRecovered() override;
+  void KeepUnknown() override { keep_unknown_ = true; }
   void SyncAll(Completion* completion) override;
   void OnCheckpointed(bool durable) override;
   void EndTurn() override;
@@ -146,6 +147,7 @@ class SegmentStore final : public StoredLogs {
   const SegmentStoreOptions options_;
   Disk::File directory_ = -1;
   bool recovering_ = true;
+  bool keep_unknown_ = false;
   uint32_t next_number_ = 1;
   uint32_t pack_ = 0;  // takes the blocks of small streams
   uint32_t open_files_ = 0;

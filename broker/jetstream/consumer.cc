@@ -204,7 +204,7 @@ void Consumer::OnPurged(std::string_view filter, uint64_t first_seq, uint64_t la
         return log_.Load(seq, &message) == LoadStatus::kAbsent;
       };
     }
-    state_.Purge(start, next_seq_, gone);
+    if (state_.Purge(start, next_seq_, gone)) last_acked_ns_ = port_.WallNs();
   }
   RecountPending();
   Ready();

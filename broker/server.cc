@@ -19,9 +19,11 @@
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
 #include "broker/identity.h"
+#include "broker/io/uring_disk.h"
 #include "broker/jetstream/banner.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
+#include "store/segment_store.h"
 
 namespace millrace {
 namespace {
@@ -101,6 +103,10 @@ uint32_t RingBytes(const Options& options) {
 
 struct Server::ShardThread {
   std::unique_ptr<UringIo> io;
+  // Of the shard that JetStream lives on.
+  std::unique_ptr<UringDisk> disk;
+  std::unique_ptr<SegmentStore> segments;
+  std::unique_ptr<ShardStore> store;
   std::unique_ptr<Shard> shard;
   std::thread thread;
 };
@@ -262,8 +268,51 @@ absl::Status Server::PrepareJetStream() {
     LogJetStreamStarted();
     return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
   }
-  for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
+  absl::Status opened = OpenStore();
+  if (!opened.ok()) {
+    LogJetStreamStarted();
+    return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(opened.message())));
+  }
   for (std::string& line : AccountEnabledLines("$G")) log_.Debug(std::move(line));
+  return absl::OkStatus();
+}
+
+// What is stored belongs to the first shard; nothing of it runs before that does.
+absl::Status Server::OpenStore() {
+  const JetStreamOptions& options = startup_.options.jetstream;
+  const std::string& directory = jetstream_->config.store_dir;
+  ShardThread* home = shards_[0].get();
+  MR_ASSIGN_OR_RETURN(const SyncProbe sync, ProbeSync(directory, false));
+  jetstream_->sync_method = Describe(sync);
+  for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
+  MR_ASSIGN_OR_RETURN(home->disk, UringDisk::Open(*home->io, directory, sync));
+
+  SegmentStoreOptions segments;
+  MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
+  segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
+  segments.on_damage = [this, home](std::string_view what) {
+    const std::string line = "JetStream storage is damaged: " + std::string(what);
+    if (home->shard != nullptr) {
+      home->shard->log().Error(line);
+    } else {
+      log_.Error(line);  // still starting: no shard runs yet
+    }
+  };
+  MR_ASSIGN_OR_RETURN(home->segments, SegmentStore::Open(*home->disk, segments));
+
+  ShardStoreOptions store = StoreOptionsOf(options);
+  MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
+  store.progress = [this](uint64_t done, uint64_t total, uint64_t records) {
+    log_.Info(absl::StrFormat("  Recovering: %d of %d MiB of the log, %d records", done >> 20, total >> 20, records));
+  };
+  MR_ASSIGN_OR_RETURN(home->store, ShardStore::Open(*home->disk, *home->segments, store));
+  const Recovered& recovered = home->store->recovered();
+  for (const std::string& note : recovered.report.notes) log_.Warn("  Recovery: " + note);
+  uint64_t bytes = 0;
+  for (const RecoveredStream& stream : recovered.streams) {
+    if (!stream.log->options().memory) bytes += stream.log->state().bytes;
+  }
+  jetstream_->config.max_storage = FinishMaxStorage(*jetstream_, static_cast<int64_t>(bytes));
   return absl::OkStatus();
 }
 
@@ -288,6 +337,13 @@ absl::Status Server::WriteRunFiles() {
   if (!status.ok())
     log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
   return absl::OkStatus();
+}
+
+JetStreamEngineOptions Server::EngineOptions() const {
+  JetStreamEngineOptions engine = EngineOptionsOf(startup_.options, *jetstream_);
+  engine.server_name = info_.server_name;
+  engine.server_id = info_.server_id;
+  return engine;
 }
 
 void Server::StartShards() {
@@ -320,6 +376,7 @@ void Server::StartShards() {
       thread->io->Enable(ring_fds_);
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
+      if (thread->store != nullptr) thread->shard->StartJetStream(*thread->store, EngineOptions());
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
     });
   }

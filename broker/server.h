@@ -51,6 +51,8 @@ class Server final : public MonitorHost {
   absl::Status OpenRings();
   absl::Status OpenListeners();
   absl::Status PrepareJetStream();
+  absl::Status OpenStore();
+  JetStreamEngineOptions EngineOptions() const;
   void LogJetStreamStarted();
   absl::Status WriteRunFiles();
   void StartShards();

@@ -53,6 +53,8 @@ class Shard final : public ConnectionHost {
   // Everything is closed and the control thread has been told.
   bool stopped() const { return stopped_; }
 
+  LogPort& log() { return log_; }
+
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
 

@@ -5,10 +5,13 @@
 //         header block, body of the message. Sequences ascend, with gaps allowed.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "proto/base/check.h"
@@ -164,6 +167,8 @@ struct Block {
   uint64_t record_bytes = 0;
   uint64_t live_bytes = 0;
   int64_t max_time_ns = 0;  // of its messages and of all blocks before
+  int64_t last_time_ns = 0;
+  uint32_t live_headed = 0;  // live messages that have a header
   BlockBody* body = nullptr;
   bool open = true;  // takes appends
 
@@ -176,6 +181,10 @@ struct Block {
   uint32_t stored_bytes = 0;
   uint64_t offset = 0;
 
+  // What its live messages count for.
+  uint64_t message_bytes(bool memory) const {
+    return memory ? live_bytes - uint64_t{8} * live : live_bytes + uint64_t{6} * live + uint64_t{4} * live_headed;
+  }
   bool dense() const { return messages == last_seq - first_seq + 1; }
   // The record of this sequence; body->count() or another sequence's when it has none.
   uint32_t OrdinalOf(uint64_t seq) const {

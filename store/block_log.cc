@@ -10,6 +10,7 @@ namespace millrace {
 namespace {
 
 constexpr size_t kFirstRoom = 512;
+constexpr size_t kManyBlocks = 16;
 
 }  // namespace
 
@@ -53,6 +54,8 @@ void BlockLog::DoAppend(const StoredMessage& message) {
   }
   block->body->Append(static_cast<uint32_t>(message.seq - block->first_seq), message);
   block->last_seq = message.seq;
+  block->last_time_ns = message.time_ns;
+  block->live_headed += message.header_bytes > 0 ? 1 : 0;
   ++block->messages;
   ++block->live;
   block->record_bytes += size;
@@ -68,6 +71,7 @@ void BlockLog::DoAppend(const StoredMessage& message) {
     state_.first_time_ns = message.time_ns;
     state_stale_ = false;
   }
+  dirty_ = true;
   ++state_.messages;
   state_.bytes += MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
   state_.last_seq = message.seq;
@@ -79,7 +83,7 @@ void BlockLog::SealOpenBlock() {
   Block* block = blocks_.back().get();
   block->open = false;
   if (block->live == 0) {
-    DropBlock(blocks_.size() - 1);
+    DropBlocks(blocks_.size() - 1, blocks_.size());
     return;
   }
   block->body->Trim();
@@ -88,6 +92,7 @@ void BlockLog::SealOpenBlock() {
 
 void BlockLog::DoSkipTo(uint64_t seq) {
   if (seq <= state_.last_seq) return;
+  dirty_ = true;
   state_.last_seq = seq;
   if (state_.messages == 0) state_.first_seq = seq + 1;
 }
@@ -95,6 +100,7 @@ void BlockLog::DoSkipTo(uint64_t seq) {
 // --- removal
 
 void BlockLog::AccountRemoved(uint64_t seq, uint64_t bytes) {
+  dirty_ = true;
   --state_.messages;
   state_.bytes -= std::min(bytes, state_.bytes);
   if (index_ != nullptr) state_.subjects = index_->subject_count();
@@ -104,6 +110,7 @@ void BlockLog::AccountRemoved(uint64_t seq, uint64_t bytes) {
     state_.first_time_ns = 0;
     state_stale_ = false;
     if (index_ == nullptr) state_.subjects = 0;
+    subjects_stale_ = false;
   } else if (seq == state_.first_seq) {
     state_.first_seq = live_.Next(seq);
     state_stale_ = true;
@@ -121,6 +128,7 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
   live_.Remove(seq);
   if (read) {
     record_bytes = BlockBody::RecordBytes(message);
+    block->live_headed -= message.header_bytes > 0 ? 1 : 0;
     message_bytes = MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
     if (index_ != nullptr) index_->Remove(seq, message.subject);
   } else if (index_ != nullptr) {
@@ -128,19 +136,25 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
   }
   AccountRemoved(seq, message_bytes);
   --block->live;
+  OnShrunk(block, record_bytes);
   block->live_bytes -= std::min(record_bytes, block->live_bytes);
-  if (erase == Erase::kYes) {
-    if (read) {
-      // The views are of our own body: what is in memory goes at once.
-      std::memset(const_cast<char*>(message.payload.data()), 0, message.payload.size());
-    }
-    OnErased(block);
+  const bool unwritten = block->place == Block::Place::kMemory;
+  if (erase == Erase::kYes && read && unwritten) {
+    // The views are of our own body, and no checksum has been made of it yet.
+    std::memset(const_cast<char*>(message.payload.data()), 0, message.payload.size());
   }
+  scrub_ = erase == Erase::kYes && !unwritten;
   if (block->live == 0) {
-    if (!block->open || block->record_bytes > options_.block_bytes / 2) DropBlock(BlockIndexOf(seq));
+    if (!block->open || block->record_bytes > options_.block_bytes / 2) {
+      const size_t index = BlockIndexOf(seq);
+      DropBlocks(index, index + 1);
+    }
+  } else if (scrub_) {
+    OnErased(block);
   } else if (!block->open && block->live_bytes * 2 < block->record_bytes) {
     OnThinned(block);
   }
+  scrub_ = false;
 }
 
 void BlockLog::DoTrimBelow(uint64_t seq) {
@@ -149,30 +163,74 @@ void BlockLog::DoTrimBelow(uint64_t seq) {
     DoSkipTo(seq - 1);
     return;
   }
+  DropBlocksBelow(seq);
   while (state_.messages > 0 && state_.first_seq < seq) DoRemove(state_.first_seq, Erase::kNo);
 }
 
+// Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew from
+// what is left costs less than taking everything else out of it.
+void BlockLog::DropBlocksBelow(uint64_t seq) {
+  if (index_ != nullptr) {
+    const size_t gone = BlockIndexOf(seq);
+    if (gone < kManyBlocks || gone * 2 < blocks_.size() || !MayDropIndex()) return;
+    index_.reset();
+    subjects_stale_ = true;
+  }
+  size_t gone = 0;
+  for (; gone < blocks_.size() && blocks_[gone]->last_seq < seq && !blocks_[gone]->open; ++gone) {
+    Block* block = blocks_[gone].get();
+    const uint64_t messages = block->live;
+    const uint64_t bytes = block->message_bytes(memory());
+    const uint64_t last = block->last_seq;
+    for (uint64_t at = live_.Next(block->first_seq); at != 0 && at <= last; at = live_.Next(at + 1)) live_.Remove(at);
+    OnShrunk(block, block->live_bytes);
+    block->live = 0;
+    block->live_bytes = 0;
+    if (messages == 0) continue;
+    dirty_ = true;
+    subjects_stale_ = true;
+    state_.messages -= messages;
+    state_.bytes -= std::min(bytes, state_.bytes);
+  }
+  if (gone == 0) return;
+  DropBlocks(0, gone);
+  if (state_.messages > 0) {
+    state_.first_seq = live_.Next(1);
+    state_stale_ = true;
+  } else {
+    DoPurge();
+  }
+}
+
+void BlockLog::DropBlocks(size_t first, size_t end) {
+  for (size_t i = first; i < end; ++i) {
+    Block* block = blocks_[i].get();
+    if (cursor_ == block) cursor_ = nullptr;
+    OnDropped(block);
+    delete block->body;
+    block->body = nullptr;
+  }
+  blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(first), blocks_.begin() + static_cast<ptrdiff_t>(end));
+  if (cursor_ == nullptr || cursor_index_ < end) {
+    cursor_ = nullptr;
+    cursor_index_ = 0;
+  } else {
+    cursor_index_ -= end - first;
+  }
+}
+
 void BlockLog::DoPurge() {
+  dirty_ = true;
+  subjects_stale_ = false;
   live_.Clear();
   if (index_ != nullptr) index_->Clear();
   OnRunsCleared();
-  while (!blocks_.empty()) DropBlock(blocks_.size() - 1);
-  blocks_.clear();
+  DropBlocks(0, blocks_.size());
   blocks_.shrink_to_fit();
   state_.messages = state_.bytes = state_.subjects = 0;
   state_.first_seq = state_.last_seq == 0 ? 0 : state_.last_seq + 1;
   state_.first_time_ns = 0;
   state_stale_ = false;
-}
-
-void BlockLog::DropBlock(size_t index) {
-  Block* block = blocks_[index].get();
-  if (cursor_ == block) cursor_ = nullptr;
-  if (cursor_index_ > index) --cursor_index_;
-  OnDropped(block);
-  delete block->body;
-  block->body = nullptr;
-  blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(index));
 }
 
 bool BlockLog::Rewrite(size_t first, size_t last) {
@@ -193,6 +251,8 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
       if (merged->messages == 0) merged->first_seq = seq;
       merged->last_seq = seq;
       ++merged->messages;
+      merged->last_time_ns = from->HeaderAt(ordinal).time_ns;
+      merged->live_headed += from->HeaderAt(ordinal).header_bytes > 0 ? 1 : 0;
       body->AppendRecord(static_cast<uint32_t>(seq - merged->first_seq), from->RecordAt(ordinal));
     }
   }
@@ -203,10 +263,10 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
   body->block = merged.get();
   merged->body = body.release();
   Block* fresh = merged.get();
-  for (size_t i = last; i > first; --i) DropBlock(i);
-  DropBlock(first);
+  DropBlocks(first, last + 1);
   blocks_.insert(blocks_.begin() + static_cast<ptrdiff_t>(first), std::move(merged));
   cursor_ = nullptr;
+  dirty_ = true;
   OnSealed(fresh);
   return true;
 }
@@ -219,6 +279,7 @@ Lsn BlockLog::Append(const StoredMessage& message) {
     DoAppend(message);
     return 0;
   }
+  used_ = true;
   if (index_ == nullptr) BuildIndex();
   DoAppend(message);
   char head[4 * kVarintBytesMax];

@@ -78,10 +78,13 @@ class BlockLog : public StreamLog {
   virtual void OnThinned(Block* block) = 0;  // sealed, and less than half of it lives
   // The index; a file stream makes it at first use.
   virtual void BuildIndex() = 0;
-  virtual void OnErased(Block* block) {}     // one of its messages must become unreadable
-  virtual void OnRunsCleared() {}
+  virtual bool MayDropIndex() const { return false; }
+  virtual void OnErased(Block* block) {}     // on disk, and one of its messages must become unreadable there
+  virtual void OnShrunk(Block* block, uint64_t record_bytes) {}  // one of its messages is removed
+  virtual void OnRunsCleared() {}            // purged: nothing that the index has on disk is wanted
 
   MessageIndex& index() {
+    used_ = true;
     if (index_ == nullptr) [[unlikely]] BuildIndex();
     return *index_;
   }
@@ -97,7 +100,8 @@ class BlockLog : public StreamLog {
   size_t BlockIndexOf(uint64_t seq) const;  // of the block that spans seq, or the first one behind it
   BlockBody* BodyOf(Block* block, Wait wait, LoadStatus* why);
   void SealOpenBlock();
-  void DropBlock(size_t index);
+  void DropBlocks(size_t first, size_t end);
+  void DropBlocksBelow(uint64_t seq);
   // Replaces blocks [first, last] by one with their live messages. False: one of them cannot be read.
   bool Rewrite(size_t first, size_t last);
   // The message's size and subject are read from its block; nullptr when that cannot be read.
@@ -112,6 +116,10 @@ class BlockLog : public StreamLog {
   StreamLogListener* listener_ = nullptr;
   StreamLogState state_;
   bool state_stale_ = false;  // first_time_ns has to be read
+  bool subjects_stale_ = false;  // changed while there was no index
+  bool dirty_ = false;
+  bool scrub_ = false;  // what is dropped now must become unreadable
+  bool used_ = false;  // the index was, since somebody looked
   LiveSet live_;
   std::vector<std::unique_ptr<Block>> blocks_;  // by sequence; only the last may be open
   std::unique_ptr<MessageIndex> index_;

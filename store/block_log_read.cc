@@ -6,6 +6,13 @@
 
 namespace millrace {
 
+namespace {
+
+// With more subjects than this, state() does not count them anew after a restart; the first use of the index does.
+constexpr uint64_t kCountSubjectsMax = 65536;
+
+}  // namespace
+
 size_t BlockLog::BlockIndexOf(uint64_t seq) const {
   const size_t n = blocks_.size();
   if (n > 0 && seq >= blocks_[n - 1]->first_seq) return seq <= blocks_[n - 1]->last_seq ? n - 1 : n;
@@ -74,6 +81,7 @@ bool BlockLog::Find(uint64_t seq, Wait wait, StoredMessage* message, Block** fou
 
 void BlockLog::SettleState() {
   state_stale_ = false;
+  if (subjects_stale_ && index_ == nullptr && state_.subjects <= kCountSubjectsMax) BuildIndex();
   StoredMessage message;
   Block* block = nullptr;
   if (state_.messages > 0 && Find(state_.first_seq, Wait::kNow, &message, &block)) {

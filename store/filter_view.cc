@@ -43,6 +43,14 @@ void FilterView::Follow(const SubjectTable& table, const std::vector<uint32_t>& 
   }
 }
 
+bool FilterView::Ready(const Run& run) const {
+  if (run.open) return true;
+  for (const auto& slot : slots_) {
+    if (slot != nullptr && slot->key == run.key) return slot->sealed || slot->built == run.appended;
+  }
+  return false;
+}
+
 const FilterView::Bits& FilterView::BitsOf(const Run& run, const SealedRun* form, const LiveSet& live) {
   Bits* bits = nullptr;
   for (const auto& slot : slots_) {

@@ -29,6 +29,9 @@ class FilterView {
   // Numbers that match; some may be gone or have changed hands: ask Matches and the table.
   const std::vector<uint32_t>& numbers() const { return numbers_; }
 
+  // False: the run's sealed form is wanted for what follows.
+  bool Ready(const Run& run) const;
+
   // The first live matching message of the run at or behind position, the last one up to it; Run::kNone: none.
   int Next(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position);
   int Previous(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position);

@@ -297,10 +297,21 @@ uint32_t LiveSet::CountInChunk(uint64_t key) const {
 }
 
 // Chunk count; then per chunk: key delta, count, kind, and what the kind needs (store/FORMAT.md, "Live sequences").
-void LiveSet::Encode(std::string* out) const {
-  AppendVarint(out, chunks_.size());
+void LiveSet::Encode(std::string* out, uint64_t through) const {
+  size_t whole = chunks_.size();  // these lie below the bound
+  while (whole > 0 && chunks_[whole - 1].key >= through >> kChunkBits) --whole;
+  if (through == UINT64_MAX) whole = chunks_.size();
+  LiveSet cut;
+  if (whole < chunks_.size() && chunks_[whole].key == through >> kChunkBits) {
+    for (int at = NextIn(chunks_[whole], 0); at >= 0 && at <= static_cast<int>(static_cast<uint16_t>(through));
+         at = NextIn(chunks_[whole], static_cast<uint32_t>(at) + 1)) {
+      cut.Add((chunks_[whole].key << kChunkBits) + static_cast<uint64_t>(at));
+    }
+  }
+  AppendVarint(out, whole + cut.chunks_.size());
   uint64_t key = 0;
-  for (const Chunk& chunk : chunks_) {
+  for (size_t i = 0; i < whole + cut.chunks_.size(); ++i) {
+    const Chunk& chunk = i < whole ? chunks_[i] : cut.chunks_.front();
     AppendVarint(out, chunk.key - key);
     key = chunk.key;
     AppendVarint(out, chunk.count);
@@ -310,8 +321,8 @@ void LiveSet::Encode(std::string* out) const {
         AppendVarint(out, chunk.range.first);
         break;
       case Kind::kArray:
-        for (uint32_t i = 0; i < chunk.count; ++i) {
-          AppendVarint(out, i == 0 ? chunk.array[0] : static_cast<uint16_t>(chunk.array[i] - chunk.array[i - 1]));
+        for (uint32_t k = 0; k < chunk.count; ++k) {
+          AppendVarint(out, k == 0 ? chunk.array[0] : static_cast<uint16_t>(chunk.array[k] - chunk.array[k - 1]));
         }
         break;
       case Kind::kBits:

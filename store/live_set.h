@@ -49,7 +49,8 @@ class LiveSet {
   // How many live sequences have this chunk key (sequence >> kChunkBits).
   uint32_t CountInChunk(uint64_t key) const;
 
-  void Encode(std::string* out) const;
+  // Of sequences up to and including `through`.
+  void Encode(std::string* out, uint64_t through = UINT64_MAX) const;
   // False: malformed; the set is then empty.
   bool Decode(std::string_view* from);
 

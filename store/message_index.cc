@@ -46,15 +46,7 @@ void MessageIndex::Append(uint64_t seq, std::string_view subject) {
   }
   const uint64_t key = KeyOf(seq);
   if (runs_.empty() || runs_.back().key != key) {
-    if (!runs_.empty() && runs_.back().open) {
-      Run& last = runs_.back();
-      last.Seal(live_);
-      if (last.named == 0) {
-        runs_.pop_back();
-      } else if (cold_ != nullptr) {
-        cold_->OnSealed(&last);
-      }
-    }
+    SealLast();
     runs_.emplace_back();
     runs_.back().key = key;
   }
@@ -66,19 +58,50 @@ void MessageIndex::Append(uint64_t seq, std::string_view subject) {
   ++entry.messages;
 }
 
+void MessageIndex::SealLast() {
+  if (runs_.empty() || !runs_.back().open) return;
+  Run& last = runs_.back();
+  last.Seal(live_);
+  if (last.named == 0) {
+    runs_.pop_back();
+  } else if (cold_ != nullptr) {
+    cold_->OnSealed(&last);
+  }
+}
+
+void MessageIndex::AddCold(uint64_t key, uint32_t named) {
+  SealLast();
+  runs_.emplace_back();
+  Run& run = runs_.back();
+  run.key = key;
+  run.named = run.appended = named;
+  run.open = false;
+}
+
+void MessageIndex::NoteCold(std::string_view subject, uint32_t messages, uint64_t first_seq, uint64_t last_seq) {
+  bool created = false;
+  SubjectTable::Entry& entry = table_.At(table_.FindOrAdd(subject, &created));
+  if (created) entry.first_seq = first_seq;
+  entry.last_seq = last_seq;
+  entry.messages += messages;
+}
+
+Run* MessageIndex::FindRun(uint64_t key) {
+  const size_t index = RunAtOrAfter(key);
+  return index < runs_.size() && runs_[index].key == key ? &runs_[index] : nullptr;
+}
+
+// A message that could not be read when the index was made is not in it.
 void MessageIndex::Remove(uint64_t seq, std::string_view subject) {
   const uint32_t number = table_.Find(subject);
-  MR_CHECK(number != 0);
-  RemoveNumber(seq, number);
+  if (number != 0) RemoveNumber(seq, number);
 }
 
 void MessageIndex::RemoveUnread(uint64_t seq) {
   const size_t index = RunAtOrAfter(KeyOf(seq));
   if (index == runs_.size() || runs_[index].key != KeyOf(seq)) return;
   const Run& run = runs_[index];
-  const SealedRun* form = run.sealed.get();
-  if (form == nullptr && !run.open) form = cold_->LoadRun(run);
-  const uint32_t number = run.NumberAt(form, static_cast<uint16_t>(seq));
+  const uint32_t number = run.NumberAt(FormOf(run), static_cast<uint16_t>(seq));
   if (number != 0) RemoveNumber(seq, number);
 }
 
@@ -173,11 +196,8 @@ uint64_t MessageIndex::NextOf(uint32_t number, uint64_t from) {
   for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
     const Run& run = runs_[i];
     if (SeqOf(run.key, 0) > entry.last_seq) return 0;
-    const SealedRun* form = run.sealed.get();
-    if (form == nullptr && !run.open) {
-      if (!cold_->MayName(run, entry.subject())) continue;
-      form = cold_->LoadRun(run);
-    }
+    if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
+    const SealedRun* form = FormOf(run);
     const uint32_t position = run.key == KeyOf(from) ? PositionOf(from) : 0;
     const int found = run.Next(form, live_, number, entry, position);
     if (found >= 0) return SeqOf(run.key, found);
@@ -196,11 +216,8 @@ uint64_t MessageIndex::PreviousOf(uint32_t number, uint64_t from) {
   for (size_t i = RunAtOrAfter(KeyOf(from) + 1); i-- > 0;) {
     const Run& run = runs_[i];
     if (SeqOf(run.key, LiveSet::kChunkSpan - 1) < entry.first_seq) return 0;
-    const SealedRun* form = run.sealed.get();
-    if (form == nullptr && !run.open) {
-      if (!cold_->MayName(run, entry.subject())) continue;
-      form = cold_->LoadRun(run);
-    }
+    if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
+    const SealedRun* form = FormOf(run);
     const uint32_t position = run.key == KeyOf(from) ? PositionOf(from) : LiveSet::kChunkSpan - 1;
     const int found = run.Previous(form, live_, number, entry, position);
     if (found >= 0) return SeqOf(run.key, found);
@@ -215,10 +232,9 @@ uint64_t MessageIndex::ExactFirst(uint32_t number) {
   const uint64_t bound = entry.first_seq;
   entry.first_seq = bound - 1;
   const uint64_t found = NextOf(number, bound);
-  MR_CHECK(found != 0);
-  entry.first_seq = found;
-  entry.first_stale = false;
-  return found;
+  entry.first_seq = found != 0 ? found : bound;  // none: its messages are damaged
+  entry.first_stale = found == 0;
+  return entry.first_seq;
 }
 
 uint64_t MessageIndex::ExactLast(uint32_t number) {
@@ -227,10 +243,9 @@ uint64_t MessageIndex::ExactLast(uint32_t number) {
   const uint64_t bound = entry.last_seq;
   entry.last_seq = bound + 1;
   const uint64_t found = PreviousOf(number, bound);
-  MR_CHECK(found != 0);
-  entry.last_seq = found;
-  entry.last_stale = false;
-  return found;
+  entry.last_seq = found != 0 ? found : bound;
+  entry.last_stale = found == 0;
+  return entry.last_seq;
 }
 
 uint64_t MessageIndex::Next(const Filters& filters, uint64_t from) {
@@ -251,8 +266,7 @@ uint64_t MessageIndex::Next(const Filters& filters, uint64_t from) {
   }
   for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
     const Run& run = runs_[i];
-    const SealedRun* form = run.sealed.get();
-    if (form == nullptr && !run.open) form = cold_->LoadRun(run);
+    const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
     const int found = view.Next(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : 0);
     if (found >= 0) return SeqOf(run.key, found);
   }
@@ -276,8 +290,7 @@ uint64_t MessageIndex::Previous(const Filters& filters, uint64_t from) {
   }
   for (size_t i = RunAtOrAfter(KeyOf(from) + 1); i-- > 0;) {
     const Run& run = runs_[i];
-    const SealedRun* form = run.sealed.get();
-    if (form == nullptr && !run.open) form = cold_->LoadRun(run);
+    const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
     const int found =
         view.Previous(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : LiveSet::kChunkSpan - 1);
     if (found >= 0) return SeqOf(run.key, found);
@@ -312,11 +325,8 @@ uint64_t MessageIndex::CountOf(uint32_t number, uint64_t from) {
   for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
     const Run& run = runs_[i];
     if (SeqOf(run.key, 0) > entry.last_seq) break;
-    const SealedRun* form = run.sealed.get();
-    if (form == nullptr && !run.open) {
-      if (!cold_->MayName(run, entry.subject())) continue;
-      form = cold_->LoadRun(run);
-    }
+    if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
+    const SealedRun* form = FormOf(run);
     count += run.Count(form, live_, number, run.key == KeyOf(from) ? PositionOf(from) : 0);
   }
   return count;
@@ -345,8 +355,7 @@ uint64_t MessageIndex::Count(const Filters& filters, uint64_t from, bool last_pe
     if (view.numbers().size() > kFewSubjects) {
       for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
         const Run& run = runs_[i];
-        const SealedRun* form = run.sealed.get();
-        if (form == nullptr && !run.open) form = cold_->LoadRun(run);
+        const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
         count += view.Count(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : 0);
       }
       return count;

@@ -42,6 +42,13 @@ class MessageIndex {
   void RemoveUnread(uint64_t seq);
   void Clear();
 
+  // --- making the index of a file stream, in ascending order of runs; Append in between for what no run names.
+  // A sealed run that is on disk, and what it says of its subjects: at least one live message each.
+  void AddCold(uint64_t key, uint32_t named);
+  void NoteCold(std::string_view subject, uint32_t messages, uint64_t first_seq, uint64_t last_seq);
+  Run* FindRun(uint64_t key);
+  const Run* open_run() const { return runs_.empty() || !runs_.back().open ? nullptr : &runs_.back(); }
+
   uint64_t subject_count() const { return table_.count(); }
   size_t memory_bytes() const;
 
@@ -64,7 +71,13 @@ class MessageIndex {
   static bool TakesAll(const Filters& filters);
   size_t RunAtOrAfter(uint64_t key) const;
   void RemoveNumber(uint64_t seq, uint32_t number);
+  void SealLast();
   void Shrink(uint64_t key);
+  // The run's sealed form, from the disk if need be; nullptr for the open run.
+  const SealedRun* FormOf(const Run& run) {
+    if (run.open || run.sealed != nullptr) return run.sealed.get();
+    return cold_->LoadRun(run);
+  }
   uint64_t ExactFirst(uint32_t number);
   uint64_t ExactLast(uint32_t number);
   uint64_t NextOf(uint32_t number, uint64_t from);

@@ -62,7 +62,7 @@ uint32_t Run::OrdinalAtOrAfter(uint32_t position) const {
       std::lower_bound(positions.begin(), positions.end(), static_cast<uint16_t>(position)) - positions.begin());
 }
 
-void Run::Seal(const LiveSet& live) {
+std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count) const {
   std::vector<uint64_t> keys;
   keys.reserve(appended);
   uint32_t highest = 0;
@@ -74,31 +74,36 @@ void Run::Seal(const LiveSet& live) {
     one = one && (keys.empty() || keys.front() >> 16 == numbers[i]);
     keys.push_back(uint64_t{numbers[i]} << 16 | position);
   }
-  named = static_cast<uint32_t>(keys.size());
-  open = false;
-  numbers = {};
-  before = {};
-  positions = {};
-  sealed = std::make_unique<SealedRun>();
+  *count = static_cast<uint32_t>(keys.size());
+  auto form = std::make_unique<SealedRun>();
   if (one) {
-    if (!keys.empty()) sealed->numbers.push_back(static_cast<uint32_t>(keys.front() >> 16));
-    return;
+    if (!keys.empty()) form->numbers.push_back(static_cast<uint32_t>(keys.front() >> 16));
+    return form;
   }
   SortByNumber(&keys, highest);
   size_t unique = 1;
   for (size_t i = 1; i < keys.size(); ++i) unique += keys[i] >> 16 != keys[i - 1] >> 16 ? 1 : 0;
-  sealed->numbers.reserve(unique);
-  sealed->starts.reserve(unique + 1);
-  sealed->positions.reserve(keys.size());
-  for (const uint64_t key : keys) {
-    const auto number = static_cast<uint32_t>(key >> 16);
-    if (sealed->numbers.empty() || sealed->numbers.back() != number) {
-      sealed->numbers.push_back(number);
-      sealed->starts.push_back(static_cast<uint32_t>(sealed->positions.size()));
+  form->numbers.reserve(unique);
+  form->starts.reserve(unique + 1);
+  form->positions.reserve(keys.size());
+  for (const uint64_t sorted : keys) {
+    const auto number = static_cast<uint32_t>(sorted >> 16);
+    if (form->numbers.empty() || form->numbers.back() != number) {
+      form->numbers.push_back(number);
+      form->starts.push_back(static_cast<uint32_t>(form->positions.size()));
     }
-    sealed->positions.push_back(static_cast<uint16_t>(key));
+    form->positions.push_back(static_cast<uint16_t>(sorted));
   }
-  sealed->starts.push_back(static_cast<uint32_t>(sealed->positions.size()));
+  form->starts.push_back(static_cast<uint32_t>(form->positions.size()));
+  return form;
+}
+
+void Run::Seal(const LiveSet& live) {
+  sealed = Sorted(live, &named);
+  open = false;
+  numbers = {};
+  before = {};
+  positions = {};
 }
 
 void Run::DropRemoved(const LiveSet& live) {

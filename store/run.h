@@ -43,6 +43,8 @@ struct Run {
   static constexpr int kNone = -1;
 
   void Append(uint16_t position, uint32_t number, SubjectTable::Entry* entry);
+  // The sealed form of an open run, of its live messages.
+  std::unique_ptr<SealedRun> Sorted(const LiveSet& live, uint32_t* count) const;
   void Seal(const LiveSet& live);
   void DropRemoved(const LiveSet& live);  // sealed: names only live messages afterwards
 

@@ -37,13 +37,18 @@ class StoredLog {
 class StoredLogs {
  public:
   virtual ~StoredLogs() = default;
+  // Memory streams too: of them nothing but log() is used.
   virtual std::unique_ptr<StoredLog> Create(uint64_t uid, const StreamLogOptions& options, Journal& journal) = 0;
   // The deletion is durable: the stream's files and blocks may go. Its StoredLog is gone already.
   virtual void Discard(uint64_t uid) = 0;
-  // Recovery has created and replayed all streams that exist: what belongs to no stream is garbage.
-  virtual void OnRecovered() = 0;
+  // Recovery has created and replayed all streams that exist: what belongs to no other is garbage. `keep`: something
+  // was unreadable, so that it may belong to a stream after all; it goes to quarantine/ and not away.
+  virtual void OnRecovered(bool keep) = 0;
   // Everything written before this call reaches stable storage.
   virtual void SyncAll(Completion* completion) = 0;
+  // What was encoded before the last SyncAll is what a restart begins with (true), or that checkpoint came to nothing
+  // (false). Only after `true` may places go that earlier checkpoints refer to.
+  virtual void OnCheckpointed(bool durable) = 0;
   virtual void EndTurn() = 0;
   virtual bool idle() const = 0;  // no operation in flight
 };

@@ -46,7 +46,8 @@ struct Found {
 
 // All batches of the file whose header is intact. A batch that is not intact does not hide what follows it: the search
 // goes on at the next block, for its length may be right and what follows may have been acknowledged.
-absl::Status ScanFile(Disk& disk, WalFile& file, uint64_t identity, std::vector<Found>* found) {
+absl::Status ScanFile(Disk& disk, WalFile& file, uint64_t identity, Lsn from, const WalGlance& glance,
+                      std::vector<Found>* found) {
   MR_ASSIGN_OR_RETURN(const Disk::File reader, disk.Open(WalFiles::PathOf(file.number), FileUse::kRead, false));
   Window window(disk, reader, file.bytes);
   absl::Status status;
@@ -67,6 +68,7 @@ absl::Status ScanFile(Disk& disk, WalFile& file, uint64_t identity, std::vector<
     const absl::StatusOr<std::string_view> all = window.At(offset, kWalBatchHeaderBytes + header.payload_bytes);
     entry.intact = all.ok() && !all->empty() &&
                    WalPayloadIntact(header, all->substr(kWalBatchHeaderBytes), identity);
+    if (entry.intact && header.last_lsn() > from && glance) glance(all->substr(kWalBatchHeaderBytes));
     offset += entry.intact ? WalBatchBytes(header) : kDiskAlignment;
     found->push_back(std::move(entry));
   }
@@ -84,14 +86,15 @@ bool Before(const Found& a, const Found& b) {
 
 }  // namespace
 
-absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, Lsn from, const WalProgress& progress) {
+absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, Lsn from, const WalProgress& progress,
+                                const WalGlance& glance) {
   WalScan scan;
   uint64_t total = 0;
   for (const auto& file : files.files()) total += file->bytes;
   std::vector<Found> found;
   for (const auto& file : files.files()) {
     const size_t first = found.size();
-    MR_RETURN_IF_ERROR(ScanFile(disk, *file, identity, &found));
+    MR_RETURN_IF_ERROR(ScanFile(disk, *file, identity, from, glance, &found));
     for (size_t i = first; i < found.size(); ++i) {
       const WalBatchHeader& header = found[i].batch.header;
       if (header.last_lsn() > from) {

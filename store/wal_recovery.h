@@ -48,9 +48,12 @@ struct WalScan {
 };
 
 using WalProgress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
+// Sees every intact payload once, in no particular order (a rewritten batch twice).
+using WalGlance = std::function<void(std::string_view payload)>;
 
 // `from`: everything up to here is in the catalog. Sets seq and last_lsn of the files.
-absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, Lsn from, const WalProgress& progress);
+absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, Lsn from, const WalProgress& progress,
+                                const WalGlance& glance);
 
 // The payload of a batch of the scan, checked again: what is replayed is what was judged.
 absl::Status ReadWalPayload(Disk& disk, const WalBatch& batch, uint64_t identity, std::string* payload);

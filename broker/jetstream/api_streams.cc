@@ -139,6 +139,8 @@ bool JetStream::OnStreamInfo(const ApiRequest& request) {
   Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   StreamInfo info = InfoOf(*stream, &details);
+  info.cluster = ClusterInfo{};
+  info.cluster->leader = options_.server_name;
   Paging paging;
   if (!info.state.subjects.empty()) {
     const auto total = static_cast<int64_t>(info.state.subjects.size());
@@ -209,7 +211,11 @@ bool JetStream::OnMessageDelete(const ApiRequest& request) {
   } else if (stream->config().deny_delete) {
     Refuse(request, kKind, MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "message delete not permitted"));
   } else if (!stream->Delete(remove.seq, !remove.no_erase, &lsn)) {
-    Refuse(request, kKind, MakeError(ApiErrorId::kSequenceNotFound, {{"seq", std::to_string(remove.seq)}}));
+    // The peer's two stores say it in two ways.
+    Refuse(request, kKind,
+           stream->config().storage == Storage::kMemory
+               ? MakeError(ApiErrorId::kSequenceNotFound, {{"seq", std::to_string(remove.seq)}})
+               : MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "stream store EOF"));
   } else {
     Respond(request, SuccessAnswer(kKind), lsn);
   }

@@ -14,6 +14,13 @@ namespace {
 // What a flow controlled receiver may be behind at most; it begins with a sixteenth.
 constexpr int64_t kFlowLimitBytes = 32 * 1024 * 1024;
 
+// Reading without a filter is cheaper than with one that takes everything.
+Filters ReadFilters(const ConsumerConfig& config) {
+  Filters filters = config.Filters();
+  if (std::find(filters.begin(), filters.end(), ">") != filters.end()) filters.clear();
+  return filters;
+}
+
 }  // namespace
 
 Consumer::Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& log, ConsumerHost& host)
@@ -26,7 +33,7 @@ Consumer::Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& 
       ack_subject_(host.stream_name(), identity_.name) {
   timer_.Bind<&Consumer::OnTimer>(this);
   state_.set_recording(identity_.persistent);
-  filters_ = config_.Filters();
+  filters_ = ReadFilters(config_);
   if (config_.flow_control) {
     flow_ = std::make_unique<FlowWindow>();
     flow_->limit = kFlowLimitBytes;
@@ -92,6 +99,10 @@ void Consumer::Start() {
 }
 
 absl::Status Consumer::RestoreState(std::string_view full, const std::vector<std::string_view>& deltas) {
+  if (full.empty() && deltas.empty()) {  // it was made, and never came to its first turn
+    Start();
+    return absl::OkStatus();
+  }
   if (!full.empty()) {
     if (absl::Status status = state_.Decode(full); !status.ok()) return status;
   }
@@ -259,7 +270,7 @@ void Consumer::UpdateConfig(ConsumerConfig config) {
   const bool deliver_changed = config.deliver_subject != config_.deliver_subject;
   const bool inactive_changed = config.inactive_threshold_ns != config_.inactive_threshold_ns;
   const bool pause_changed = config.pause_until_ns != config_.pause_until_ns;
-  Filters filters = config.Filters();
+  Filters filters = ReadFilters(config);
   const bool filters_changed = !std::is_permutation(filters.begin(), filters.end(), filters_.begin(), filters_.end());
   if (deliver_changed) ForceExpirePending();
   config_ = std::move(config);
@@ -277,6 +288,8 @@ void Consumer::UpdateConfig(ConsumerConfig config) {
     skip_list_.reset();
     RecountPending();
   }
+  // A stream that sources by this consumer comes back to where it has acknowledged (ADR-60).
+  if (config_.sourcing) (void)Reset(0);
   if (deliver_changed) CheckInterest();
   if (pin_ == nullptr && config_.priority_policy == PriorityPolicy::kPinnedClient) pin_ = std::make_unique<Pin>();
   if (pin_ != nullptr && config_.priority_policy != PriorityPolicy::kPinnedClient) pin_.reset();

@@ -25,7 +25,7 @@ DeliverStatus Consumer::Deliver(DeliverBudget* budget) {
 
 DeliverStatus Consumer::DeliverSome(DeliverBudget* budget) {
   bool full = false;
-  if (held_until_ > now_) held_until_ = Nanos::max();  // asked anew below
+  held_until_ = Nanos::max();  // asked anew below
   while (HasReceiver() && !paused()) {
     if (budget->empty()) return DeliverStatus::kMore;
     const Found found = FindNext();

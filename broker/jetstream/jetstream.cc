@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/print.h"
+#include "broker/jetstream/banner.h"
 #include "broker/jetstream/jetstream_api.h"
 #include "broker/jetstream/stored_config.h"
 #include "proto/subject.h"
@@ -14,6 +15,7 @@
 namespace millrace {
 namespace {
 
+constexpr std::string_view kApiPrefix = "$JS.API.";
 constexpr std::string_view kApiFilter = "$JS.API.>";
 constexpr std::string_view kAckFilter = "$JS.ACK.>";
 constexpr std::string_view kFlowControlFilter = "$JS.FC.>";
@@ -41,6 +43,10 @@ void JetStream::Start() {
   Adopt();
   for (const std::string_view filter : {kApiFilter, kAckFilter, kFlowControlFilter})
     subscriptions_.push_back(port_.Subscribe(kGlobalAccount, filter, this));
+  if (!options_.domain.empty()) {
+    domain_prefix_ = "$JS." + options_.domain + ".API.";
+    subscriptions_.push_back(port_.Subscribe(kGlobalAccount, domain_prefix_ + ">", this));
+  }
   for (auto& [name, stream] : streams_) stream->Start();
 }
 
@@ -61,7 +67,10 @@ void JetStream::Adopt() {
       port_.log().Error(absl::StrFormat("JetStream: stream '%s > %s' has lost messages %d to %d", "$G", config.name,
                                         lost.first_seq, lost.last_seq));
     }
+    port_.log().Info(RestoreStartsLine("$G", config.name));
     auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, found.log);
+    // The store has done the work before; what is left takes no time.
+    port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
     streams_by_uid_[stream->uid()] = stream.get();
     std::string name = stream->name();
     streams_[std::move(name)] = std::move(stream);
@@ -81,6 +90,10 @@ void JetStream::Adopt() {
                                         stream->second->name(), consumer->name(), std::string(restored.message())));
     }
     consumers_by_uid_[found.uid] = consumer;
+  }
+  for (const auto& [name, stream] : streams_) {
+    if (const size_t count = stream->consumers().size(); count > 0)
+      port_.log().Info(ConsumersRecoverLine("$G", name, count));
   }
   recovered.streams.clear();
   recovered.consumers.clear();
@@ -395,7 +408,12 @@ void JetStream::DropStream(Stream* stream) {
 bool JetStream::Deliver(const Subscription& subscription, const Message& message) {
   if (subscription.subject() == kAckFilter) return DeliverAck(message);
   if (subscription.subject() == kFlowControlFilter) return DeliverFlowControl(message);
-  return DeliverApi(message);
+  if (domain_prefix_.empty() || !message.subject.starts_with(domain_prefix_)) return DeliverApi(message);
+  // $JS.<domain>.API.… means $JS.API.… (spec J-04).
+  const std::string subject = std::string(kApiPrefix) + std::string(message.subject.substr(domain_prefix_.size()));
+  Message mapped = message;
+  mapped.subject = subject;
+  return DeliverApi(mapped);
 }
 
 Consumer* JetStream::FindConsumer(std::string_view stream_name, std::string_view name) const {
@@ -407,7 +425,7 @@ bool JetStream::DeliverAck(const Message& message) {
   AckSubject ack;
   if (!ParseAckSubject(message.subject, &ack)) return false;
   Consumer* consumer = FindConsumer(ack.stream, ack.consumer);
-  if (consumer == nullptr) return false;
+  if (consumer == nullptr || consumer->config().ack_policy == AckPolicy::kNone) return false;
   consumer->OnAck(ack, message.reply, message.payload.substr(message.header_bytes));
   return true;
 }

@@ -185,6 +185,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<std::unique_ptr<Stream>> dropped_;  // freed at the end of the turn
   std::vector<Subscription*> subscriptions_;
+  std::string domain_prefix_;  // of API requests; empty without a domain
 
   std::deque<ApiRequest> requests_;
   std::vector<ApiRequest> parked_;  // wait for the disk

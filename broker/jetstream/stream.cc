@@ -51,7 +51,7 @@ void Stream::Start() {
     log_->SkipTo(config_.first_seq - 1);
     visible_last_seq_ = log_->state().last_seq;
   }
-  if (!config_.sealed) Subscribe();
+  Subscribe();
   StartScan();
   ArmExpiry();
 }
@@ -69,11 +69,11 @@ void Stream::Stop(StopReason reason) {
 void Stream::Update(StreamConfig config) {
   const bool rescan = (config.allow_msg_ttl && !config_.allow_msg_ttl) ||
                       (config.allow_msg_schedules && !config_.allow_msg_schedules);
-  const bool subjects_changed = config.subjects != config_.subjects || config.sealed != config_.sealed;
+  const bool subjects_changed = config.subjects != config_.subjects;
   config_ = std::move(config);
   if (subjects_changed) {
     Unsubscribe();
-    if (!config_.sealed) Subscribe();
+    Subscribe();
   }
   dedupe_.set_window(config_.duplicate_window_ns);
   CompileTransforms();

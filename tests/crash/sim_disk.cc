@@ -54,7 +54,15 @@ void SimDisk::Apply(std::string* content, const Pending& write) {
 
 void SimDisk::Stabilise(Inode* inode, const std::function<bool(const Pending&)>& which) {
   for (const Pending& write : inode->pending) {
-    if (!write.lost && which(write)) Apply(&inode->stable, write);
+    if (write.lost || !which(write)) continue;
+    Apply(&inode->stable, write);
+    // What an older write put there cannot come back: where it would survive, it now says the same.
+    for (Pending& older : inode->pending) {
+      if (older.id >= write.id) break;
+      const uint64_t from = std::max(older.offset, write.offset);
+      const uint64_t to = std::min(older.offset + older.bytes.size(), write.offset + write.bytes.size());
+      if (from < to) older.bytes.replace(from - older.offset, to - from, write.bytes, from - write.offset, to - from);
+    }
   }
   std::erase_if(inode->pending, [&which](const Pending& write) { return !write.lost && which(write); });
 }

@@ -39,6 +39,7 @@ class SimDisk final : public Disk {
   std::function<void()> on_boundary;
   // From now on every operation fails and changes nothing: lets the owner of operations in flight be destroyed.
   void PullThePlug() { dead_ = true; }
+  void PlugIn() { dead_ = false; }
 
   // --- faults; positions count from the next one, 0: the next
   void FailWrite(uint64_t skip, int error) { fail_write_[writes_ + skip] = error; }  // Write, WriteDurable, WriteNow

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// FakeConsumerHost: the port and the host of one consumer: a clock that the test moves, interest that the test sets, and a
-//                   list of everything that was published.
+// FakeConsumerHost: the port and the host of one consumer: a clock that the test moves, interest that the test sets,
+//                   and a list of everything that was published.
 // Owner:  caller.
 #pragma once
 
@@ -98,7 +98,8 @@ class FakeConsumerHost : public ConsumerHost {
   void MarkReady(Consumer*) override { ready = true; }
   void OnAcked(Consumer*, uint64_t seq) override { acked.push_back(seq); }
   void SendLater(std::string_view subject, std::string_view header) override {
-    if (fake.HasInterest(kGlobalAccount, subject)) fake.sent.push_back({std::string(subject), "", "", std::string(header), ""});
+    if (!fake.HasInterest(kGlobalAccount, subject)) return;
+    fake.sent.push_back({std::string(subject), "", "", std::string(header), ""});
   }
   void ReplyToAck(Consumer*, std::string_view reply) override { replies.emplace_back(reply); }
   std::string NewId() override { return "ID" + std::to_string(++ids_); }
@@ -175,23 +176,19 @@ class FakeConsumerHost : public ConsumerHost {
     consumer->OnAck(ack, reply, body);
     Turn();
   }
-  // What was sent since the last call, one line each: "to subject body [reply numbers]" or "to <status line>[ Key=value]".
+  // What was sent since the last call, one line each: "to subject body [numbers of the reply]" or "to status headers".
   std::string Take() {
     std::string lines;
     for (const FakePort::Record& one : fake.sent) {
       if (!lines.empty()) lines += "\n";
       lines += one.to;
       if (one.subject.empty()) {
-        std::string header = one.header.substr(9, one.header.size() - 9 - 4);  // "NATS/1.0 " and two line ends
-        for (size_t at = header.find("\r\n"); at != std::string::npos; at = header.find("\r\n")) header.replace(at, 2, " ");
-        lines += " " + header;
+        lines += " " + Joined(one.header.substr(9), " ");  // behind "NATS/1.0 "
         if (!one.reply.empty()) lines += " [" + one.reply.substr(0, one.reply.rfind('.')) + "]";
       } else {
         lines += " " + one.subject;
         if (!one.header.empty()) {
-          std::string header = one.header.substr(10, one.header.size() - 10 - 4);
-          for (size_t at = header.find("\r\n"); at != std::string::npos; at = header.find("\r\n")) header.replace(at, 2, ",");
-          lines += " {" + header + "}";
+          lines += " {" + Joined(one.header.substr(10), ",") + "}";
         }
         lines += " " + one.body;
         AckSubject ack;
@@ -219,6 +216,12 @@ class FakeConsumerHost : public ConsumerHost {
   std::vector<FakePort::Record> last;
 
  private:
+  // Header lines without the two line ends at the end.
+  static std::string Joined(std::string header, std::string_view by) {
+    header.resize(header.size() - 4);
+    for (size_t at = header.find("\r\n"); at != std::string::npos; at = header.find("\r\n")) header.replace(at, 2, by);
+    return header;
+  }
   void Announce(uint64_t seq) {
     StoredMessage message;
     if (stream->Load(seq, &message) != LoadStatus::kFound || consumer == nullptr) return;

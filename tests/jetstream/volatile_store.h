@@ -58,7 +58,7 @@ class VolatileStore final : public ShardStore {
   Lsn PutConsumerState(uint64_t uid, std::string_view delta) override { return Stage(); }
 
   void EndTurn(Nanos now) override {
-    if (!held_) durable_ = staged_;
+    if (!held_ && durable_ != staged_) Release();
   }
   void OnTick(Nanos now) override {}
   Nanos NextTick() const override { return Nanos::max(); }

@@ -41,7 +41,7 @@ class WalRun : public WalListener {
   explicit WalRun(SimDisk& disk, const WalOptions& options = SmallWal(), Lsn from = 0)
       : disk_(disk), wal(disk, options, this) {
     EXPECT_TRUE(wal.Open().ok());
-    absl::StatusOr<WalScan> scan = ScanWal(disk, wal.files(), options.identity, from, nullptr);
+    absl::StatusOr<WalScan> scan = ScanWal(disk, wal.files(), options.identity, from, nullptr, nullptr);
     EXPECT_TRUE(scan.ok());
     read.scan = *std::move(scan);
     std::string payload;

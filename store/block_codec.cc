@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockCodec: see block_codec.h.
+#include "store/block_codec.h"
+
+#include <snappy-c.h>
+
+#include "store/hash.h"
+
+namespace millrace {
+namespace {
+
+uint64_t PlaceOf(const SegmentFile& file, uint64_t offset) { return uint64_t{file.number} << 40 | offset; }
+
+uint64_t HeaderHash(const BlockHeader& header, uint64_t seed) {
+  return Hash64({reinterpret_cast<const char*>(&header), offsetof(BlockHeader, header_hash)}, seed);
+}
+
+}  // namespace
+
+size_t CompressBlock(const BlockBody& body, bool compress, std::string* room) {
+  room->clear();
+  if (!compress || body.record_bytes() < 128) return body.bytes();
+  size_t bytes = snappy_max_compressed_length(body.record_bytes());
+  room->resize(sizeof(BlockHeader) + bytes);
+  const snappy_status status = snappy_compress(body.data() + sizeof(BlockHeader), body.record_bytes(),
+                                               room->data() + sizeof(BlockHeader), &bytes);
+  if (status != SNAPPY_OK || bytes >= body.record_bytes()) {
+    room->clear();
+    return body.bytes();
+  }
+  room->resize(sizeof(BlockHeader) + bytes);
+  return room->size();
+}
+
+std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body, std::string* room,
+                              const SegmentFile& file, uint64_t offset) {
+  char* start = room->empty() ? body->data() : room->data();
+  const size_t bytes = room->empty() ? body->bytes() : room->size();
+  BlockHeader header;
+  header.flags = room->empty() ? 0 : kBlockCompressed;
+  header.uid = uid;
+  header.first_seq = block.first_seq;
+  header.last_seq = block.last_seq;
+  header.messages = block.messages;
+  header.stored_bytes = static_cast<uint32_t>(bytes - sizeof header);
+  header.record_bytes = static_cast<uint32_t>(body->record_bytes());
+  header.first_time_ns = body->HeaderAt(0).time_ns;
+  header.last_time_ns = block.last_time_ns;
+  header.place = PlaceOf(file, offset);
+  const uint64_t seed = file.SeedAt(offset);
+  header.stored_hash = Hash64({start + sizeof header, header.stored_bytes}, seed);
+  header.header_hash = HeaderHash(header, seed);
+  std::memcpy(start, &header, sizeof header);
+  return {start, bytes};
+}
+
+bool OpenBlock(uint64_t uid, const Block& block, const SegmentFile& file, size_t bytes,
+               std::unique_ptr<BlockBody>* body) {
+  if (bytes != block.stored_bytes || bytes < sizeof(BlockHeader)) return false;
+  BlockHeader header;
+  std::memcpy(&header, (*body)->data(), sizeof header);
+  const uint64_t seed = file.SeedAt(block.offset);
+  if (header.magic != kBlockMagic || header.version != 1 || header.uid != uid || header.key_id != 0 ||
+      header.first_seq != block.first_seq || header.last_seq != block.last_seq || header.messages != block.messages ||
+      header.stored_bytes != bytes - sizeof header || header.record_bytes != block.record_bytes ||
+      header.place != PlaceOf(file, block.offset) || header.header_hash != HeaderHash(header, seed) ||
+      header.stored_hash != Hash64({(*body)->data() + sizeof header, header.stored_bytes}, seed)) {
+    return false;
+  }
+  const uint64_t span = block.last_seq - block.first_seq;
+  if ((header.flags & kBlockCompressed) == 0) return (*body)->Index(bytes, block.messages, span);
+  auto plain = std::make_unique<BlockBody>(sizeof header + header.record_bytes);
+  const char* stored = (*body)->data() + sizeof header;
+  size_t plain_bytes = 0;
+  if (snappy_uncompressed_length(stored, header.stored_bytes, &plain_bytes) != SNAPPY_OK ||
+      plain_bytes != header.record_bytes ||
+      snappy_uncompress(stored, header.stored_bytes, plain->data() + sizeof header, &plain_bytes) != SNAPPY_OK) {
+    return false;
+  }
+  std::memcpy(plain->data(), &header, sizeof header);
+  *body = std::move(plain);
+  return (*body)->Index(sizeof header + plain_bytes, block.messages, span);
+}
+
+}  // namespace millrace

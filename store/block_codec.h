@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// BlockCodec: a block's body on its way to the disk and back.
+// Owner:  caller (pure).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "store/block.h"
+#include "store/segment_file.h"
+
+namespace millrace {
+
+// How many bytes the block takes on disk; compressed bytes go to *room, which stays empty when they would not be fewer.
+size_t CompressBlock(const BlockBody& body, bool compress, std::string* room);
+
+// Writes the header into the body, or into room if that is used, and returns what to write. The body and room stay.
+std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body, std::string* room,
+                              const SegmentFile& file, uint64_t offset);
+
+// *body holds `bytes` bytes read from the block's place. True: they are the block; *body is then its records in memory.
+bool OpenBlock(uint64_t uid, const Block& block, const SegmentFile& file, size_t bytes,
+               std::unique_ptr<BlockBody>* body);
+
+}  // namespace millrace

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/checkpoint.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace millrace {
+namespace {
+
+constexpr Nanos kRetryAfter = std::chrono::seconds(1);
+
+}  // namespace
+
+Checkpoint::Checkpoint(Catalog& catalog, WriteAheadLog& wal, StoredLogs& logs, ShardObjects& objects,
+                       const ShardStoreOptions& options)
+    : catalog_(catalog),
+      wal_(wal),
+      logs_(logs),
+      objects_(objects),
+      group_bytes_(options.checkpoint_group_bytes),
+      slice_(options.checkpoint_slice) {
+  MR_CHECK(slice_ > 0);
+  sync_.Bind<&Checkpoint::OnSynced>(this);
+}
+
+bool Checkpoint::has_work() const {
+  switch (step_) {
+    case Phase::kIdle:
+      return wanted_ && now_ >= retry_at_;
+    case Phase::kCompact:
+      return catalog_.needs_step() || !catalog_.busy();
+    case Phase::kFlush:
+      return true;
+    case Phase::kEncode: {
+      if (encoded_ == group_.size()) return true;
+      const auto at = objects_.streams.find(group_[encoded_].uid);
+      return at == objects_.streams.end() || at->second.stored->flushed();
+    }
+    case Phase::kSync:
+      return !sync_.busy();
+    case Phase::kWrite:
+    case Phase::kCommit:
+      return !catalog_.busy();
+  }
+  return false;
+}
+
+void Checkpoint::Step(Nanos now) {
+  now_ = now;
+  if (!has_work()) return;
+  switch (step_) {
+    case Phase::kIdle:
+      wanted_ = false;
+      if (catalog_.wants_compaction()) {
+        step_ = Phase::kCompact;
+        catalog_.StartCompaction();
+        break;
+      }
+      Begin();
+      break;
+    case Phase::kCompact:
+      catalog_.Step();
+      if (catalog_.busy()) break;
+      if (catalog_.failed()) return Abort("compacting the catalog");
+      Begin();
+      break;
+    case Phase::kFlush:
+      FlushGroup();
+      break;
+    case Phase::kEncode:
+      EncodeGroup();
+      break;
+    case Phase::kSync:
+      if (sync_failed_) return Abort(absl::StrFormat("syncing segments: %s", std::strerror(sync_error_)));
+      step_ = Phase::kWrite;
+      catalog_.StartFlush();
+      break;
+    case Phase::kWrite:
+      if (catalog_.failed()) return Abort("writing the catalog");
+      if (next_stream_ < streams_.size() || next_consumer_ < consumers_todo_.size()) {
+        step_ = Phase::kFlush;
+      } else {
+        Commit();
+      }
+      break;
+    case Phase::kCommit:
+      if (catalog_.failed()) return Abort("committing the catalog");
+      Succeed();
+      break;
+  }
+}
+
+void Checkpoint::Begin() {
+  bound_ = wal_.durable();
+  begun_at_ = wal_.written_bytes();
+  streams_.clear();
+  consumers_todo_.clear();
+  for (const auto& [uid, stream] : objects_.streams) {
+    const bool state = !stream.options.memory && (stream.state_dirty || stream.stored->dirty());
+    if (stream.config_dirty || state) streams_.push_back(uid);
+  }
+  for (const auto& [uid, consumer] : objects_.consumers) {
+    if (consumer.config_dirty || consumer.state_dirty) consumers_todo_.push_back(uid);
+  }
+  // In the order of creation: neighbours on disk, and the same in every run.
+  std::sort(streams_.begin(), streams_.end());
+  std::sort(consumers_todo_.begin(), consumers_todo_.end());
+  removing_.clear();
+  removing_.swap(objects_.removed);
+  next_stream_ = next_consumer_ = 0;
+  taken_.clear();
+  step_ = Phase::kFlush;
+}
+
+void Checkpoint::FlushGroup() {
+  group_.clear();
+  encoded_ = 0;
+  while (next_stream_ < streams_.size() && group_.size() < slice_) {
+    const uint64_t uid = streams_[next_stream_++];
+    const auto at = objects_.streams.find(uid);
+    if (at == objects_.streams.end()) continue;  // deleted meanwhile
+    StoredStream& stream = at->second;
+    if (stream.config_dirty) {
+      catalog_.Put(CatalogKind::kStreamConfig, uid, stream.config_lsn, stream.record);
+      taken_.push_back({uid, stream.config_lsn, Taken::What::kStreamConfig});
+    }
+    if (stream.options.memory || !(stream.state_dirty || stream.stored->dirty())) continue;
+    stream.stored->Flush();
+    group_.push_back({uid, wal_.staged(), next_stream_ - 1});
+  }
+  step_ = Phase::kEncode;
+}
+
+void Checkpoint::EncodeGroup() {
+  for (; encoded_ < group_.size(); ++encoded_) {
+    const auto [uid, lsn, index] = group_[encoded_];
+    const auto at = objects_.streams.find(uid);
+    if (at == objects_.streams.end()) continue;
+    StoredStream& stream = at->second;
+    if (!stream.stored->flushed()) return;
+    blob_.clear();
+    stream.stored->EncodeCheckpoint(&blob_);
+    stream.state_dirty = false;
+    taken_.push_back({uid, 0, Taken::What::kStreamState});
+    catalog_.Put(CatalogKind::kStreamState, uid, lsn, blob_);
+    if (catalog_.staged_bytes() > group_bytes_ && encoded_ + 1 < group_.size()) {
+      // Large states: the rest of the group is flushed already, and is encoded after this much has been written.
+      next_stream_ = group_[encoded_ + 1].index;
+      break;
+    }
+  }
+  if (next_stream_ == streams_.size()) EncodeConsumers();
+  sync_failed_ = false;
+  if (catalog_.staged_bytes() == 0) {
+    step_ = Phase::kWrite;
+    return;
+  }
+  step_ = Phase::kSync;
+  logs_.SyncAll(&sync_);
+}
+
+void Checkpoint::EncodeConsumers() {
+  for (uint32_t i = 0; i < slice_ && next_consumer_ < consumers_todo_.size(); ++i) {
+    if (catalog_.staged_bytes() > group_bytes_) return;
+    const uint64_t uid = consumers_todo_[next_consumer_++];
+    const auto at = objects_.consumers.find(uid);
+    if (at == objects_.consumers.end()) continue;
+    StoredConsumer& consumer = at->second;
+    if (consumer.config_dirty) {
+      catalog_.Put(CatalogKind::kConsumerConfig, uid, consumer.config_lsn, consumer.record);
+      taken_.push_back({uid, consumer.config_lsn, Taken::What::kConsumerConfig});
+    }
+    if (!consumer.state_dirty) continue;
+    blob_.clear();
+    consumers_->EncodeConsumer(uid, &blob_);
+    consumer.state_dirty = false;
+    taken_.push_back({uid, 0, Taken::What::kConsumerState});
+    catalog_.Put(CatalogKind::kConsumerState, uid, wal_.staged(), blob_);
+  }
+}
+
+void Checkpoint::Commit() {
+  for (const uint64_t uid : removing_) {
+    for (const CatalogKind kind : {CatalogKind::kStreamConfig, CatalogKind::kStreamState, CatalogKind::kConsumerConfig,
+                                   CatalogKind::kConsumerState}) {
+      if (catalog_.Has(kind, uid)) catalog_.Remove(kind, uid);
+    }
+  }
+  step_ = Phase::kCommit;
+  catalog_.StartCommit(bound_, objects_.next_uid);
+}
+
+void Checkpoint::Succeed() {
+  for (const Taken& taken : taken_) {
+    if (taken.what == Taken::What::kStreamConfig) {
+      const auto at = objects_.streams.find(taken.uid);
+      if (at == objects_.streams.end() || at->second.config_lsn != taken.lsn) continue;
+      at->second.config_dirty = false;
+      at->second.record = {};
+    } else if (taken.what == Taken::What::kConsumerConfig) {
+      const auto at = objects_.consumers.find(taken.uid);
+      if (at == objects_.consumers.end() || at->second.config_lsn != taken.lsn) continue;
+      at->second.config_dirty = false;
+      at->second.record = {};
+    }
+  }
+  taken_.clear();
+  step_ = Phase::kIdle;
+  logs_.OnCheckpointed(true);
+  wal_.Recycle(bound_);
+  ++count_;
+  written_at_last_ = begun_at_;
+}
+
+void Checkpoint::Abort(std::string why) {
+  for (const Taken& taken : taken_) {
+    if (taken.what == Taken::What::kStreamState) {
+      const auto at = objects_.streams.find(taken.uid);
+      if (at != objects_.streams.end()) at->second.state_dirty = true;
+    } else if (taken.what == Taken::What::kConsumerState) {
+      const auto at = objects_.consumers.find(taken.uid);
+      if (at != objects_.consumers.end()) at->second.state_dirty = true;
+    }
+  }
+  taken_.clear();
+  objects_.removed.insert(objects_.removed.end(), removing_.begin(), removing_.end());
+  removing_.clear();
+  catalog_.Drop();
+  logs_.OnCheckpointed(false);
+  step_ = Phase::kIdle;
+  wanted_ = true;
+  retry_at_ = now_ + kRetryAfter;
+  ++failures_;
+  if (catalog_.failed()) why += absl::StrFormat(": %s", std::strerror(catalog_.error()));
+  error_ = "checkpoint: " + why + "; the log keeps everything meanwhile";
+}
+
+void Checkpoint::OnSynced(const IoResult& result) {
+  sync_failed_ = !result.ok();
+  sync_error_ = result.error();
+}
+
+}  // namespace millrace

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoint: moves the state of a shard into the catalog, so that the log before it may be recycled.
+// Owner:  shard.  A little per turn; the shard serves meanwhile.
+// A fuzzy one: `bound` is what was durable when it began, and every record up to there is in what the catalog then has.
+// Each object is encoded at its own moment and carries that position; replaying skips what it contains. What is encoded
+// may run ahead of what is durable in the log: positions are never given twice, so a crash merely keeps a change that
+// nobody was promised.
+//
+// step      does                                                    then
+// kIdle     waits to be wanted                                      kCompact or kFlush
+// kCompact  the catalog moves to a new file                         kFlush, failure: kIdle and again later
+// kFlush    the next group of streams pushes its blocks out         kEncode
+// kEncode   waits for them; stages their state, then consumers'     kSync
+// kSync     waits for the segments to be on stable storage          kWrite
+// kWrite    waits for the group's frames to be written              kFlush, or kCommit after the last group
+// kCommit   waits for the catalog's root                            kIdle
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "proto/base/completion.h"
+#include "proto/base/nanos.h"
+#include "store/catalog.h"
+#include "store/shard_objects.h"
+#include "store/shard_store.h"
+#include "store/write_ahead_log.h"
+
+namespace millrace {
+
+class Checkpoint {
+ public:
+  Checkpoint(Catalog& catalog, WriteAheadLog& wal, StoredLogs& logs, ShardObjects& objects,
+             const ShardStoreOptions& options);
+
+  void set_consumers(ConsumerStateSource* consumers) { consumers_ = consumers; }
+  void Want() { wanted_ = true; }
+  bool wanted() const { return wanted_; }
+  // Goes on; false: there is nothing to do, or something to wait for.
+  void Step(Nanos now);
+  bool has_work() const;
+  bool running() const { return step_ != Phase::kIdle; }
+  bool idle() const { return step_ == Phase::kIdle && !sync_.busy() && catalog_.idle(); }
+  Nanos retry_at() const { return wanted_ && step_ == Phase::kIdle ? retry_at_ : Nanos::max(); }
+  // Gives what went wrong, once.
+  std::string TakeError() { return std::exchange(error_, {}); }
+
+  uint64_t count() const { return count_; }
+  uint64_t failures() const { return failures_; }
+  uint64_t written_at_last() const { return written_at_last_; }
+
+ private:
+  enum class Phase : uint8_t { kIdle, kCompact, kFlush, kEncode, kSync, kWrite, kCommit };
+  struct Flushed {
+    uint64_t uid;
+    Lsn lsn;
+    size_t index;  // in streams_
+  };
+
+  void Begin();
+  void FlushGroup();
+  void EncodeGroup();
+  void EncodeConsumers();
+  void Commit();
+  void Succeed();
+  void Abort(std::string why);
+  void OnSynced(const IoResult& result);
+
+  Catalog& catalog_;
+  WriteAheadLog& wal_;
+  StoredLogs& logs_;
+  ShardObjects& objects_;
+  const uint64_t group_bytes_;
+  const uint32_t slice_;
+  ConsumerStateSource* consumers_ = nullptr;
+
+  Phase step_ = Phase::kIdle;
+  bool wanted_ = false;
+  Nanos now_{0};
+  Nanos retry_at_{0};
+  Lsn bound_ = 0;
+  uint64_t begun_at_ = 0;  // wal_.written_bytes()
+  std::vector<uint64_t> streams_;    // to look at
+  std::vector<uint64_t> consumers_todo_;
+  std::vector<uint64_t> removing_;
+  size_t next_stream_ = 0;
+  size_t next_consumer_ = 0;
+  std::vector<Flushed> group_;
+  size_t encoded_ = 0;  // of group_
+  std::string blob_;
+  // What this checkpoint has taken out of the dirty state; put back when it fails.
+  struct Taken {
+    uint64_t uid;
+    Lsn lsn;  // configuration: its version
+    enum class What : uint8_t { kStreamConfig, kStreamState, kConsumerConfig, kConsumerState } what;
+  };
+  std::vector<Taken> taken_;
+  Completion sync_;
+  bool sync_failed_ = false;
+  int sync_error_ = 0;
+  std::string error_;
+  uint64_t count_ = 0;
+  uint64_t failures_ = 0;
+  uint64_t written_at_last_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/disk_shard_store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "proto/base/status.h"
+#include "store/shard_recovery.h"
+
+namespace millrace {
+namespace {
+
+WalOptions LogOptions(const ShardStoreOptions& options, uint64_t identity) {
+  WalOptions log;
+  log.identity = identity;
+  log.file_bytes = options.wal_file_bytes;
+  log.file_bytes_max = std::max(options.wal_file_bytes_max, options.wal_file_bytes);
+  log.files_keep = options.wal_files;
+  log.congested_bytes = options.congested_bytes;
+  log.reserve_bytes = options.reserve_bytes;
+  log.batch_bytes = std::min<uint64_t>(log.batch_bytes, options.wal_file_bytes);
+  log.buffer_bytes = std::min(log.buffer_bytes, log.batch_bytes);
+  return log;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<ShardStore>> ShardStore::Open(Disk& disk, StoredLogs& logs,
+                                                             const ShardStoreOptions& options) {
+  absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(disk, options.random);
+  MR_RETURN_IF_ERROR(catalog.status());
+  auto store = std::make_unique<DiskShardStore>(disk, logs, options, *std::move(catalog));
+  MR_RETURN_IF_ERROR(store->Recover());
+  return store;
+}
+
+DiskShardStore::DiskShardStore(Disk& disk, StoredLogs& logs, const ShardStoreOptions& options,
+                               std::unique_ptr<Catalog> catalog)
+    : disk_(disk),
+      logs_(logs),
+      options_(options),
+      catalog_(std::move(catalog)),
+      wal_(disk, LogOptions(options, catalog_->identity()), this),
+      checkpoint_(*catalog_, wal_, logs, objects_, options_) {}
+
+DiskShardStore::~DiskShardStore() = default;
+
+absl::Status DiskShardStore::Recover() {
+  MR_RETURN_IF_ERROR(RecoverShard(disk_, *catalog_, wal_, logs_, options_, &objects_, &recovered_));
+  // The files of the log that were read stay in use until a checkpoint; so does damage in the catalog.
+  if (recovered_.report.records > 0 || catalog_->wants_compaction() || !objects_.removed.empty()) checkpoint_.Want();
+  return absl::OkStatus();
+}
+
+void DiskShardStore::set_consumers(ConsumerStateSource* consumers) {
+  consumers_ = consumers;
+  checkpoint_.set_consumers(consumers);
+}
+
+// --- streams
+
+StreamLog* DiskShardStore::CreateStream(std::string_view config, const StreamLogOptions& options, Lsn* lsn) {
+  const uint64_t uid = objects_.next_uid++;
+  StoredStream& stream = objects_.streams[uid];
+  stream.options = options;
+  stream.record = EncodeStream(config, options);
+  stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {stream.record});
+  stream.config_dirty = true;
+  stream.stored = logs_.Create(uid, options, wal_);
+  *lsn = stream.config_lsn;
+  return stream.stored->log();
+}
+
+StreamLog* DiskShardStore::FindStream(uint64_t uid) {
+  const auto at = objects_.streams.find(uid);
+  return at == objects_.streams.end() ? nullptr : at->second.stored->log();
+}
+
+Lsn DiskShardStore::UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) {
+  const auto at = objects_.streams.find(uid);
+  MR_CHECK(at != objects_.streams.end());
+  StoredStream& stream = at->second;
+  MR_CHECK(options.memory == stream.options.memory);
+  stream.options = options;
+  stream.record = EncodeStream(config, options);
+  stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {stream.record});
+  stream.config_dirty = true;
+  stream.stored->log()->set_options(options);
+  return stream.config_lsn;
+}
+
+Lsn DiskShardStore::DeleteStream(uint64_t uid) {
+  const auto at = objects_.streams.find(uid);
+  if (at == objects_.streams.end()) return 0;
+  const std::vector<uint64_t> consumers = std::move(at->second.consumers);
+  for (const uint64_t consumer : consumers) {
+    if (objects_.consumers.contains(consumer)) DropConsumer(consumer);
+  }
+  const bool memory = at->second.options.memory;
+  objects_.streams.erase(at);
+  objects_.removed.push_back(uid);
+  const Lsn lsn = wal_.Append(RecordKind::kStreamDelete, uid, {});
+  if (!memory) discards_.push_back({lsn, uid});
+  return lsn;
+}
+
+// --- consumers
+
+uint64_t DiskShardStore::CreateConsumer(uint64_t stream_uid, std::string_view config, Lsn* lsn) {
+  const auto stream = objects_.streams.find(stream_uid);
+  MR_CHECK(stream != objects_.streams.end());
+  const uint64_t uid = objects_.next_uid++;
+  stream->second.consumers.push_back(uid);
+  StoredConsumer& consumer = objects_.consumers[uid];
+  consumer.stream_uid = stream_uid;
+  *lsn = UpdateConsumer(uid, config);
+  return uid;
+}
+
+Lsn DiskShardStore::UpdateConsumer(uint64_t uid, std::string_view config) {
+  const auto at = objects_.consumers.find(uid);
+  MR_CHECK(at != objects_.consumers.end());
+  StoredConsumer& consumer = at->second;
+  consumer.record = EncodeConsumerConfig(consumer.stream_uid, config);
+  consumer.config_lsn = wal_.Append(RecordKind::kConsumerPut, uid, {consumer.record});
+  consumer.config_dirty = true;
+  return consumer.config_lsn;
+}
+
+Lsn DiskShardStore::DropConsumer(uint64_t uid) {
+  objects_.consumers.erase(uid);
+  objects_.removed.push_back(uid);
+  return wal_.Append(RecordKind::kConsumerDelete, uid, {});
+}
+
+Lsn DiskShardStore::DeleteConsumer(uint64_t uid) {
+  const auto at = objects_.consumers.find(uid);
+  if (at == objects_.consumers.end()) return 0;
+  const auto stream = objects_.streams.find(at->second.stream_uid);
+  if (stream != objects_.streams.end()) std::erase(stream->second.consumers, uid);
+  return DropConsumer(uid);
+}
+
+Lsn DiskShardStore::PutConsumerState(uint64_t uid, std::string_view delta) {
+  const auto at = objects_.consumers.find(uid);
+  MR_CHECK(at != objects_.consumers.end());
+  at->second.state_dirty = true;
+  return wal_.Append(RecordKind::kConsumerState, uid, {delta});
+}
+
+// --- turns
+
+void DiskShardStore::EndTurn(Nanos now) {
+  while (!discards_.empty() && discards_.front().lsn <= wal_.durable()) {
+    logs_.Discard(discards_.front().uid);
+    discards_.pop_front();
+  }
+  StepCheckpoint(now);
+  wal_.EndTurn(now);
+  logs_.EndTurn();
+}
+
+void DiskShardStore::StepCheckpoint(Nanos now) {
+  if (wal_.failed()) return;  // the log will not grow; a restart decides with what is on disk
+  if (!checkpoint_.running()) {
+    if (log_bytes() >= options_.checkpoint_bytes && !checkpoint_.wanted()) checkpoint_.Want();
+    // Without the engine the consumers cannot be asked for their state.
+    if (consumers_ == nullptr && !objects_.consumers.empty()) return;
+  }
+  const uint64_t failures = checkpoint_.failures();
+  checkpoint_.Step(now);
+  if (failures != checkpoint_.failures() && listener_ != nullptr) {
+    listener_->OnStorage(state(), checkpoint_.TakeError());
+  }
+}
+
+void DiskShardStore::OnTick(Nanos now) { wal_.OnTick(now); }
+
+Nanos DiskShardStore::NextTick() const { return std::min(wal_.NextTick(), checkpoint_.retry_at()); }
+
+bool DiskShardStore::HasWork() const {
+  if (wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty())) return false;
+  return checkpoint_.has_work();
+}
+
+StorageState DiskShardStore::state() const {
+  switch (wal_.state()) {
+    case WalState::kOk:
+      return StorageState::kOk;
+    case WalState::kFull:
+      return StorageState::kFull;
+    case WalState::kFailed:
+      break;
+  }
+  return StorageState::kFailed;
+}
+
+void DiskShardStore::OnWalDurable(Lsn durable) {
+  if (listener_ != nullptr) listener_->OnDurable(durable);
+}
+
+void DiskShardStore::OnWalState(WalState state, const std::string& why) {
+  if (state == WalState::kFull) checkpoint_.Want();  // recycles what the log does not need any more
+  if (listener_ != nullptr) listener_->OnStorage(this->state(), why);
+}
+
+// --- the end
+
+void DiskShardStore::StartClose() {
+  closing_ = true;
+  failures_at_close_ = checkpoint_.failures();
+  checkpoint_.Want();
+}
+
+bool DiskShardStore::closed() const {
+  if (!closing_ || !wal_.idle() || !logs_.idle() || !checkpoint_.idle()) return false;
+  const bool cannot = wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty());
+  return cannot || !checkpoint_.wanted() || checkpoint_.failures() != failures_at_close_;
+}
+
+ShardStore::Stats DiskShardStore::stats() const {
+  Stats stats;
+  stats.flushes = wal_.flushes();
+  stats.flushed_bytes = wal_.written_bytes();
+  stats.log_bytes = log_bytes();
+  stats.log_files = wal_.file_count();
+  stats.checkpoints = checkpoint_.count();
+  stats.catalog_bytes = catalog_->file_bytes();
+  stats.streams = objects_.streams.size();
+  stats.consumers = objects_.consumers.size();
+  return stats;
+}
+
+}  // namespace millrace

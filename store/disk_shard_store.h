@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// DiskShardStore: the ShardStore there is. shard_store.h says how it is used.
+// Owner:  shard.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "store/catalog.h"
+#include "store/checkpoint.h"
+#include "store/shard_objects.h"
+#include "store/shard_store.h"
+#include "store/write_ahead_log.h"
+
+namespace millrace {
+
+class DiskShardStore final : public ShardStore, private WalListener {
+ public:
+  DiskShardStore(Disk& disk, StoredLogs& logs, const ShardStoreOptions& options, std::unique_ptr<Catalog> catalog);
+  ~DiskShardStore() override;
+  absl::Status Recover();
+
+  Recovered& recovered() override { return recovered_; }
+  void set_listener(ShardStoreListener* listener) override { listener_ = listener; }
+  void set_consumers(ConsumerStateSource* consumers) override;
+
+  StreamLog* CreateStream(std::string_view config, const StreamLogOptions& options, Lsn* lsn) override;
+  StreamLog* FindStream(uint64_t uid) override;
+  Lsn UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) override;
+  Lsn DeleteStream(uint64_t uid) override;
+  uint64_t CreateConsumer(uint64_t stream_uid, std::string_view config, Lsn* lsn) override;
+  Lsn UpdateConsumer(uint64_t uid, std::string_view config) override;
+  Lsn DeleteConsumer(uint64_t uid) override;
+  Lsn PutConsumerState(uint64_t uid, std::string_view delta) override;
+
+  void EndTurn(Nanos now) override;
+  void OnTick(Nanos now) override;
+  Nanos NextTick() const override;
+  bool HasWork() const override;
+
+  Journal& journal() override { return wal_; }
+  Lsn staged() const override { return wal_.staged(); }
+  Lsn durable() const override { return wal_.durable(); }
+  StorageState state() const override;
+  bool accepting() const override { return wal_.accepting(); }
+  bool Congested() const override { return wal_.Congested(); }
+
+  void StartCheckpoint() override { checkpoint_.Want(); }
+  void StartClose() override;
+  bool closed() const override;
+  Stats stats() const override;
+
+ private:
+  struct Discard {
+    Lsn lsn;
+    uint64_t uid;
+  };
+
+  void OnWalDurable(Lsn durable) override;
+  void OnWalState(WalState state, const std::string& why) override;
+  void StepCheckpoint(Nanos now);
+  uint64_t log_bytes() const { return wal_.written_bytes() - checkpoint_.written_at_last(); }
+  Lsn DropConsumer(uint64_t uid);
+
+  Disk& disk_;
+  StoredLogs& logs_;
+  const ShardStoreOptions options_;
+  std::unique_ptr<Catalog> catalog_;
+  WriteAheadLog wal_;
+  ShardObjects objects_;
+  Checkpoint checkpoint_;
+  Recovered recovered_;
+  ShardStoreListener* listener_ = nullptr;
+  ConsumerStateSource* consumers_ = nullptr;
+  std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
+  bool closing_ = false;
+  uint64_t failures_at_close_ = 0;
+};
+
+}  // namespace millrace

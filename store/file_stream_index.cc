@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+// FileStreamLog: its index, made from index runs on disk and from blocks where there are none.
+#include <algorithm>
+
+#include "store/file_stream_log.h"
+#include "store/segment_store.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kCachedRunsMax = 4;
+// An open run goes to disk with a checkpoint when so many bytes of messages would have to be read to make it anew.
+constexpr uint64_t kOpenRunBytes = 8 << 20;
+
+constexpr uint64_t FirstOf(uint64_t key) { return key << LiveSet::kChunkBits; }
+
+}  // namespace
+
+size_t FileStreamLog::memory_bytes() const {
+  size_t bytes = BlockLog::memory_bytes() + sizeof(*this) - sizeof(BlockLog);
+  for (const ColdRun& cold : cold_) bytes += sizeof(cold) + cold.filter.memory_bytes();
+  for (const auto& cached : cached_runs_) bytes += cached->form.memory_bytes();
+  return bytes + (released_.capacity() + released_scrub_.capacity()) * sizeof(Extent);
+}
+
+size_t FileStreamLog::ColdAtOrAfter(uint64_t key) const {
+  const auto at = std::lower_bound(cold_.begin(), cold_.end(), key,
+                                   [](const ColdRun& cold, uint64_t wanted) { return cold.key < wanted; });
+  return static_cast<size_t>(at - cold_.begin());
+}
+
+template <typename F>
+void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
+  for (size_t i = BlockIndexOf(from); i < blocks_.size() && blocks_[i]->first_seq <= to; ++i) {
+    Block* block = blocks_[i].get();
+    LoadStatus why = LoadStatus::kFound;
+    const BlockBody* body = BodyOf(block, Wait::kNow, &why);
+    if (body == nullptr) continue;
+    uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from);
+    for (; ordinal < body->count(); ++ordinal) {
+      StoredMessage message;
+      body->MessageAt(ordinal, block->first_seq, &message);
+      if (message.seq > to) return;
+      if (live_.Contains(message.seq)) on_message(message);
+    }
+  }
+}
+
+void FileStreamLog::IndexBlocks(uint64_t from, uint64_t to) {
+  ForEachLive(from, to, [this](const StoredMessage& message) { index_->Append(message.seq, message.subject); });
+}
+
+// A complete run is counted only; one that was open when it was written is opened again.
+bool FileStreamLog::IndexFromRun(ColdRun* cold) {
+  std::string bytes;
+  if (cold->bad || !segments_.ReadBlob(cold->extent, &bytes)) return false;
+  const uint64_t first = FirstOf(cold->key);
+  const bool complete = cold->through == LiveSet::kChunkSpan;
+  bool single = false;
+  std::vector<std::pair<uint16_t, std::string_view>> opened;
+  // Twice: nothing may be counted of a run that turns out to be malformed.
+  for (const bool count : {false, true}) {
+    const auto on_head = [&](const RunHead& head) {
+      single = head.single;
+      if (head.uid != uid_ || head.key != cold->key || head.through != cold->through) return false;
+      if (count && complete) {
+        index_->AddCold(cold->key, head.named);
+        cold->filter.Reserve(head.subjects);
+      }
+      return true;
+    };
+    const auto on_subject = [&](std::string_view subject, const std::vector<uint16_t>& positions) {
+      if (!count) return;
+      uint32_t messages = 0;
+      uint64_t first_seq = 0;
+      uint64_t last_seq = 0;
+      const auto on_position = [&](uint32_t position) {
+        if (!live_.Contains(first + position)) return;
+        if (!complete) return opened.emplace_back(static_cast<uint16_t>(position), subject), void();
+        if (messages++ == 0) first_seq = first + position;
+        last_seq = first + position;
+      };
+      if (single) {
+        for (uint64_t seq = live_.Next(first); seq != 0 && seq < first + cold->through; seq = live_.Next(seq + 1)) {
+          on_position(static_cast<uint16_t>(seq));
+        }
+      } else {
+        for (const uint16_t position : positions) on_position(position);
+      }
+      if (messages > 0) {
+        index_->NoteCold(subject, messages, first_seq, last_seq);
+        cold->filter.Add(subject);
+      }
+    };
+    if (!DecodeRun(bytes, on_head, on_subject)) return false;
+  }
+  std::sort(opened.begin(), opened.end());
+  for (const auto& [position, subject] : opened) index_->Append(first + position, subject);
+  return true;
+}
+
+void FileStreamLog::BuildIndex() {
+  MR_CHECK(index_ == nullptr);
+  PruneCold();
+  ColdRuns* const cold_runs = this;
+  index_ = std::make_unique<MessageIndex>(live_, uid_, cold_runs);
+  segments_.OnHydrated(this);
+  for (uint64_t seq = live_.Next(1); seq != 0;) {
+    const uint64_t key = seq >> LiveSet::kChunkBits;
+    const uint64_t last = FirstOf(key) + LiveSet::kChunkSpan - 1;
+    const size_t i = ColdAtOrAfter(key);
+    uint64_t from = FirstOf(key);
+    if (i < cold_.size() && cold_[i].key == key) {
+      if (!cold_[i].written) {
+        ReleaseCold(i);
+      } else if (IndexFromRun(&cold_[i])) {
+        from += cold_[i].through;
+      } else {
+        cold_[i].bad = true;
+      }
+    }
+    if (from <= last) IndexBlocks(from, last);
+    seq = live_.Next(last + 1);
+  }
+  subjects_stale_ = false;
+  state_.subjects = index_->subject_count();
+}
+
+void FileStreamLog::Dehydrate() {
+  index_.reset();
+  cached_runs_.clear();
+  for (ColdRun& cold : cold_) cold.filter.Clear();
+}
+
+// What is only in memory of the index would have to be made from blocks again.
+bool FileStreamLog::MayRest() const { return blocks_.empty() || !blocks_.back()->open; }
+
+// --- ColdRuns
+
+void FileStreamLog::StartBlob(ColdRun* cold, std::string_view bytes) {
+  cold->written = false;
+  cold->bad = false;
+  cold->tag = next_tag_++;
+  const uint64_t key = cold->key;
+  const Extent extent = segments_.WriteBlob(this, cold->tag, bytes);
+  // During recovery the write is over by now, and told with an extent that was not known here yet.
+  const size_t i = ColdAtOrAfter(key);
+  if (i == cold_.size() || cold_[i].key != key) return;
+  cold_[i].extent = extent;
+  if (extent.file == 0) cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(i));
+}
+
+void FileStreamLog::PutCold(uint64_t key, const SealedRun& form, uint32_t named, uint32_t through) {
+  const RunHead head{uid_, key, named, through, 0, false};
+  const std::string bytes = EncodeRun(head, form, index_->table());
+  size_t i = ColdAtOrAfter(key);
+  if (i < cold_.size() && cold_[i].key == key) {
+    ReleaseCold(i);
+  }
+  i = ColdAtOrAfter(key);
+  cold_.emplace(cold_.begin() + static_cast<ptrdiff_t>(i));
+  ColdRun& cold = cold_[i];
+  cold.key = key;
+  cold.named = named;
+  cold.through = through;
+  if (through == LiveSet::kChunkSpan) {
+    cold.filter.Reserve(form.numbers.size());
+    for (const uint32_t number : form.numbers) {
+      if (index_->table().At(number).messages > 0) cold.filter.Add(index_->table().At(number).subject());
+    }
+  }
+  StartBlob(&cold, bytes);
+}
+
+void FileStreamLog::OnSealed(Run* run) { PutCold(run->key, *run->sealed, run->named, LiveSet::kChunkSpan); }
+
+void FileStreamLog::OnBlobWritten(uint64_t tag, bool ok) {
+  for (size_t i = cold_.size(); i-- > 0;) {
+    if (cold_[i].tag != tag || cold_[i].written) continue;
+    if (!ok) {
+      cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(i));
+      return;  // the run stays in memory; after a restart it is made anew
+    }
+    cold_[i].written = true;
+    dirty_ = true;
+    if (cold_[i].through != LiveSet::kChunkSpan || index_ == nullptr) return;
+    Run* run = index_->FindRun(cold_[i].key);
+    if (run == nullptr || run->sealed == nullptr) return;
+    Cache(run->key, std::move(*run->sealed));
+    run->sealed.reset();
+    return;
+  }
+}
+
+SealedRun* FileStreamLog::Cache(uint64_t key, SealedRun form) {
+  if (cached_runs_.size() >= kCachedRunsMax) cached_runs_.pop_back();
+  cached_runs_.insert(cached_runs_.begin(), std::make_unique<CachedRun>(CachedRun{key, std::move(form)}));
+  return &cached_runs_.front()->form;
+}
+
+const SealedRun* FileStreamLog::LoadRun(const Run& run) {
+  for (size_t i = 0; i < cached_runs_.size(); ++i) {
+    if (cached_runs_[i]->key != run.key) continue;
+    const auto at = cached_runs_.begin() + static_cast<ptrdiff_t>(i);
+    std::rotate(cached_runs_.begin(), at, at + 1);
+    return &cached_runs_.front()->form;
+  }
+  SealedRun form;
+  const size_t i = ColdAtOrAfter(run.key);
+  std::string bytes;
+  std::vector<uint16_t> flat;
+  struct Part {
+    uint32_t number;
+    uint32_t start;
+    uint32_t count;
+  };
+  std::vector<Part> parts;
+  bool single = false;
+  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad && segments_.ReadBlob(cold_[i].extent, &bytes);
+  good = good && DecodeRun(
+                     bytes,
+                     [&](const RunHead& head) {
+                       single = head.single;
+                       return head.uid == uid_ && head.key == run.key;
+                     },
+                     [&](std::string_view subject, const std::vector<uint16_t>& positions) {
+                       const uint32_t number = index_->table().Find(subject);
+                       if (number == 0) return;
+                       parts.push_back({number, static_cast<uint32_t>(flat.size()),
+                                        static_cast<uint32_t>(positions.size())});
+                       flat.insert(flat.end(), positions.begin(), positions.end());
+                     });
+  if (!good) {
+    if (i < cold_.size() && cold_[i].key == run.key) cold_[i].bad = true;
+    RebuildRun(run.key, &form);
+    return Cache(run.key, std::move(form));
+  }
+  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.number < b.number; });
+  for (const Part& part : parts) {
+    form.numbers.push_back(part.number);
+    if (single) break;
+    form.starts.push_back(static_cast<uint32_t>(form.positions.size()));
+    form.positions.insert(form.positions.end(), flat.begin() + part.start, flat.begin() + part.start + part.count);
+  }
+  if (!single) form.starts.push_back(static_cast<uint32_t>(form.positions.size()));
+  return Cache(run.key, std::move(form));
+}
+
+void FileStreamLog::RebuildRun(uint64_t key, SealedRun* form) {
+  Run run;
+  run.key = key;
+  SubjectTable::Entry scratch{};  // chains are not wanted
+  ForEachLive(FirstOf(key), FirstOf(key) + LiveSet::kChunkSpan - 1, [&](const StoredMessage& message) {
+    const uint32_t number = index_->table().Find(message.subject);
+    if (number != 0) run.Append(static_cast<uint16_t>(message.seq), number, &scratch);
+  });
+  uint32_t named = 0;
+  *form = std::move(*run.Sorted(live_, &named));
+}
+
+bool FileStreamLog::MayName(const Run& run, std::string_view subject) {
+  const size_t i = ColdAtOrAfter(run.key);
+  return i == cold_.size() || cold_[i].key != run.key || cold_[i].filter.MayContain(subject);
+}
+
+void FileStreamLog::OnDropped(const Run& run) {
+  std::erase_if(cached_runs_, [&](const auto& cached) { return cached->key == run.key; });
+  const size_t i = ColdAtOrAfter(run.key);
+  if (i < cold_.size() && cold_[i].key == run.key) ReleaseCold(i);
+}
+
+void FileStreamLog::OnRunsCleared() {
+  cached_runs_.clear();
+  while (!cold_.empty()) ReleaseCold(cold_.size() - 1);
+}
+
+void FileStreamLog::ReleaseCold(size_t index) {
+  if (cold_[index].extent.file != 0) segments_.ReleaseBlob(this, cold_[index].extent);
+  cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(index));
+}
+
+// Runs of which nothing lives, as far as nobody has noticed yet: messages were removed while there was no index.
+void FileStreamLog::PruneCold() {
+  for (size_t i = cold_.size(); i-- > 0;) {
+    if (live_.CountInChunk(cold_[i].key) == 0 && (index_ == nullptr || index_->FindRun(cold_[i].key) == nullptr)) {
+      ReleaseCold(i);
+    }
+  }
+}
+
+void FileStreamLog::WriteOpenRun() {
+  const Run* run = index_ == nullptr ? nullptr : index_->open_run();
+  if (run == nullptr) return;
+  const size_t i = ColdAtOrAfter(run->key);
+  const bool there = i < cold_.size() && cold_[i].key == run->key;
+  if (there && !cold_[i].written) return;
+  const uint64_t from = FirstOf(run->key) + (there ? cold_[i].through : 0);
+  uint64_t bytes = 0;
+  for (size_t b = blocks_.size(); b-- > 0 && blocks_[b]->last_seq >= from;) bytes += blocks_[b]->record_bytes;
+  if (bytes < kOpenRunBytes) return;
+  uint32_t named = 0;
+  const std::unique_ptr<SealedRun> form = run->Sorted(live_, &named);
+  if (named == 0) return;
+  PutCold(run->key, *form, named, static_cast<uint16_t>(state_.last_seq) + 1u);
+}
+
+}  // namespace millrace

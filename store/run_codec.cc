@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// RunCodec: see run_codec.h.
+#include "store/run_codec.h"
+
+namespace millrace {
+
+std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectTable& table) {
+  const auto alive = [&](uint32_t number) { return number < table.end() && table.At(number).messages > 0; };
+  uint32_t subjects = 0;
+  for (const uint32_t number : form.numbers) subjects += alive(number) ? 1 : 0;
+  std::string out;
+  out.reserve(64 + form.positions.size() * 2 + form.numbers.size() * 40);
+  AppendVarint(&out, head.uid);
+  AppendVarint(&out, head.key);
+  AppendVarint(&out, head.named);
+  AppendVarint(&out, head.through);
+  AppendVarint(&out, subjects);
+  AppendVarint(&out, form.single() && subjects == 1 ? 1 : 0);
+  for (size_t i = 0; i < form.numbers.size(); ++i) {
+    if (!alive(form.numbers[i])) continue;
+    AppendBytes(&out, table.At(form.numbers[i]).subject());
+    if (form.single()) {
+      AppendVarint(&out, 0);
+      continue;
+    }
+    AppendVarint(&out, form.starts[i + 1] - form.starts[i]);
+    uint32_t before = 0;
+    for (uint32_t p = form.starts[i]; p < form.starts[i + 1]; ++p) {
+      AppendVarint(&out, form.positions[p] - before);
+      before = form.positions[p];
+    }
+  }
+  return out;
+}
+
+}  // namespace millrace

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+// SegmentStore: blocks and blobs on their way to files and back, and the cache.
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/str_format.h"
+#include "store/block_codec.h"
+#include "store/file_stream_log.h"
+#include "store/hash.h"
+#include "store/segment_ops.h"
+#include "store/segment_store.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kBlobHashBytes = 8;
+
+// A block's part of its file's live bytes.
+uint64_t ShareOf(const Block& block, uint64_t live_bytes) {
+  return block.record_bytes == 0 ? 0 : block.stored_bytes * live_bytes / block.record_bytes;
+}
+
+}  // namespace
+
+// --- writing
+
+void SegmentStore::Place(SegmentFile* file, uint64_t uid, uint64_t bytes, Extent* extent) {
+  const uint64_t offset = (file->end + kSegmentAlignment - 1) & ~(kSegmentAlignment - 1);
+  *extent = {file->number, static_cast<uint32_t>(bytes), offset};
+  file->end = offset + bytes;
+  ++file->wanted;
+  ++file->in_flight;
+  if (file->uids.empty() || file->uids.back() != uid) file->uids.push_back(uid);
+}
+
+void SegmentStore::Write(FileStreamLog* log, Block* block) {
+  auto op = std::make_unique<WriteOp>();
+  const size_t bytes = CompressBlock(*block->body, log->options().compress, &op->room);
+  const absl::StatusOr<SegmentFile*> file = FileFor(log, bytes);
+  if (!file.ok()) {
+    log->OnBlockFailed(block);
+    return;
+  }
+  op->log = log;
+  op->block = block;
+  op->file = *file;
+  Place(*file, log->uid(), bytes, &op->extent);
+  block->file = op->extent.file;
+  block->offset = op->extent.offset;
+  block->stored_bytes = op->extent.bytes;
+  block->place = Block::Place::kWriting;
+  (*file)->live_bytes += ShareOf(*block, block->live_bytes);
+  op->bytes = PrepareBlock(log->uid(), *block, block->body, &op->room, **file, block->offset);
+  StartWrite(std::move(op));
+}
+
+Extent SegmentStore::WriteBlob(FileStreamLog* log, uint64_t tag, std::string_view bytes) {
+  const absl::StatusOr<SegmentFile*> file = FileFor(log, bytes.size() + kBlobHashBytes);
+  if (!file.ok()) return {};
+  auto op = std::make_unique<WriteOp>();
+  op->kind = WriteOp::Kind::kBlob;
+  op->log = log;
+  op->tag = tag;
+  op->file = *file;
+  Place(*file, log->uid(), bytes.size() + kBlobHashBytes, &op->extent);
+  (*file)->live_bytes += op->extent.bytes;
+  const uint64_t hash = Hash64(bytes, (*file)->SeedAt(op->extent.offset));
+  op->room.resize(kBlobHashBytes);
+  std::memcpy(op->room.data(), &hash, sizeof hash);
+  op->room.append(bytes);
+  op->bytes = op->room;
+  const Extent extent = op->extent;
+  StartWrite(std::move(op));
+  return extent;
+}
+
+void SegmentStore::StartWrite(std::unique_ptr<WriteOp> op) {
+  op->store = this;
+  if (op->kind == WriteOp::Kind::kZeros && op->file->file < 0 && !OpenFile(op->file).ok()) {
+    --op->file->in_flight;
+    return;
+  }
+  if (recovering_) {
+    // No loop turns yet, and what is replayed must not pile up in memory.
+    const bool ok = disk_.WriteNow(op->file->file, op->extent.offset, op->bytes).ok();
+    writes_.push_back(std::move(op));
+    OnWritten(writes_.back().get(), ok);
+    return;
+  }
+  if (writes_.size() >= options_.writes_max) {
+    queued_.push_back(std::move(op));
+    return;
+  }
+  op->completion.Bind<&WriteOp::OnDone>(op.get());
+  WriteOp* started = op.get();
+  writes_.push_back(std::move(op));
+  disk_.Write(started->file->file, started->extent.offset, started->bytes, &started->completion);
+}
+
+void SegmentStore::StartQueued() {
+  while (!queued_.empty() && writes_.size() < options_.writes_max) {
+    std::unique_ptr<WriteOp> op = std::move(queued_.front());
+    queued_.pop_front();
+    StartWrite(std::move(op));
+  }
+}
+
+void SegmentStore::OnWritten(WriteOp* done, bool ok) {
+  const auto at = std::find_if(writes_.begin(), writes_.end(), [done](const auto& op) { return op.get() == done; });
+  const std::unique_ptr<WriteOp> op = std::move(*at);
+  writes_.erase(at);
+  SegmentFile* file = op->file;
+  --file->in_flight;
+  file->unsynced = true;
+  if (!ok) file->takes_appends = false;
+  Block* block = op->block;
+  if (block != nullptr && ok) {
+    block->place = Block::Place::kDisk;
+    Insert(block->body);
+    op->log->OnBlockWritten(block);
+  } else if (block != nullptr) {
+    file->live_bytes -= ShareOf(*block, block->live_bytes);
+    --file->wanted;
+    block->place = Block::Place::kMemory;
+    block->file = 0;
+    op->log->OnBlockFailed(block);
+  } else if (op->kind == WriteOp::Kind::kBlob && op->log != nullptr) {
+    if (!ok) {
+      file->live_bytes -= op->extent.bytes;
+      --file->wanted;
+    }
+    op->log->OnBlobWritten(op->tag, ok);
+  }
+  RemoveIfUnwanted(file->number);
+}
+
+void SegmentStore::Release(FileStreamLog* log, Block* block, bool scrub) {
+  if (block->place == Block::Place::kMemory) return;
+  for (auto* ops : {&writes_}) {
+    for (auto& op : *ops) {
+      if (op->block == block) op->Detach();
+    }
+  }
+  for (auto& op : queued_) {
+    if (op->block == block) op->Detach();
+  }
+  if (block->reading) {
+    for (auto& op : reads_) {
+      if (op->block == block) op->Detach();
+    }
+  }
+  if (block->place == Block::Place::kDisk && block->body != nullptr) Remove(block->body);
+  SegmentFile* file = FileOf(block->file);
+  file->live_bytes -= std::min(file->live_bytes, ShareOf(*block, block->live_bytes));
+  --file->wanted;
+  ++file->held;
+  std::vector<Extent>* released = scrub ? log->released_scrub() : log->released();
+  released->push_back({block->file, block->stored_bytes, block->offset});
+}
+
+void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
+  SegmentFile* file = FileOf(extent.file);
+  file->live_bytes -= std::min<uint64_t>(file->live_bytes, extent.bytes);
+  --file->wanted;
+  ++file->held;
+  log->released()->push_back(extent);
+  for (auto* ops : {&writes_}) {
+    for (auto& op : *ops) {
+      if (op->kind == WriteOp::Kind::kBlob && op->file == file && op->extent.offset == extent.offset) op->log = nullptr;
+    }
+  }
+  for (auto& op : queued_) {
+    if (op->kind == WriteOp::Kind::kBlob && op->file == file && op->extent.offset == extent.offset) op->log = nullptr;
+  }
+}
+
+void SegmentStore::OnShrunk(const Block& block, uint64_t record_bytes) {
+  SegmentFile* file = FileOf(block.file);
+  const uint64_t after = block.live_bytes - std::min(record_bytes, block.live_bytes);
+  file->live_bytes -= std::min(file->live_bytes, ShareOf(block, block.live_bytes) - ShareOf(block, after));
+}
+
+// --- reading
+
+BlockBody* SegmentStore::TakeBody(FileStreamLog* log, Block* block, std::unique_ptr<BlockBody> body, size_t bytes) {
+  SegmentFile* file = FileOf(block->file);
+  if (file->uuid == 0 || !OpenBlock(log->uid(), *block, *file, bytes, &body)) {
+    block->damaged = true;
+    ReportDamage(absl::StrFormat("segment file %08x: block at %u of stream %u, sequences %u to %u, is damaged",
+                                 block->file, block->offset, log->uid(), block->first_seq, block->last_seq),
+                 block->file);
+    return nullptr;
+  }
+  body->block = block;
+  block->body = body.release();
+  Insert(block->body);
+  return block->body;
+}
+
+BlockBody* SegmentStore::ReadNow(FileStreamLog* log, Block* block) {
+  if (block->damaged) return nullptr;
+  if (block->reading) {
+    for (auto& op : reads_) {
+      if (op->block == block) op->Detach();  // it waits for the same bytes; its listener is told all the same
+    }
+    log->OnLoaded();
+  }
+  SegmentFile* file = FileOf(block->file);
+  auto body = std::make_unique<BlockBody>(block->stored_bytes);
+  size_t bytes = 0;
+  if (OpenFile(file).ok() || (file->file >= 0 && file->uuid != 0)) {
+    const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, block->offset, body->data(), block->stored_bytes);
+    if (read.ok()) bytes = *read;
+  }
+  return TakeBody(log, block, std::move(body), bytes);
+}
+
+BlockBody* SegmentStore::ReadSoon(FileStreamLog* log, Block* block, LoadStatus* why) {
+  *why = LoadStatus::kPending;
+  if (block->reading) return nullptr;
+  *why = LoadStatus::kDamaged;
+  if (block->damaged) return nullptr;
+  SegmentFile* file = FileOf(block->file);
+  auto body = std::make_unique<BlockBody>(block->stored_bytes);
+  if (!OpenFile(file).ok()) return TakeBody(log, block, std::move(body), 0);
+  const int32_t read = disk_.TryRead(file->file, block->offset, body->data(), block->stored_bytes);
+  if (read >= 0 && static_cast<uint32_t>(read) == block->stored_bytes) {
+    BlockBody* taken = TakeBody(log, block, std::move(body), block->stored_bytes);
+    *why = taken == nullptr ? LoadStatus::kDamaged : LoadStatus::kFound;
+    return taken;
+  }
+  *why = LoadStatus::kPending;
+  auto op = std::make_unique<ReadOp>();
+  op->store = this;
+  op->log = log;
+  op->block = block;
+  op->file = file;
+  op->body = std::move(body);
+  op->completion.Bind<&ReadOp::OnDone>(op.get());
+  block->reading = true;
+  ++file->in_flight;
+  ReadOp* started = op.get();
+  reads_.push_back(std::move(op));
+  disk_.Read(file->file, block->offset, started->body->data(), block->stored_bytes, &started->completion);
+  return nullptr;
+}
+
+void SegmentStore::ReadAhead(FileStreamLog* log, Block* block) {
+  if (block->body != nullptr || block->place != Block::Place::kDisk || block->reading || block->damaged) return;
+  if (reads_.size() >= options_.writes_max) return;
+  LoadStatus why = LoadStatus::kFound;
+  (void)ReadSoon(log, block, &why);
+}
+
+void SegmentStore::OnRead(ReadOp* done, const IoResult& result) {
+  const auto at = std::find_if(reads_.begin(), reads_.end(), [done](const auto& op) { return op.get() == done; });
+  const std::unique_ptr<ReadOp> op = std::move(*at);
+  reads_.erase(at);
+  --op->file->in_flight;
+  if (op->block != nullptr) {
+    op->block->reading = false;
+    const size_t bytes = result.ok() ? static_cast<size_t>(result.value) : 0;
+    if (op->block->body == nullptr) TakeBody(op->log, op->block, std::move(op->body), bytes);
+    op->log->OnLoaded();
+  }
+  RemoveIfUnwanted(op->file->number);
+}
+
+bool SegmentStore::ReadBlob(const Extent& extent, std::string* bytes) {
+  SegmentFile* file = FileOf(extent.file);
+  if (extent.bytes < kBlobHashBytes || (!OpenFile(file).ok() && (file->file < 0 || file->uuid == 0))) return false;
+  bytes->resize(extent.bytes);
+  const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, extent.offset, bytes->data(), extent.bytes);
+  uint64_t hash = 0;
+  std::memcpy(&hash, bytes->data(), sizeof hash);
+  if (!read.ok() || *read != extent.bytes ||
+      hash != Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset))) {
+    ReportDamage(absl::StrFormat("segment file %08x: index run at %u is damaged; it is made anew", extent.file,
+                                 extent.offset),
+                 extent.file);
+    return false;
+  }
+  bytes->erase(0, kBlobHashBytes);
+  return true;
+}
+
+// --- cache
+
+void SegmentStore::Insert(BlockBody* body) {
+  body->newer = nullptr;
+  body->older = newest_;
+  if (newest_ != nullptr) newest_->newer = body;
+  newest_ = body;
+  if (oldest_ == nullptr) oldest_ = body;
+  cache_bytes_ += body->memory_bytes();
+  Evict();
+}
+
+void SegmentStore::Remove(BlockBody* body) {
+  (body->newer != nullptr ? body->newer->older : newest_) = body->older;
+  (body->older != nullptr ? body->older->newer : oldest_) = body->newer;
+  body->newer = body->older = nullptr;
+  cache_bytes_ -= body->memory_bytes();
+}
+
+void SegmentStore::Touch(BlockBody* body) {
+  if (body == newest_) return;
+  Remove(body);
+  Insert(body);
+}
+
+// The newest two stay: the one that is being read, and the one that was read ahead for it.
+void SegmentStore::Evict() {
+  while (cache_bytes_ > options_.cache_bytes && oldest_ != newest_ && oldest_->newer != newest_) {
+    BlockBody* body = oldest_;
+    Remove(body);
+    body->block->body = nullptr;
+    delete body;
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// SegmentStore: files, their life and death, checkpoints. Reading and writing: segment_io.cc; compaction: compaction.cc.
+#include "store/segment_store.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+#include "proto/base/status.h"
+#include "proto/hash.h"
+#include "store/file_stream_log.h"
+#include "store/hash.h"
+#include "store/memory_stream_log.h"
+#include "store/segment_ops.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kDirectory = "segments";
+
+// A memory stream behind the interface of those that are on disk: there is nothing to recover, nothing to write.
+class MemoryStoredLog final : public StoredLog {
+ public:
+  MemoryStoredLog(uint64_t uid, const StreamLogOptions& options) : log_(NewMemoryStreamLog(uid, options)) {}
+  StreamLog* log() override { return log_.get(); }
+  absl::Status Restore(std::string_view) override { return absl::OkStatus(); }
+  void Replay(RecordKind, std::string_view) override {}
+  bool dirty() const override { return false; }
+  void Flush() override {}
+  bool flushed() const override { return true; }
+  void EncodeCheckpoint(std::string*) override {}
+
+ private:
+  std::unique_ptr<StreamLog> log_;
+};
+
+uint64_t HeaderHash(const SegmentFileHeader& header) {
+  return Hash64({reinterpret_cast<const char*>(&header), offsetof(SegmentFileHeader, header_hash)}, kSegmentMagic);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(Disk& disk, const SegmentStoreOptions& options) {
+  std::unique_ptr<SegmentStore> store(new SegmentStore(disk, options));
+  MR_RETURN_IF_ERROR(store->Start());
+  return store;
+}
+
+SegmentStore::SegmentStore(Disk& disk, const SegmentStoreOptions& options) : disk_(disk), options_(options) {}
+
+absl::Status SegmentStore::Start() {
+  MR_RETURN_IF_ERROR(disk_.MakeDirectory(kDirectory));
+  MR_ASSIGN_OR_RETURN(directory_, disk_.Open(kDirectory, FileUse::kRead, false));
+  MR_ASSIGN_OR_RETURN(const std::vector<std::string> names, disk_.List(kDirectory));
+  for (const std::string& name : names) {
+    uint32_t number = 0;
+    if (SegmentFile::ParseName(name, &number)) next_number_ = std::max(next_number_, number + 1);
+  }
+  return absl::OkStatus();
+}
+
+SegmentStore::~SegmentStore() {
+  MR_CHECK(logs_.empty());
+  for (const auto& [number, file] : files_) {
+    if (file->file >= 0) disk_.Close(file->file);
+  }
+  if (directory_ >= 0) disk_.Close(directory_);
+}
+
+bool SegmentStore::idle() const { return writes_.empty() && queued_.empty() && reads_.empty() && syncs_.empty(); }
+
+// --- streams
+
+std::unique_ptr<StoredLog> SegmentStore::Create(uint64_t uid, const StreamLogOptions& options, Journal& journal) {
+  if (options.memory) return std::make_unique<MemoryStoredLog>(uid, options);
+  return std::make_unique<FileStreamLog>(uid, options, *this, journal);
+}
+
+void SegmentStore::Register(FileStreamLog* log) {
+  const bool fresh = logs_.emplace(log->uid(), log).second;
+  MR_CHECK(fresh);
+}
+
+void SegmentStore::Unregister(FileStreamLog* log) {
+  logs_.erase(log->uid());
+  std::vector<Freed>& left = left_behind_[log->uid()];
+  log->ForEachExtent([&](const Extent& extent) { left.push_back({extent, false, true}); });
+  for (const Extent& extent : *log->released()) left.push_back({extent, false, false});
+  for (const Extent& extent : *log->released_scrub()) left.push_back({extent, true, false});
+  if (log->file != 0) FileOf(log->file)->takes_appends = false;
+  const auto detach = [log](auto& op) {
+    if (op->log == log) op->Detach();
+  };
+  for (auto& op : writes_) detach(op);
+  for (auto& op : queued_) detach(op);
+  for (auto& op : reads_) detach(op);
+}
+
+void SegmentStore::Discard(uint64_t uid) {
+  const auto left = left_behind_.find(uid);
+  if (left == left_behind_.end()) return;
+  for (const Freed& freed : left->second) {
+    // Its share of the live bytes is not known any more; what is dead is counted from below then.
+    Free(freed);
+  }
+  left_behind_.erase(left);
+}
+
+// --- files
+
+SegmentFile* SegmentStore::FileOf(uint32_t number) {
+  std::unique_ptr<SegmentFile>& file = files_[number];
+  if (file == nullptr) {
+    file = std::make_unique<SegmentFile>();
+    file->number = number;
+    file->end = kSegmentHeaderBytes;
+  }
+  return file.get();
+}
+
+absl::Status SegmentStore::OpenFile(SegmentFile* file) {
+  file->used_turn = turn_;
+  if (file->file < 0) {
+    MR_ASSIGN_OR_RETURN(file->file, disk_.Open(SegmentFile::PathOf(file->number), FileUse::kWrite, false));
+    ++open_files_;
+  }
+  if (file->uuid != 0) return absl::OkStatus();
+  SegmentFileHeader header;
+  MR_ASSIGN_OR_RETURN(const size_t bytes,
+                      disk_.ReadNow(file->file, 0, reinterpret_cast<char*>(&header), sizeof header));
+  if (bytes != sizeof header || header.magic != kSegmentMagic || header.version != 1 ||
+      header.number != file->number || header.header_hash != HeaderHash(header) || header.uuid == 0) {
+    return absl::DataLossError(absl::StrFormat("segment file %08x: bad header", file->number));
+  }
+  file->uuid = header.uuid;
+  file->uid = header.uid;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
+  const uint32_t number = next_number_++;
+  MR_ASSIGN_OR_RETURN(const Disk::File handle, disk_.Open(SegmentFile::PathOf(number), FileUse::kWrite, true));
+  std::string first(kSegmentHeaderBytes, '\0');
+  SegmentFileHeader header;
+  header.number = number;
+  header.uuid = MixBits(options_.random ^ kHashKey1, number + kHashKey0) | 1;
+  header.uid = uid;
+  header.header_hash = HeaderHash(header);
+  std::memcpy(first.data(), &header, sizeof header);
+  if (absl::Status written = disk_.WriteNow(handle, 0, first); !written.ok()) {
+    disk_.Close(handle);
+    (void)disk_.Remove(SegmentFile::PathOf(number));
+    return written;
+  }
+  SegmentFile* file = FileOf(number);
+  file->file = handle;
+  file->uuid = header.uuid;
+  file->uid = uid;
+  file->takes_appends = true;
+  file->unsynced = true;
+  file->used_turn = turn_;
+  ++open_files_;
+  return file;
+}
+
+absl::StatusOr<SegmentFile*> SegmentStore::FileFor(FileStreamLog* log, uint64_t bytes) {
+  const bool busy = log->disk_bytes() >= options_.busy_bytes;
+  uint32_t& number = busy ? log->file : pack_;
+  const uint64_t limit = busy ? options_.file_bytes : options_.pack_bytes;
+  if (number != 0) {
+    SegmentFile* file = FileOf(number);
+    if (file->takes_appends && (file->end == kSegmentHeaderBytes || file->end + bytes <= limit) &&
+        OpenFile(file).ok()) {
+      return file;
+    }
+    file->takes_appends = false;
+    const uint32_t full = std::exchange(number, 0);
+    RemoveIfUnwanted(full);
+  }
+  MR_ASSIGN_OR_RETURN(SegmentFile* file, NewFile(busy ? log->uid() : 0));
+  number = file->number;
+  return file;
+}
+
+void SegmentStore::CloseSomeFiles() {
+  if (open_files_ <= options_.open_files_max) return;
+  for (const auto& [number, file] : files_) {
+    if (file->file < 0 || file->in_flight > 0 || file->unsynced || file->takes_appends) continue;
+    if (file->used_turn + 100 > turn_) continue;
+    disk_.Close(file->file);
+    file->file = -1;
+    --open_files_;
+  }
+}
+
+uint64_t SegmentStore::UuidOf(uint32_t number) {
+  SegmentFile* file = FileOf(number);
+  return OpenFile(file).ok() || file->uuid != 0 ? file->uuid : 0;
+}
+
+void SegmentStore::AdoptFile(uint32_t number, uint64_t uuid) {
+  SegmentFile* file = FileOf(number);
+  if (file->uuid == 0) file->uuid = uuid;
+  next_number_ = std::max(next_number_, number + 1);
+}
+
+void SegmentStore::Adopt(FileStreamLog* log, const Extent& extent, uint64_t live_bytes) {
+  SegmentFile* file = FileOf(extent.file);
+  ++file->wanted;
+  file->live_bytes += live_bytes;
+  file->end = std::max(file->end, extent.offset + extent.bytes);
+  if (file->uids.empty() || file->uids.back() != log->uid()) file->uids.push_back(log->uid());
+}
+
+void SegmentStore::RemoveIfUnwanted(uint32_t number) {
+  const auto at = files_.find(number);
+  if (at == files_.end() || recovering_) return;
+  SegmentFile* file = at->second.get();
+  if (file->wanted > 0 || file->held > 0 || file->in_flight > 0 || file->takes_appends) return;
+  if (file->file >= 0) {
+    disk_.Close(file->file);
+    --open_files_;
+  }
+  const std::string path = SegmentFile::PathOf(number);
+  if (file->quarantined) {
+    (void)disk_.MakeDirectory("quarantine");
+    (void)disk_.Rename(path, absl::StrFormat("quarantine/%08x.seg", number));
+  } else {
+    disk_.RemoveLater(path);
+  }
+  files_.erase(at);
+}
+
+// --- recovery and checkpoints
+
+// Whatever was written after the checkpoint that the restart began with is in nobody's directory: it has been written
+// again. A file with nothing else in it goes; in others it counts as dead.
+void SegmentStore::OnRecovered(bool keep) {
+  recovering_ = false;
+  const absl::StatusOr<std::vector<std::string>> names = disk_.List(kDirectory);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    uint32_t number = 0;
+    if (!SegmentFile::ParseName(name, &number)) continue;
+    const bool known = files_.contains(number) && files_[number]->wanted > 0;
+    if (!known && (!files_.contains(number) || !files_[number]->takes_appends)) {
+      FileOf(number)->quarantined = keep;
+      RemoveIfUnwanted(number);
+      continue;
+    }
+    SegmentFile* file = FileOf(number);
+    const bool was_open = file->file >= 0;
+    if (const absl::Status opened = OpenFile(file); !opened.ok()) {
+      const auto what = opened.message();
+      ReportDamage({what.data(), what.size()}, number);
+      if (file->file < 0) continue;
+    }
+    if (const absl::StatusOr<uint64_t> size = disk_.Size(file->file); size.ok()) file->end = std::max(file->end, *size);
+    if (!was_open && open_files_ > options_.open_files_max / 2) {
+      disk_.Close(file->file);
+      file->file = -1;
+      --open_files_;
+    }
+  }
+}
+
+void SegmentStore::OnEncoded(FileStreamLog* log) {
+  for (const Extent& extent : *log->released()) freed_encoded_.push_back({extent, false, false});
+  for (const Extent& extent : *log->released_scrub()) freed_encoded_.push_back({extent, true, false});
+  log->released()->clear();
+  log->released_scrub()->clear();
+}
+
+void SegmentStore::SyncAll(Completion* completion) {
+  freed_synced_.insert(freed_synced_.end(), freed_encoded_.begin(), freed_encoded_.end());
+  freed_encoded_.clear();
+  syncs_.push_back(std::make_unique<SyncOp>());
+  SyncOp* op = syncs_.back().get();
+  op->user = completion;
+  completion->Started(0);
+  // The directory is synced each time: cheap when nothing changed, and the answer never comes from inside this call.
+  std::vector<std::pair<Disk::File, SegmentFile*>> targets = {{directory_, nullptr}};
+  for (const auto& [number, file] : files_) {
+    if (file->unsynced && file->file >= 0) targets.emplace_back(file->file, file.get());
+  }
+  op->pending = targets.size();
+  for (const auto& [handle, file] : targets) {
+    op->parts.push_back(std::make_unique<FileSync>());
+    FileSync* part = op->parts.back().get();
+    part->store = this;
+    part->op = op;
+    part->file = file;
+    part->completion.Bind<&FileSync::OnDone>(part);
+    if (file != nullptr) {
+      file->unsynced = false;
+      ++file->in_flight;
+    }
+    disk_.Sync(handle, &part->completion);
+  }
+}
+
+// After a failed sync the pages count as clean and may be gone: nothing more goes into that file, and what is in it
+// moves out.
+void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
+  SyncOp* op = part->op;
+  if (!result.ok()) op->error = result.value;
+  if (part->file != nullptr) {
+    --part->file->in_flight;
+    if (!result.ok()) {
+      part->file->failed = true;
+      part->file->takes_appends = false;
+      part->file->unsynced = true;
+    }
+  }
+  if (--op->pending > 0) return;
+  Completion* user = op->user;
+  const IoResult outcome{.value = op->error, .more = false, .bytes = {}};
+  std::erase_if(syncs_, [op](const auto& other) { return other.get() == op; });
+  if (!outcome.ok()) OnCheckpointed(false);
+  user->Finish(outcome);
+}
+
+void SegmentStore::OnCheckpointed(bool durable) {
+  const std::vector<Freed> freed = std::exchange(freed_synced_, {});
+  if (!durable) return;  // those places are not given back before the next restart: which checkpoint counts is unknown
+  for (const Freed& place : freed) Free(place);
+}
+
+void SegmentStore::Free(const Freed& freed) {
+  SegmentFile* file = FileOf(freed.extent.file);
+  uint32_t& count = freed.wanted ? file->wanted : file->held;
+  MR_CHECK(count > 0);
+  --count;
+  if (freed.wanted) file->live_bytes -= std::min<uint64_t>(file->live_bytes, freed.extent.bytes);
+  if (freed.scrub && (file->wanted > 0 || file->held > 0)) {
+    auto op = std::make_unique<WriteOp>();
+    op->kind = WriteOp::Kind::kZeros;
+    op->extent = freed.extent;
+    op->room.assign(freed.extent.bytes, '\0');
+    op->bytes = op->room;
+    op->file = file;
+    ++file->in_flight;
+    StartWrite(std::move(op));
+    return;
+  }
+  RemoveIfUnwanted(freed.extent.file);
+}
+
+void SegmentStore::ReportDamage(std::string_view what, uint32_t file) {
+  FileOf(file)->quarantined = true;
+  ++damaged_blocks_;
+  if (options_.on_damage) options_.on_damage(what);
+}
+
+void SegmentStore::EndTurn() {
+  ++turn_;
+  StartQueued();
+  Evict();
+  Compact();
+  Dehydrate();
+  CloseSomeFiles();
+}
+
+SegmentStore::Stats SegmentStore::stats() const {
+  Stats stats;
+  stats.files = files_.size();
+  for (const auto& [number, file] : files_) {
+    stats.file_bytes += file->end;
+    stats.live_bytes += file->live_bytes;
+  }
+  stats.cache_bytes = cache_bytes_;
+  for (const auto& op : writes_) stats.unwritten_bytes += op->bytes.size();
+  for (const auto& op : queued_) stats.unwritten_bytes += op->bytes.size();
+  stats.compacted_bytes = compacted_bytes_;
+  stats.damaged_blocks = damaged_blocks_;
+  stats.streams = logs_.size();
+  stats.hydrated = hydrated_.size();
+  return stats;
+}
+
+}  // namespace millrace

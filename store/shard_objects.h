@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a shard's store knows of its streams and consumers, and how their configuration is written.
+// Owner:  shard.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "store/journal.h"
+#include "store/stored_log.h"
+
+namespace millrace {
+
+struct StoredStream {
+  std::unique_ptr<StoredLog> stored;
+  StreamLogOptions options;
+  std::string record;         // as EncodeStream gives it; held while config_dirty only
+  Lsn config_lsn = 0;
+  Lsn state_lsn = 0;          // the catalog's state contains every record up to here
+  bool config_dirty = false;  // the catalog does not have it yet
+  bool state_dirty = false;   // besides stored->dirty(): a checkpoint that had encoded it failed
+  std::vector<uint64_t> consumers;
+};
+
+struct StoredConsumer {
+  uint64_t stream_uid = 0;
+  std::string record;  // as EncodeConsumerConfig gives it; held while config_dirty only
+  Lsn config_lsn = 0;
+  Lsn state_lsn = 0;
+  bool config_dirty = false;
+  bool state_dirty = false;
+};
+
+struct ShardObjects {
+  absl::flat_hash_map<uint64_t, StoredStream> streams;
+  absl::flat_hash_map<uint64_t, StoredConsumer> consumers;
+  uint64_t next_uid = 1;
+  std::vector<uint64_t> removed;  // of either kind: to be taken out of the catalog by the next checkpoint
+};
+
+// Body of kStreamPut and entry of the catalog: version u8, flags u8, reserved u16, block_bytes u32, configuration.
+inline std::string EncodeStream(std::string_view config, const StreamLogOptions& options) {
+  std::string record(8, '\0');
+  record[0] = 1;
+  record[1] = static_cast<char>((options.memory ? 1 : 0) | (options.compress ? 2 : 0) | (options.async ? 4 : 0));
+  std::memcpy(record.data() + 4, &options.block_bytes, 4);
+  record.append(config);
+  return record;
+}
+
+inline bool DecodeStream(std::string_view record, std::string_view* config, StreamLogOptions* options) {
+  if (record.size() < 8 || record[0] != 1) return false;
+  options->memory = (record[1] & 1) != 0;
+  options->compress = (record[1] & 2) != 0;
+  options->async = (record[1] & 4) != 0;
+  std::memcpy(&options->block_bytes, record.data() + 4, 4);
+  *config = record.substr(8);
+  return true;
+}
+
+// Body of kConsumerPut and entry of the catalog: stream uid u64, configuration.
+inline std::string EncodeConsumerConfig(uint64_t stream_uid, std::string_view config) {
+  std::string record(8, '\0');
+  std::memcpy(record.data(), &stream_uid, 8);
+  record.append(config);
+  return record;
+}
+
+inline bool DecodeConsumerConfig(std::string_view record, uint64_t* stream_uid, std::string_view* config) {
+  if (record.size() < 8) return false;
+  std::memcpy(stream_uid, record.data(), 8);
+  *config = record.substr(8);
+  return true;
+}
+
+}  // namespace millrace

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cuts a workload at every write and every sync, recovers from what survived, twice, and compares with the oracle.
+// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N]
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "tests/crash/workload.h"
+
+int main(int argc, char** argv) {
+  uint64_t ops = 10'000;
+  uint64_t seed = 1;
+  uint64_t lives = 10;
+  uint64_t every = 1;
+  for (int i = 1; i < argc; ++i) {
+    const auto number = [&](const char* name, uint64_t* to) {
+      if (std::strncmp(argv[i], name, std::strlen(name)) == 0) *to = std::strtoull(argv[i] + std::strlen(name), nullptr, 10);
+    };
+    number("--ops=", &ops);
+    number("--seed=", &seed);
+    number("--lives=", &lives);
+    number("--every=", &every);
+  }
+  millrace::Workload workload(seed);
+  workload.set_every(every);
+  for (uint64_t life = 0; life < lives; ++life) {
+    if (!workload.Life(ops / lives)) {
+      std::printf("seed %zu, life %zu: %s\n", static_cast<size_t>(seed), static_cast<size_t>(life),
+                  workload.failure().c_str());
+      return 1;
+    }
+  }
+  std::printf("seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu boundaries cut: all good\n",
+              static_cast<size_t>(seed), static_cast<size_t>(ops), static_cast<size_t>(workload.acknowledged()),
+              static_cast<size_t>(workload.checkpoints()), static_cast<size_t>(workload.boundaries()));
+  return 0;
+}

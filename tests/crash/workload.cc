@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/crash/workload.h"
+
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_format.h"
+
+namespace millrace {
+namespace {
+
+// A consumer's value is a number that only grows; a delta is the new one.
+std::string Number(uint64_t value) { return std::string(reinterpret_cast<const char*>(&value), 8); }
+uint64_t Number(std::string_view bytes) {
+  uint64_t value = 0;
+  if (bytes.size() == 8) std::memcpy(&value, bytes.data(), 8);
+  return value;
+}
+
+uint64_t ConfigNumber(std::string_view config) {
+  return std::strtoull(std::string(config.substr(7)).c_str(), nullptr, 10);
+}
+
+}  // namespace
+
+ShardStoreOptions SmallStore() {
+  ShardStoreOptions options;
+  options.random = 4711;
+  options.wal_file_bytes = 32 << 10;
+  options.wal_file_bytes_max = 64 << 10;
+  options.checkpoint_bytes = 96 << 10;
+  options.congested_bytes = 64 << 10;
+  options.reserve_bytes = 0;
+  options.checkpoint_group_bytes = 4 << 10;
+  options.checkpoint_slice = 3;
+  return options;
+}
+
+bool Workload::Fail(std::string what) {
+  if (failure_.empty()) failure_ = absl::StrFormat("boundary %d: %s", boundaries_, what);
+  return false;
+}
+
+void Workload::OnStorage(StorageState state, std::string_view why) {
+  // Nothing fails here but the plug.
+  if (disk_->on_boundary) Fail(absl::StrFormat("storage state %d: %s", static_cast<int>(state), why));
+}
+
+void Workload::EncodeConsumer(uint64_t uid, std::string* out) { *out = Number(values_.at(uid)); }
+
+void Workload::Record(uint64_t uid, Lsn lsn, uint64_t digest, bool deleted) {
+  Object& object = objects_[uid];
+  object.history.push_back({lsn, digest, deleted, configs_});
+  if (object.history.size() > 1) {
+    const Version& before = object.history[object.history.size() - 2];
+    object.history.back().config = before.config;
+  }
+}
+
+uint64_t Workload::Pick(bool stream) {
+  std::vector<uint64_t> live;
+  for (const auto& [uid, object] : objects_) {
+    if (object.stream == stream && !object.history.back().deleted) live.push_back(uid);
+  }
+  return live.empty() ? 0 : live[random_.Below(live.size())];
+}
+
+void Workload::Operate() {
+  const uint64_t dice = random_.Below(100);
+  const uint64_t stream = Pick(true);
+  if (stream == 0 || dice < 2) {
+    ++configs_;
+    StreamLogOptions options;
+    options.memory = random_.OneIn(6);
+    Lsn lsn = 0;
+    StreamLog* log = store_->CreateStream(Config(configs_), options, &lsn);
+    objects_[log->uid()].memory = options.memory;
+    Record(log->uid(), lsn, DigestOf(log), false);
+    return;
+  }
+  StreamLog* log = store_->FindStream(stream);
+  if (dice < 4) {
+    ++configs_;
+    const Lsn lsn = store_->UpdateStream(stream, Config(configs_), log->options());
+    Record(stream, lsn, DigestOf(log), false);
+    objects_[stream].history.back().config = configs_;
+  } else if (dice < 5) {
+    const Lsn lsn = store_->DeleteStream(stream);
+    Record(stream, lsn, 0, true);
+    for (auto& [uid, object] : objects_) {
+      if (!object.stream && object.stream_uid == stream && !object.history.back().deleted) Record(uid, lsn, 0, true);
+    }
+  } else if (dice < 8) {
+    ++configs_;
+    Lsn lsn = 0;
+    const uint64_t uid = store_->CreateConsumer(stream, Config(configs_), &lsn);
+    objects_[uid].stream = false;
+    objects_[uid].stream_uid = stream;
+    values_[uid] = 0;
+    Record(uid, lsn, 0, false);
+  } else if (dice < 25) {
+    const uint64_t uid = Pick(false);
+    if (uid == 0) return;
+    if (random_.OneIn(15)) {
+      Record(uid, store_->DeleteConsumer(uid), 0, true);
+    } else {
+      values_[uid] += 1 + random_.Below(5);
+      Record(uid, store_->PutConsumerState(uid, Number(values_[uid])), values_[uid], false);
+    }
+  } else {
+    const StreamLogState& state = log->state();
+    Lsn lsn = 0;
+    if (dice < 30 && state.messages > 0) {
+      lsn = log->Remove(state.first_seq + random_.Below(state.last_seq - state.first_seq + 1), StreamLog::Erase::kNo);
+    } else if (dice < 33 && state.messages > 0) {
+      lsn = log->TrimBelow(state.first_seq + 1);
+    } else if (dice < 34) {
+      lsn = log->Purge();
+    } else {
+      std::string payload(random_.OneIn(40) ? random_.Below(20'000) : random_.Below(200), 'x');
+      for (size_t i = 0; i < payload.size(); i += 16) payload[i] = static_cast<char>(random_.Next());
+      StoredMessage message;
+      message.seq = state.last_seq + 1 + (random_.OneIn(30) ? 3 : 0);
+      message.payload = payload;
+      lsn = log->Append(message);
+    }
+    Record(stream, lsn, DigestOf(log), false);
+  }
+}
+
+void Workload::Turn() {
+  now_ += std::chrono::milliseconds(random_.Below(30));
+  disk_->RunCompletions();
+  if (now_ >= store_->NextTick()) store_->OnTick(now_);
+  store_->EndTurn(now_);
+}
+
+void Workload::OnBoundary() {
+  ++boundaries_;
+  if (checking_ || !failure_.empty() || boundaries_ % every_ != 0) return;
+  checking_ = true;
+  const Survival survival = random_.OneIn(6)   ? Survival::kNothing
+                            : random_.OneIn(6) ? Survival::kEverything
+                                               : Survival::kSome;
+  const auto after = disk_->Survivor(random_.Next(), survival, random_.OneIn(3) ? 4096 : 512);
+  if (Check(*after, "first recovery")) Check(*after, "second recovery");
+  checking_ = false;
+}
+
+// Recovers, compares with what may be, and leaves the disk as the recovery left it.
+bool Workload::Check(SimDisk& disk, const char* when) {
+  FakeLogs logs(disk);
+  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(disk, logs, SmallStore());
+  if (!opened.ok()) return Fail(absl::StrFormat("%s: %s", when, opened.status().ToString()));
+  const std::unique_ptr<ShardStore> store = *std::move(opened);
+  Recovered& found = store->recovered();
+  const RecoveryReport& report = found.report;
+  bool good = true;
+  if (report.damaged_batches + report.uncertain_records + report.damaged_entries > 0) {
+    good = Fail(absl::StrFormat("%s: damage reported after a mere crash: %s", when, report.notes[0]));
+  }
+  std::map<uint64_t, std::pair<uint64_t, std::string>> states;  // digest, configuration
+  for (const RecoveredStream& stream : found.streams) {
+    if (!stream.lost.empty() || !stream.damage.empty()) good = Fail(absl::StrFormat("%s: %s", when, stream.damage));
+    states[stream.uid] = {DigestOf(stream.log), stream.config};
+  }
+  for (const RecoveredConsumer& consumer : found.consumers) {
+    uint64_t value = Number(consumer.state);
+    for (const std::string& delta : consumer.deltas) value = std::max(value, Number(delta));
+    states[consumer.uid] = {value, consumer.config};
+    const auto at = objects_.find(consumer.uid);
+    if (at != objects_.end() && at->second.stream_uid != consumer.stream_uid) good = Fail("consumer of another stream");
+  }
+  for (const auto& [uid, object] : objects_) {
+    const auto state = states.find(uid);
+    // The newest version that was acknowledged, and every later one, may be what is found.
+    size_t first = object.history.size();
+    bool none_fine = true;  // not even its creation was acknowledged
+    for (size_t i = object.history.size(); i-- > 0;) {
+      const Version& version = object.history[i];
+      first = i;
+      if (version.lsn != 0 && version.lsn <= durable_) {
+        none_fine = false;
+        break;
+      }
+    }
+    bool fine = none_fine && state == states.end();
+    for (size_t i = first; i < object.history.size() && !fine; ++i) {
+      const Version& version = object.history[i];
+      if (version.deleted) {
+        fine = state == states.end();
+      } else if (state != states.end()) {
+        fine = object.memory || version.digest == state->second.first;
+      }
+    }
+    if (!fine) {
+      good = Fail(absl::StrFormat("%s: %s %d %s (durable %d, last operation at %d)", when,
+                                  object.stream ? "stream" : "consumer", uid,
+                                  state == states.end() ? "vanished" : "is not in a state that it may be in", durable_,
+                                  object.history.back().lsn));
+    }
+    if (fine && state != states.end()) {
+      // The configuration: an acknowledged one, or one asked for later.
+      uint64_t least = 0;
+      for (const Version& version : object.history) {
+        if (version.lsn != 0 && version.lsn <= durable_) least = version.config;
+      }
+      if (ConfigNumber(state->second.second) < least) good = Fail(absl::StrFormat("stream %d: old configuration", uid));
+    }
+  }
+  for (const auto& [uid, state] : states) {
+    if (objects_.count(uid) == 0) good = Fail(absl::StrFormat("%s: object %d came from nowhere", when, uid));
+  }
+  disk.PullThePlug();
+  while (disk.busy()) disk.RunCompletions();
+  disk.PlugIn();
+  return good;
+}
+
+// After a crash: what was found is what there is.
+void Workload::Adopt() {
+  std::map<uint64_t, Object> objects;
+  values_.clear();
+  Recovered& found = store_->recovered();
+  for (const RecoveredStream& stream : found.streams) {
+    Object& object = objects[stream.uid];
+    object.memory = stream.log->options().memory;
+    object.history.push_back({1, DigestOf(stream.log), false, ConfigNumber(stream.config)});
+  }
+  for (const RecoveredConsumer& consumer : found.consumers) {
+    uint64_t value = Number(consumer.state);
+    for (const std::string& delta : consumer.deltas) value = std::max(value, Number(delta));
+    values_[consumer.uid] = value;
+    Object& object = objects[consumer.uid];
+    object.stream = false;
+    object.stream_uid = consumer.stream_uid;
+    object.history.push_back({1, value, false, ConfigNumber(consumer.config)});
+  }
+  objects_ = std::move(objects);
+  found = Recovered{};
+}
+
+bool Workload::Life(uint64_t operations) {
+  logs_ = std::make_unique<FakeLogs>(*disk_);
+  // Recovery itself is cut at every boundary as well; what may be found is still what the last life left.
+  disk_->on_boundary = [this] { OnBoundary(); };
+  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(*disk_, *logs_, SmallStore());
+  if (!opened.ok()) return Fail(opened.status().ToString());
+  store_ = *std::move(opened);
+  Adopt();
+  durable_ = store_->durable();
+  store_->set_listener(this);
+  store_->set_consumers(this);
+  const Lsn before = durable_;
+  for (uint64_t i = 0; i < operations && failure_.empty(); ++i) {
+    Operate();
+    if (random_.OneIn(3)) Turn();
+    while (store_->Congested() && failure_.empty()) Turn();
+  }
+  if (random_.OneIn(2)) {
+    store_->StartClose();
+    for (int i = 0; i < 20'000 && !store_->closed() && failure_.empty(); ++i) Turn();
+    if (!store_->closed()) Fail("the store does not close");
+  }
+  acknowledged_ += durable_ - before;
+  checkpoints_ += store_->stats().checkpoints;
+
+  auto after = disk_->Survivor(random_.Next(), Survival::kSome);
+  disk_->on_boundary = nullptr;
+  disk_->PullThePlug();
+  while (disk_->busy()) disk_->RunCompletions();
+  store_ = nullptr;
+  logs_ = nullptr;
+  disk_ = std::move(after);
+  return failure_.empty();
+}
+
+}  // namespace millrace

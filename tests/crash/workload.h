@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Workload: seeded operations on a ShardStore, and an oracle that knows what each crash may leave.
+// Owner:  caller (a test).
+// Oracle: what a restart finds of an object is its state after some prefix of the operations on it, and that prefix holds
+//         every operation that had been reported durable. Nothing else of the shard matters to it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/shard_store.h"
+#include "tests/crash/fake_logs.h"
+#include "tests/crash/sim_disk.h"
+#include "tests/proto/seeded.h"
+
+namespace millrace {
+
+ShardStoreOptions SmallStore();
+
+class Workload : public ShardStoreListener, public ConsumerStateSource {
+ public:
+  explicit Workload(uint64_t seed) : random_(seed) {}
+
+  // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
+  // call goes on with what survived. Returns false at the first disagreement (see failure()).
+  bool Life(uint64_t operations);
+
+  const std::string& failure() const { return failure_; }
+  uint64_t boundaries() const { return boundaries_; }
+  uint64_t checkpoints() const { return checkpoints_; }
+  uint64_t acknowledged() const { return acknowledged_; }
+
+  // Which boundaries are checked: every n-th.
+  void set_every(uint64_t n) { every_ = n; }
+
+ private:
+  struct Version {  // of an object, after an operation
+    Lsn lsn;
+    uint64_t digest;  // of a stream's messages; a consumer's value
+    bool deleted = false;
+    uint64_t config = 0;
+  };
+  struct Object {
+    bool stream = true;
+    bool memory = false;
+    uint64_t stream_uid = 0;
+    std::vector<Version> history;
+  };
+
+  void OnDurable(Lsn durable) override { durable_ = durable; }
+  void OnStorage(StorageState state, std::string_view why) override;
+  void EncodeConsumer(uint64_t uid, std::string* out) override;
+
+  void Operate();
+  void Turn();
+  void OnBoundary();
+  bool Check(SimDisk& disk, const char* when);
+  uint64_t DigestOf(StreamLog* log) const { return static_cast<FakeLog*>(log)->Digest(); }
+  void Record(uint64_t uid, Lsn lsn, uint64_t digest, bool deleted);
+  void Adopt();
+  bool Fail(std::string what);
+  uint64_t Pick(bool stream);
+  std::string Config(uint64_t version) const { return "config " + std::to_string(version); }
+
+  SeededRandom random_;
+  std::unique_ptr<SimDisk> disk_ = std::make_unique<SimDisk>(1);
+  std::unique_ptr<FakeLogs> logs_;
+  std::unique_ptr<ShardStore> store_;
+  std::map<uint64_t, Object> objects_;
+  std::map<uint64_t, uint64_t> values_;  // of consumers, now
+  Lsn durable_ = 0;
+  Nanos now_{std::chrono::seconds(1)};
+  uint64_t configs_ = 0;
+  uint64_t boundaries_ = 0;
+  uint64_t checkpoints_ = 0;
+  uint64_t acknowledged_ = 0;
+  uint64_t every_ = 1;
+  bool checking_ = false;
+  std::string failure_;
+};
+
+}  // namespace millrace

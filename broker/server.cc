@@ -300,16 +300,19 @@ absl::Status Server::OpenStore() {
   };
   MR_ASSIGN_OR_RETURN(home->segments, SegmentStore::Open(*home->disk, segments));
 
-  ShardStoreOptions store;
+  ShardStoreOptions store = StoreOptionsOf(options);
   MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
-  store.wal_file_bytes = static_cast<uint64_t>(options.wal_file_bytes);
-  store.wal_file_bytes_max = std::max(store.wal_file_bytes, store.wal_file_bytes_max);
-  store.wal_files = static_cast<uint32_t>(options.wal_files);
   store.progress = [this](uint64_t done, uint64_t total, uint64_t records) {
     log_.Info(absl::StrFormat("  Recovering: %d of %d MiB of the log, %d records", done >> 20, total >> 20, records));
   };
   MR_ASSIGN_OR_RETURN(home->store, ShardStore::Open(*home->disk, *home->segments, store));
-  for (const std::string& note : home->store->recovered().report.notes) log_.Warn("  Recovery: " + note);
+  const Recovered& recovered = home->store->recovered();
+  for (const std::string& note : recovered.report.notes) log_.Warn("  Recovery: " + note);
+  uint64_t bytes = 0;
+  for (const RecoveredStream& stream : recovered.streams) {
+    if (!stream.log->options().memory) bytes += stream.log->state().bytes;
+  }
+  jetstream_->config.max_storage = FinishMaxStorage(*jetstream_, static_cast<int64_t>(bytes));
   return absl::OkStatus();
 }
 
@@ -337,20 +340,9 @@ absl::Status Server::WriteRunFiles() {
 }
 
 JetStreamEngineOptions Server::EngineOptions() const {
-  const Options& options = startup_.options;
-  JetStreamEngineOptions engine;
-  engine.domain = options.jetstream.domain;
+  JetStreamEngineOptions engine = EngineOptionsOf(startup_.options, *jetstream_);
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
-  engine.limits = ServerLimitsOf(options.jetstream.limits);
-  engine.strict = options.jetstream.strict;
-  engine.async = options.jetstream.durability == Durability::kAsync;
-  engine.block_bytes = static_cast<uint32_t>(options.jetstream.block_bytes);
-  engine.memory_max = jetstream_->config.max_memory;
-  engine.storage_max = jetstream_->config.max_storage;
-  engine.max_payload = static_cast<uint64_t>(options.max_payload);
-  engine.max_pending = static_cast<uint64_t>(options.max_pending);
-  engine.request_queue_max = static_cast<uint64_t>(options.jetstream.request_queue_limit);
   return engine;
 }
 

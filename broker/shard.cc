@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
+#include "broker/jetstream/pages.h"
 #include "broker/monitor/service.h"
 #include "proto/encoder.h"
 
@@ -228,6 +229,7 @@ void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& opti
       router_, chunks_, timers_, log_,
       RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved});
   jetstream_ = std::make_unique<JetStream>(*jetstream_port_, store, options);
+  jetstream_monitor_ = std::make_unique<JetStreamPages>(*jetstream_);
   jetstream_->Start();
 }
 

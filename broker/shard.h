@@ -53,9 +53,6 @@ class Shard final : public ConnectionHost {
   // Everything is closed and the control thread has been told.
   bool stopped() const { return stopped_; }
 
-  // What answers for JetStream, on the shard it lives on; nullptr: nobody here. It outlives the shard or is taken back.
-  void set_jetstream_monitor(const JetStreamMonitor* monitor) { jetstream_monitor_ = monitor; }
-
   LogPort& log() { return log_; }
 
   // For tests: takes a connected socket as if it had been accepted.
@@ -120,12 +117,12 @@ class Shard final : public ConnectionHost {
   ChunkPool chunks_;
   Interest interest_;
   Router router_;
-  const JetStreamMonitor* jetstream_monitor_ = nullptr;
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
 
   std::unique_ptr<RouterPort> jetstream_port_;
   std::unique_ptr<JetStream> jetstream_;  // nullptr: not on this shard
+  std::unique_ptr<JetStreamMonitor> jetstream_monitor_;  // with it
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<uint32_t> free_slots_;

@@ -209,8 +209,8 @@ void Checkpoint::Succeed() {
   }
   taken_.clear();
   step_ = Phase::kIdle;
-  logs_.OnCheckpointed(true);
   wal_.Recycle(bound_);
+  logs_.OnCheckpointed(true);
   ++count_;
   written_at_last_ = begun_at_;
 }

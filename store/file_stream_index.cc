@@ -101,6 +101,7 @@ bool FileStreamLog::IndexFromRun(ColdRun* cold) {
 
 void FileStreamLog::BuildIndex() {
   MR_CHECK(index_ == nullptr);
+  cached_runs_.clear();  // their numbers are of the index before
   PruneCold();
   ColdRuns* const cold_runs = this;
   index_ = std::make_unique<MessageIndex>(live_, uid_, cold_runs);

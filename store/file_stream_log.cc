@@ -248,6 +248,7 @@ absl::Status FileStreamLog::Restore(std::string_view blob) {
   const auto fail = [&](std::string_view what) {
     live_.Clear();
     blocks_.clear();
+    ends_.clear();
     cold_.clear();
     return bad(what);
   };
@@ -280,6 +281,7 @@ absl::Status FileStreamLog::Restore(std::string_view blob) {
     live += block->live;
     before = block->last_seq;
     time = block->max_time_ns;
+    ends_.push_back(block->last_seq);
     blocks_.push_back(std::move(block));
   }
   if (live != restored.messages) return fail("blocks");
@@ -299,6 +301,7 @@ absl::Status FileStreamLog::Restore(std::string_view blob) {
   }
   if (!blob.empty()) return fail("end");
   blocks_.shrink_to_fit();
+  ends_.shrink_to_fit();
   cold_.shrink_to_fit();
   state_ = restored;
   for (const auto& block : blocks_) {

@@ -55,7 +55,8 @@ class Recovery {
     objects_.next_uid = std::max(objects_.next_uid, catalog_.next_uid());
     objects_.removed.assign(deleted_.begin(), deleted_.end());
     std::sort(objects_.removed.begin(), objects_.removed.end());
-    logs_.OnRecovered(!catalog_.damage().empty() || !scan_.gaps.empty());
+    if (!catalog_.damage().empty() || !scan_.gaps.empty()) logs_.KeepUnknown();
+    logs_.OnRecovered();
     Hand();
     return absl::OkStatus();
   }

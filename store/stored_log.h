@@ -41,9 +41,10 @@ class StoredLogs {
   virtual std::unique_ptr<StoredLog> Create(uint64_t uid, const StreamLogOptions& options, Journal& journal) = 0;
   // The deletion is durable: the stream's files and blocks may go. Its StoredLog is gone already.
   virtual void Discard(uint64_t uid) = 0;
-  // Recovery has created and replayed all streams that exist: what belongs to no other is garbage. `keep`: something
-  // was unreadable, so that it may belong to a stream after all; it goes to quarantine/ and not away.
-  virtual void OnRecovered(bool keep) = 0;
+  // Recovery has created and replayed all streams that exist: what belongs to no stream is garbage.
+  virtual void OnRecovered() = 0;
+  // Before OnRecovered: some stream's metadata could not be read. Files that nobody knows are moved to quarantine then.
+  virtual void KeepUnknown() {}
   // Everything written before this call reaches stable storage.
   virtual void SyncAll(Completion* completion) = 0;
   // What was encoded before the last SyncAll is what a restart begins with (true), or that checkpoint came to nothing

@@ -65,6 +65,7 @@ class NullPort : public JetStreamPort {
     return Sent::kDelivered;
   }
   bool HasInterest(AccountId, std::string_view) override { return true; }
+  bool HasSubscription(AccountId, std::string_view, std::string_view) override { return false; }
   uint64_t InterestEpoch() override { return 1; }
   Subscription* Subscribe(AccountId, std::string_view, Sink*) override { return nullptr; }
   void Unsubscribe(Subscription*) override {}

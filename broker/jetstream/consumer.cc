@@ -29,6 +29,7 @@ Consumer::Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& 
       log_(log),
       host_(host),
       port_(host.port()),
+      account_(host.account()),
       state_(config_.ack_policy),
       ack_subject_(host.stream_name(), identity_.name) {
   timer_.Bind<&Consumer::OnTimer>(this);
@@ -203,7 +204,7 @@ void Consumer::OnPurged(std::string_view filter, uint64_t first_seq, uint64_t la
         return log_.Load(seq, &message) == LoadStatus::kAbsent;
       };
     }
-    state_.Purge(start, next_seq_, gone);
+    if (state_.Purge(start, next_seq_, gone)) last_acked_ns_ = port_.WallNs();
   }
   RecountPending();
   Ready();

@@ -255,6 +255,7 @@ class Consumer {
   StreamLog& log_;
   ConsumerHost& host_;
   JetStreamPort& port_;
+  const AccountId account_;
   Filters filters_;
   ConsumerState state_;
   AckSubjectWriter ack_subject_;

@@ -61,7 +61,7 @@ bool Consumer::Acknowledge(uint64_t seq, uint64_t consumer_seq, uint64_t deliver
   }
   if (config_.ack_policy == AckPolicy::kExplicit) {
     if (sample && sample_percent_ > 0) {
-      if (const PendingEntry* entry = state_.pending().Find(seq)) SampleAck(*entry, entry->consumer_seq, deliveries);
+      if (const PendingEntry* entry = state_.pending().Find(seq)) SampleAck(*entry, consumer_seq, deliveries);
     }
     if (state_.Ack(seq)) Ready();
     last_acked_ns_ = port_.WallNs();

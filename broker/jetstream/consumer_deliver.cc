@@ -178,7 +178,7 @@ bool Consumer::Held(size_t bytes) {
 
 Sent Consumer::Publish(std::string_view deliver_to, std::string_view ack_subject) {
   Outgoing out;
-  out.account = host_.account();
+  out.account = account_;
   out.deliver_to = deliver_to;
   out.subject = message_.subject;
   out.reply = ack_subject;

@@ -12,7 +12,7 @@ void Consumer::SendStatus(std::string_view subject, std::string_view header, std
     return;
   }
   Outgoing out;
-  out.account = host_.account();
+  out.account = account_;
   out.deliver_to = subject;
   out.reply = reply;
   out.payload = header;

@@ -260,7 +260,7 @@ int64_t Consumer::ProcessWaiting(bool end_of_stream) {
       last_request_ = now;
       return true;
     }
-    if (!port_.HasInterest(host_.account(), request->reply)) return true;
+    if (!port_.HasInterest(account_, request->reply)) return true;
     wanted += request->remaining;
     if (request->heartbeat != Nanos{} && now >= request->heartbeat_at) {
       SendHeartbeat(request->reply);

@@ -217,7 +217,7 @@ void ConsumerState::ForgetExhaustedBelow(uint64_t seq) {
   AppendVarint(seq, &delta_);
 }
 
-void ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone) {
+bool ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone) {
   if (next_seq > delivered_stream_ + 1) delivered_stream_ = next_seq - 1;
   std::vector<uint64_t> lost;
   if (floor_stream_ < first_seq) {
@@ -238,6 +238,7 @@ void ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::func
     floor_stream_ = delivered_stream_;
   }
   RecordAll();
+  return !lost.empty();
 }
 
 // As in the peer: keeps the highest consumer sequences, so that numbers seen by clients do not come again.

@@ -54,8 +54,8 @@ class ConsumerState {
   void Exhaust(uint64_t seq);              // pending, and given up
   void ForgetExhaustedBelow(uint64_t seq);
   // The stream lost everything below first_seq and what `gone` says of the rest; reading goes on at next_seq. Positions
-  // and floor move up.
-  void Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone);
+  // and floor move up. True: something was pending there.
+  bool Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone);
 
   // After a restart: the stream ends at last_seq, below what was delivered; or it begins at first_seq by now.
   void RollBack(uint64_t last_seq);

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/print.h"
+#include "broker/jetstream/banner.h"
 #include "broker/jetstream/jetstream_api.h"
 #include "broker/jetstream/stored_config.h"
 #include "proto/subject.h"
@@ -66,7 +67,10 @@ void JetStream::Adopt() {
       port_.log().Error(absl::StrFormat("JetStream: stream '%s > %s' has lost messages %d to %d", "$G", config.name,
                                         lost.first_seq, lost.last_seq));
     }
+    port_.log().Info(RestoreStartsLine("$G", config.name));
     auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, found.log);
+    // The store has done the work before; what is left takes no time.
+    port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
     streams_by_uid_[stream->uid()] = stream.get();
     std::string name = stream->name();
     streams_[std::move(name)] = std::move(stream);
@@ -86,6 +90,10 @@ void JetStream::Adopt() {
                                         stream->second->name(), consumer->name(), std::string(restored.message())));
     }
     consumers_by_uid_[found.uid] = consumer;
+  }
+  for (const auto& [name, stream] : streams_) {
+    if (const size_t count = stream->consumers().size(); count > 0)
+      port_.log().Info(ConsumersRecoverLine("$G", name, count));
   }
   recovered.streams.clear();
   recovered.consumers.clear();

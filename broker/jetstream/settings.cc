@@ -7,8 +7,10 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <initializer_list>
 #include <limits>
 
 #include "absl/strings/str_format.h"
@@ -155,6 +157,41 @@ ServerLimits ServerLimitsOf(const JetStreamLimits& limits) {
   server.duplicate_window_ns = limits.duplicate_window.count();
   server.default_max_consumers = limits.default_max_consumers;
   return server;
+}
+
+JetStreamEngineOptions EngineOptionsOf(const Options& options, const JetStreamSettings& settings) {
+  const JetStreamOptions& jetstream = options.jetstream;
+  JetStreamEngineOptions engine;
+  engine.domain = jetstream.domain;
+  engine.limits = ServerLimitsOf(jetstream.limits);
+  engine.strict = jetstream.strict;
+  engine.async = jetstream.durability == Durability::kAsync;
+  engine.block_bytes = static_cast<uint32_t>(jetstream.block_bytes);
+  engine.memory_max = settings.config.max_memory;
+  engine.storage_max = settings.config.max_storage;
+  engine.max_payload = static_cast<uint64_t>(options.max_payload);
+  engine.max_pending = static_cast<uint64_t>(options.max_pending);
+  engine.request_queue_max = static_cast<uint64_t>(jetstream.request_queue_limit);
+  // One setting stands for both kinds of batches, as in the peer.
+  const auto set = [](int64_t configured, std::initializer_list<uint64_t*> targets) {
+    if (configured <= 0) return;
+    for (uint64_t* target : targets) *target = static_cast<uint64_t>(configured);
+  };
+  const JetStreamLimits& limits = jetstream.limits;
+  BatchLimits& batches = engine.batches;
+  set(limits.batch_max_inflight_per_stream, {&batches.atomic_per_stream, &batches.fast_per_stream});
+  set(limits.batch_max_inflight_total, {&batches.atomic_total, &batches.fast_total});
+  set(limits.batch_max_msgs, {&batches.messages});
+  if (limits.batch_timeout.count() > 0) batches.timeout = limits.batch_timeout;
+  return engine;
+}
+
+ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options) {
+  ShardStoreOptions store;
+  store.wal_file_bytes = static_cast<uint64_t>(options.wal_file_bytes);
+  store.wal_file_bytes_max = std::max(store.wal_file_bytes_max, store.wal_file_bytes);
+  store.wal_files = static_cast<uint32_t>(options.wal_files);
+  return store;
 }
 
 }  // namespace millrace

@@ -10,7 +10,9 @@
 #include "absl/status/status.h"
 #include "broker/config/options.h"
 #include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/jetstream.h"
 #include "broker/monitor/snapshot.h"
+#include "store/shard_store.h"
 
 namespace millrace {
 
@@ -35,5 +37,9 @@ int64_t FinishMaxStorage(const JetStreamSettings& settings, int64_t recovered_by
 absl::Status PrepareStoreDir(const std::string& directory);
 
 ServerLimits ServerLimitsOf(const JetStreamLimits& limits);
+// Everything but the server's name and id.
+JetStreamEngineOptions EngineOptionsOf(const Options& options, const JetStreamSettings& settings);
+// Everything but the random identity and the progress.
+ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options);
 
 }  // namespace millrace

@@ -12,8 +12,8 @@ class JetStreamMonitor {
  public:
   virtual ~JetStreamMonitor() = default;
 
-  // Here and in JszSnapshot::server: the counters in `stats`, and config.max_storage once FinishMaxStorage() has changed
-  // it. The rest (configuration, limits, API level) is added by the server, which knows it.
+  // Here and in JszSnapshot::server: the counters in `stats`, and the limit of the disk in config.max_storage. The rest
+  // (configuration, limits, API level) is added by the server, which knows it.
   virtual void FillVarz(JetStreamVarz* varz) const = 0;
   // Details only of SelectJszAccounts(options, names), streams and consumers only when options ask for them.
   virtual void FillJsz(const JszOptions& options, JszSnapshot* jsz) const = 0;

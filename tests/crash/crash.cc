@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts a workload at every write and every sync, recovers from what survived, twice, and compares with the oracle.
-// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N]
+// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -12,16 +12,19 @@ int main(int argc, char** argv) {
   uint64_t seed = 1;
   uint64_t lives = 10;
   uint64_t every = 1;
+  bool fake = false;
   for (int i = 1; i < argc; ++i) {
     const auto number = [&](const char* name, uint64_t* to) {
-      if (std::strncmp(argv[i], name, std::strlen(name)) == 0) *to = std::strtoull(argv[i] + std::strlen(name), nullptr, 10);
+      const size_t length = std::strlen(name);
+      if (std::strncmp(argv[i], name, length) == 0) *to = std::strtoull(argv[i] + length, nullptr, 10);
     };
     number("--ops=", &ops);
     number("--seed=", &seed);
     number("--lives=", &lives);
     number("--every=", &every);
+    fake |= std::strcmp(argv[i], "--fake") == 0;
   }
-  millrace::Workload workload(seed);
+  millrace::Workload workload(seed, !fake);
   workload.set_every(every);
   for (uint64_t life = 0; life < lives; ++life) {
     if (!workload.Life(ops / lives)) {

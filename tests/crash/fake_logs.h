@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// FakeLogs: StoredLogs whose streams live in maps and go into the catalog whole: the store around them under test, not they.
+// FakeLogs: StoredLogs whose streams live in maps and go into the catalog whole: the store around them is under test.
 // Owner:  caller (a test).
 #pragma once
 
@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "store/disk.h"
-#include "store/hash.h"
 #include "store/stored_log.h"
 
 namespace millrace {
@@ -92,8 +91,17 @@ class FakeLog final : public StoredLog, public StreamLog {
   Lsn RemoveMany(const std::vector<uint64_t>&) override { return 0; }
   Lsn TrimBelow(uint64_t seq) override { return Change(RecordKind::kTrim, seq, {}); }
   Lsn Purge() override { return Change(RecordKind::kPurge, state_.last_seq, {}); }
-  LoadStatus Load(uint64_t, StoredMessage*) override { return LoadStatus::kAbsent; }
-  uint64_t Next(const Filters&, uint64_t) override { return 0; }
+  LoadStatus Load(uint64_t seq, StoredMessage* message) override {
+    const auto at = messages_.find(seq);
+    if (at == messages_.end()) return LoadStatus::kAbsent;
+    message->seq = seq;
+    message->payload = at->second;
+    return LoadStatus::kFound;
+  }
+  uint64_t Next(const Filters&, uint64_t from) override {
+    const auto at = messages_.lower_bound(from);
+    return at == messages_.end() ? 0 : at->first;
+  }
   uint64_t Previous(const Filters&, uint64_t) override { return 0; }
   uint64_t Count(const Filters&, uint64_t, bool) override { return 0; }
   std::optional<SubjectState> FindSubject(std::string_view) override { return std::nullopt; }
@@ -101,13 +109,6 @@ class FakeLog final : public StoredLog, public StreamLog {
   std::vector<uint64_t> LastPerSubject(const Filters&, uint64_t, size_t) override { return {}; }
   uint64_t FirstAtOrAfter(int64_t) override { return 0; }
   std::vector<uint64_t> Deleted(size_t) override { return {}; }
-
-  // Of the messages and of last_seq.
-  uint64_t Digest() const {
-    uint64_t digest = state_.last_seq * 0x9e3779b97f4a7c15u;
-    for (const auto& [seq, payload] : messages_) digest ^= Hash64(payload, seq);
-    return digest;
-  }
 
  private:
   static void Take(std::string_view* from, uint64_t* value) {
@@ -155,8 +156,9 @@ class FakeLogs final : public StoredLogs {
     return log;
   }
   void Discard(uint64_t uid) override { discarded.insert(uid); }
-  void OnRecovered(bool keep) override { kept = keep; }
-  void OnCheckpointed(bool durable) override {}
+  void OnRecovered() override {}
+  void KeepUnknown() override { kept = true; }
+  void OnCheckpointed(bool) override {}
   void SyncAll(Completion* completion) override { disk_.Sync(file_, completion); }
   void EndTurn() override {
     for (const auto& [uid, log] : live_) log->EndTurn();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workload: seeded operations on a ShardStore, and an oracle that knows what each crash may leave.
 // Owner:  caller (a test).
-// Oracle: what a restart finds of an object is its state after some prefix of the operations on it, and that prefix holds
-//         every operation that had been reported durable. Nothing else of the shard matters to it.
+// Oracle: what a restart finds of an object is its state after some prefix of the operations on it, and that prefix
+//         holds every operation that had been reported durable. Nothing else of the shard matters to it.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ ShardStoreOptions SmallStore();
 
 class Workload : public ShardStoreListener, public ConsumerStateSource {
  public:
-  explicit Workload(uint64_t seed) : random_(seed) {}
+  // `real`: with SegmentStore and FileStreamLog, otherwise with FakeLogs (faster, and exact about the rest).
+  Workload(uint64_t seed, bool real) : random_(seed), real_(real) {}
 
   // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
   // call goes on with what survived. Returns false at the first disagreement (see failure()).
@@ -58,7 +59,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void Turn();
   void OnBoundary();
   bool Check(SimDisk& disk, const char* when);
-  uint64_t DigestOf(StreamLog* log) const { return static_cast<FakeLog*>(log)->Digest(); }
+  static uint64_t DigestOf(StreamLog* log);  // of the messages and of last_seq
+  std::unique_ptr<StoredLogs> OpenLogs(SimDisk& disk);
   void Record(uint64_t uid, Lsn lsn, uint64_t digest, bool deleted);
   void Adopt();
   bool Fail(std::string what);
@@ -66,8 +68,9 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   std::string Config(uint64_t version) const { return "config " + std::to_string(version); }
 
   SeededRandom random_;
+  const bool real_;
   std::unique_ptr<SimDisk> disk_ = std::make_unique<SimDisk>(1);
-  std::unique_ptr<FakeLogs> logs_;
+  std::unique_ptr<StoredLogs> logs_;
   std::unique_ptr<ShardStore> store_;
   std::map<uint64_t, Object> objects_;
   std::map<uint64_t, uint64_t> values_;  // of consumers, now

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: pull requests are accepted, served and ended as nats-server 2.15.2 does it, with its exact status lines.
 // Method: one consumer on a stream in memory, a fake port and a clock that the test moves; what was published is
-//         compared line by line: "to subject body [deliveries, stream seq, consumer seq, pending]" or "to status headers".
+//         compared line by line: "to subject body [deliveries stream-seq consumer-seq pending]" or "to status".
 #include <gtest/gtest.h>
 
 #include "tests/jetstream/fake_consumer_host.h"

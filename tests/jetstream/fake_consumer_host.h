@@ -43,6 +43,7 @@ class FakePort : public JetStreamPort {
   bool HasInterest(AccountId, std::string_view subject) override {
     return everybody_listens || interest.contains(std::string(subject));
   }
+  bool HasSubscription(AccountId, std::string_view, std::string_view) override { return false; }
   uint64_t InterestEpoch() override { return epoch; }
   Subscription* Subscribe(AccountId, std::string_view, Sink*) override { return nullptr; }
   void Unsubscribe(Subscription*) override {}

@@ -3,7 +3,7 @@
 """Starts our server and the peer with the same flags, makes the same connections to both, asks both
 for the same monitoring pages, and compares status, headers, keys and their order, types and formatting.
 
-usage: compare_with_peer.py --ours build/nats-server --peer /path/to/nats-server [--accounts] [--verbose]
+usage: compare_with_peer.py --ours build/nats-server --peer /path/to/nats-server [--accounts | --jetstream] [--verbose]
 Values that depend on time, chance or the machine are compared by shape only. Ends with 1 on a difference.
 """
 
@@ -37,6 +37,11 @@ system_account: SYS
 no_auth_user: a
 """
 
+# With limits of its own, so that both see the same; DIRECTORY differs.
+JETSTREAM = ONE_ACCOUNT + """
+jetstream { store_dir: 'DIRECTORY', max_mem: 1GB, max_file: 2GB, domain: hub, limits { max_ack_pending: 5000 } }
+"""
+
 SORTS = ("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from", "last", "idle",
          "uptime", "rtt", "stop", "reason", "x")
 
@@ -61,13 +66,26 @@ PAGES = [
     "/ipqueuesz", "/nope", "/healthz/", "//healthz", "/x/../healthz?a=1", "/HEALTHZ",
 ]
 ACCOUNT_PAGES = ["/connz?state=ALL&acc=A", "/connz?state=closed&acc=B&auth=1", "/subsz?subs=1&acc=B&limit=1"]
+# G stands for the account $G.
+JETSTREAM_PAGES = [page.replace("G", "$G") if "acc" in page else page for page in (
+    "/jsz", "/jsz?acc=G", "/jsz?acc=nope", "/jsz?accounts=1", "/jsz?accounts=1&offset=1", "/jsz?accounts=1&limit=-1",
+    "/jsz?accounts=1&offset=5&limit=2", "/jsz?streams=1", "/jsz?streams=1&config=1", "/jsz?acc=G&streams=1",
+    "/jsz?consumers=1", "/jsz?consumers=1&config=1", "/jsz?consumers=1&direct-consumers=1&config=1",
+    "/jsz?raft=1&consumers=1", "/jsz?leader-only=1", "/jsz?stream-leader-only=1&streams=1", "/jsz?offset=x",
+    "/jsz?accounts=2", "/jsz?raft=q", "/varz", "/accountz?acc=nope", "/healthz?js-meta-only=1", "/healthz",
+    "/healthz?details=1", "/healthz?js-enabled-only=1", "/healthz?js-server-only=1", "/healthz?account=G",
+    "/healthz?account=nope", "/healthz?account=nope&details=1", "/healthz?account=G&stream=FILE",
+    "/healthz?account=G&stream=no", "/healthz?account=G&stream=no&details=1",
+    "/healthz?account=G&stream=FILE&consumer=PULL", "/healthz?account=G&stream=FILE&consumer=no",
+    "/healthz?account=G&stream=FILE&consumer=no&details=1", "/healthz?consumer=PULL",
+)]
 
 # Keys whose value is one machine's, one moment's or one implementation's.
 LOOSE = {
     "server_id", "now", "start", "last_activity", "stop", "config_load_time", "update_time", "uptime", "idle",
     "rtt", "mem", "cpu", "cores", "gomaxprocs", "gomemlimit", "port", "http_port", "config_digest",
     "cid", "git_commit", "go", "num_cache", "num_matches", "num_inserts", "num_removes", "cache_hit_rate",
-    "max_fanout", "avg_fanout", "subscriptions_total", "pending_bytes", "stalls",
+    "created", "first_ts", "last_ts", "ts", "last_active", "active", "store_dir", "max_fanout", "avg_fanout", "subscriptions_total", "pending_bytes", "stalls",
 }
 # In /varz and /subsz the peer counts the subscriptions of its own services.
 INTERNAL = {"subscriptions", "num_subscriptions", "total", "total_connections"}
@@ -81,6 +99,7 @@ def free_port():
 
 class Server:
     def __init__(self, path, directory, text):
+        text = text.replace("DIRECTORY", os.path.join(directory, "store-" + os.path.basename(path)))
         self.port, self.http = free_port(), free_port()
         config = os.path.join(directory, "same.conf")
         with open(config, "w") as f:
@@ -150,6 +169,42 @@ def populate(server):
     return a, b
 
 
+def request(client, subject, body):
+    s, reader = client
+    payload = json.dumps(body).encode()
+    s.sendall(b"PUB %s answers %d\r\n%s\r\n" % (subject.encode(), len(payload), payload))
+    while True:
+        line = reader.readline()
+        if line.startswith((b"MSG", b"HMSG")):
+            answer = json.loads(reader.read(int(line.split()[-1]) + 2))
+            if "error" in answer:
+                raise SystemExit(f"{subject}: {answer['error']}")
+            return answer
+        if not line:
+            raise SystemExit(f"{subject}: no answer")
+
+
+def populate_jetstream(server):
+    """Streams on disk and in memory, messages, consumers of both kinds."""
+    client = server.client(b'{"verbose":false,"user":"a","pass":"a"}', b"SUB answers 1\r\n")
+    for stream in ({"name": "FILE", "subjects": ["file.>"], "description": "a <b> & \"c\"", "metadata": {"a": "b"},
+                    "allow_direct": True},
+                   {"name": "MEMORY", "subjects": ["memory"], "storage": "memory", "max_bytes": 1 << 20,
+                    "discard": "new", "compression": "none"},
+                   {"name": "EMPTY", "retention": "workqueue", "max_age": 10 ** 12}):
+        request(client, "$JS.API.STREAM.CREATE." + stream["name"], stream)
+    for number in range(5):
+        request(client, f"file.{number % 3}", {"number": number})
+    request(client, "memory", {})
+    request(client, "$JS.API.STREAM.MSG.DELETE.FILE", {"seq": 2})
+    for config in ({"durable_name": "PULL", "ack_policy": "explicit", "filter_subject": "file.1"},
+                   {"durable_name": "PUSH", "ack_policy": "none", "deliver_subject": "nobody.listens"}):
+        request(client, "$JS.API.CONSUMER.CREATE.FILE." + config["durable_name"] +
+                ("." + config["filter_subject"] if "filter_subject" in config else ""),
+                {"stream_name": "FILE", "config": config, "action": "create"})
+    return client
+
+
 SHAPES = [
     (re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$"), "<time>"),
     (re.compile(r"^(\d+y)?(\d+d)?(\d+h)?(\d+m)?[\d.]+(s|ms|µs|ns)$"), "<duration>"),
@@ -173,7 +228,7 @@ def normal(value, page, key=""):
         return {k: normal(v, page, k) for k, v in value.items()}
     if isinstance(value, list):
         items = [normal(v, page) for v in value]
-        unordered = key in ("subscriptions_list", "subscriptions_list_detail", "accounts", "account_statz")
+        unordered = key in ("stream_detail", "consumer_detail", "subscriptions_list", "subscriptions_list_detail", "accounts", "account_statz")
         # Ties, and an order by chance.
         unordered |= key == "connections" and page.endswith(("sort=pending", "sort=rtt", "sort=reason"))
         return sorted(items, key=str) if unordered else items
@@ -233,17 +288,23 @@ def main():
     options.add_argument("--ours", required=True)
     options.add_argument("--peer", required=True)
     options.add_argument("--accounts", action="store_true", help="three accounts instead of one")
+    options.add_argument("--jetstream", action="store_true", help="what JetStream shows")
     options.add_argument("--verbose", action="store_true")
     args = options.parse_args()
     failed = 0
     account = "A" if args.accounts else "$G"
     pages = [page.replace("ACC", account) for page in PAGES] + (ACCOUNT_PAGES if args.accounts else [])
+    text = ACCOUNTS if args.accounts else ONE_ACCOUNT
+    if args.jetstream:
+        pages, text = JETSTREAM_PAGES, JETSTREAM
+        # Answers of the API hold times, whose length differs.
+        LOOSE.update(("in_bytes", "in_client_bytes", "out_bytes", "out_client_bytes"))
     with tempfile.TemporaryDirectory() as directory:
         servers = []
         try:
             for path in (args.ours, args.peer):
-                servers.append(Server(path, directory, ACCOUNTS if args.accounts else ONE_ACCOUNT))
-            clients = [populate(server) for server in servers]
+                servers.append(Server(path, directory, text))
+            clients = [populate_jetstream(server) if args.jetstream else populate(server) for server in servers]
             for page in pages:
                 found = list(differences(page, *[server.get(page) for server in servers]))
                 failed += bool(found)

@@ -124,7 +124,7 @@ class StoreHarness {
       const auto log = logs_.find(record.object);
       if (log != logs_.end()) log->second->Replay(record.kind, record.body);
     }
-    store_->OnRecovered(false);
+    store_->OnRecovered();
   }
 
   SegmentStore& store() { return *store_; }
@@ -139,7 +139,7 @@ class StoreHarness {
     auto opened = SegmentStore::Open(*disk_, options_);
     ASSERT_TRUE(opened.ok()) << opened.status();
     store_ = std::move(opened).value();
-    if (!recovered_once_) store_->OnRecovered(false);
+    if (!recovered_once_) store_->OnRecovered();
     recovered_once_ = true;
   }
   void CloseStore() {

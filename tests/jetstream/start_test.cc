@@ -96,6 +96,31 @@ TEST_F(Start, ReloadsRaiseLimits) {
   EXPECT_EQ(changed.config.store_dir, settings.config.store_dir);
 }
 
+TEST_F(Start, TheEngineAndTheStoreGetTheirShare) {
+  Options options;
+  options.jetstream.store_dir = directory_;
+  options.jetstream.domain = "hub";
+  options.jetstream.durability = Durability::kAsync;
+  options.jetstream.max_memory_store = 5;
+  options.jetstream.max_file_store = 6;
+  options.jetstream.limits.max_request_batch = 7;
+  options.jetstream.limits.batch_max_inflight_total = 8;
+  options.jetstream.wal_file_bytes = 128 << 20;
+  const JetStreamEngineOptions engine = EngineOptionsOf(options, ResolveJetStream(options.jetstream));
+  EXPECT_EQ(engine.domain, "hub");
+  EXPECT_TRUE(engine.async && engine.strict);
+  EXPECT_EQ(engine.memory_max, 5);
+  EXPECT_EQ(engine.storage_max, 6);
+  EXPECT_EQ(engine.limits.max_request_batch, 7);
+  EXPECT_EQ(engine.batches.atomic_total, 8u);
+  EXPECT_EQ(engine.batches.fast_total, 8u);
+  EXPECT_EQ(engine.batches.atomic_per_stream, BatchLimits().atomic_per_stream);
+  const ShardStoreOptions store = StoreOptionsOf(options.jetstream);
+  EXPECT_EQ(store.wal_file_bytes, uint64_t{128} << 20);
+  EXPECT_GE(store.wal_file_bytes_max, store.wal_file_bytes);
+  EXPECT_EQ(store.wal_files, 3u);
+}
+
 TEST_F(Start, TheDirectoryIsMadeAndTried) {
   EXPECT_TRUE(PrepareStoreDir(PathOf("a/b/c")).ok());
   struct stat info {};

@@ -48,7 +48,10 @@ class BlockLog : public StreamLog {
       }
       if (LoadAtCursor(seq, message)) return LoadStatus::kFound;
     }
-    return LoadSlow(seq, message);
+    return LoadSlow(seq, message, Wait::kLater);
+  }
+  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) final {
+    return live_.Contains(seq) ? LoadSlow(seq, message, Wait::kNow) : LoadStatus::kAbsent;
   }
   uint64_t Next(const Filters& filters, uint64_t from) final;
   uint64_t Previous(const Filters& filters, uint64_t from) final;
@@ -127,7 +130,7 @@ class BlockLog : public StreamLog {
 
  private:
   void AccountRemoved(uint64_t seq, uint64_t bytes);
-  LoadStatus LoadSlow(uint64_t seq, StoredMessage* message);
+  LoadStatus LoadSlow(uint64_t seq, StoredMessage* message, Wait wait);
   bool LoadAtCursor(uint64_t seq, StoredMessage* message);
   void SetCursor(size_t index);
 

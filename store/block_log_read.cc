@@ -44,7 +44,7 @@ bool BlockLog::LoadAtCursor(uint64_t seq, StoredMessage* message) {
   return false;
 }
 
-LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message) {
+LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message, Wait wait) {
   if (cursor_ == nullptr || seq < cursor_->first_seq || seq > cursor_->last_seq || cursor_->body == nullptr) {
     size_t index = cursor_index_ + 1;
     if (cursor_ == nullptr || index >= blocks_.size() || seq < blocks_[index]->first_seq ||
@@ -53,7 +53,7 @@ LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message) {
     }
     if (index >= blocks_.size()) return LoadStatus::kDamaged;
     LoadStatus why = LoadStatus::kFound;
-    if (BodyOf(blocks_[index].get(), Wait::kLater, &why) == nullptr) return why;
+    if (BodyOf(blocks_[index].get(), wait, &why) == nullptr) return why;
     SetCursor(index);
   }
   const uint32_t ordinal = cursor_->OrdinalOf(seq);

@@ -59,6 +59,7 @@ void Stream::Start() {
 void Stream::Stop(StopReason reason) {
   Unsubscribe();
   for (TimerNode* timer : {&expiry_, &schedule_timer_, &scan_timer_, &batch_timer_}) port().timers().Cancel(timer);
+  waits_for_disk_ = false;
   DropBatches();
   for (auto& [name, consumer] : consumers_) {
     engine_.Forget(consumer.get());

@@ -43,6 +43,32 @@ TEST(Wal, WhatWasStagedBeforeAFlushIsDurableAfterIt) {
 
 TEST(Wal, OverheadOfAShortMessageStaysSmall) { EXPECT_LE(kWalRecordHeaderBytes, 12u); }
 
+TEST(Wal, AnAtomicUnitIsThereAsAWholeOrNotAtAll) {
+  // Larger than a batch, than a file, and begun in a batch that has records already.
+  for (uint64_t seed = 0; seed < Rounds(200); ++seed) {
+    SimDisk disk(seed);
+    SeededRandom random(seed);
+    const uint64_t records = 1 + random.Below(300);
+    const bool settle = seed % 10 == 0;
+    {
+      WalRun run(disk);
+      run.Put("before");
+      run.wal.BeginAtomic();
+      for (uint64_t i = 0; i < records; ++i) run.Put(Body(i, random.Below(1000)));
+      run.wal.EndAtomic();
+      run.Put("after");
+      if (settle) run.Settle();
+      for (uint64_t turn = random.Below(6); turn > 0; --turn) run.Turn();
+      const auto after = Crash(disk, seed);
+      run.Stop();
+      WalRun again(*after);
+      const size_t read = again.read.bodies.size();
+      EXPECT_TRUE(read <= 1 || read >= 1 + records) << read << " of " << records;
+      if (settle) EXPECT_EQ(read, records + 2);
+    }
+  }
+}
+
 TEST(Wal, MatchesAPlainListThroughCrashesAndRecycling) {
   SeededRandom random(11);
   for (size_t round = 0; round < Rounds(40); ++round) {

@@ -173,7 +173,8 @@ void FileStreamLog::EncodeCheckpoint(std::string* out) {
   if (covered.messages == 0) covered.bytes = 0;
   AppendVarint(out, kCheckpointVersion);
   for (const uint64_t number : {covered.messages, covered.bytes, covered.last_seq, covered.subjects,
-                                ZigZag(covered.last_time_ns), ZigZag(covered.messages == 0 ? 0 : covered.first_time_ns)}) {
+                                ZigZag(covered.last_time_ns),
+                                ZigZag(covered.messages == 0 ? 0 : covered.first_time_ns)}) {
     AppendVarint(out, number);
   }
   live_.Encode(out, through);

@@ -83,7 +83,7 @@ struct JetStreamOptions {
   Durability durability = Durability::kDurable;  // of streams that do not say (persist_mode)
   int64_t wal_file_bytes = 16 * 1024 * 1024;     // one file of the write-ahead log
   int64_t wal_files = 3;                         // kept ready for use
-  int64_t block_cache_bytes = 64 * 1024 * 1024;  // of stored messages, per store
+  int64_t block_cache_bytes = 16 * 1024 * 1024;  // of stored messages, per store
   int64_t block_bytes = 256 * 1024;              // of one block of messages on disk
   bool operator==(const JetStreamOptions&) const = default;
 };

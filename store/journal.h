@@ -35,8 +35,8 @@ class Journal {
   virtual ~Journal() = default;
   // Stages a record whose body is the concatenation of `parts`, which are copied. Never blocks.
   virtual Lsn Append(RecordKind kind, uint64_t object, std::initializer_list<std::string_view> parts) = 0;
-  // Records staged between the two become durable together, and a crash leaves all of them or none. They end in the turn
-  // they began in; not nested. Memory follows what is staged: callers bound it.
+  // Records staged between the two become durable together, and a crash leaves all of them or none. They end in the
+  // turn they began in; not nested. Memory follows what is staged: callers bound it.
   virtual void BeginAtomic() {}
   virtual void EndAtomic() {}
   virtual Lsn staged() const = 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // StreamLog: the messages of one stream in order of their sequences, with an index by subject.
-// Owner:  shard.  It knows nothing of limits, retention, acknowledgements or clocks: who uses it decides what is appended
-//         and removed, and asks the journal when a change is durable.
+// Owner:  shard.  It knows nothing of limits, retention, acknowledgements or clocks: who uses it decides what is
+//         appended and removed, and asks the journal when a change is durable.
 // Views:  what Load gives is valid until the next call that changes or loads anything of this shard's store.
-// Cost:   Load of a recent or neighbouring message touches memory only; finding the next match of a filter costs what is
-//         found, not what is skipped; memory follows the configured budget and the number of live subjects.
+// Cost:   Load of a recent or neighbouring message touches memory only; finding the next match of a filter costs what
+//         is found, not what is skipped; memory follows the configured budget and the number of live subjects.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The API of JetStream: which request goes to which handler, what is common to all of them, and what concerns the account.
+// The API of JetStream: which request goes to which handler, what is common to all, and what concerns the account.
 // A request that cannot be answered yet, because a message is on the disk, is parked and handled again.
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
@@ -79,7 +79,8 @@ bool JetStream::DeliverApi(const Message& message) {
   if (message.subject.starts_with(kNextPrefix)) {
     const std::string_view rest = message.subject.substr(kNextPrefix.size());
     const size_t dot = rest.find('.');
-    Consumer* consumer = dot == std::string_view::npos ? nullptr : FindConsumer(rest.substr(0, dot), rest.substr(dot + 1));
+    Consumer* consumer =
+        dot == std::string_view::npos ? nullptr : FindConsumer(rest.substr(0, dot), rest.substr(dot + 1));
     if (consumer == nullptr) return false;
     // The frequent one: it changes state and publishes nothing, so it need not wait for its phase.
     consumer->OnNextRequest(message.reply, message.payload.substr(0, message.header_bytes),
@@ -99,7 +100,8 @@ bool JetStream::DeliverApi(const Message& message) {
     return true;
   }
   requests_.push_back(ApiRequest{message.account, message.origin_id, std::string(message.subject),
-                                 std::string(message.reply), std::string(message.payload.substr(0, message.header_bytes)),
+                                 std::string(message.reply),
+                                 std::string(message.payload.substr(0, message.header_bytes)),
                                  std::string(message.payload.substr(message.header_bytes))});
   return true;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // JetStream: the engine of one shard: its streams, the API that manages them, and the JetStream phase of a turn.
 // Owner:  shard.  Source: spec 5a, 5d.
-// A turn: Deliver (inside publishers' turns) stores messages, takes acks and queues API requests; RunTurn answers requests,
+// A turn: Deliver (inside publishers' turns) stores messages, takes acks and queues API requests; RunTurn answers them,
 //         sends what has become durable, lets consumers deliver, and hands what was staged to the store.
-// Today all streams live on one shard, the first; messages and requests reach it like any subscriber (README, Decisions).
+// Today all streams live on one shard, the first; messages and requests reach it like any subscriber (README.md).
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // PublishHeaders: what a publisher asks of the stream that stores its message (spec 5g), found in one pass.
-// Owner:  caller (pure).  Views into the header block; data() is nullptr where the key is absent. As at the peer the first
-//         field of a key counts, and one whose value is empty counts as absent where the comment says so.
+// Owner:  caller (pure).  Views into the header block; data() is nullptr where the key is absent. As at the peer the
+//         first field of a key counts, and one whose value is empty counts as absent where the comment says so.
 #pragma once
 
 #include <cstdint>

@@ -69,7 +69,8 @@ class EngineHarness {
              },
              LogVerbosity{}),
         port_(shards_[0].router, shards_[0].chunks, timers_, log_,
-              RouterPort::Shard{now_, wall_ns_, [this] { return Random(); }, [](const ConnectionId&) { return true; }}) {
+              RouterPort::Shard{now_, wall_ns_, [this] { return Random(); },
+                                [](const ConnectionId&) { return true; }}) {
     options.memory_max = options.storage_max = int64_t{1} << 40;
     engine_ = std::make_unique<JetStream>(port_, store_, options);
     engine_->Start();

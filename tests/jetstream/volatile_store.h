@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// VolatileStore: a ShardStore without a disk: everything is in memory and at once "durable", unless the test holds it back.
+// VolatileStore: a ShardStore without a disk: everything is in memory and at once "durable", unless the
+//         test holds it back.
 // Owner:  caller (the test).
 #pragma once
 

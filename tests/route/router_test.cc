@@ -432,7 +432,8 @@ TEST(Router, AMessageMayGoToTheSubscribersOfAnotherSubject) {
     message.reply = "ack";
     message.payload = "hi";
     Router& router = shards[0].router;
-    EXPECT_TRUE(router.Publish(message, *shards[0].interest.Match(kGlobalAccount, message.deliver_to).result).delivered);
+    const MatchResult& match = *shards[0].interest.Match(kGlobalAccount, message.deliver_to).result;
+    EXPECT_TRUE(router.Publish(message, match).delivered);
     shards.Settle();
     EXPECT_EQ(subscriber.Take(), "MSG orders.new 1 ack 2\r\nhi\r\n") << shard;
   }

@@ -344,6 +344,11 @@ std::optional<ApiError> CheckConsumerCreate(const ConsumerConfig& config, const 
   return std::nullopt;
 }
 
+void SetInactiveThreshold(ConsumerConfig* config) {
+  if (config->inactive_threshold_ns <= 0 && !config->is_durable())
+    config->inactive_threshold_ns = kEphemeralInactiveDefaultNs;
+}
+
 std::optional<ApiError> CheckConsumerUpdate(const ConsumerConfig& old, const ConsumerConfig& updated,
                                             ConsumerAction action, const StreamConfig& stream,
                                             const std::vector<OtherConsumer>& others, bool deliver_interest) {

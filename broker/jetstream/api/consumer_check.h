@@ -52,10 +52,14 @@ struct OtherConsumer {
   const ConsumerConfig* config = nullptr;
 };
 
-// For a consumer that does not exist: limits of numbers, rules of work queues, filters within the stream's subjects.
+// For a consumer that does not exist: limits of numbers, rules of work queues. (Filters may lie outside of the stream's
+// subjects, as at the peer.)
 std::optional<ApiError> CheckConsumerCreate(const ConsumerConfig& config, const StreamConfig& stream,
                                             const std::vector<OtherConsumer>& others, const ServerLimits& server,
                                             const AccountLimits* account);
+
+// What a consumer is given once it is made: an ephemeral one goes after five seconds without interest.
+void SetInactiveThreshold(ConsumerConfig* config);
 
 // For a consumer that exists, after defaults and CheckConsumerConfig. deliver_interest: somebody listens to the old
 // deliver subject. action kCreate on another configuration is kConsumerAlreadyExists.

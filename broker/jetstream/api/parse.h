@@ -30,8 +30,8 @@ template <typename Request>
 ParseReport ParseRequest(std::string_view text, JsonMode mode, Request* out);
 
 // As json.Unmarshal: no mode, unknown fields are ignored, text after the value is an error. Returns the error, or ""
-// when parsed. For StreamConfig, ConsumerConfig, StreamInfo, ConsumerInfo, StreamState, PubAck, ApiError, NakOptions and
-// the requests. A key that is not sent leaves its member as it was.
+// when parsed. For StreamConfig, ConsumerConfig, StreamInfo, ConsumerInfo, StreamState, PubAck, ApiError, NakOptions
+// and the requests. A key that is not sent leaves its member as it was.
 template <typename T>
 std::string ParseJson(std::string_view text, T* out);
 

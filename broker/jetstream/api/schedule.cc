@@ -272,6 +272,8 @@ std::optional<ScheduledTime> NextSchedule(std::string_view pattern, const absl::
   }
   const std::optional<Cron> cron = ReadCron(WithoutPreset(pattern));
   if (!cron) return std::nullopt;
+  // A field without values never comes: do not look for it for years.
+  if (cron->second == 0 || cron->minute == 0 || cron->hour == 0 || cron->month == 0) return std::nullopt;
   const absl::TimeZone in = zone == nullptr ? absl::UTCTimeZone() : *zone;
   std::optional<int64_t> next_ns = NextCron(*cron, in, last_ns);
   if (next_ns && *next_ns < now_ns) next_ns = NextCron(*cron, in, RoundToSecond(now_ns));

@@ -111,5 +111,100 @@ def parse():
         put(op='iname', text=text)
 
 
+
+SUBJECTS = ['foo', 'foo.bar', 'foo.bar.baz', 'foo.a-b-c', 'foo.--a--b-', 'foo.abcdefg', 'bar.x', 'foo.*', 'foo..bar', '']
+MAPPINGS = [('foo', 'bar'), ('foo', ''), ('', 'bar.>'), ('', ''), ('>', '>'), ('foo.*', 'bar.$1'), ('foo.*', 'bar.$2'), ('foo.*', 'bar.$0'), ('foo.*', 'bar.$-1'),
+            ('foo.*', 'bar.$x'), ('foo.*', 'bar.$+1'), ('foo.*', 'bar.$ 1'), ('foo.*', 'bar'), ('foo.*.*', 'x.$2.$1'), ('foo.*.*', 'x.$2'), ('foo.>', 'bar.>'),
+            ('foo.>', 'bar'), ('foo', 'bar.>'), ('foo.*.>', 'x.$1.>'), ('foo.*', 'bar.*'), ('foo..x', 'bar'), ('foo', 'bar..x'), ('foo.>.x', 'bar'), ('foo', '>.bar'),
+            ('foo', 'bar.$1'), ('*', '$1'), ('*.*', '$2.$1.x'), ('>', 'pre.>'), ('foo', 'bar baz'), ('foo bar', 'bar'), ('foo', 'bar.\t'), ('foo.*', 'a{{wildcard(1)}}'),
+            ('foo.*', '{{wildcard(1)}}x')]
+CALLS = ['wildcard(1)', 'Wildcard(1)', 'WILDCARD(1)', ' wildcard ( 1 ) ', 'wildcard()', 'wildcard( )', 'wildcard(1,2)', 'wildcard(x)', 'wildcard(3)', 'wildcard(0)', 'wildcard(-1)',
+         'wildcard(1', 'wildcard 1', 'nope(1)', '', ' ', 'partition(10,1)', 'Partition(10,1,2)', 'partition(10)', 'partition(0,1)', 'partition(0)', 'partition(-5,1)', 'partition()',
+         'partition(x,1)', 'partition(10,x)', 'partition(10,9)', 'partition(3000000000)', 'partition(2147483647,1)', 'partition(10, 1, 2)', 'split(1,-)', 'Split(2,-)', 'split(1)',
+         'split(1,-,x)', 'split(x,-)', 'split(1,.)', 'split(1, )', 'split(1,)', 'split(1,a b)', 'split(1,--)', 'split(9,-)', 'splitFromLeft(1,2)', 'SplitFromLeft(1,20)',
+         'splitfromleft(1,1)', 'splitFromLeft(1,0)', 'splitFromLeft(1,-3)', 'splitFromLeft(1)', 'splitFromLeft(1,2,3)', 'splitFromLeft(x,2)', 'splitFromLeft(1,x)',
+         'splitFromLeft(1,3000000000)', 'splitFromRight(1,2)', 'splitFromRight(2,1)', 'sliceFromLeft(1,2)', 'sliceFromLeft(1,3)', 'SliceFromLeft(1,1)', 'sliceFromRight(1,2)',
+         'sliceFromRight(1,3)', 'sliceFromRight(1,4)', 'left(1,2)', 'left(1,3)', 'Left(1,30)', 'left(1,0)', 'right(1,2)', 'right(1,3)', 'Right(1,0)', 'right(1)', 'random(1)', 'random(0)',
+         'random(x)', 'random(1,2)', 'random()', 'random(3000000000)', '{{wildcard(1)', 'wildcard(1)}}.x.{{wildcard(1)', 'a{{wildcard(1)', 'wildcard((1))', 'wildcard(1))']
+
+
+def transform():
+    cases = list(MAPPINGS)
+    for call in CALLS:
+        token = '{{%s}}' % call
+        cases += [('foo.*', 'bar.' + token), ('foo.*.*', token), ('foo', 'bar.' + token), ('foo.>', token + '.>')]
+    for src, dest in cases:
+        put(op='mapping', src=src, dest=dest)
+        for strict in (False, True):
+            put(op='transform', src=src, dest=dest, strict=strict, subjects=SUBJECTS)
+
+
+ZONES = ['', 'UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata', 'Australia/Lord_Howe', 'Pacific/Apia', 'nowhere', 'Local', '../etc/passwd', '/etc/localtime', 'europe/berlin', 'EST5EDT', 'Africa/Casablanca']
+# Not before 2030, so that no case depends on today: the recorder's clock is the real one.
+STARTS = ['2030-01-01T00:00:00Z', '2030-02-28T23:59:59.5Z', '2030-03-31T00:59:59Z', '2030-10-27T00:30:00Z', '2031-03-09T06:59:58Z', '2031-11-02T05:30:00Z', '2032-02-28T12:34:56.789Z',
+          '2033-12-31T23:59:59.999999999Z', '2030-04-06T15:29:30Z']
+PATTERNS = ['', '@at 2035-01-01T00:00:00Z', '@at 2035-01-01T00:00:00.5+02:00', '@at 2035', '@at ', '@at  2035-01-01T00:00:00Z', '@at', '@every 1s', '@every 1500ms', '@every 999ms', '@every 1h30m',
+            '@every -5s', '@every x', '@every', '@every  5s', '@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly', '@minutely', '@Daily', '@daily ', '* * * * * *',
+            '0 * * * * *', '30 15 * * * *', '0 0 2 * * *', '0 30 2 * * *', '0 30 1 * * *', '0 0 0 1 * *', '0 0 0 29 2 *', '0 0 0 30 2 *', '0 0 0 31 * *', '0 0 12 * * 1', '0 0 12 * * MON-FRI',
+            '0 0 12 * * sun,Sat', '0 0 12 13 * 5', '0 0 12 13 * *', '0 0 12 */2 * 1', '0 0 12 ? * 1', '0 0 12 1 JAN,jul ?', '*/15 * * * * *', '5/20 * * * * *', '10-20/5 * * * * *', '0 0 0/6 * * *',
+            '0 0 9-17 * * 1-5', '59 59 23 31 12 *', '60 * * * * *', '* 60 * * * *', '* * 24 * * *', '* * * 0 * *', '* * * 32 * *', '* * * * 0 *', '* * * * 13 *', '* * * * * 7', '* * * * *', '* * * * * * *',
+            'a * * * * *', '1-2-3 * * * * *', '1/2/3 * * * * *', '5-1 * * * * *', '*/0 * * * * *', '*/x * * * * *', '-1 * * * * *', '1- * * * * *', ',1, * * * * *', '1,,2 * * * * *',
+            '*-5 * * * * *', '*/1 * * * * *', '* * * */1 * 1', '+5 * * * * *', '  0   0 12 * * *  ', '0\t0\t12 * * *', '* * * * jan-mar *', '* * * * mar-jan *', '0 0 0 * feb mon', '?/5 * * * * *', '0 0 3 * * 0',
+            '0 0 0 1-7 * mon', '0 15 10 ? * 6', '0 0 0 29 2 1', '99999999999999999999 * * * * *', '*/70 * * * * *', '0 0 */5 * * *', '0 45 2 9 3 *', '0 0 0 31 4,6,9,11 *']
+
+
+def schedule():
+    from datetime import datetime, timezone
+    for pattern in PATTERNS:
+        for zone in ['', 'Europe/Berlin'] + r.sample(ZONES, 4):
+            for start in r.sample(STARTS, 3):
+                whole, _, fraction = start[:-1].partition('.')
+                seconds = int(datetime.fromisoformat(whole).replace(tzinfo=timezone.utc).timestamp())
+                put(op='schedule', text=pattern, zone=zone, ts=seconds * 10**9 + int((fraction + '000000000')[:9] or 0))
+
+
+def consumer():
+    pull = {'durable_name': 'C', 'ack_policy': 'explicit'}
+    push = {'deliver_subject': 'd.x', 'ack_policy': 'explicit'}
+    flow = {'deliver_subject': 'd.x', 'ack_policy': 'flow_control'}
+    stream = {'name': 'S', 'subjects': ['s.>', 't'], 'num_replicas': 3, 'retention': 'limits', 'storage': 'file'}
+    s, ms = 10**9, 10**6
+    changes = [{}]
+    for key, values in {
+            'durable_name': ['', 'a.b', 'a b', 'x' * 256, 'a/b'], 'name': ['C', 'D', 'a*b', 'a\\b'], 'description': ['ok'],
+            'deliver_policy': ['all', 'last', 'new', 'by_start_sequence', 'by_start_time', 'last_per_subject'], 'ack_policy': ['none', 'all', 'explicit', 'flow_control'],
+            'ack_wait': [-1, 0, 1, 5 * s], 'max_deliver': [-5, -1, 0, 1, 5], 'backoff': [[], [s], [s, 2 * s], [-1], [0]], 'filter_subject': ['s.a', 's.>', 'bad..x', 's a', 'other'],
+            'filter_subjects': [['s.a', 's.b'], ['s.a', 's.*'], ['s.*', 's.a'], [''], ['a..b'], ['s.*.a', 's.b.*'], ['s.a', 's.a']], 'replay_policy': ['instant', 'original'],
+            'rate_limit_bps': [0, 100], 'sample_freq': ['50', '50%', '%', 'x', '-1', '-1%', '50%%', '99999999999999999999', '+5', '1.5'], 'max_waiting': [-1, 0, 5],
+            'max_ack_pending': [-5, -1, 0, 5, 5000], 'flow_control': [True], 'headers_only': [True], 'max_batch': [-1, 0, 5, 500], 'max_expires': [-1, 1, ms, s], 'max_bytes': [-1, 5],
+            'deliver_subject': ['d.y', 'd.*', 'd..y', 's.a', 't', 'd y', 'd.>'], 'deliver_group': ['q'], 'idle_heartbeat': [-1, 1, 99 * ms, 100 * ms, s], 'inactive_threshold': [-1, 1, s, 3600 * s],
+            'num_replicas': [-1, 1, 3, 5], 'mem_storage': [True], 'direct': [True], 'sourcing': [True], 'metadata': [{'a': 'b'}],
+            'priority_groups': [[], ['A'], [''], ['a b'], ['x' * 16], ['x' * 17], ['A', 'B']], 'priority_policy': ['none', 'overflow', 'pinned_client', 'prioritized'], 'priority_timeout': [-1, 0, s],
+            'opt_start_seq': [0, 5], 'opt_start_time': ['2026-01-01T00:00:00Z']}.items():
+        changes += [{key: value} for value in values]
+    changes += [{'deliver_policy': 'by_start_sequence', 'opt_start_seq': 5}, {'deliver_policy': 'by_start_time', 'opt_start_time': '2026-01-01T00:00:00Z'},
+                {'deliver_policy': 'by_start_time', 'opt_start_time': '2026-01-01T00:00:00Z', 'opt_start_seq': 1}, {'deliver_policy': 'last_per_subject', 'filter_subject': 's.a'},
+                {'deliver_policy': 'by_start_sequence', 'opt_start_seq': 5, 'opt_start_time': '2026-01-01T00:00:00Z'},
+                {'filter_subject': 's.a', 'filter_subjects': ['s.b']}, {'flow_control': True, 'idle_heartbeat': s}, {'priority_policy': 'pinned_client', 'priority_groups': ['A']},
+                {'priority_policy': 'overflow', 'priority_groups': ['A', '']}, {'priority_policy': 'overflow', 'priority_groups': ['a!']}, {'backoff': [s, 2 * s], 'max_deliver': 1},
+                {'backoff': [s, 2 * s], 'max_deliver': 2}, {'backoff': [s], 'ack_wait': s}, {'idle_heartbeat': s, 'flow_control': True, 'max_ack_pending': 5},
+                {'idle_heartbeat': 2 * s, 'flow_control': True}, {'direct': True, 'durable_name': ''}]
+    for d in ('last', 'new', 'last_per_subject'):
+        changes += [{'deliver_policy': d, 'opt_start_seq': 1}, {'deliver_policy': d, 'opt_start_time': '2026-01-01T00:00:00Z'}]
+    streams = [{}, {'retention': 'workqueue'}, {'retention': 'interest'}, {'consumer_limits': {'inactive_threshold': 60 * s, 'max_ack_pending': 50}}, {'num_replicas': 1}]
+    limits = ['', '{"max_ack_pending":100,"max_request_batch":100}']
+    for i, change in enumerate(changes):
+        for base in (pull, push, flow):
+            for pedantic in (False, True):
+                for n, more in enumerate(streams):
+                    if n > 0 and r.random() > 0.12:
+                        continue
+                    if pedantic and r.random() > 0.4:
+                        continue
+                    limit = limits[r.random() < 0.15]
+                    account = '{"max_ack_pending":70}' if r.random() < 0.1 else ''
+                    put(op='consumer', text=json.dumps({**base, **change}), stream=json.dumps({**stream, **more}), limits=limit, account=account, pedantic=pedantic)
+
+
 if __name__ == '__main__':
-    {'parse': parse}[sys.argv[1]]()
+    {'parse': parse, 'transform': transform, 'schedule': schedule, 'consumer': consumer}[sys.argv[1]]()

@@ -200,3 +200,5 @@ BENCHMARK_CAPTURE(Ack, scattered, true)->Arg(1000)->Arg(100'000);
 
 }  // namespace
 }  // namespace millrace
+
+BENCHMARK_MAIN();

@@ -298,6 +298,7 @@ class Consumer {
 
   bool active_ = true;         // push: somebody listens
   bool ready_ = false;         // marked since the last Deliver
+  bool at_end_ = false;        // the last Deliver found nothing more for those that wait
   bool stopped_ = false;
   bool publishing_ = false;    // inside of Deliver, a timer or Stop: statuses are published at once
   bool reports_acks_ = false;  // retention wants to hear of acks

@@ -335,8 +335,8 @@ TEST(ConsumerState, IsItsNaiveTwinAndSurvivesRestartsAnywhere) {
             naive.pending.erase(naive.pending.begin());
           }
         }
+        std::erase_if(naive.exhausted, [&](const auto& item) { return item.first < first; });
         if (naive.pending.empty()) {
-          naive.exhausted.clear();
           naive.floor_consumer = naive.delivered_consumer;
           naive.floor_stream = naive.delivered_stream;
         }

@@ -106,19 +106,13 @@ class BlockBody {
     message->subject = {at, header.subject_bytes};
     message->payload = {at + header.subject_bytes, header.record_bytes - sizeof header - header.subject_bytes};
   }
-  // The first record whose offset is at least seq_offset.
-  uint32_t LowerBound(uint32_t seq_offset) const {
-    uint32_t low = 0;
-    uint32_t high = count();
-    while (low < high) {
-      const uint32_t middle = (low + high) / 2;
-      if (HeaderAt(middle).seq_offset < seq_offset) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
+  // The first record whose offset is at least seq_offset. Offsets lie together for it: headers are a cache miss each.
+  uint32_t LowerBound(uint32_t seq_offset) {
+    while (seq_offsets_.size() < offsets_.size()) {
+      seq_offsets_.push_back(HeaderAt(static_cast<uint32_t>(seq_offsets_.size())).seq_offset);
     }
-    return low;
+    return static_cast<uint32_t>(std::lower_bound(seq_offsets_.begin(), seq_offsets_.end(), seq_offset) -
+                                 seq_offsets_.begin());
   }
 
   // Finds the records in bytes that were read into data(). False: they are not well formed.
@@ -128,7 +122,8 @@ class BlockBody {
     if (room_ - bytes_ > bytes_ / 16) Grow(bytes_);
     offsets_.shrink_to_fit();
   }
-  size_t memory_bytes() const { return sizeof(*this) + room_ + 4 * offsets_.capacity(); }
+  // What LowerBound may add later is counted from the beginning: the cache must not change its sums.
+  size_t memory_bytes() const { return sizeof(*this) + room_ + 8 * offsets_.size(); }
 
  private:
   void Grow(size_t room) {
@@ -150,6 +145,7 @@ class BlockBody {
   size_t bytes_ = sizeof(BlockHeader);
   size_t room_ = 0;
   std::vector<uint32_t> offsets_;
+  std::vector<uint32_t> seq_offsets_;  // of the first records; made when first searched
 
  public:
   // For the block cache.

@@ -46,6 +46,7 @@ void BlockLog::DoAppend(const StoredMessage& message) {
     // The first block grows from small; one that follows a full one will be full, too.
     const size_t room = full ? std::max<size_t>(options_.block_bytes, size + sizeof(BlockHeader)) : kFirstRoom;
     blocks_.push_back(std::make_unique<Block>());
+    ends_.push_back(UINT64_MAX);
     block = blocks_.back().get();
     block->first_seq = message.seq;
     block->max_time_ns = blocks_.size() > 1 ? blocks_[blocks_.size() - 2]->max_time_ns : INT64_MIN;
@@ -82,6 +83,7 @@ void BlockLog::SealOpenBlock() {
   if (blocks_.empty() || !blocks_.back()->open) return;
   Block* block = blocks_.back().get();
   block->open = false;
+  ends_.back() = block->last_seq;
   if (block->live == 0) {
     DropBlocks(blocks_.size() - 1, blocks_.size());
     return;
@@ -122,7 +124,10 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
   StoredMessage message;
   Block* block = nullptr;
   const bool read = Find(seq, Wait::kNow, &message, &block);
-  MR_CHECK(block != nullptr && block->live > 0);
+  if (block == nullptr || block->live == 0) {  // only with a checkpoint that contradicts itself
+    live_.Remove(seq);
+    return;
+  }
   uint64_t record_bytes = block->live_bytes / block->live;  // a guess, for a message that cannot be read
   uint64_t message_bytes = record_bytes;
   live_.Remove(seq);
@@ -167,8 +172,8 @@ void BlockLog::DoTrimBelow(uint64_t seq) {
   while (state_.messages > 0 && state_.first_seq < seq) DoRemove(state_.first_seq, Erase::kNo);
 }
 
-// Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew from
-// what is left costs less than taking everything else out of it.
+// Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew
+// from what is left costs less than taking everything else out of it.
 void BlockLog::DropBlocksBelow(uint64_t seq) {
   if (index_ != nullptr) {
     const size_t gone = BlockIndexOf(seq);
@@ -211,6 +216,7 @@ void BlockLog::DropBlocks(size_t first, size_t end) {
     block->body = nullptr;
   }
   blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(first), blocks_.begin() + static_cast<ptrdiff_t>(end));
+  ends_.erase(ends_.begin() + static_cast<ptrdiff_t>(first), ends_.begin() + static_cast<ptrdiff_t>(end));
   if (cursor_ == nullptr || cursor_index_ < end) {
     cursor_ = nullptr;
     cursor_index_ = 0;
@@ -227,6 +233,7 @@ void BlockLog::DoPurge() {
   OnRunsCleared();
   DropBlocks(0, blocks_.size());
   blocks_.shrink_to_fit();
+  ends_.shrink_to_fit();
   state_.messages = state_.bytes = state_.subjects = 0;
   state_.first_seq = state_.last_seq == 0 ? 0 : state_.last_seq + 1;
   state_.first_time_ns = 0;
@@ -264,6 +271,7 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
   merged->body = body.release();
   Block* fresh = merged.get();
   DropBlocks(first, last + 1);
+  ends_.insert(ends_.begin() + static_cast<ptrdiff_t>(first), merged->last_seq);
   blocks_.insert(blocks_.begin() + static_cast<ptrdiff_t>(first), std::move(merged));
   cursor_ = nullptr;
   dirty_ = true;

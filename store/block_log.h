@@ -122,6 +122,7 @@ class BlockLog : public StreamLog {
   bool used_ = false;  // the index was, since somebody looked
   LiveSet live_;
   std::vector<std::unique_ptr<Block>> blocks_;  // by sequence; only the last may be open
+  std::vector<uint64_t> ends_;                  // last_seq of each; the open one's is out of date
   std::unique_ptr<MessageIndex> index_;
 
  private:

@@ -16,9 +16,7 @@ constexpr uint64_t kCountSubjectsMax = 65536;
 size_t BlockLog::BlockIndexOf(uint64_t seq) const {
   const size_t n = blocks_.size();
   if (n > 0 && seq >= blocks_[n - 1]->first_seq) return seq <= blocks_[n - 1]->last_seq ? n - 1 : n;
-  const auto at = std::lower_bound(blocks_.begin(), blocks_.end(), seq,
-                                   [](const auto& block, uint64_t wanted) { return block->last_seq < wanted; });
-  return static_cast<size_t>(at - blocks_.begin());
+  return static_cast<size_t>(std::lower_bound(ends_.begin(), ends_.end(), seq) - ends_.begin());
 }
 
 BlockBody* BlockLog::BodyOf(Block* block, Wait wait, LoadStatus* why) {
@@ -53,16 +51,16 @@ LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message) {
         seq > blocks_[index]->last_seq) {
       index = BlockIndexOf(seq);
     }
-    MR_CHECK(index < blocks_.size());
+    if (index >= blocks_.size()) return LoadStatus::kDamaged;
     LoadStatus why = LoadStatus::kFound;
     if (BodyOf(blocks_[index].get(), Wait::kLater, &why) == nullptr) return why;
     SetCursor(index);
   }
   const uint32_t ordinal = cursor_->OrdinalOf(seq);
+  if (ordinal >= cursor_->body->count()) return LoadStatus::kDamaged;
   cursor_ordinal_ = ordinal;
   cursor_->body->MessageAt(ordinal, cursor_->first_seq, message);
-  MR_CHECK(message->seq == seq);
-  return LoadStatus::kFound;
+  return message->seq == seq ? LoadStatus::kFound : LoadStatus::kDamaged;
 }
 
 bool BlockLog::Find(uint64_t seq, Wait wait, StoredMessage* message, Block** found) {
@@ -148,7 +146,7 @@ std::vector<uint64_t> BlockLog::Deleted(size_t max) {
 }
 
 size_t BlockLog::memory_bytes() const {
-  size_t bytes = sizeof(*this) + live_.memory_bytes() + blocks_.capacity() * sizeof(void*);
+  size_t bytes = sizeof(*this) + live_.memory_bytes() + (blocks_.capacity() + ends_.capacity()) * 8;
   for (const auto& block : blocks_) {
     bytes += sizeof(Block) + (block->body == nullptr ? 0 : block->body->memory_bytes());
   }

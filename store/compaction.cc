@@ -19,7 +19,7 @@ constexpr size_t kVisitsPerTurn = 4;
 void SegmentStore::Compact() {
   if (recovering_) return;
   if (compacting_ == 0) {
-    if (turn_ % kLookEvery != 0) return;
+    if (turn_ < next_look_) return;
     for (const auto& [number, file] : files_) {
       if (file->takes_appends || file->wanted == 0 || file->compacted) continue;
       const bool dead = file->dead_bytes() >= options_.compact_dead_bytes && file->dead_bytes() * 2 > file->end;
@@ -30,7 +30,10 @@ void SegmentStore::Compact() {
       compacting_uids_.erase(std::unique(compacting_uids_.begin(), compacting_uids_.end()), compacting_uids_.end());
       break;
     }
-    if (compacting_ == 0) return;
+    if (compacting_ == 0) {
+      next_look_ = turn_ + kLookEvery;
+      return;
+    }
   }
   uint64_t budget = options_.compact_turn_bytes;
   while (budget > 0 && !compacting_uids_.empty() && queued_.empty()) {

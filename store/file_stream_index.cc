@@ -101,6 +101,7 @@ bool FileStreamLog::IndexFromRun(ColdRun* cold) {
 
 void FileStreamLog::BuildIndex() {
   MR_CHECK(index_ == nullptr);
+  cached_runs_.clear();  // their numbers are of the index before
   PruneCold();
   ColdRuns* const cold_runs = this;
   index_ = std::make_unique<MessageIndex>(live_, uid_, cold_runs);
@@ -216,7 +217,8 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
   };
   std::vector<Part> parts;
   bool single = false;
-  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad && segments_.ReadBlob(cold_[i].extent, &bytes);
+  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad;
+  good = good && segments_.ReadBlob(cold_[i].extent, &bytes);
   good = good && DecodeRun(
                      bytes,
                      [&](const RunHead& head) {

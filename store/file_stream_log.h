@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // FileStreamLog: a stream whose messages are on disk: journalled when they come, written to segment files behind that.
 // Owner:  shard. segments and journal outlive it.
-// Memory: a stream at rest is its directory of blocks (about 120 bytes each) and its live sequences; the index by subject is
-//         made at first use, from the index runs on disk, and goes again when many other streams are used instead.
+// Memory: a stream at rest is its directory of blocks (about 120 bytes each) and its live sequences; the index by
+//         subject is made at first use, from the index runs on disk, and goes again when many other streams are used
+//         instead.
 // Restart: Restore, then Replay, read nothing but what they are given. Whatever Replay is told again changes nothing.
 // Proof:  tests/store/file_stream_log_test.cc: the twin, with restarts at any point.
 #pragma once

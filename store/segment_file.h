@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // SegmentFile: one file of blocks, and what is known of it. Extent: a place in one.
 // Owner:  shard (SegmentStore).
-// Format: store/FORMAT.md: SegmentFileHeader in the first 4,096 bytes, then blocks and index runs, each at a multiple of 8.
+// Format: store/FORMAT.md: SegmentFileHeader in the first 4,096 bytes, then blocks and index runs, each at a multiple
+//         of 8.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,8 @@ struct Extent {
 struct SegmentFile {
   uint32_t number = 0;
   Disk::File file = -1;      // -1: closed
-  uint64_t uuid = 0;         // 0: the header has not been read
+  uint64_t uuid = 0;         // 0: not known
+  bool header_read = false;
   uint64_t uid = 0;
   uint64_t end = 0;          // where the next block goes; what is on disk
   uint64_t live_bytes = 0;   // an estimate, of what streams want
@@ -55,7 +57,10 @@ struct SegmentFile {
   static std::string PathOf(uint32_t number);
   static bool ParseName(const std::string& name, uint32_t* number);
   uint64_t SeedAt(uint64_t offset) const;
-  uint64_t dead_bytes() const { return end > live_bytes + kSegmentHeaderBytes ? end - live_bytes - kSegmentHeaderBytes : 0; }
+  uint64_t dead_bytes() const {
+    const uint64_t wanted_bytes = live_bytes + kSegmentHeaderBytes;
+    return end > wanted_bytes ? end - wanted_bytes : 0;
+  }
 };
 
 }  // namespace millrace

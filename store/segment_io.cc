@@ -208,7 +208,7 @@ BlockBody* SegmentStore::ReadNow(FileStreamLog* log, Block* block) {
   SegmentFile* file = FileOf(block->file);
   auto body = std::make_unique<BlockBody>(block->stored_bytes);
   size_t bytes = 0;
-  if (OpenFile(file).ok() || (file->file >= 0 && file->uuid != 0)) {
+  if (OpenFile(file).ok()) {
     const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, block->offset, body->data(), block->stored_bytes);
     if (read.ok()) bytes = *read;
   }
@@ -268,7 +268,7 @@ void SegmentStore::OnRead(ReadOp* done, const IoResult& result) {
 
 bool SegmentStore::ReadBlob(const Extent& extent, std::string* bytes) {
   SegmentFile* file = FileOf(extent.file);
-  if (extent.bytes < kBlobHashBytes || (!OpenFile(file).ok() && (file->file < 0 || file->uuid == 0))) return false;
+  if (extent.bytes < kBlobHashBytes || !OpenFile(file).ok()) return false;
   bytes->resize(extent.bytes);
   const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, extent.offset, bytes->data(), extent.bytes);
   uint64_t hash = 0;

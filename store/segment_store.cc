@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SegmentStore: files, their life and death, checkpoints. Reading and writing: segment_io.cc; compaction: compaction.cc.
+// SegmentStore: files, their life and death, checkpoints. Reading and writing: segment_io.cc; compaction:
+//               compaction.cc.
 #include "store/segment_store.h"
 
 #include <algorithm>
@@ -125,17 +126,22 @@ absl::Status SegmentStore::OpenFile(SegmentFile* file) {
     MR_ASSIGN_OR_RETURN(file->file, disk_.Open(SegmentFile::PathOf(file->number), FileUse::kWrite, false));
     ++open_files_;
   }
-  if (file->uuid != 0) return absl::OkStatus();
+  if (file->header_read) return absl::OkStatus();
+  file->header_read = true;
   SegmentFileHeader header;
   MR_ASSIGN_OR_RETURN(const size_t bytes,
                       disk_.ReadNow(file->file, 0, reinterpret_cast<char*>(&header), sizeof header));
-  if (bytes != sizeof header || header.magic != kSegmentMagic || header.version != 1 ||
-      header.number != file->number || header.header_hash != HeaderHash(header) || header.uuid == 0) {
-    return absl::DataLossError(absl::StrFormat("segment file %08x: bad header", file->number));
+  if (bytes == sizeof header && header.magic == kSegmentMagic && header.version == 1 &&
+      header.number == file->number && header.header_hash == HeaderHash(header) &&
+      (file->uuid == 0 || file->uuid == header.uuid)) {
+    file->uuid = header.uuid;
+    file->uid = header.uid;
+    return absl::OkStatus();
   }
-  file->uuid = header.uuid;
-  file->uid = header.uid;
-  return absl::OkStatus();
+  // Checkpoints know the uuid as well: the blocks can be read all the same.
+  const std::string what = absl::StrFormat("segment file %08x: bad header", file->number);
+  ReportDamage(what, file->number);
+  return file->uuid != 0 ? absl::OkStatus() : absl::DataLossError(what);
 }
 
 absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
@@ -156,6 +162,7 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   SegmentFile* file = FileOf(number);
   file->file = handle;
   file->uuid = header.uuid;
+  file->header_read = true;
   file->uid = uid;
   file->takes_appends = true;
   file->unsynced = true;
@@ -251,12 +258,13 @@ void SegmentStore::OnRecovered() {
     }
     SegmentFile* file = FileOf(number);
     const bool was_open = file->file >= 0;
-    if (const absl::Status opened = OpenFile(file); !opened.ok()) {
-      const auto what = opened.message();
-      ReportDamage({what.data(), what.size()}, number);
-      if (file->file < 0) continue;
-    }
+    if (!OpenFile(file).ok() && file->file < 0) continue;
     if (const absl::StatusOr<uint64_t> size = disk_.Size(file->file); size.ok()) file->end = std::max(file->end, *size);
+    if (file->uid == 0 && !file->quarantined && !file->takes_appends && file->end < options_.pack_bytes / 2) {
+      if (pack_ != 0 && pack_ != number) FileOf(pack_)->takes_appends = false;
+      pack_ = number;
+      file->takes_appends = true;
+    }
     if (!was_open && open_files_ > options_.open_files_max / 2) {
       disk_.Close(file->file);
       file->file = -1;
@@ -282,7 +290,9 @@ void SegmentStore::SyncAll(Completion* completion) {
   // The directory is synced each time: cheap when nothing changed, and the answer never comes from inside this call.
   std::vector<std::pair<Disk::File, SegmentFile*>> targets = {{directory_, nullptr}};
   for (const auto& [number, file] : files_) {
-    if (file->unsynced && file->file >= 0) targets.emplace_back(file->file, file.get());
+    // What is in a file after its sync has failed may be gone, whatever another sync says.
+    if (file->failed && file->wanted > 0) op->error = -EIO;
+    if (file->unsynced && !file->failed && file->file >= 0) targets.emplace_back(file->file, file.get());
   }
   op->pending = targets.size();
   for (const auto& [handle, file] : targets) {
@@ -323,7 +333,10 @@ void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
 
 void SegmentStore::OnCheckpointed(bool durable) {
   const std::vector<Freed> freed = std::exchange(freed_synced_, {});
-  if (!durable) return;  // those places are not given back before the next restart: which checkpoint counts is unknown
+  if (!durable) {
+    freed_encoded_.insert(freed_encoded_.end(), freed.begin(), freed.end());
+    return;
+  }
   for (const Freed& place : freed) Free(place);
 }
 

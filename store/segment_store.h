@@ -2,13 +2,13 @@
 // SegmentStore: the files that hold the blocks of a shard's streams, and what of them is in memory.
 // Owner:  shard (one per shard and directory).
 // Files:  DIR/segments/NNNNNNNN.seg, only ever appended to. A busy stream has files of its own (64 MiB); small streams
-//         share packs (32 MiB): 100,000 idle streams cost no file each. A file goes when nothing in it is wanted, neither
-//         by a stream nor by a checkpoint that a restart could begin with. What lives in a file that is mostly dead is
-//         written anew elsewhere, a little every turn.
-// Memory: bodies of blocks that are on disk form a cache (least recently used goes first); those that are not yet on disk
-//         are kept in any case.
-// Damage: what fails its checksum is never served; its file is never removed, but moved to DIR/quarantine when nothing else
-//         in it is wanted. on_damage says so once per block.
+//         share packs (32 MiB): 100,000 idle streams cost no file each. A file goes when nothing in it is wanted,
+//         neither by a stream nor by a checkpoint that a restart could begin with. What lives in a file that is mostly
+//         dead is written anew elsewhere, a little every turn.
+// Memory: bodies of blocks that are on disk form a cache (least recently used goes first); those that are not yet on
+//         disk are kept in any case.
+// Damage: what fails its checksum is never served; its file is never removed, but moved to DIR/quarantine when nothing
+//         else in it is wanted. on_damage says so once per block.
 // Format: store/FORMAT.md.  Proof: tests/store/file_stream_log_test.cc, segment_damage_test.cc.
 #pragma once
 
@@ -95,8 +95,8 @@ class SegmentStore final : public StoredLogs {
   void Touch(BlockBody* body);
   void Forget(BlockBody* body) { Remove(body); }  // out of the cache; it is the caller's
 
-  // Blobs: index runs. Where the bytes go is known at once (file 0: nowhere); FileStreamLog::OnBlobWritten(tag) comes when
-  // they are there, during recovery before this returns.
+  // Blobs: index runs. Where the bytes go is known at once (file 0: nowhere); FileStreamLog::OnBlobWritten(tag) comes
+  // when they are there, during recovery before this returns.
   Extent WriteBlob(FileStreamLog* log, uint64_t tag, std::string_view bytes);
   bool ReadBlob(const Extent& extent, std::string* bytes);  // false: damaged
   void ReleaseBlob(FileStreamLog* log, const Extent& extent);
@@ -172,10 +172,10 @@ class SegmentStore final : public StoredLogs {
   std::vector<uint64_t> hydrated_;  // uids, oldest first
   size_t hydrated_at_ = 0;
   uint32_t compacting_ = 0;         // file; 0: none
+  uint64_t next_look_ = 0;          // turn
   std::vector<uint64_t> compacting_uids_;
   uint64_t compacted_bytes_ = 0;
   uint64_t damaged_blocks_ = 0;
-  uint32_t failed_syncs_ = 0;
 };
 
 }  // namespace millrace

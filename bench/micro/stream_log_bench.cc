@@ -9,9 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "bench/micro/ram_disk.h"
 #include "proto/hash.h"
 #include "proto/subject.h"
+#include "store/file_stream_log.h"
 #include "store/memory_stream_log.h"
+#include "store/segment_store.h"
 
 namespace millrace {
 namespace {
@@ -136,6 +139,114 @@ void OverwriteKey(benchmark::State& state) {
   for (auto _ : state) overwrite();
 }
 BENCHMARK(OverwriteKey)->Arg(0)->Arg(1)->Arg(4)->Arg(16)->Iterations(500'000);
+
+// --- file streams, over a disk and a journal that cost nothing of their own
+
+class NullJournal final : public Journal {
+ public:
+  Lsn Append(RecordKind, uint64_t, std::initializer_list<std::string_view>) override { return ++lsn_; }
+  Lsn staged() const override { return lsn_; }
+  Lsn durable() const override { return lsn_; }
+  bool accepting() const override { return true; }
+
+ private:
+  Lsn lsn_ = 0;
+};
+
+struct FileStore {
+  RamDisk disk;
+  NullJournal journal;
+  std::unique_ptr<SegmentStore> store;
+  std::unique_ptr<FileStreamLog> log;
+
+  FileStore() { Open(); }
+  ~FileStore() { Close(); }
+  void Open() {
+    store = std::move(SegmentStore::Open(disk, {})).value();
+    log = std::make_unique<FileStreamLog>(1, StreamLogOptions{}, *store, journal);
+  }
+  void Close() {
+    log.reset();
+    Turn();
+    store.reset();
+  }
+  void Turn() {
+    store->EndTurn();
+    disk.RunCompletions();
+  }
+  std::string Checkpoint() {
+    log->Flush();
+    while (!log->flushed()) Turn();
+    std::string blob;
+    log->EncodeCheckpoint(&blob);
+    store->OnCheckpointed(true);
+    return blob;
+  }
+};
+
+void FileAppend(benchmark::State& state) {
+  FileStore files;
+  files.store->OnRecovered();
+  const auto subjects = SubjectsOf(static_cast<size_t>(state.range(0)));
+  const std::string payload(128, 'x');
+  uint64_t i = 0;
+  for (auto _ : state) {
+    AppendOne(files.log.get(), subjects[Scatter(i++) % subjects.size()], payload);
+    if (i % 256 == 0) files.Turn();
+    if (files.log->state().messages > 1'000'000) files.log->Purge();
+  }
+}
+BENCHMARK(FileAppend)->Arg(1)->Arg(100'000);
+
+// Everything is on disk and 16 MiB of it are in memory.
+void FileLoadInOrder(benchmark::State& state) {
+  FileStore files;
+  files.store->OnRecovered();
+  const std::string payload(128, 'x');
+  for (int i = 0; i < 1'000'000; ++i) {
+    AppendOne(files.log.get(), "orders.eu", payload);
+    if (i % 256 == 0) files.Turn();
+  }
+  files.Checkpoint();
+  uint64_t seq = 1;
+  for (auto _ : state) {
+    StoredMessage m;
+    while (files.log->Load(seq, &m) == LoadStatus::kPending) files.Turn();
+    benchmark::DoNotOptimize(m);
+    if (++seq > 1'000'000) seq = 1;
+  }
+}
+BENCHMARK(FileLoadInOrder);
+
+// Ten million messages of 1,000 subjects: from a checkpoint to the first answer about a subject.
+void FileRestart(benchmark::State& state) {
+  FileStore files;
+  files.store->OnRecovered();
+  const auto subjects = SubjectsOf(1000);
+  const std::string payload(32, 'x');
+  for (uint64_t i = 0; i < 10'000'000; ++i) {
+    AppendOne(files.log.get(), subjects[Scatter(i) % 1000], payload);
+    if (i % 256 == 0) files.Turn();
+  }
+  const std::string blob = files.Checkpoint();
+  files.Turn();
+  double rest = 0;
+  double full = 0;
+  for (auto _ : state) {
+    files.Close();
+    files.Open();
+    if (!files.log->Restore(blob).ok()) state.SkipWithError("restore");
+    files.store->OnRecovered();
+    benchmark::DoNotOptimize(files.log->state());
+    rest = static_cast<double>(files.log->memory_bytes());
+    if (state.range(0) == 1 && files.log->FindSubject(subjects[7]) == std::nullopt) state.SkipWithError("not there");
+    full = static_cast<double>(files.log->memory_bytes());
+  }
+  state.counters["checkpoint_bytes"] = static_cast<double>(blob.size());
+  state.counters["memory_at_rest"] = rest;
+  state.counters["memory_in_use"] = full;
+}
+BENCHMARK(FileRestart)->Arg(0)->Arg(1)->Iterations(3)->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace millrace

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: a file stream answers every question as the naive one does, whatever its shape, however often it is restarted, at
-//       whatever point, and whatever compaction does meanwhile; idle streams are small.
-// Method: the twin with random changes over a simulated disk; checkpoints with changes in the middle of them; restarts with
-//         what a killed process, or a power failure, leaves.
+// Goal: a file stream answers every question as the naive one does, whatever its shape, however often it is restarted,
+//       at whatever point, and whatever compaction does meanwhile; idle streams are small.
+// Method: the twin with random changes over a simulated disk; checkpoints with changes in the middle of them; restarts
+//         with what a killed process, or a power failure, leaves.
 #include "store/file_stream_log.h"
 
 #include <gtest/gtest.h>

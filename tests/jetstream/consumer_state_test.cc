@@ -411,8 +411,8 @@ TEST(AckSubject, SaysWhatSnprintfSays) {
     ASSERT_EQ(ack.deliveries, deliveries);
     ASSERT_EQ(ack.stream_seq, stream_seq);
     ASSERT_EQ(ack.consumer_seq, consumer_seq);
-    ASSERT_EQ(ack.time_ns, time_ns);
-    ASSERT_EQ(ack.pending, pending);
+    ASSERT_EQ(ack.time_ns(), time_ns);
+    ASSERT_EQ(ack.pending(), pending);
     const uint64_t kind = random() % 64;
     ++stream_seq;
     ++consumer_seq;

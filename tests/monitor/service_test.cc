@@ -44,6 +44,8 @@ TEST(MonitorServiceTest, NeedsFollowTheTarget) {
       {"/accountz?acc=A", kNeedAccountDetail},
       {"/accstatz?unused=1", kNeedAccountStats},
       {"/healthz", kNeedHealth | kNeedJetStreamHealth},
+      {"/healthz?js-server-only=1", kNeedHealth},
+      {"/jsz", kNeedJsz},
       {"/healthz?stream=s", 0u},
       {"/routez", 0u},
       {"/connz?limit=x", 0u},

@@ -37,6 +37,8 @@ const std::vector<JetStream::ApiRoute>& JetStream::Routes() {
       {"STREAM.INFO.*", &J::OnStreamInfo, ResponseKind::kStreamInfo},
       {"STREAM.DELETE.*", &J::OnStreamDelete, ResponseKind::kStreamDelete},
       {"STREAM.PURGE.*", &J::OnStreamPurge, ResponseKind::kStreamPurge},
+      {"STREAM.SNAPSHOT.*", &J::OnStreamSnapshot, ResponseKind::kStreamSnapshot},
+      {"STREAM.RESTORE.*", &J::OnStreamRestore, ResponseKind::kStreamRestore},
       {"STREAM.MSG.DELETE.*", &J::OnMessageDelete, ResponseKind::kStreamMsgDelete},
       {"STREAM.MSG.GET.*", &J::OnMessageGet, ResponseKind::kStreamMsgGet},
       {"CONSUMER.CREATE.*", &J::OnConsumerCreate, ResponseKind::kConsumerCreate},
@@ -88,8 +90,7 @@ bool JetStream::DeliverApi(const Message& message) {
     return true;
   }
   if (message.subject.starts_with(kDirectPrefix)) {
-    const Stream* stream = FindStream(TokenAt(message.subject, 4));
-    if (stream == nullptr || !stream->config().allow_direct) return false;
+    if (FindDirect(TokenAt(message.subject, 4)) == nullptr) return false;
   }
   if (requests_.size() >= options_.request_queue_max) {
     // As the peer: all that wait are dropped at once, and say so to whoever watches.

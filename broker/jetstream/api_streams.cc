@@ -25,6 +25,7 @@ StreamInfo JetStream::InfoOf(Stream& stream, const StreamInfoRequest* details) {
   info.state = stream.State(details);
   info.ts_ns = port_.WallNs();
   info.domain = options_.domain;
+  if (stream.upstream() != nullptr) stream.upstream()->Describe(&info);
   return info;
 }
 
@@ -267,13 +268,20 @@ bool JetStream::OnMessageGet(const ApiRequest& request) {
   return true;
 }
 
+// The stream itself if it may answer: it knows most; else a mirror of it.
+Stream* JetStream::FindDirect(std::string_view name) const {
+  Stream* stream = FindStream(name);
+  if (stream != nullptr && stream->config().allow_direct) return stream;
+  return readers_.DirectMirrorOf(name);
+}
+
 bool JetStream::OnDirectGet(const ApiRequest& request) {
   if (request.reply.empty()) return true;
   const auto status = [&](std::string_view line) {
     SendNow(request.account, request.reply, line, static_cast<uint32_t>(line.size()));
     return true;
   };
-  Stream* stream = FindStream(TokenAt(request.subject, 4));
+  Stream* stream = FindDirect(TokenAt(request.subject, 4));
   if (stream == nullptr) return true;
   const std::optional<std::string_view> level = FindHeader(request.header, kRequiredApiLevelHeader);
   if (level && RefusesRequiredLevel(*level)) return status("NATS/1.0 412 Required Api Level\r\n\r\n");

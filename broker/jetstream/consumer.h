@@ -28,6 +28,7 @@
 #include "broker/jetstream/api/consumer_config.h"
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/stream_info.h"
+#include "broker/jetstream/backup/consumer_snapshot.h"
 #include "broker/jetstream/consumer_host.h"
 #include "broker/jetstream/consumer_state.h"
 #include "broker/jetstream/pull_queue.h"
@@ -76,6 +77,9 @@ class Consumer {
   // One that was there: `full` from EncodeState (or empty), then the deltas given to Persist since, in their order.
   absl::Status RestoreState(std::string_view full, const std::vector<std::string_view>& deltas);
   void EncodeState(std::string* out) const;
+  // For a backup of the stream up to `last_seq`; and one that comes from a backup, in the place of Start.
+  void Export(uint64_t last_seq, ConsumerSnapshot* snapshot) const;
+  void Import(const ConsumerSnapshot& snapshot);
 
   // --- what the stream tells
   // A message became visible. Call it for each one that is still there, in order; cheap when the filters do not match.

@@ -354,6 +354,22 @@ void ConsumerState::RecordAll() {
   Encode(&delta_);
 }
 
+void ConsumerState::Import(const Positions& positions, const std::vector<PendingEntry>& pending,
+                           const absl::flat_hash_map<uint64_t, uint32_t>& exhausted) {
+  pending_.Clear();
+  redelivered_ = 0;
+  delivered_consumer_ = positions.delivered_consumer;
+  delivered_stream_ = positions.delivered_stream;
+  floor_consumer_ = positions.floor_consumer;
+  floor_stream_ = positions.floor_stream;
+  for (const PendingEntry& entry : pending) {
+    if (entry.redeliveries != 0) ++redelivered_;
+    pending_.Restore(entry);
+  }
+  exhausted_ = exhausted;
+  RecordAll();
+}
+
 // version, delivered (consumer, stream), floor (consumer, stream), number of pending, for each the differences of seq,
 // consumer seq and time to the one before and its redeliveries; number of given up, for each seq and redeliveries.
 void ConsumerState::Encode(std::string* out) const {

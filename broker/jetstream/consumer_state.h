@@ -57,6 +57,16 @@ class ConsumerState {
   // and floor move up. True: something was pending there.
   bool Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone);
 
+  // Everything at once, as a backup tells it: `pending` ascends.
+  struct Positions {
+    uint64_t delivered_consumer = 0;
+    uint64_t delivered_stream = 0;
+    uint64_t floor_consumer = 0;
+    uint64_t floor_stream = 0;
+  };
+  void Import(const Positions& positions, const std::vector<PendingEntry>& pending,
+              const absl::flat_hash_map<uint64_t, uint32_t>& exhausted);
+
   // After a restart: the stream ends at last_seq, below what was delivered; or it begins at first_seq by now.
   void RollBack(uint64_t last_seq);
   void DropBelow(uint64_t first_seq);

@@ -20,6 +20,9 @@ constexpr std::string_view kApiFilter = "$JS.API.>";
 constexpr std::string_view kAckFilter = "$JS.ACK.>";
 constexpr std::string_view kFlowControlFilter = "$JS.FC.>";
 
+// In the place of a consumer's configuration: this record of the store holds positions of sources.
+constexpr std::string_view kSourceRecord = "sources";
+
 // What one turn does at most, so that everybody else gets theirs.
 constexpr size_t kRequestsPerTurn = 64;
 constexpr int64_t kMessagesPerTurn = 4096;
@@ -35,6 +38,7 @@ JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOpti
 }
 
 JetStream::~JetStream() {
+  backups_.Stop();
   for (auto& [name, stream] : streams_) stream->Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
 }
@@ -77,6 +81,12 @@ void JetStream::Adopt() {
   }
   for (const RecoveredConsumer& found : recovered.consumers) {
     const auto stream = streams_by_uid_.find(found.stream_uid);
+    if (stream != streams_by_uid_.end() && found.config == kSourceRecord) {
+      source_records_[found.uid] = stream->second;
+      stream->second->RestoreSources(found.state);
+      for (const std::string& delta : found.deltas) stream->second->RestoreSources(delta);
+      continue;
+    }
     int64_t created_ns = 0;
     ConsumerConfig config;
     if (stream == streams_by_uid_.end() || !ReadStored(found.config, &created_ns, &config)) continue;
@@ -106,6 +116,8 @@ bool JetStream::RunTurn() {
   if (loaded_) AnswerParked();
   AnswerRequests();
   ReleaseDurable();
+  const bool pulling = readers_.Run();
+  const bool backing_up = backups_.Run();
   LookAtInterest();
   DeliverReady();
   DeleteConsumers();
@@ -115,11 +127,13 @@ bool JetStream::RunTurn() {
   });
   store_.EndTurn(port_.Now());
   dropped_.clear();
-  return !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
+  const bool copying = pulling || backing_up;
+  return copying || !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
 }
 
 void JetStream::StartStop() {
   stopping_ = true;
+  backups_.Stop();
   for (auto& [name, stream] : streams_) stream->Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
   subscriptions_.clear();
@@ -146,6 +160,7 @@ void JetStream::AnswerParked() {
     if (stream != streams_by_uid_.end()) stream->second->OnAcked(nullptr, seq);
   }
   for (const Ready& waiting : std::exchange(loading_, {})) MarkReady(waiting.consumer, waiting.stream);
+  readers_.WakeLoading();
 }
 
 void JetStream::ReleaseDurable() {
@@ -313,7 +328,29 @@ void JetStream::OnStorage(StorageState state, std::string_view why) {
 
 void JetStream::EncodeConsumer(uint64_t uid, std::string* out) {
   const auto it = consumers_by_uid_.find(uid);
-  if (it != consumers_by_uid_.end()) it->second->EncodeState(out);
+  if (it != consumers_by_uid_.end()) return it->second->EncodeState(out);
+  const auto record = source_records_.find(uid);
+  if (record != source_records_.end()) record->second->EncodeSources(out);
+}
+
+void JetStream::KeepSources(Stream* stream, std::string_view changed) {
+  if (stream->config().storage == Storage::kMemory) return;  // its messages are not kept either
+  const auto of_stream = [stream](const auto& item) { return item.second == stream; };
+  auto it = std::find_if(source_records_.begin(), source_records_.end(), of_stream);
+  if (it == source_records_.end()) {
+    Lsn lsn = 0;
+    it = source_records_.emplace(store_.CreateConsumer(stream->uid(), kSourceRecord, &lsn), stream).first;
+  }
+  store_.PutConsumerState(it->first, changed);
+}
+
+void JetStream::ForgetSources(Stream* stream) {
+  for (auto it = source_records_.begin(); it != source_records_.end();) {
+    const auto at = it++;
+    if (at->second != stream) continue;
+    store_.DeleteConsumer(at->first);
+    source_records_.erase(at);
+  }
 }
 
 // ---- streams -------------------------------------------------------------------------------------------------------
@@ -358,7 +395,7 @@ Reservations JetStream::ReservationsWithout(const Stream* but, Storage storage) 
   return reservations;
 }
 
-JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic) {
+JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic, Begin begin) {
   Made made;
   const StreamCheckContext context = CheckContext();
   Stream* existing = FindStream(config.name);
@@ -390,8 +427,19 @@ JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic) {
   made.created = true;
   streams_by_uid_[stream->uid()] = stream.get();
   streams_[stream->name()] = std::move(stream);
+  if (begin == Begin::kLater) return made;
   made.stream->Start();
+  readers_.WakeReadersOf(made.stream->name());
   return made;
+}
+
+void JetStream::RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot) {
+  ConsumerIdentity identity{snapshot.config.name, port_.WallNs(), 0};
+  Lsn lsn = 0;
+  identity.uid = store_.CreateConsumer(stream->uid(), WriteStored(identity.created_ns, snapshot.config), &lsn);
+  Consumer* consumer = stream->AddConsumer(snapshot.config, std::move(identity));
+  consumers_by_uid_[consumer->identity().uid] = consumer;
+  consumer->Import(snapshot);
 }
 
 void JetStream::DropStream(Stream* stream) {
@@ -403,6 +451,8 @@ void JetStream::DropStream(Stream* stream) {
   streams_.erase(it);
   const uint64_t uid = stream->uid();
   owned->DropConsumers();
+  absl::erase_if(source_records_, [&owned](const auto& item) { return item.second == owned.get(); });
+  readers_.WakeReadersOf(owned->name());  // they say what has become of it
   owned.reset();
   store_.DeleteStream(uid);
 }

@@ -22,11 +22,13 @@
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/backups.h"
 #include "broker/jetstream/batch.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
 #include "broker/jetstream/port.h"
 #include "broker/jetstream/stream.h"
+#include "broker/jetstream/stream_readers.h"
 #include "store/shard_store.h"
 
 namespace millrace {
@@ -100,6 +102,10 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void OnLoaded(Stream* stream);
   void RefreshInterest() { interest_epoch_ = 0; }
   BatchUse& batch_use() { return batch_use_; }
+  StreamReaders& readers() { return readers_; }
+  // Positions of a stream's sources, kept in the store as if they were a consumer's state.
+  void KeepSources(Stream* stream, std::string_view changed);
+  void ForgetSources(Stream* stream);
 
   // --- streams
   Stream* FindStream(std::string_view name) const;
@@ -109,13 +115,19 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
     bool created = false;
     std::optional<ApiError> error;
   };
-  Made MakeStream(StreamConfig config, bool pedantic);
+  // kLater: it takes messages from Stream::FinishRestore on.
+  enum class Begin : uint8_t { kNow, kLater };
+  Made MakeStream(StreamConfig config, bool pedantic, Begin begin = Begin::kNow);
+  void RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot);
   void DropStream(Stream* stream);
 
   // --- ShardStoreListener, ConsumerStateSource
   void OnDurable(Lsn durable) override { durable_moved_ = true; }
   void OnStorage(StorageState state, std::string_view why) override;
   void EncodeConsumer(uint64_t uid, std::string* out) override;
+
+  template <class A>
+  void Advise(const A& advisory);  // jetstream_api.h
 
   AccountInfo Usage() const;
   std::string NewEventId() { return RandomDigits(22); }  // looks like a NUID
@@ -147,8 +159,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void Refuse(const ApiRequest& request, ResponseKind kind, const ApiError& error);
   template <class Request>
   bool Parse(const ApiRequest& request, ResponseKind kind, Request* out);
-  template <class A>
-  void Advise(const A& advisory);
 
   bool OnAccountInfo(const ApiRequest& request);
   bool OnStreamCreate(const ApiRequest& request);
@@ -158,6 +168,8 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   bool OnStreamInfo(const ApiRequest& request);
   bool OnStreamDelete(const ApiRequest& request);
   bool OnStreamPurge(const ApiRequest& request);
+  bool OnStreamSnapshot(const ApiRequest& request);
+  bool OnStreamRestore(const ApiRequest& request);
   bool OnMessageDelete(const ApiRequest& request);
   bool OnMessageGet(const ApiRequest& request);
   bool OnDirectGet(const ApiRequest& request);
@@ -171,6 +183,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   bool OnConsumerReset(const ApiRequest& request);
   bool OnConsumerNext(const ApiRequest& request);
   bool OnClusterOnly(const ApiRequest& request);
+  Stream* FindDirect(std::string_view name) const;
   Stream* StreamOf(const ApiRequest& request, ResponseKind kind, size_t token);
   StreamInfo InfoOf(Stream& stream, const StreamInfoRequest* details);
   ConsumerInfo InfoOf(Consumer& consumer);
@@ -216,6 +229,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
 
   BatchUse batch_use_;
+  StreamReaders readers_{*this};
+  Backups backups_;
+  absl::flat_hash_map<uint64_t, Stream*> source_records_;  // by their uid of the store
   uint64_t interest_epoch_ = 0;
   uint64_t api_total_ = 0;
   uint64_t api_errors_ = 0;

@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/mirror.h"
+#include "broker/jetstream/stream_sources.h"
 #include "proto/headers.h"
 #include "proto/subject.h"
 
@@ -54,10 +56,13 @@ void Stream::Start() {
   Subscribe();
   StartScan();
   ArmExpiry();
+  StartUpstream();
 }
 
 void Stream::Stop(StopReason reason) {
   Unsubscribe();
+  const std::vector<std::string> origins = StopUpstream();
+  if (reason == StopReason::kDeleted) engine_.readers().Release(origins);
   for (TimerNode* timer : {&expiry_, &schedule_timer_, &scan_timer_, &batch_timer_}) port().timers().Cancel(timer);
   waits_for_disk_ = false;
   DropBatches();
@@ -71,7 +76,14 @@ void Stream::Update(StreamConfig config) {
   const bool rescan = (config.allow_msg_ttl && !config_.allow_msg_ttl) ||
                       (config.allow_msg_schedules && !config_.allow_msg_schedules);
   const bool subjects_changed = config.subjects != config_.subjects;
+  const bool upstream_changed = config.mirror != config_.mirror || config.sources != config_.sources;
+  const bool had_sources = !config_.sources.empty();
+  std::vector<std::string> origins;
+  if (upstream_changed) origins = StopUpstream();
   config_ = std::move(config);
+  if (upstream_changed) StartUpstream();
+  engine_.readers().Release(origins);
+  if (had_sources && config_.sources.empty()) engine_.ForgetSources(this);
   if (subjects_changed) {
     Unsubscribe();
     Subscribe();
@@ -111,6 +123,51 @@ void Stream::Subscribe() {
 void Stream::Unsubscribe() {
   for (Subscription* subscription : subscriptions_) engine_.port().Unsubscribe(subscription);
   subscriptions_.clear();
+}
+
+// ---- mirrors and sources -------------------------------------------------------------------------------------------
+
+void Stream::StartUpstream() {
+  if (config_.mirror) {
+    upstream_ = std::make_unique<Mirror>(engine_, *this);
+  } else if (!config_.sources.empty()) {
+    StreamSources::Record record;
+    StreamSources::ReadRecord(std::exchange(source_record_, {}), &record);
+    upstream_ = std::make_unique<StreamSources>(engine_, *this, std::move(record));
+  }
+  if (upstream_ != nullptr) engine_.readers().Add(this);
+}
+
+std::vector<std::string> Stream::StopUpstream() {
+  if (upstream_ == nullptr) return {};
+  EncodeSources(&source_record_);  // sources that stay go on from where they are
+  upstream_->Stop();
+  std::vector<std::string> origins = engine_.readers().Remove(this);
+  upstream_.reset();
+  return origins;
+}
+
+void Stream::RestoreSources(std::string_view text) { source_record_ += text; }
+
+void Stream::EncodeSources(std::string* out) const {
+  if (upstream_ == nullptr) {
+    out->append(source_record_);
+  } else if (!config_.mirror) {
+    static_cast<const StreamSources&>(*upstream_).EncodeRecord(out);
+  }
+}
+
+void Stream::SkipTo(uint64_t seq) { engine_.OnStaged(this, log_->SkipTo(seq)); }
+
+void Stream::Restore(const StoredMessage& message) { engine_.OnStaged(this, log_->Append(message)); }
+
+void Stream::FinishRestore() {
+  duplicates_loaded_ = log_->state().messages == 0;
+  Start();
+}
+
+void Stream::OnReaderGone() {
+  if (config_.retention == Retention::kInterest) RemoveUnneeded();
 }
 
 // ---- consumers -----------------------------------------------------------------------------------------------------
@@ -158,6 +215,7 @@ void Stream::SetVisible(uint64_t seq) {
   if (seq <= visible_last_seq_) return;
   const uint64_t from = visible_last_seq_ + 1;
   visible_last_seq_ = seq;
+  engine_.readers().WakeReadersOf(config_.name);
   if (consumers_.empty()) return;
   bool filtered = false;
   // Without a filter every message counts, and their number is all a consumer wants to know.

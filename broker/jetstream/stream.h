@@ -23,6 +23,7 @@
 #include "broker/jetstream/publish_headers.h"
 #include "broker/jetstream/schedule_index.h"
 #include "broker/jetstream/ttl_index.h"
+#include "broker/jetstream/upstream.h"
 #include "broker/route/subscription.h"
 #include "proto/subject_transform.h"
 #include "store/stream_log.h"
@@ -38,6 +39,8 @@ struct Inbound {
   std::string_view header;  // block, may be empty
   std::string_view body;
   bool sourced = false;   // comes from another stream, or from this one: stored as it is
+  uint64_t seq = 0;       // of a mirror: its place, above all that is there
+  int64_t time_ns = 0;    // of a mirror: when it was published
   bool in_place = false;  // takes the place of a message: limits do not refuse it
 };
 
@@ -70,6 +73,21 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // Stores a message or says why not. The reply of `in` is answered either way, unless it is empty or the stream is
   // no_ack.
   std::optional<ApiError> Publish(const Inbound& in);
+
+  // --- mirrors and sources
+  // nullptr: it is no mirror and has no sources.
+  Upstream* upstream() const { return upstream_.get(); }
+  // What the store has kept of its sources' positions; before Start.
+  void RestoreSources(std::string_view text);
+  void EncodeSources(std::string* out) const;
+  // Nothing comes below `seq` any more, nor at it.
+  void SkipTo(uint64_t seq);
+  // A mirror or a stream that sources this one is no longer there.
+  void OnReaderGone();
+
+  // --- backup: messages of another server, as they were there; then FinishRestore in the place of Start
+  void Restore(const StoredMessage& message);
+  void FinishRestore();
 
   // --- administration
   // How many messages went; the position to wait for is in *lsn.
@@ -204,6 +222,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   void Subscribe();
   void Unsubscribe();
+  void StartUpstream();
+  std::vector<std::string> StopUpstream();  // the origins that it read
   void CompileTransforms();
   void LoadDuplicates();
 
@@ -249,6 +269,9 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   uint64_t scan_at_ = 0;
   TimerNode scan_timer_;
   bool waits_for_disk_ = false;  // one of the above, for OnLoaded
+
+  std::unique_ptr<Upstream> upstream_;
+  std::string source_record_;  // of the store, until Start
 
   NameMap<std::unique_ptr<AtomicBatch>> atomic_batches_;
   NameMap<std::unique_ptr<FastBatch>> fast_batches_;

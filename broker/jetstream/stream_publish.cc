@@ -97,7 +97,7 @@ bool Stream::Transform(std::string_view subject, std::string* transformed) {
 }
 
 std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool discard_checked, uint64_t* seq) {
-  *seq = log_->state().last_seq + 1;
+  *seq = in->seq != 0 ? in->seq : log_->state().last_seq + 1;
   // Nobody will ever want it: the sequence is spent, and the message confirmed, all the same.
   if (config_.retention == Retention::kInterest && NobodyNeeds(*seq, in->subject, nullptr)) {
     const Lsn lsn = log_->SkipTo(*seq);
@@ -135,7 +135,7 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
 void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
   StoredMessage message;
   message.seq = seq;
-  message.time_ns = std::max(port().WallNs(), log_->state().last_time_ns);
+  message.time_ns = std::max(in.time_ns != 0 ? in.time_ns : port().WallNs(), log_->state().last_time_ns);
   message.subject = in.subject;
   message.header_bytes = static_cast<uint32_t>(in.header.size());
   std::string joined;

@@ -49,9 +49,10 @@ void Stream::EnforceLimits(std::string_view subject) {
 }
 
 bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const {
-  return std::none_of(consumers_.begin(), consumers_.end(), [&](const auto& item) {
+  const bool needed = std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& item) {
     return item.second.get() != but && item.second->NeedsAck(seq, subject);
   });
+  return !needed && !engine_.readers().Need(*this, seq, subject);
 }
 
 // A consumer has gone: what only it still needed goes too.

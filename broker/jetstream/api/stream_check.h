@@ -103,4 +103,7 @@ bool OverlapsOtherStream(const std::vector<std::string>& subjects, std::string_v
 // "<name>[:<hash of api prefix>][:C=<hash of consumer>] <filters> <destinations>".
 std::string SourceIndexName(const StreamSource& source);
 
+// The peer's hash of names and identities: eight digits of base 62 from SHA-256.
+std::string ShortHash(std::string_view name);
+
 }  // namespace millrace

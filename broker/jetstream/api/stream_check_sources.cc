@@ -67,17 +67,6 @@ MaybeError CheckMirrorTransforms(const StreamSource& mirror) {
   return std::nullopt;
 }
 
-// The peer's hash of names: eight digits of base 62 from SHA-256.
-std::string HashOfName(std::string_view name) {
-  constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  std::array<unsigned char, WC_SHA256_DIGEST_SIZE> digest{};
-  MR_CHECK(wc_Sha256Hash(reinterpret_cast<const unsigned char*>(name.data()), static_cast<word32>(name.size()),
-                         digest.data()) == 0);
-  std::string out;
-  for (size_t i = 0; i < 8; ++i) out += kDigits[digest[i] % 62];
-  return out;
-}
-
 MaybeError CheckSourceTransforms(const StreamSource& source) {
   for (const SubjectTransformConfig& transform : source.subject_transforms) {
     if (!transform.src.empty() && !IsValidSubject(transform.src))
@@ -93,11 +82,21 @@ MaybeError CheckSourceTransforms(const StreamSource& source) {
 
 std::string ConsumerIndexName(const StreamSource& source) {
   std::string name = source.name;
-  if (source.external) name += ":" + HashOfName(source.external->api);
+  if (source.external) name += ":" + ShortHash(source.external->api);
   return name + " " + source.consumer->name;
 }
 
 }  // namespace
+
+std::string ShortHash(std::string_view name) {
+  constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  std::array<unsigned char, WC_SHA256_DIGEST_SIZE> digest{};
+  MR_CHECK(wc_Sha256Hash(reinterpret_cast<const unsigned char*>(name.data()), static_cast<word32>(name.size()),
+                         digest.data()) == 0);
+  std::string out;
+  for (size_t i = 0; i < 8; ++i) out += kDigits[digest[i] % 62];
+  return out;
+}
 
 MaybeError CheckMirror(StreamConfig* config, const StreamCheckContext& context, bool pedantic, Upstreams* upstreams) {
   if (!config->mirror) return std::nullopt;
@@ -213,8 +212,8 @@ MaybeError CheckUpstreamTransforms(const StreamConfig& config) {
 
 std::string SourceIndexName(const StreamSource& source) {
   std::string name = source.name;
-  if (source.external) name += ":" + HashOfName(source.external->api);
-  if (source.consumer) name += ":C=" + HashOfName(source.consumer->name);
+  if (source.external) name += ":" + ShortHash(source.external->api);
+  if (source.consumer) name += ":C=" + ShortHash(source.consumer->name);
   const auto or_all = [](const std::string& subject) { return subject.empty() ? std::string(">") : subject; };
   std::string filters = or_all(source.filter_subject), destinations = ">";
   if (!source.subject_transforms.empty()) filters = destinations = "";

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/origin_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/jetstream/jetstream.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+// The peer's reader hears a heartbeat each second when nothing else comes, and counts that as activity.
+constexpr Nanos kHeartbeat = std::chrono::seconds(1);
+
+bool IsAll(std::string_view filter) { return filter.empty() || filter == ">"; }
+
+Filters FiltersOf(const StreamSource& source) {
+  Filters filters;
+  if (source.subject_transforms.empty()) {
+    filters.push_back(source.filter_subject);
+  } else {
+    for (const SubjectTransformConfig& transform : source.subject_transforms) filters.push_back(transform.src);
+  }
+  if (std::any_of(filters.begin(), filters.end(), [](const std::string& filter) { return IsAll(filter); })) return {};
+  return filters;
+}
+
+bool MatchesAny(const Filters& filters, std::string_view subject) {
+  return filters.empty() || std::any_of(filters.begin(), filters.end(), [subject](const std::string& filter) {
+           return SubjectMatches(subject, filter);
+         });
+}
+
+}  // namespace
+
+OriginReader::OriginReader(JetStream& engine, StreamSource source, Kind kind)
+    : engine_(engine), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
+  for (const SubjectTransformConfig& config : source_.subject_transforms) {
+    absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(config.src, config.dest);
+    if (transform.ok()) transforms_.push_back(*std::move(transform));  // refused when the stream was made
+  }
+}
+
+Consumer* OriginReader::NamedConsumer() const {
+  return source_.consumer ? origin_->FindConsumer(source_.consumer->name) : nullptr;
+}
+
+OriginReader::Link OriginReader::Connect() {
+  origin_ = nullptr;
+  if (source_.external) return Link::kNone;  // nobody answers
+  Stream* origin = engine_.FindStream(source_.name);
+  error_.reset();
+  if (origin == nullptr) {
+    error_ = MakeError(ApiErrorId::kStreamNotFound);
+    uid_ = 0;
+    return Link::kNone;
+  }
+  origin_ = origin;
+  if (source_.consumer) {
+    const Consumer* consumer = NamedConsumer();
+    if (consumer == nullptr) {
+      error_ = MakeError(ApiErrorId::kConsumerNotFound);
+    } else if (consumer->config().ack_policy != AckPolicy::kFlowControl) {
+      error_ = MakeError(kind_ == Kind::kMirror ? ApiErrorId::kMirrorConsumerRequiresAckFC
+                                                : ApiErrorId::kSourceConsumerRequiresAckFC);
+    }
+    if (error_) {
+      uid_ = 0;
+      return Link::kNone;
+    }
+    filters_ = consumer->filters();
+  }
+  return uid_ == origin->uid() ? Link::kSame : Link::kNew;
+}
+
+uint64_t OriginReader::StartSeq(uint64_t seq) const {
+  const StreamLogState& state = origin_->log().state();
+  return std::clamp<uint64_t>(seq, std::max<uint64_t>(state.first_seq, 1), state.last_seq + 1);
+}
+
+uint64_t OriginReader::StartSeqByTime(int64_t time_ns) const {
+  return StartSeq(origin_->log().FirstAtOrAfter(time_ns));
+}
+
+void OriginReader::Begin(uint64_t next_seq) {
+  uid_ = origin_->uid();
+  next_ = next_seq;
+  heard_ = true;
+  heard_at_ = engine_.port().Now();
+}
+
+LoadStatus OriginReader::Read(OriginMessage* message) {
+  while (true) {
+    const uint64_t seq = origin_->log().Next(filters_, next_);
+    if (seq == 0 || seq > origin_->visible_last_seq()) return LoadStatus::kAbsent;
+    StoredMessage stored;
+    const LoadStatus status = origin_->log().Load(seq, &stored);
+    if (status == LoadStatus::kPending) return status;
+    if (status == LoadStatus::kFound) {
+      message->seq = seq;
+      message->time_ns = stored.time_ns;
+      message->subject = stored.subject;
+      message->header = stored.header();
+      message->body = stored.body();
+      return status;
+    }
+    next_ = seq + 1;  // a message that cannot be read is one that is not there
+  }
+}
+
+void OriginReader::Advance(const OriginMessage& message) {
+  next_ = message.seq + 1;
+  heard_at_ = engine_.port().Now();
+  if (origin_->config().retention != Retention::kLimits) origin_->OnAcked(NamedConsumer(), message.seq);
+}
+
+void OriginReader::Transform(std::string* subject) const {
+  for (const SubjectTransform& transform : transforms_) {
+    std::optional<std::string> to = transform.Match(*subject, static_cast<uint32_t>(engine_.port().Random()));
+    if (!to) continue;
+    *subject = *std::move(to);
+    return;
+  }
+}
+
+bool OriginReader::Needs(const Stream& origin, uint64_t seq, std::string_view subject) const {
+  if (error_ || (uid_ != 0 && (uid_ != origin.uid() || seq < next_))) return false;
+  return !source_.external && source_.name == origin.name() && MatchesAny(filters_, subject);
+}
+
+uint64_t OriginReader::lag() const {
+  Stream* origin = source_.external ? nullptr : engine_.FindStream(source_.name);
+  if (origin == nullptr || origin->uid() != uid_ || next_ > origin->log().state().last_seq) return 0;
+  return origin->log().Count(filters_, next_, false);
+}
+
+StreamSourceInfo OriginReader::Info() const {
+  StreamSourceInfo info;
+  info.name = source_.name;
+  info.external = source_.external;
+  info.lag = lag();
+  info.error = error_;
+  info.filter_subject = source_.filter_subject;
+  info.subject_transforms = source_.subject_transforms;
+  if (heard_) {
+    const Nanos since = engine_.port().Now() - heard_at_;
+    info.active_ns = (connected() ? since % kHeartbeat : since).count();
+  }
+  return info;
+}
+
+}  // namespace millrace

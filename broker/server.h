@@ -71,6 +71,7 @@ class Server final : public MonitorHost {
   void OnAnswer(Answer& answer);
   void FinishQuery(uint64_t id);
   void FillVarz(VarzSnapshot* varz);
+  MillraceStats OwnStats() const;
   void OnSecond();
 
   const Options& options() const { return policy_->options; }

@@ -756,6 +756,25 @@ void Server::FillVarz(VarzSnapshot* v) {
   v->metadata = o.server_metadata;
   v->feature_flags = o.feature_flags;
   v->system_account = o.system_account.empty() ? "$SYS" : o.system_account;
+  v->millrace = OwnStats();
+}
+
+MillraceStats Server::OwnStats() const {
+  MillraceStats stats;
+  stats.version = kMillraceVersion;
+  stats.shards = mesh_->shards();
+  stats.turns = Sum(&ShardCounters::turns);
+  stats.long_turns = Sum(&ShardCounters::long_turns);
+  stats.congestions = Sum(&ShardCounters::congestions);
+  for (size_t phase = 0; phase < kTurnPhases; ++phase) {
+    uint64_t turns = 0;
+    for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
+      turns += mesh_->counters(shard).long_turns_by[phase].Get();
+    stats.long_turns_by_phase.emplace_back(kTurnPhaseNames[phase], turns);
+  }
+  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
+    stats.longest_turn_ns = std::max(stats.longest_turn_ns, mesh_->counters(shard).longest_turn_ns.Get());
+  return stats;
 }
 
 void Server::OnSecond() {

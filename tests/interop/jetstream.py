@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""JetStream of the real binary with nats-py, over restarts and kill -9 under load.
+
+    jetstream.py --server build/release/millrace [--shards 1,2] [--kills 3]
+
+The last line is `N passed, N failed, N skipped`; exit code 1 on a failure.
+"""
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import run  # noqa: E402
+import wire  # noqa: E402
+
+CHECK = os.path.join(run.CLIENTS, "check_js.py")
+PATIENCE_S = 60
+
+
+def phase(tally, label, python, server, *arguments):
+    run.run_program(tally, label, [python, CHECK, *arguments], f"nats://127.0.0.1:{server.port}")
+
+
+def flood_and_kill(python, server, path):
+    """Lets a client publish until some hundred messages are confirmed, and kills the server in the middle of it."""
+    with open(path, "wb") as out:
+        client = subprocess.Popen([python, CHECK, f"nats://127.0.0.1:{server.port}", "flood"], stdout=out,
+                                  stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and client.poll() is None:
+        with open(path, "rb") as file:
+            if file.read().count(b"\n") > 400:
+                break
+        try:
+            client.wait(0.02)
+        except subprocess.TimeoutExpired:
+            pass
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    try:
+        client.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        client.kill()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--server", required=True)
+    parser.add_argument("--shards", default="1,2")
+    parser.add_argument("--kills", type=int, default=3)
+    args = parser.parse_args()
+    tally = run.Tally()
+    try:
+        python = run.find_python()[0]
+    except run.Skip as e:
+        tally.add("nats-py", "SKIP", str(e))
+        print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+        return 0
+    for shards in args.shards.split(","):
+        label = f"jetstream [{shards} shards]"
+        with tempfile.TemporaryDirectory(prefix="interop-js-") as store:
+            flags = ["-js", "-sd", store, "--shards", shards]
+            with wire.Server(args.server, flags) as server:
+                phase(tally, label, python, server, "first")
+                server.process.send_signal(signal.SIGKILL)
+                server.process.wait()
+            with wire.Server(args.server, flags) as server:
+                phase(tally, label + " after kill -9", python, server, "after")
+                server.process.send_signal(signal.SIGTERM)
+                server.process.wait(PATIENCE_S)
+            with wire.Server(args.server, flags) as server:
+                phase(tally, label + " after a stop", python, server, "after")
+            path = os.path.join(store, "confirmed")
+            for kill in range(args.kills):
+                with wire.Server(args.server, flags) as server:
+                    flood_and_kill(python, server, f"{path}-{kill}")
+                with wire.Server(args.server, flags) as server:
+                    for earlier in range(kill + 1):
+                        phase(tally, f"{label} kill {kill + 1}, flood {earlier + 1}", python, server, "confirmed",
+                              f"{path}-{earlier}")
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,6 +11,7 @@ namespace millrace {
 namespace {
 
 constexpr Nanos kRetryAfter = std::chrono::seconds(1);
+constexpr uint32_t kFlushTries = 5;
 
 }  // namespace
 
@@ -37,7 +38,7 @@ bool Checkpoint::has_work() const {
     case Phase::kEncode: {
       if (encoded_ == group_.size()) return true;
       const auto at = objects_.streams.find(group_[encoded_].uid);
-      return at == objects_.streams.end() || at->second.stored->flushed();
+      return at == objects_.streams.end() || at->second.stored->flushed() || now_ >= flush_again_at_;
     }
     case Phase::kSync:
       return !sync_.busy();
@@ -131,6 +132,8 @@ void Checkpoint::FlushGroup() {
     stream.stored->Flush();
     group_.push_back({uid, wal_.staged(), next_stream_ - 1});
   }
+  flush_again_at_ = now_ + kRetryAfter;
+  flush_tries_ = 0;
   step_ = Phase::kEncode;
 }
 
@@ -140,7 +143,14 @@ void Checkpoint::EncodeGroup() {
     const auto at = objects_.streams.find(uid);
     if (at == objects_.streams.end()) continue;
     StoredStream& stream = at->second;
-    if (!stream.stored->flushed()) return;
+    if (!stream.stored->flushed()) {
+      // Long for a write: it has failed (a full disk, an error), or is about to end.
+      if (now_ < flush_again_at_) return;
+      if (++flush_tries_ >= kFlushTries) return Abort("the blocks of a stream cannot be written");
+      flush_again_at_ = now_ + kRetryAfter;
+      stream.stored->Flush();
+      return;
+    }
     blob_.clear();
     stream.stored->EncodeCheckpoint(&blob_);
     stream.state_dirty = false;

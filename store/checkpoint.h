@@ -10,7 +10,7 @@
 // kIdle     waits to be wanted                                      kCompact or kFlush
 // kCompact  the catalog moves to a new file                         kFlush, failure: kIdle and again later
 // kFlush    the next group of streams pushes its blocks out         kEncode
-// kEncode   waits for them; stages their state, then consumers'     kSync
+// kEncode   waits for them; stages their state, then consumers'     kSync; they cannot be written: kIdle, again later
 // kSync     waits for the segments to be on stable storage          kWrite
 // kWrite    waits for the group's frames to be written              kFlush, or kCommit after the last group
 // kCommit   waits for the catalog's root                            kIdle
@@ -42,7 +42,10 @@ class Checkpoint {
   bool has_work() const;
   bool running() const { return step_ != Phase::kIdle; }
   bool idle() const { return step_ == Phase::kIdle && !sync_.busy() && catalog_.idle(); }
-  Nanos retry_at() const { return wanted_ && step_ == Phase::kIdle ? retry_at_ : Nanos::max(); }
+  Nanos retry_at() const {
+    if (step_ == Phase::kEncode) return flush_again_at_;
+    return wanted_ && step_ == Phase::kIdle ? retry_at_ : Nanos::max();
+  }
   // Gives what went wrong, once.
   std::string TakeError() { return std::exchange(error_, {}); }
 
@@ -79,6 +82,8 @@ class Checkpoint {
   bool wanted_ = false;
   Nanos now_{0};
   Nanos retry_at_{0};
+  Nanos flush_again_at_ = Nanos::max();
+  uint32_t flush_tries_ = 0;
   Lsn bound_ = 0;
   uint64_t begun_at_ = 0;  // wal_.written_bytes()
   std::vector<uint64_t> streams_;    // to look at

@@ -80,6 +80,7 @@ UringOptions UringOptionsOf(const Tuning& tuning) {
   uring.small_buffers = static_cast<uint32_t>(tuning.recv_buffers_small);
   uring.large_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_large);
   uring.large_buffers = static_cast<uint32_t>(tuning.recv_buffers_large);
+  uring.batch_wait = std::chrono::microseconds(tuning.batch_wait_us);
   return uring;
 }
 
@@ -213,6 +214,8 @@ absl::Status Server::OpenRings() {
   for (uint32_t i = 0; i < shards; ++i) {
     auto shard = std::make_unique<ShardThread>();
     MR_ASSIGN_OR_RETURN(shard->io, UringIo::Create(UringOptionsOf(options.tuning)));
+    if (i == 0 && options.tuning.batch_wait_us > 0 && !shard->io->knows_batch_wait())
+      log_.Warn("batch_wait_us needs Linux 6.12 or newer: it is without effect here");
     ring_fds_.push_back(shard->io->ring_fd());
     shards_.push_back(std::move(shard));
   }
@@ -359,7 +362,7 @@ void Server::StartShards() {
     shard.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
     shard.send_bytes_max = static_cast<uint64_t>(tuning.send_bytes_max);
     shard.bytes_per_turn = static_cast<uint64_t>(tuning.bytes_per_turn);
-    shard.spin_max = std::chrono::microseconds(tuning.spin_us);
+    shard.spin_max = std::chrono::microseconds(tuning.batch_wait_us > 0 ? 0 : tuning.spin_us);
     shard.closed_connections_max = options.max_closed_clients;
     MR_CHECK(getrandom(&shard.seed, sizeof shard.seed, 0) == sizeof shard.seed);
     shard.entropy = [](char* out, size_t bytes) { MR_CHECK(getrandom(out, bytes, 0) == static_cast<ssize_t>(bytes)); };
@@ -753,6 +756,25 @@ void Server::FillVarz(VarzSnapshot* v) {
   v->metadata = o.server_metadata;
   v->feature_flags = o.feature_flags;
   v->system_account = o.system_account.empty() ? "$SYS" : o.system_account;
+  v->millrace = OwnStats();
+}
+
+MillraceStats Server::OwnStats() const {
+  MillraceStats stats;
+  stats.version = kMillraceVersion;
+  stats.shards = mesh_->shards();
+  stats.turns = Sum(&ShardCounters::turns);
+  stats.long_turns = Sum(&ShardCounters::long_turns);
+  stats.congestions = Sum(&ShardCounters::congestions);
+  for (size_t phase = 0; phase < kTurnPhases; ++phase) {
+    uint64_t turns = 0;
+    for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
+      turns += mesh_->counters(shard).long_turns_by[phase].Get();
+    stats.long_turns_by_phase.emplace_back(kTurnPhaseNames[phase], turns);
+  }
+  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
+    stats.longest_turn_ns = std::max(stats.longest_turn_ns, mesh_->counters(shard).longest_turn_ns.Get());
+  return stats;
 }
 
 void Server::OnSecond() {

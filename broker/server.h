@@ -79,6 +79,7 @@ class Server final : public MonitorHost {
   void FinishQuery(uint64_t id);
   void FillVarz(VarzSnapshot* varz);
   void AddSettings(JetStreamVarz* jetstream) const;
+  MillraceStats OwnStats() const;
   void OnSecond();
 
   const Options& options() const { return policy_->options; }

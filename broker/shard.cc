@@ -97,8 +97,10 @@ uint64_t Shard::Random() {
 void Shard::RunOnce(bool may_block) {
   EnterKernel(may_block);
   io_.RunQuietSends();
-  DrainMail();
+  if (DrainMail() > 0) Lap(TurnPhase::kMail);
+  router_.BeginTurn();
   work_left_ = !io_.RunCompletions(options_.bytes_per_turn);
+  Lap(TurnPhase::kReceive);
   timers_.Expire(session_shared_.now);
   CheckBarriers();
   ResumePaused();
@@ -110,9 +112,30 @@ void Shard::RunOnce(bool may_block) {
   FlushDirty();
   Bury();
   if (chunks_.NeedsTrim() && !trim_.armed()) timers_.Arm(&trim_, session_shared_.now + kTrimInterval);
-  const Nanos took = io_.Now() - session_shared_.now;
+  Lap(TurnPhase::kSend);
+  CountTurn();
+}
+
+void Shard::Lap(TurnPhase phase) {
+  const Nanos now = io_.Now();
+  laps_[static_cast<size_t>(phase)] = now - std::exchange(lap_at_, now);
+}
+
+void Shard::CountTurn() {
   counters_.turns.Add(1);
-  if (took > kTurnTarget) counters_.long_turns.Add(1);
+  Nanos took{0};
+  size_t longest = 0;
+  for (size_t phase = 0; phase < kTurnPhases; ++phase) {
+    took += laps_[phase];
+    if (laps_[phase] > laps_[longest]) longest = phase;
+  }
+  if (took > kTurnTarget) {
+    counters_.long_turns.Add(1);
+    counters_.long_turns_by[longest].Add(1);
+    const auto ns = static_cast<uint64_t>(took.count());
+    if (ns > counters_.longest_turn_ns.Get()) counters_.longest_turn_ns.Set(ns);
+  }
+  std::fill(std::begin(laps_), std::end(laps_), Nanos{0});
 }
 
 void Shard::TrimChunks() {
@@ -133,6 +156,8 @@ void Shard::EnterKernel(bool may_block) {
     if (missed) Sleep();
   }
   session_shared_.now = io_.Now();
+  if (!idle) laps_[static_cast<size_t>(TurnPhase::kKernel)] = session_shared_.now - lap_at_;
+  lap_at_ = session_shared_.now;
   if (idle) {
     const uint64_t messages = counters_.in_messages.Get() + counters_.out_messages.Get();
     spin_.OnWait(session_shared_.now - wait_ended_, messages - wait_messages_, missed);
@@ -171,8 +196,8 @@ bool Shard::Spin(Nanos budget) {
   return found;
 }
 
-void Shard::DrainMail() {
-  mesh_.Drain([this](uint32_t from, const MailHeader& header, const char* body) { OnMail(from, header, body); });
+uint64_t Shard::DrainMail() {
+  return mesh_.Drain([this](uint32_t from, const MailHeader& header, const char* body) { OnMail(from, header, body); });
 }
 
 void Shard::CheckBarriers() {
@@ -192,9 +217,13 @@ void Shard::CheckBarriers() {
 }
 
 void Shard::ResumePaused() {
-  for (const ConnectionId& id : std::exchange(rearm_, {})) {
-    if (Connection* connection = Find(id)) connection->Rearm();
+  // Those for whom the turn was too short come first in the next one.
+  const std::vector<ConnectionId> rearm = std::exchange(rearm_, {});
+  size_t done = 0;
+  for (; done < rearm.size() && (done == 0 || !router_.TurnSpent()); ++done) {
+    if (Connection* connection = Find(rearm[done])) connection->Rearm();
   }
+  rearm_.insert(rearm_.begin(), rearm.begin() + static_cast<std::ptrdiff_t>(done), rearm.end());
   if (!stalled_.empty()) {
     const std::vector<ConnectionId> stalled = std::exchange(stalled_, {});
     for (const ConnectionId& id : stalled) {
@@ -204,7 +233,10 @@ void Shard::ResumePaused() {
       const bool relieved =
           cause == nullptr || cause->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
       const bool local = connection->receiver().stalled_by.shard == mesh_.self();
-      if ((local && relieved) || session_shared_.now >= connection->stalled_until) {
+      const bool expired = session_shared_.now >= connection->stalled_until;
+      // Waiting for it did not help.
+      if (expired && local && !relieved) Find(connection->receiver().stalled_by)->receiver().hopeless = true;
+      if ((local && relieved) || expired) {
         connection->Resume(Connection::PauseReason::kStall);
       } else {
         stalled_.push_back(id);
@@ -234,7 +266,10 @@ void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& opti
 }
 
 void Shard::RunJetStream() {
-  if (jetstream_ != nullptr) work_left_ |= jetstream_->RunTurn();
+  if (jetstream_ == nullptr) return;
+  Lap(TurnPhase::kTimers);
+  work_left_ |= jetstream_->RunTurn();
+  Lap(TurnPhase::kJetStream);
 }
 
 void Shard::CloseSlow() {
@@ -254,11 +289,14 @@ void Shard::CloseSlow() {
 
 void Shard::FlushDirty() {
   std::vector<Receiver*>& dirty = router_.dirty();
+  // The small ones first: they are answers somebody waits for, and a large send takes the kernel a while.
   // Flushing may end a connection, which touches nothing new; a receiver stays valid until Bury.
-  for (size_t i = 0; i < dirty.size(); ++i) {
-    Receiver* receiver = dirty[i];
-    receiver->dirty = false;
-    if (Connection* connection = Find(receiver->id)) connection->Flush();
+  for (const bool small : {true, false}) {
+    for (Receiver* receiver : dirty) {
+      if (!receiver->dirty || (small && receiver->outbox.pending_bytes() > kQuietBytesMax)) continue;
+      receiver->dirty = false;
+      if (Connection* connection = Find(receiver->id)) connection->Flush();
+    }
   }
   dirty.clear();
 }

@@ -63,8 +63,10 @@ class Shard final : public ConnectionHost {
   void TrimChunks();
   void EnterKernel(bool may_block);
   bool Spin(Nanos budget);
+  void Lap(TurnPhase phase);
+  void CountTurn();
   void Sleep();
-  void DrainMail();
+  uint64_t DrainMail();
   void CheckBarriers();
   void ResumePaused();
   void RunJetStream();
@@ -145,6 +147,8 @@ class Shard final : public ConnectionHost {
   std::vector<uint64_t> placed_;
 
   SpinPolicy spin_;
+  Nanos lap_at_{0};            // end of the phase before
+  Nanos laps_[kTurnPhases] = {};
   Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then
   uint64_t wait_messages_ = 0;
   bool work_left_ = false;  // completions or paused work remain: do not block

@@ -57,7 +57,6 @@ class Catalog {
   // --- a transaction
   void Put(CatalogKind kind, uint64_t uid, Lsn lsn, std::string_view blob);
   void Remove(CatalogKind kind, uint64_t uid);
-  bool Has(CatalogKind kind, uint64_t uid) const { return index_.contains(Key{kind, uid}); }
   void Drop();  // what was staged and not committed
   size_t staged_bytes() const { return out_.size() + frame_.size(); }
   void StartFlush();

@@ -156,6 +156,7 @@ void Checkpoint::EncodeGroup() {
   sync_failed_ = false;
   if (catalog_.staged_bytes() == 0) {
     step_ = Phase::kWrite;
+    catalog_.StartFlush();
     return;
   }
   step_ = Phase::kSync;
@@ -183,10 +184,13 @@ void Checkpoint::EncodeConsumers() {
 }
 
 void Checkpoint::Commit() {
+  // Also what was deleted since Begin: it was passed over, so its entry must not outlive the log up to bound_.
+  removing_.insert(removing_.end(), objects_.removed.begin(), objects_.removed.end());
+  objects_.removed.clear();
   for (const uint64_t uid : removing_) {
     for (const CatalogKind kind : {CatalogKind::kStreamConfig, CatalogKind::kStreamState, CatalogKind::kConsumerConfig,
                                    CatalogKind::kConsumerState}) {
-      if (catalog_.Has(kind, uid)) catalog_.Remove(kind, uid);
+      catalog_.Remove(kind, uid);  // whether it is there or not: this very checkpoint may have put it
     }
   }
   step_ = Phase::kCommit;

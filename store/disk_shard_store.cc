@@ -11,6 +11,8 @@
 namespace millrace {
 namespace {
 
+constexpr Nanos kReliefEvery = std::chrono::seconds(1);
+
 WalOptions LogOptions(const ShardStoreOptions& options, uint64_t identity) {
   WalOptions log;
   log.identity = identity;
@@ -165,6 +167,11 @@ void DiskShardStore::StepCheckpoint(Nanos now) {
   if (wal_.failed()) return;  // the log will not grow; a restart decides with what is on disk
   if (!checkpoint_.running()) {
     if (log_bytes() >= options_.checkpoint_bytes && !checkpoint_.wanted()) checkpoint_.Want();
+    // Acknowledgements and deletions go on while the disk is full: their room is what a checkpoint recycles.
+    if (wal_.state() == WalState::kFull && !wal_.has_ready_file() && !checkpoint_.wanted() && now >= relief_at_) {
+      relief_at_ = now + kReliefEvery;
+      checkpoint_.Want();
+    }
     // Without the engine the consumers cannot be asked for their state.
     if (consumers_ == nullptr && !objects_.consumers.empty()) return;
   }

@@ -74,6 +74,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   ShardStoreListener* listener_ = nullptr;
   ConsumerStateSource* consumers_ = nullptr;
   std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
+  Nanos relief_at_{0};
   bool closing_ = false;
   uint64_t failures_at_close_ = 0;
 };

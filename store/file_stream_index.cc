@@ -217,8 +217,8 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
   };
   std::vector<Part> parts;
   bool single = false;
-  bool good =
-      i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad && segments_.ReadBlob(cold_[i].extent, &bytes);
+  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad;
+  good = good && segments_.ReadBlob(cold_[i].extent, &bytes);
   good = good && DecodeRun(
                      bytes,
                      [&](const RunHead& head) {

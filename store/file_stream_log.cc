@@ -172,8 +172,9 @@ void FileStreamLog::EncodeCheckpoint(std::string* out) {
   }
   if (covered.messages == 0) covered.bytes = 0;
   AppendVarint(out, kCheckpointVersion);
+  const int64_t first_time_ns = covered.messages == 0 ? 0 : covered.first_time_ns;
   for (const uint64_t number : {covered.messages, covered.bytes, covered.last_seq, covered.subjects,
-                                ZigZag(covered.last_time_ns), ZigZag(covered.messages == 0 ? 0 : covered.first_time_ns)}) {
+                                ZigZag(covered.last_time_ns), ZigZag(first_time_ns)}) {
     AppendVarint(out, number);
   }
   live_.Encode(out, through);
@@ -205,11 +206,14 @@ void FileStreamLog::EncodeCheckpoint(std::string* out) {
     time = block.max_time_ns;
   }
   PruneCold();
-  size_t runs = 0;
-  for (const ColdRun& cold : cold_) runs += cold.written && !cold.bad ? 1 : 0;
-  AppendVarint(out, runs);
+  // A run must not name what is left out: those sequences may come to be other messages.
+  const auto belongs = [&](const ColdRun& cold) {
+    const uint64_t end = (cold.key << LiveSet::kChunkBits) + cold.through;
+    return cold.written && !cold.bad && end <= covered.last_seq + 1;
+  };
+  AppendVarint(out, static_cast<uint64_t>(std::count_if(cold_.begin(), cold_.end(), belongs)));
   for (const ColdRun& cold : cold_) {
-    if (!cold.written || cold.bad) continue;
+    if (!belongs(cold)) continue;
     for (const uint64_t number : {cold.key, uint64_t{cold.named}, uint64_t{cold.through}, uint64_t{cold.extent.file},
                                   cold.extent.offset, uint64_t{cold.extent.bytes}}) {
       AppendVarint(out, number);

@@ -50,6 +50,7 @@ void MessageIndex::Append(uint64_t seq, std::string_view subject) {
     runs_.emplace_back();
     runs_.back().key = key;
   }
+  MR_CHECK(runs_.back().open);
   SubjectTable::Entry& entry = table_.At(number);
   runs_.back().Append(static_cast<uint16_t>(seq), number, &entry);
   if (created) entry.first_seq = seq;

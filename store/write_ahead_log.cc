@@ -123,7 +123,8 @@ bool WriteAheadLog::FindPlace(uint64_t bytes) {
     current_ = next;
     if (check_at_ == Nanos::max()) check_at_ = now_;
   }
-  if (!files_.HasReady()) files_.Prepare(0, now_);
+  // With little space left a checkpoint makes the next file ready: a new one would take what that checkpoint needs.
+  if (!files_.HasReady() && !low_space_) files_.Prepare(0, now_);
   return true;
 }
 
@@ -202,7 +203,7 @@ void WriteAheadLog::CheckSpace() {
   const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
   const uint64_t need = low_space_ ? reserve_bytes_ + reserve_bytes_ / 4 : reserve_bytes_;
   low_space_ = free.ok() && *free < need;
-  if (!files_.HasReady() && !files_.preparing() && current_ != nullptr) files_.Prepare(0, now_);
+  if (!files_.HasReady() && !files_.preparing() && current_ != nullptr && !low_space_) files_.Prepare(0, now_);
   // The rest of the current file is kept for what was admitted, and for the deletions that make room.
   const bool refused = retry_at_ != Nanos::max();
   const bool no_file = refused || ((files_.full() || files_.failing()) && !files_.HasReady());

@@ -96,6 +96,7 @@ class WriteAheadLog final : public Journal {
   // Nothing up to `lsn` is needed any more: files are recycled.
   void Recycle(Lsn lsn) { files_.Retire(lsn, current_); }
 
+  bool has_ready_file() const { return files_.HasReady(); }
   size_t file_count() const { return files_.files().size(); }
   uint64_t flushes() const { return flushes_; }
   uint64_t written_bytes() const { return written_bytes_; }  // grows for ever

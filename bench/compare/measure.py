@@ -47,10 +47,11 @@ class Runner:
                    *scenario.load, '--port', str(server.port), '--server-pid', str(server.pid)]
         if scenario.amount_flag is not None:
             command += [scenario.amount_flag, str(amount)]
-        elif scenario.load[0] == 'open':
+        elif scenario.load[0] in ('open', 'fair'):
             command += ['--seconds', str(self.options.seconds + 0.5)]
-            if self.options.realtime:  # a real-time process that spins is stopped for 50 ms of every second
-                command.append('--sleep')
+            # A real-time process that never pauses is stopped by the kernel for 50 ms of every second.
+            if self.options.realtime and scenario.load[0] == 'open':
+                command += ['--rest-ms', '20']
         elif scenario.settle_s and not self.options.quick:
             command += ['--settle-s', str(scenario.settle_s)]
         return command + self.options.load_flags.split()

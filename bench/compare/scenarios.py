@@ -37,9 +37,9 @@ def _request(name, inflight, **more):
     return Scenario(name, ('request', '--inflight', str(inflight)), per='msgs', **more)
 
 
-def _open(name, rate):
+def _open(name, rate, **more):
     return Scenario(name, ('open', '--rate', str(rate)), amount_flag=None, metric='p99_us', unit='µs',
-                    scale=1, lower_is_better=True, per='msgs')
+                    scale=1, lower_is_better=True, per='msgs', **more)
 
 
 _P50 = {'amount': 3_000, 'metric': 'p50_us', 'unit': 'µs', 'scale': 1, 'lower_is_better': True}
@@ -58,6 +58,7 @@ SCENARIOS = [
     _fanout('headers-128', ('--headers', '--size', '128'), 200_000),
     _fanout('1x8-16', ('--subs', '8', '--size', '16'), 150_000),
     _fanout('1x8-128', ('--subs', '8', '--size', '128'), 80_000),
+    _fanout('1x8-128-slow', ('--subs', '8', '--size', '128', '--slow', '1'), 80_000),
     _fanout('1x1000-128', ('--subs', '1000', '--size', '128'), 400),
     _fanout('4x4-128', ('--pubs', '4', '--subs', '4', '--size', '128'), 150_000),
     _fanout('subjects-1k', ('--subjects', '1000', '--wildcard', '--size', '128'), 200_000),
@@ -72,6 +73,10 @@ SCENARIOS = [
     _open('open-10k', 10_000),
     _open('open-50k', 50_000),
     _open('open-100k', 100_000),
+    _open('open-100k-batch', 100_000, ours_flags='--batch_wait_us 150'),
+    # The quiet client's latency; its CPU per message is the flood's as well and says nothing.
+    Scenario('fair-8', ('fair', '--flood-subs', '8'), amount_flag=None, metric='p99_us', unit='µs', scale=1,
+             lower_is_better=True, per='msgs'),
     Scenario('churn', ('churn',), amount_flag='--pairs', amount=40_000, metric='pairs_per_s',
              unit='k/s', scale=1e-3, per='pairs', relay=False),
     Scenario('connect', ('connect',), amount_flag='--conns', amount=2_000, metric='conns_per_s',

@@ -105,6 +105,7 @@ void Client::Open(std::string_view opening) {
   const auto read_more = [&] {
     char buffer[4096];
     const ssize_t got = recv(fd_, buffer, sizeof buffer, 0);
+    if (got < 0 && errno == EINTR) return;
     if (got <= 0) Fail("handshake: connection closed or silent after: " + text);
     text.append(buffer, static_cast<size_t>(got));
     const size_t error = text.find("-ERR");

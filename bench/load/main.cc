@@ -20,10 +20,13 @@ scenarios
   pub       publish only; ends with PING and PONG      --pubs 1 --size 16 --msgs 1M
   fanout    every subscriber gets every message        --pubs 1 --subs 1 --size 128 --msgs 1M
             --headers  --subjects K [--wildcard]  --other-subs N
+            --slow N (subscribers more, which never read)
   queue     one queue group                            --members 8 --pubs 1 --size 128 --msgs 1M
   request   round trips through a responder            --requesters 1 --inflight 1 --size 16 --msgs 20k
   open      open loop at a fixed rate, latency from    --rate 10k --seconds 5 --pubs 1 --subs 1
             the intended send time                     --size 128 --sleep
+            --rest-ms N (after each 200 ms of schedule, so that a real-time process is not stopped by the kernel)
+  fair      an open loop while another client floods   --rate 1000 --seconds 5 --flood-subs 8 --flood-size 128
   churn     SUB and UNSUB of unique inboxes            --pairs 200k --batch 128 --size 128
             while publishing                           --no-publish
   connect   connect, CONNECT, PING, PONG, disconnect   --conns 10k --parallel 64
@@ -49,8 +52,9 @@ struct ScenarioEntry {
 constexpr std::array kScenarios = {
     ScenarioEntry{"pub", RunPub},         ScenarioEntry{"fanout", RunFanout},
     ScenarioEntry{"queue", RunQueue},     ScenarioEntry{"request", RunRequest},
-    ScenarioEntry{"open", RunOpen},       ScenarioEntry{"churn", RunChurn},
-    ScenarioEntry{"connect", RunConnect}, ScenarioEntry{"idle", RunIdle},
+    ScenarioEntry{"open", RunOpen},       ScenarioEntry{"fair", RunFair},
+    ScenarioEntry{"churn", RunChurn},     ScenarioEntry{"connect", RunConnect},
+    ScenarioEntry{"idle", RunIdle},
 };
 
 // As many descriptors as the machine allows; root may raise the hard limit as well.

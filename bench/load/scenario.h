@@ -40,6 +40,7 @@ int RunPub(Setup& setup);
 int RunFanout(Setup& setup);
 int RunQueue(Setup& setup);
 int RunOpen(Setup& setup);
+int RunFair(Setup& setup);
 int RunRequest(Setup& setup);
 int RunChurn(Setup& setup);
 int RunConnect(Setup& setup);

@@ -194,6 +194,7 @@ int RunFanout(Setup& setup) {
     frame.varying_bytes += 1 + 7;
   }
   const auto others = OpenOthers(setup, &ring);
+  const uint64_t slow_count = setup.flags->Number("slow", 0);
   setup.flags->RejectUnknown();
 
   DeliveryTotal total;
@@ -203,6 +204,12 @@ int RunFanout(Setup& setup) {
         &ring, setup.target, i, frame, SequenceLedger(options.publishers), &total));
     subscribers.back()->Open(opening);
     subscribers.back()->Start();
+  }
+  // Subscribers that never read: what they do to the others is the question. The server may close them.
+  std::vector<std::unique_ptr<QuietClient>> slow;
+  for (uint64_t i = 0; i < slow_count; ++i) {
+    slow.push_back(std::make_unique<QuietClient>(&ring, setup.target, subscriber_count + i));
+    slow.back()->Open(opening);
   }
   Flow flow(setup, options, shape, &ring);
   const uint64_t messages = options.messages_each * options.publishers;
@@ -225,6 +232,7 @@ int RunFanout(Setup& setup) {
   JsonLine line;
   line.Add("scenario", "fanout");
   line.Add("subs", subscriber_count);
+  line.Add("slow", slow_count);
   AddRates(&line, shape, options, messages, total.messages, flow.watch());
   const int status = ReportCounts(&line, counts, total.bad_frames);
   line.Print();

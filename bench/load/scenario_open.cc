@@ -14,21 +14,33 @@ namespace millrace::bench {
 namespace {
 
 constexpr uint64_t kBacklogBytesMax = 32 << 20;  // below the peer's limit for slow consumers
+constexpr uint64_t kSliceNs = 200'000'000;       // of a schedule with rests
 
 // When each message is due. All publishers share the rate and take turns.
+// With rests: after each slice nothing is due for a while. A real-time process that never pauses is stopped by the
+// kernel for 50 ms of each second, in the middle of something.
 struct Schedule {
   uint64_t start_ns = 0;
   uint64_t measured_from_ns = 0;  // what is due earlier warms up
   double interval_ns = 0;         // between two messages of one publisher
   double phase_ns = 0;            // between two publishers
+  uint64_t slice_ns = 0;          // 0: no rests
+  uint64_t rest_ns = 0;
 
+  uint64_t RestsBefore(uint64_t offset_ns) const { return slice_ns == 0 ? 0 : offset_ns / slice_ns * rest_ns; }
   uint64_t DueNs(MessageTag tag) const {
-    const double offset = static_cast<double>(tag.sequence) * interval_ns + tag.publisher * phase_ns;
-    return start_ns + static_cast<uint64_t>(offset);
+    const auto offset =
+        static_cast<uint64_t>(static_cast<double>(tag.sequence) * interval_ns + tag.publisher * phase_ns);
+    return start_ns + offset + RestsBefore(offset);
   }
   // How many messages of `publisher` are due at `now_ns`.
   uint64_t DueCount(uint64_t publisher, uint64_t now_ns) const {
-    const double since = static_cast<double>(now_ns - start_ns) - static_cast<double>(publisher) * phase_ns;
+    uint64_t offset = now_ns - start_ns;
+    if (slice_ns != 0) {
+      const uint64_t period = slice_ns + rest_ns;
+      offset = offset / period * slice_ns + std::min(offset % period, slice_ns - 1);
+    }
+    const double since = static_cast<double>(offset) - static_cast<double>(publisher) * phase_ns;
     return since < 0 ? 0 : static_cast<uint64_t>(since / interval_ns) + 1;
   }
 };
@@ -65,6 +77,7 @@ int RunOpen(Setup& setup) {
   const uint64_t publisher_count = flags.Number("pubs", 1);
   const uint64_t subscriber_count = flags.Number("subs", 1);
   const bool sleep = flags.Bool("sleep");
+  const uint64_t rest_ms = flags.Number("rest-ms", 0);
   if (rate <= 0 || publisher_count == 0 || subscriber_count == 0) Fail("nothing to send");
   Ring ring(setup.RingFor(publisher_count + subscriber_count));
   flags.RejectUnknown();
@@ -72,6 +85,10 @@ int RunOpen(Setup& setup) {
   Schedule schedule;
   schedule.interval_ns = 1e9 * static_cast<double>(publisher_count) / rate;
   schedule.phase_ns = 1e9 / rate;
+  if (rest_ms != 0) {
+    schedule.slice_ns = kSliceNs;
+    schedule.rest_ns = rest_ms * 1'000'000;
+  }
   Histogram latency;
   DeliveryTotal total;
   std::vector<std::unique_ptr<Subscriber<LatencyLedger>>> subscribers;
@@ -121,7 +138,7 @@ int RunOpen(Setup& setup) {
         next_due_ns = std::min(next_due_ns, schedule.DueNs({i, publisher.sent()}));
       }
     }
-    if (sleep) {
+    if (sleep || (schedule.rest_ns != 0 && next_due_ns > now_ns + schedule.rest_ns / 2)) {
       ring.RunOnce(next_due_ns > now_ns ? next_due_ns - now_ns : 0);
     } else {
       ring.Poll();
@@ -144,7 +161,9 @@ int RunOpen(Setup& setup) {
   line.Add("rate", rate);
   line.Add("msgs", each * publisher_count);
   line.Add("deliveries", total.messages);
-  line.Add("msgs_per_s", static_cast<double>(each * publisher_count) / watch.wall_s());
+  const double rests_s = static_cast<double>(schedule.RestsBefore(
+                             static_cast<uint64_t>(static_cast<double>(each - 1) * schedule.interval_ns))) / 1e9;
+  line.Add("msgs_per_s", static_cast<double>(each * publisher_count) / (watch.wall_s() - rests_s));
   line.Add("overrun", static_cast<uint64_t>(overrun ? 1 : 0));
   line.Add(watch);
   line.AddLatency(latency);

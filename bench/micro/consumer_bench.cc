@@ -15,7 +15,7 @@ namespace {
 class EndlessLog : public StreamLog {
  public:
   EndlessLog() {
-    state_.messages = state_.last_seq = uint64_t{1} << 60;
+    state_.messages = state_.last_seq = 1'000'000'000;
     state_.first_seq = 1;
   }
   uint64_t uid() const override { return 1; }
@@ -89,7 +89,7 @@ class NullHost : public ConsumerHost {
   Retention retention() const override { return Retention::kLimits; }
   int64_t max_messages_per_subject() const override { return -1; }
   uint64_t message_bytes_max() const override { return 1 << 20; }
-  uint64_t visible_last_seq() const override { return uint64_t{1} << 60; }
+  uint64_t visible_last_seq() const override { return 1'000'000'000; }
   bool HasDeliverInterest(std::string_view, std::string_view) override { return true; }
   void MarkReady(Consumer*) override {}
   void OnAcked(Consumer*, uint64_t) override {}
@@ -135,7 +135,10 @@ void Push(benchmark::State& state, AckPolicy policy) {
     state.PauseTiming();
     for (int64_t i = 0; i < kTurn; ++i) {
       ++acked;
-      consumer.OnAck(AckSubject{"", "", "ORDERS", "worker", 1, acked, acked, 0, 0}, {}, {});
+      AckSubject ack;
+      ack.deliveries = 1;
+      ack.stream_seq = ack.consumer_seq = acked;
+      consumer.OnAck(ack, {}, {});
     }
     state.ResumeTiming();
   }
@@ -157,7 +160,10 @@ void Pull(benchmark::State& state, int64_t batch) {
     state.PauseTiming();
     for (int64_t i = 0; i < kTurn; ++i) {
       ++acked;
-      consumer.OnAck(AckSubject{"", "", "ORDERS", "worker", 1, acked, acked, 0, 0}, {}, {});
+      AckSubject ack;
+      ack.deliveries = 1;
+      ack.stream_seq = ack.consumer_seq = acked;
+      consumer.OnAck(ack, {}, {});
     }
     state.ResumeTiming();
   }
@@ -201,3 +207,5 @@ BENCHMARK_CAPTURE(Ack, scattered, true)->Arg(1000)->Arg(100'000);
 
 }  // namespace
 }  // namespace millrace
+
+BENCHMARK_MAIN();

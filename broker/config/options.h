@@ -24,6 +24,7 @@ struct Tuning {
   int shards = 1;           // set by ParseStartup to DefaultShardCount() (cpuset and cgroup quota)
   bool pin_shards = true;   // one CPU per shard; without effect when shards is 1
   int spin_us = 100;        // longest poll before blocking, 0..1000, where polling pays; 0: off
+  int batch_wait_us = 0;    // shortest wait when blocking, so that more comes together; 0: off; no polling then
 
   int64_t recv_buffer_bytes_small = 4096;        // provided buffers for the many
   int64_t recv_buffer_bytes_large = 128 * 1024;  // and for busy connections
@@ -35,7 +36,7 @@ struct Tuning {
   int64_t send_bytes_max = 1024 * 1024;      // one send
   int64_t outbox_chunk_bytes = 64 * 1024;    // coalescing chunk of an outbox
   int64_t output_high_water = 1024 * 1024;   // backlog of one connection at which producers pause
-  int64_t bytes_per_turn = 512 * 1024;       // received bytes a shard works off before it sends
+  int64_t bytes_per_turn = 128 * 1024;       // received bytes a shard works off before it sends
   int uring_entries = 4096;                  // submission queue, power of two
   int64_t match_cache_entries = 65536;       // per shard, power of two
   bool operator==(const Tuning&) const = default;
@@ -83,7 +84,7 @@ struct JetStreamOptions {
   Durability durability = Durability::kDurable;  // of streams that do not say (persist_mode)
   int64_t wal_file_bytes = 16 * 1024 * 1024;     // one file of the write-ahead log
   int64_t wal_files = 3;                         // kept ready for use
-  int64_t block_cache_bytes = 64 * 1024 * 1024;  // of stored messages, per store
+  int64_t block_cache_bytes = 16 * 1024 * 1024;  // of stored messages, per store
   int64_t block_bytes = 256 * 1024;              // of one block of messages on disk
   bool operator==(const JetStreamOptions&) const = default;
 };

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -29,12 +30,24 @@ constexpr uint64_t kQuiet = 1;
 static_assert(alignof(Completion) > kQuiet);
 
 constexpr uint32_t kSendPartsMax = 64;
+constexpr uint32_t kSmallBuffersAtFirst = 64;
+
+// What Debian's liburing 2.3 does not know yet (include/uapi/linux/io_uring.h of Linux 6.12).
+constexpr uint32_t kFeatureMinTimeout = 1u << 15;
+struct GetEventsArgument {
+  uint64_t sigmask;
+  uint32_t sigmask_bytes;
+  uint32_t min_wait_us;
+  uint64_t timeout;
+};
+// So many results end a wait for a batch early.
+constexpr uint32_t kBatchResults = 64;
 
 // One ring of provided buffers. Buffers are handed out round-robin by the kernel, so every one that is published
-// becomes resident once there is traffic: counts are small on purpose.
+// becomes resident, and passes through the cache, once there is traffic: few are at first, more when they ran out.
 class BufferGroup {
  public:
-  void Open(io_uring* ring, uint16_t group, uint32_t bytes, uint32_t count) {
+  void Open(io_uring* ring, uint16_t group, uint32_t bytes, uint32_t count, uint32_t published_at_first) {
     bytes_ = bytes;
     count_ = count;
     const size_t ring_bytes = count * sizeof(io_uring_buf);
@@ -50,9 +63,11 @@ class BufferGroup {
     registration.bgid = group;
     MR_CHECK_OP(io_uring_register_buf_ring(ring, &registration, 0), ==, 0);
     io_uring_buf_ring_init(ring_);
-    for (uint32_t i = 0; i < count; ++i) Add(static_cast<uint16_t>(i), static_cast<int>(i));
-    io_uring_buf_ring_advance(ring_, static_cast<int>(count));
+    Publish(std::min(count, published_at_first));
   }
+
+  // A receive found no buffer.
+  void OnEmpty() { Publish(std::min(count_ - published_, published_)); }
 
   ~BufferGroup() {
     if (ring_ == nullptr) return;
@@ -68,6 +83,11 @@ class BufferGroup {
   }
 
  private:
+  void Publish(uint32_t more) {
+    for (uint32_t i = 0; i < more; ++i) Add(static_cast<uint16_t>(published_ + i), static_cast<int>(i));
+    io_uring_buf_ring_advance(ring_, static_cast<int>(more));
+    published_ += more;
+  }
   void Add(uint16_t id, int offset) {
     io_uring_buf_ring_add(ring_, Address(id), bytes_, id, io_uring_buf_ring_mask(count_), offset);
   }
@@ -76,6 +96,7 @@ class BufferGroup {
   char* memory_ = nullptr;
   uint32_t bytes_ = 0;
   uint32_t count_ = 0;
+  uint32_t published_ = 0;
 };
 
 std::string WhyNoRing(int error) {
@@ -230,12 +251,13 @@ void UringIo::Enable(const std::vector<int>& peer_ring_fds) {
   // Debian's liburing 2.3 declares io_uring_enable_rings but does not export it.
   MR_CHECK_OP(syscall(__NR_io_uring_register, r.ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0), ==, 0);
   io_uring_register_ring_fd(&r.ring);  // saves an fdget per enter; works without it
-  r.small.Open(&r.ring, kRecvSmall, r.options.small_buffer_bytes, r.options.small_buffers);
-  r.large.Open(&r.ring, kRecvLarge, r.options.large_buffer_bytes, r.options.large_buffers);
+  r.small.Open(&r.ring, kRecvSmall, r.options.small_buffer_bytes, r.options.small_buffers, kSmallBuffersAtFirst);
+  r.large.Open(&r.ring, kRecvLarge, r.options.large_buffer_bytes, r.options.large_buffers, r.options.large_buffers);
   r.peers = peer_ring_fds;
 }
 
 int UringIo::ring_fd() const { return ring_->ring.ring_fd; }
+bool UringIo::knows_batch_wait() const { return (ring_->ring.features & kFeatureMinTimeout) != 0; }
 
 void UringIo::Accept(int listener, Completion* completion) {
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
@@ -361,11 +383,30 @@ void UringIo::Wake(uint32_t participant) {
   io_uring_sqe_set_data(sqe, nullptr);
 }
 
+// What is there already when the wait begins, such as the result of a send, waits for the batch too.
+void UringIo::WaitForBatch(Nanos deadline) {
+  Ring& r = *ring_;
+  if (io_uring_sq_ready(&r.ring) > 0) io_uring_submit(&r.ring);
+  const Nanos now = Now();
+  if (deadline <= now) return;
+  // Without a timeout the shortest wait would be the longest as well.
+  const Nanos left = std::min<Nanos>(deadline - now, std::chrono::hours(1));
+  __kernel_timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
+  GetEventsArgument argument{};
+  argument.min_wait_us = static_cast<uint32_t>(r.options.batch_wait.count() / 1000);
+  argument.timeout = reinterpret_cast<uint64_t>(&timeout);
+  unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  if (r.ring.enter_ring_fd != r.ring.ring_fd) flags |= IORING_ENTER_REGISTERED_RING;
+  syscall(__NR_io_uring_enter, r.ring.enter_ring_fd, 0, kBatchResults, flags, &argument, sizeof argument);
+}
+
 void UringIo::SubmitAndWait(Nanos deadline, bool may_block) {
   Ring& r = *ring_;
   if (may_block && io_uring_cq_ready(&r.ring) == 0) {
     io_uring_cqe* cqe = nullptr;
-    if (deadline == Nanos::max()) {
+    if (r.options.batch_wait > Nanos{0} && knows_batch_wait()) {
+      WaitForBatch(deadline);
+    } else if (deadline == Nanos::max()) {
       io_uring_submit_and_wait(&r.ring, 1);
     } else {
       const Nanos left = std::max(deadline - Now(), Nanos{0});
@@ -402,6 +443,7 @@ void UringIo::RunQuietSends() {
 bool UringIo::RunCompletions(uint64_t bytes_max) {
   Ring& r = *ring_;
   uint64_t bytes = 0;
+  bool grown = false;
   while (r.snapshot > 0) {
     if (bytes >= bytes_max) return false;
     io_uring_cqe* slot = nullptr;
@@ -427,6 +469,8 @@ bool UringIo::RunCompletions(uint64_t bytes_max) {
       completion->Finish(result);
       group.Return(id);
     } else {
+      // Many may have found none at once; that is one reason for more.
+      if (cqe.res == -ENOBUFS && completion->tag() == kRecvSmall && !std::exchange(grown, true)) r.small.OnEmpty();
       completion->Finish(result);
     }
   }

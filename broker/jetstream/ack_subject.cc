@@ -23,6 +23,39 @@ uint64_t ReadNumber(std::string_view token) {
   return value;
 }
 
+// Cuts a token off the front of *rest; false when it is the last one.
+bool CutToken(std::string_view* rest, std::string_view* token) {
+  const size_t dot = rest->find('.');
+  if (dot == std::string_view::npos) return false;
+  *token = rest->substr(0, dot);
+  rest->remove_prefix(dot + 1);
+  return true;
+}
+
+// Cuts digits and the dot behind them off the front of *rest; false when there is anything else.
+bool CutNumber(std::string_view* rest, uint64_t* number) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < rest->size(); ++i) {
+    const auto digit = static_cast<unsigned>((*rest)[i] - '0');
+    if (digit > 9) {
+      if (i == 0 || (*rest)[i] != '.') return false;
+      *number = value;
+      rest->remove_prefix(i + 1);
+      return true;
+    }
+    value = value * 10 + digit;
+  }
+  return false;
+}
+
+// v1 as we write it: nearly every ack.
+bool ParseOwn(std::string_view rest, AckSubject* ack) {
+  return CutToken(&rest, &ack->stream) && CutToken(&rest, &ack->consumer) && CutNumber(&rest, &ack->deliveries) &&
+         CutNumber(&rest, &ack->stream_seq) && CutNumber(&rest, &ack->consumer_seq) &&
+         CutToken(&rest, &ack->time_text) && rest.find('.') == std::string_view::npos &&
+         (ack->pending_text = rest, true);
+}
+
 // Nine digits, with leading zeros.
 void WriteFraction(char* at, uint32_t value) {
   for (int i = 8; i >= 0; --i) {
@@ -60,36 +93,35 @@ bool Decrement(char* begin, char* end) {
 
 }  // namespace
 
+int64_t AckSubject::time_ns() const { return static_cast<int64_t>(ReadNumber(time_text)); }
+
+uint64_t AckSubject::pending() const { return ReadNumber(pending_text); }
+
 bool ParseAckSubject(std::string_view subject, AckSubject* ack) {
   if (!subject.starts_with(kAckPrefix)) return false;
+  subject.remove_prefix(kAckPrefix.size());
+  *ack = AckSubject{};
+  if (ParseOwn(subject, ack)) return true;
   std::string_view tokens[9];
   size_t count = 0;
-  size_t at = kAckPrefix.size();
-  while (true) {
-    const size_t end = FindTokenEnd(subject, at);
-    if (count < 9) tokens[count] = subject.substr(at, end - at);
+  for (TokenCursor cursor(subject); !cursor.done(); cursor.Advance()) {
+    if (count < 9) tokens[count] = cursor.token();
     ++count;
-    if (end == subject.size()) break;
-    at = end + 1;
   }
+  if (count != 7 && count < 9) return false;
   const std::string_view* token = tokens;
-  if (count == 7) {
-    ack->domain = {};
-    ack->account_hash = {};
-  } else if (count >= 9) {
-    ack->domain = tokens[0];
-    ack->account_hash = tokens[1];
-    token += 2;
-  } else {
-    return false;
+  *ack = AckSubject{};
+  if (count >= 9) {
+    ack->domain = *token++;
+    ack->account_hash = *token++;
   }
   ack->stream = token[0];
   ack->consumer = token[1];
   ack->deliveries = ReadNumber(token[2]);
   ack->stream_seq = ReadNumber(token[3]);
   ack->consumer_seq = ReadNumber(token[4]);
-  ack->time_ns = static_cast<int64_t>(ReadNumber(token[5]));
-  ack->pending = ReadNumber(token[6]);
+  ack->time_text = token[5];
+  ack->pending_text = token[6];
   return true;
 }
 

@@ -19,11 +19,15 @@ struct AckSubject {
   uint64_t deliveries = 0;
   uint64_t stream_seq = 0;
   uint64_t consumer_seq = 0;
-  int64_t time_ns = 0;
-  uint64_t pending = 0;
+  // Of no use to whom it comes back to: read when asked for.
+  std::string_view time_text;
+  std::string_view pending_text;
+
+  int64_t time_ns() const;
+  uint64_t pending() const;
 };
 
-// False: neither form. As in the peer a number that is none reads as all ones.
+// False: neither form. As in the peer a number that is none reads as all ones. Views point into `subject`.
 bool ParseAckSubject(std::string_view subject, AckSubject* ack);
 
 // Writes the reply subjects of one consumer. Successive messages differ in few digits, and only those are written anew.

@@ -86,6 +86,7 @@ bool JetStream::OnConsumerCreate(const ApiRequest& request) {
   if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
   if (const auto error = CheckConsumerCreate(config, stream->config(), others, options_.limits, nullptr))
     return refuse(*error);
+  SetInactiveThreshold(&config);
   while (config.name.empty()) {
     config.name = NewConsumerName();
     if (stream->FindConsumer(config.name) != nullptr) config.name.clear();

@@ -69,14 +69,16 @@ bool JetStream::OnStreamUpdate(const ApiRequest& request) {
   if (stream == nullptr) return true;
   SetStaticMetadata(&checked);
   std::optional<ApiError> error = CheckStreamUpdate(stream->config(), &checked, context, update.pedantic);
+  if (!error)
+    error = CheckUpdateReservations(stream->config(), checked, context, ReservationsWithout(stream, checked.storage));
   if (!error) {
     std::vector<NamedConsumer> consumers;
     for (const auto& [consumer_name, consumer] : stream->consumers())
       consumers.push_back(NamedConsumer{consumer_name, &consumer->config()});
     error = CheckConsumersAgainstLimits(stream->config(), checked, consumers);
   }
-  if (!error)
-    error = CheckUpdateReservations(stream->config(), checked, context, ReservationsWithout(stream, checked.storage));
+  if (!error && OverlapsOtherStream(checked.subjects, checked.name, context))
+    error = MakeError(ApiErrorId::kStreamSubjectOverlap);
   if (error) {
     Refuse(request, kKind, *error);
     return true;

@@ -161,6 +161,11 @@ class Consumer {
     int64_t since_ns = kGoZeroTimeNs;
     Nanos expires_at{};
   };
+  // What the last request said: a client that fetches says the same again and again.
+  struct LastRequest {
+    std::string body;
+    ConsumerNextRequest next;
+  };
   // A bucket of bytes (rate_limit_bps).
   struct RateLimit {
     double bytes_per_ns = 0;
@@ -231,6 +236,7 @@ class Consumer {
 
   // --- consumer_pull.cc
   void RefuseRequest(std::string_view reply, int code, std::string_view text);
+  const ConsumerNextRequest* ReadRequest(std::string_view body, std::string* error);
   bool CheckRequest(const ConsumerNextRequest& request, bool is_json, std::string_view reply);
   bool CheckNoWait(const ConsumerNextRequest& request, std::string_view reply);
   PullRequest* NextRequest(size_t bytes);
@@ -291,6 +297,7 @@ class Consumer {
   std::unique_ptr<Pin> pin_;
   std::unique_ptr<RateLimit> rate_limit_;
   std::unique_ptr<Replay> replay_;
+  std::unique_ptr<LastRequest> last_asked_;
 
   // The Deliver that goes on: the turn's times and what is visible in it; what FindNext found.
   Nanos now_{};
@@ -302,6 +309,7 @@ class Consumer {
 
   bool active_ = true;         // push: somebody listens
   bool ready_ = false;         // marked since the last Deliver
+  bool at_end_ = false;        // the last Deliver found nothing more for those that wait
   bool stopped_ = false;
   bool publishing_ = false;    // inside of Deliver, a timer or Stop: statuses are published at once
   bool reports_acks_ = false;  // retention wants to hear of acks

@@ -25,6 +25,7 @@ DeliverStatus Consumer::Deliver(DeliverBudget* budget) {
 
 DeliverStatus Consumer::DeliverSome(DeliverBudget* budget) {
   bool full = false;
+  at_end_ = false;
   held_until_ = Nanos::max();  // asked anew below
   while (HasReceiver() && !paused()) {
     if (budget->empty()) return DeliverStatus::kMore;
@@ -48,7 +49,8 @@ DeliverStatus Consumer::DeliverSome(DeliverBudget* budget) {
   }
   if (replay_ != nullptr && next_seq_ > replay_->until_seq) replay_.reset();
   // Requests that will not wait are answered at the end of the stream, but not when acks are what is missing.
-  if (waiting_.no_waits() != 0) ProcessWaiting(!full);
+  at_end_ = !full;
+  if (waiting_.no_waits() != 0) ProcessWaiting(at_end_);
   return DeliverStatus::kIdle;
 }
 

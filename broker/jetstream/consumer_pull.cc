@@ -13,6 +13,7 @@ namespace millrace {
 namespace {
 
 constexpr Nanos kFullCheckInterval = std::chrono::seconds(1);
+constexpr size_t kRememberedBytesMax = 256;
 
 // As Go prints a time.Duration: "1.5s", "2m0s", "250ms".
 std::string GoDuration(int64_t ns) {
@@ -65,10 +66,10 @@ void Consumer::OnNextRequest(std::string_view reply, std::string_view header, st
   if (!header.empty() && RefusesRequiredLevel(FindHeader(header, kRequiredApiLevelHeader).value_or(""))) {
     return RefuseRequest(reply, 412, "Required Api Level");
   }
-  ConsumerNextRequest next;
-  if (const std::string error = ParseNextRequest(body, &next); !error.empty()) {
-    return RefuseRequest(reply, 400, "Bad Request - " + error);
-  }
+  std::string error;
+  const ConsumerNextRequest* read = ReadRequest(body, &error);
+  if (read == nullptr) return RefuseRequest(reply, 400, "Bad Request - " + error);
+  const ConsumerNextRequest& next = *read;
   const bool is_json = IsJson(body);
   if (!CheckRequest(next, is_json, reply)) return;
   const Nanos now = port_.Now();
@@ -95,8 +96,8 @@ void Consumer::OnNextRequest(std::string_view reply, std::string_view header, st
   if (request->expires_at != Nanos{}) waiting_deadline_ = std::min(waiting_deadline_, request->expires_at);
   if (is_json) {
     request->has_group = true;
-    request->group = std::move(next.priority_group.group);
-    request->pin_id = std::move(next.priority_group.id);
+    request->group = next.priority_group.group;
+    request->pin_id = next.priority_group.id;
     request->min_pending = next.priority_group.min_pending;
     request->min_ack_pending = next.priority_group.min_ack_pending;
     request->priority = static_cast<int32_t>(next.priority_group.priority);
@@ -108,6 +109,21 @@ void Consumer::OnNextRequest(std::string_view reply, std::string_view header, st
   }
   WakeAt(waiting_deadline_);
   Ready();
+}
+
+// The parsed request, valid until the next one; nullptr: *error says why.
+const ConsumerNextRequest* Consumer::ReadRequest(std::string_view body, std::string* error) {
+  if (last_asked_ == nullptr) {
+    last_asked_ = std::make_unique<LastRequest>();
+  } else if (!body.empty() && body == last_asked_->body) {
+    return &last_asked_->next;
+  }
+  last_asked_->body.clear();
+  last_asked_->next = ConsumerNextRequest{};
+  *error = ParseNextRequest(body, &last_asked_->next);
+  if (!error->empty()) return nullptr;
+  if (body.size() <= kRememberedBytesMax) last_asked_->body = body;
+  return &last_asked_->next;
 }
 
 bool Consumer::CheckRequest(const ConsumerNextRequest& next, bool is_json, std::string_view reply) {

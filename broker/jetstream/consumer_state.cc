@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/consumer_state.h"
 
+#include <array>
+
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -21,6 +23,7 @@ enum class Op : uint8_t {
   kForget = 9,     // seq: what was given up below it
   kMoved = 10,     // consumer seq, stream seq: delivered and acknowledged at once
   kAll = 11,       // a checkpoint, which ends the delta or is followed by operations
+  kPurge = 12,     // first seq, next seq
 };
 
 void AppendVarint(uint64_t value, std::string* out) {
@@ -218,12 +221,14 @@ void ConsumerState::ForgetExhaustedBelow(uint64_t seq) {
 }
 
 bool ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone) {
+  const std::array before = {delivered_stream_, floor_consumer_, floor_stream_};
+  const auto is_gone = [&](uint64_t seq) { return seq < first_seq || (gone && gone(seq)); };
   if (next_seq > delivered_stream_ + 1) delivered_stream_ = next_seq - 1;
   std::vector<uint64_t> lost;
   if (floor_stream_ < first_seq) {
     floor_stream_ = first_seq - 1;
     pending_.ForEach([&](const PendingEntry& entry) {
-      if (entry.seq < first_seq || (gone && gone(entry.seq))) lost.push_back(entry.seq);
+      if (is_gone(entry.seq)) lost.push_back(entry.seq);
     });
   }
   PendingEntry removed;
@@ -232,12 +237,22 @@ bool ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::func
     if (removed.redeliveries != 0) --redelivered_;
     if (removed.consumer_seq > floor_consumer_) floor_consumer_ = removed.consumer_seq;
   }
+  const size_t forgotten = absl::erase_if(exhausted_, [&](const auto& item) { return is_gone(item.first); });
   if (pending_.empty()) {
-    exhausted_.clear();
     floor_consumer_ = delivered_consumer_;
     floor_stream_ = delivered_stream_;
   }
-  RecordAll();
+  const std::array after = {delivered_stream_, floor_consumer_, floor_stream_};
+  if (before == after && lost.empty() && forgotten == 0) return false;
+  if (gone) {
+    RecordAll();
+  } else if (recording_) {
+    FlushRuns();
+    StartDelta();
+    AppendOp(Op::kPurge, &delta_);
+    AppendVarint(first_seq, &delta_);
+    AppendVarint(next_seq, &delta_);
+  }
   return !lost.empty();
 }
 
@@ -470,6 +485,11 @@ absl::Status ConsumerState::Replay(std::string_view delta) {
       case Op::kForget:
         ForgetExhaustedBelow(reader.Number());
         break;
+      case Op::kPurge: {
+        const uint64_t first_seq = reader.Number();
+        Purge(first_seq, reader.Number(), nullptr);
+        break;
+      }
       case Op::kMoved:
         delivered_consumer_ = floor_consumer_ = reader.Number();
         delivered_stream_ = floor_stream_ = reader.Number();

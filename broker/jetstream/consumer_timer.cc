@@ -43,7 +43,7 @@ void Consumer::OnTimer() {
     Ready();
   }
   OnWaitsExpired();
-  if (now >= waiting_deadline_) ProcessWaiting(true);
+  if (now >= waiting_deadline_) ProcessWaiting(at_end_ && !ready_);
   if (config_.idle_heartbeat_ns != 0 && now >= heartbeat_from_ + Nanos(config_.idle_heartbeat_ns)) OnHeartbeat();
   if (pin_ != nullptr && !pin_->id.empty() && now >= pin_->expires_at) {
     ReleasePin(pin_->group, "timeout");
@@ -81,7 +81,7 @@ void Consumer::CheckInactive() {
   if (is_push()) {
     if (active_) return;
   } else {
-    ProcessWaiting(true);
+    ProcessWaiting(at_end_ && !ready_);
     const Nanos idle_since = last_request_;
     if (!waiting_.empty()) {
       inactive_at_ = now + inactive_threshold_;

@@ -398,9 +398,13 @@ Reservations JetStream::ReservationsWithout(const Stream* but, Storage storage) 
 JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic, Begin begin) {
   Made made;
   const StreamCheckContext context = CheckContext();
-  made.error = CheckStreamConfig(&config, context, pedantic);
+  Stream* existing = FindStream(config.name);
+  const auto others = static_cast<int64_t>(streams_.size()) - (existing != nullptr ? 1 : 0);
+  made.error = CheckStreamLimits(config, context, others, ReservationsWithout(existing, config.storage));
+  if (!made.error) made.error = CheckStreamConfig(&config, context, pedantic);
+  if (!made.error) made.error = CheckReplicas(config, context);
   if (made.error) return made;
-  if (Stream* existing = FindStream(config.name)) {
+  if (existing != nullptr) {
     if (IsSameStream(config, existing->config())) {
       made.stream = existing;
     } else {

@@ -155,7 +155,9 @@ void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
   EnforceLimits(in.subject);
   ApplyRollup(in, checked, 1);
   engine_.OnStaged(this, lsn);
-  if (config_.max_age_ns > 0 && !expiry_.armed() && !waits_for_disk_) ArmExpiry();
+  const bool aged_later = config_.max_age_ns <= 0 ||
+                          (expiry_.armed() && message.time_ns + config_.max_age_ns >= expiry_due_ns_);
+  if (!aged_later && !waits_for_disk_) ArmExpiry();
 }
 
 void Stream::ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep) {

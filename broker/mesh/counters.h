@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 namespace millrace {
@@ -18,6 +19,12 @@ class Counter {
  private:
   std::atomic<uint64_t> value_{0};
 };
+
+// What a shard does in a turn, in this order. kKernel: submitting and collecting, without waiting.
+enum class TurnPhase : uint8_t { kKernel, kMail, kReceive, kTimers, kJetStream, kSend };
+inline constexpr size_t kTurnPhases = 6;
+inline constexpr const char* kTurnPhaseNames[kTurnPhases] = {"kernel", "mail",      "receive",
+                                                            "timers", "jetstream", "send"};
 
 struct alignas(128) ShardCounters {
   Counter in_messages;
@@ -37,6 +44,8 @@ struct alignas(128) ShardCounters {
   Counter interest_removes;
   Counter turns;
   Counter long_turns;      // over 1 ms
+  Counter long_turns_by[kTurnPhases];  // of these, by the phase that took longest
+  Counter longest_turn_ns;
   Counter congestions;     // times a producer was paused because mail for another shard piled up
 };
 

@@ -238,6 +238,17 @@ struct JszSnapshot {
   std::vector<JszAccount> accounts;  // those of SelectJszAccounts()
 };
 
+// What only this broker knows of itself; after all that the peer has.
+struct MillraceStats {
+  std::string version;
+  int64_t shards = 0;
+  uint64_t turns = 0;
+  uint64_t long_turns = 0;                                          // over 1 ms
+  std::vector<std::pair<const char*, uint64_t>> long_turns_by_phase;  // by the phase that took longest
+  uint64_t longest_turn_ns = 0;
+  uint64_t congestions = 0;
+};
+
 struct VarzSnapshot {
   std::string server_id, server_name;
   // version, proto, git_commit and go come from version.h
@@ -295,6 +306,7 @@ struct VarzSnapshot {
   DiskIoWaitStats disk_io_wait_stats;
   std::vector<std::string> proxies_trusted;  // keys; omitted
   int64_t tls_cert_not_after_ns = 0;         // omitted
+  std::optional<MillraceStats> millrace;     // omitted
 };
 
 // The flags that the peer knows, with its defaults.

@@ -205,6 +205,21 @@ void RenderCounters(const VarzSnapshot& varz, JsonWriter* out) {
   out->PutUint("subscriptions", varz.subscriptions);
 }
 
+void RenderMillrace(const MillraceStats& stats, JsonWriter* out) {
+  out->BeginObject();
+  out->Put("version", stats.version);
+  out->PutInt("shards", stats.shards);
+  out->PutUint("turns", stats.turns);
+  out->PutUint("long_turns", stats.long_turns);
+  out->Key("long_turns_by_phase");
+  out->BeginObject();
+  for (const auto& [phase, turns] : stats.long_turns_by_phase) out->PutUint(phase, turns);
+  out->EndObject();
+  out->PutUint("longest_turn", stats.longest_turn_ns);
+  out->PutUint("congestions", stats.congestions);
+  out->EndObject();
+}
+
 }  // namespace
 
 std::map<std::string, bool> DefaultFeatureFlags() {
@@ -277,6 +292,7 @@ void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>&
     out->EndObject();
   }
   out->OptTime("tls_cert_not_after", varz.tls_cert_not_after_ns);
+  if (varz.millrace.has_value()) out->Key("millrace"), RenderMillrace(*varz.millrace, out);
   out->EndObject();
 }
 

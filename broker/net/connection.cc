@@ -67,7 +67,16 @@ void Connection::Arm() {
   if (state_ == State::kOpen && paused_ == 0 && !recv_.busy() && !peer_ended_) shared_.io.Recv(fd_, recv_size_, &recv_);
 }
 
-void Connection::Rearm() { Arm(); }
+void Connection::Rearm() {
+  if (paused_for(PauseReason::kTurn)) return Resume(PauseReason::kTurn);
+  Arm();
+}
+
+// The turn has delivered enough. Receiving goes on, into carry_, up to a bound.
+void Connection::Yield() {
+  paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(PauseReason::kTurn));
+  host_.OnRearm(this);
+}
 
 void Connection::OnRecv(const IoResult& result) {
   if (state_ != State::kOpen) return EndIfIdle();
@@ -115,6 +124,10 @@ bool Connection::TakeCarried(std::string_view* bytes) {
     if (progress == Session::Progress::kClosed) return false;
     carry_.erase(0, carry_.size() - input.size());
     if (progress == Session::Progress::kPaused) return false;
+    if (progress == Session::Progress::kYield) {
+      Yield();
+      return false;
+    }
     if (!carry_.empty() && bytes->empty()) return false;
   }
   // One large message should not leave its block behind.
@@ -128,6 +141,7 @@ void Connection::Take(std::string_view bytes) {
     const Session::Progress progress = session_.Consume(&bytes);
     if (progress == Session::Progress::kClosed) return;
     if (!bytes.empty() && progress == Session::Progress::kNeedMore) carry_.reserve(session_.bytes_needed());
+    if (progress == Session::Progress::kYield && !bytes.empty()) Yield();
   }
   if (state_ != State::kOpen) return;
   carry_.append(bytes);
@@ -202,6 +216,8 @@ void Connection::OnSent(const IoResult& result) {
   const bool full = result.error() == EAGAIN || result.error() == EINTR;
   if (!result.ok() && !full) return End(ClosedReason::kWriteError);
   if (!full) receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
+  const uint64_t caught_up_bytes = shared_.session.router.limits().high_water_bytes / 2;
+  if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = false;
   socket_full_ = !receiver_.outbox.empty();
   if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.session.router.Touch(&receiver_);
 }

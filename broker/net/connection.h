@@ -6,7 +6,8 @@
 //   kFlushing  outbox empty, or the flush deadline -> kEnding
 //   kEnding    last completion of recv and send -> kEnded (the shard frees it at the end of the turn)
 // Reading pauses for several reasons (PauseReason); input that had already arrived waits in carry_.
-// Bounds: carry_ holds one command's beginning, or what one turn had received before a pause took effect.
+// Bounds: carry_ holds one command's beginning, what one turn had received before a pause took effect, or, while a
+//         barrier or the end of a turn holds input back, a buffer more than kPausedBytesMax.
 #pragma once
 
 #include <memory>
@@ -32,7 +33,8 @@ class ConnectionHost {
   virtual void OnStalled(Connection* connection) = 0;
   // Its input made mail for other shards pile up above the bound.
   virtual void OnCongested(Connection* connection) = 0;
-  virtual void OnRearm(Connection* connection) = 0;  // receive again, once buffers are back
+  // Later, in the next turn at the earliest: go on with what it has, or receive again once buffers are back.
+  virtual void OnRearm(Connection* connection) = 0;
   virtual void CheckHash(Connection* connection, std::string hash, std::string secret) = 0;
   virtual uint64_t Random() = 0;
 };
@@ -49,7 +51,7 @@ struct ConnectionShared {
 
 class Connection final : public SessionHost {
  public:
-  enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4, kBarrier = 8 };
+  enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4, kBarrier = 8, kTurn = 16 };
 
   Connection(ConnectionShared& shared, ConnectionHost& host, int fd, ConnectionId id);
   ~Connection() override;
@@ -100,6 +102,7 @@ class Connection final : public SessionHost {
   void Arm();
   void Take(std::string_view bytes);
   bool TakeCarried(std::string_view* bytes);
+  void Yield();
   void SetState(State state);
   void EndIfIdle();
   void Schedule();

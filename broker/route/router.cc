@@ -99,6 +99,8 @@ void Router::OverHighWater(Receiver* receiver, const Message& message) {
   }
   if (!limits_.producers_pause) return;
   if (message.origin == receiver) return;  // it could only wait for itself
+  // Who cannot catch up while its producers pause is not worth another pause, until it is about to be closed.
+  if (receiver->hopeless && receiver->outbox.pending_bytes() < limits_.pending_bytes_max / 4 * 3) return;
   Stall(message, receiver->id);
   ++receiver->stalls;
 }
@@ -274,6 +276,8 @@ bool Router::OpenRun(const Message& common, const MatchResult& match) {
   run_match_ = &match;
   run_remote_ = match.remote_plain;
   run_mixed_ = false;
+  const uint64_t receivers = std::max<uint64_t>(match.plain.size(), 1);
+  run_limit_ = static_cast<uint32_t>(std::clamp<uint64_t>(limits_.turn_deliveries / receivers, kRunOfManyMin, kRunMax));
   return true;
 }
 

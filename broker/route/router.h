@@ -23,6 +23,7 @@ struct RouterLimits {
   uint64_t pending_bytes_max = 64 << 20;     // per receiver; over it the consumer is slow
   uint64_t high_water_bytes = 1 << 20;       // per receiver; over it producers pause
   uint64_t inline_payload_bytes_max = 2048;  // a larger payload goes to another shard by reference
+  uint64_t turn_deliveries = 32768;          // after so many publishers wait for the next turn
   bool producers_pause = true;               // false: above 3/4 of pending_bytes_max deliveries are dropped instead
 };
 
@@ -46,7 +47,7 @@ class Router {
   // False: this match takes no runs.
   bool OpenRun(const Message& common, const MatchResult& match);
   void AddToRun(std::string_view subject, std::string_view tail, size_t payload_bytes, uint32_t header_bytes) {
-    if (run_count_ == kRunMax) [[unlikely]]
+    if (run_count_ == run_limit_) [[unlikely]]
       DeliverRun();
     run_messages_[run_count_++] = RunMessage{subject, tail, static_cast<uint32_t>(payload_bytes), header_bytes};
   }
@@ -66,6 +67,10 @@ class Router {
     dirty_.push_back(receiver);
   }
   std::vector<Receiver*>& dirty() { return dirty_; }
+
+  // Deliveries of a turn are bounded: publishers stop reading when TurnSpent, and go on in the next turn.
+  void BeginTurn() { turn_end_ = counters_.out_messages.Get() + limits_.turn_deliveries; }
+  bool TurnSpent() const { return counters_.out_messages.Get() >= turn_end_; }
 
   // The publisher of this message should pause for a while: what takes it cannot keep up.
   void Stall(const Message& message, const ConnectionId& by);
@@ -104,6 +109,7 @@ class Router {
     uint32_t header_bytes;
   };
   static constexpr uint32_t kRunMax = 128;
+  static constexpr uint32_t kRunOfManyMin = 64;  // shorter ones would be sends too small for their price
 
   static bool MayRun(const MatchResult& match);
   void DeliverRun();
@@ -151,6 +157,8 @@ class Router {
   const MatchResult* run_match_ = nullptr;
   ShardSet run_remote_ = 0;  // shards that get it too
   uint32_t run_count_ = 0;
+  uint32_t run_limit_ = kRunMax;
+  uint64_t turn_end_ = UINT64_MAX;  // in counters_.out_messages
   bool run_mixed_ = false;  // its messages have different subjects
   RunMessage run_messages_[kRunMax];
 };

@@ -85,6 +85,7 @@ struct Receiver {
   bool dirty = false;    // listed for the flush at the end of the turn
   bool closed = false;   // takes nothing any more
   bool slow = false;     // over max_pending; will be closed at the end of the turn
+  bool hopeless = false;  // a pause of its producers was too short for it: no more until it has caught up
   // Set by the router while this connection publishes: it feeds a receiver that is above the high-water mark.
   bool stall_requested = false;
   ConnectionId stalled_by;

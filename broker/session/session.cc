@@ -17,6 +17,7 @@ namespace {
 constexpr size_t kNonceBytes = 11;  // 15 characters in INFO, as in the peer
 constexpr size_t kPublishCacheMax = 128;
 constexpr size_t kAllowedRepliesMax = 4096;
+constexpr uint64_t kMessagesPerLook = 128;  // of repeated publishes, before asking whether the turn is spent
 constexpr std::string_view kSystemQueue = "_sys_";
 
 // The peer asks for something behind these prefixes, but not behind those of raft and service replies.
@@ -167,6 +168,10 @@ Session::Progress Session::Consume(std::string_view* input) {
     if (publishing_ != nullptr && !publishing_->repeated.empty()) {
       ConsumeRepeated(input);
       if (input->empty()) break;
+      if (shared_.router.TurnSpent()) [[unlikely]] {
+        progress = Progress::kYield;
+        break;
+      }
     }
     const Parser::Status status = parser_.Next(*input, &command);
     if (status == Parser::Status::kNeedMore) break;
@@ -185,6 +190,10 @@ Session::Progress Session::Consume(std::string_view* input) {
     }
     if (state_ != State::kReady && state_ != State::kConnecting) [[unlikely]] {
       progress = state_ == State::kClosed ? Progress::kClosed : Progress::kPaused;
+      break;
+    }
+    if (shared_.router.TurnSpent()) [[unlikely]] {
+      progress = Progress::kYield;
       break;
     }
   }
@@ -218,6 +227,8 @@ void Session::ConsumeRepeated(std::string_view* input) {
     ++messages;
     bytes += size.payload_bytes;
     if (publishing_->epoch != interest.epoch()) [[unlikely]]  // a delivery was somebody's last
+      break;
+    if (messages % kMessagesPerLook == 0 && router.TurnSpent()) [[unlikely]]
       break;
   }
   *input = rest;

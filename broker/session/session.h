@@ -56,7 +56,7 @@ struct SessionShared {
 
 class Session final : public DeliveryHooks, public SubscriptionOwner {
  public:
-  enum class Progress : uint8_t { kNeedMore, kPaused, kClosed };
+  enum class Progress : uint8_t { kNeedMore, kPaused, kClosed, kYield };
 
   Session(SessionShared& shared, SessionHost& host, Receiver& receiver, std::string client_ip, uint16_t client_port);
   ~Session() override;

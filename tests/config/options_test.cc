@@ -27,7 +27,7 @@ TEST(Options, EveryKeyOfTheTableIsRead) {
     lame_duck_duration: 60s, lame_duck_grace_period: 7s, pidfile: /tmp/p, ports_file_dir: /tmp
     http: '127.0.0.1:8222', http_base_path: /x, server_tags: [A, b, a], listen: '127.0.0.1:5'
     server_metadata: {k: v}, feature_flags: {f: true}
-    millrace { shards: 3, spin_us: 0, pin_shards: false }
+    millrace { shards: 3, spin_us: 0, batch_wait_us: 150, pin_shards: false }
   )");
   ASSERT_EQ(startup.action, Startup::Action::kRun) << startup.err;
   const Options& options = startup.options;
@@ -51,6 +51,7 @@ TEST(Options, EveryKeyOfTheTableIsRead) {
   EXPECT_EQ(options.server_metadata.at("k"), "v");
   EXPECT_EQ(options.tuning.shards, 3);
   EXPECT_EQ(options.tuning.spin_us, 0);
+  EXPECT_EQ(options.tuning.batch_wait_us, 150);
   EXPECT_FALSE(options.tuning.pin_shards);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts a workload at every write and every sync, recovers from what survived, twice, and compares with the oracle.
-// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake]
+// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   uint64_t lives = 10;
   uint64_t every = 1;
   bool fake = false;
+  bool faults = false;
   for (int i = 1; i < argc; ++i) {
     const auto number = [&](const char* name, uint64_t* to) {
       const size_t length = std::strlen(name);
@@ -23,9 +24,11 @@ int main(int argc, char** argv) {
     number("--lives=", &lives);
     number("--every=", &every);
     fake |= std::strcmp(argv[i], "--fake") == 0;
+    faults |= std::strcmp(argv[i], "--faults") == 0;
   }
   millrace::Workload workload(seed, !fake);
   workload.set_every(every);
+  workload.set_faults(faults);
   for (uint64_t life = 0; life < lives; ++life) {
     if (!workload.Life(ops / lives)) {
       std::printf("seed %zu, life %zu: %s\n", static_cast<size_t>(seed), static_cast<size_t>(life),
@@ -33,8 +36,8 @@ int main(int argc, char** argv) {
       return 1;
     }
   }
-  std::printf("seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu boundaries cut: all good\n",
+  std::printf("seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu boundaries cut: all good\n",
               static_cast<size_t>(seed), static_cast<size_t>(ops), static_cast<size_t>(workload.acknowledged()),
-              static_cast<size_t>(workload.checkpoints()), static_cast<size_t>(workload.boundaries()));
+              static_cast<size_t>(workload.checkpoints()), static_cast<size_t>(workload.failures()), static_cast<size_t>(workload.boundaries()));
   return 0;
 }

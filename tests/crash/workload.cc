@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/crash/workload.h"
 
+#include <cerrno>
 #include <cstring>
 #include <utility>
 
@@ -75,8 +76,9 @@ bool Workload::Fail(std::string what) {
 }
 
 void Workload::OnStorage(StorageState state, std::string_view why) {
-  // Nothing fails here but the plug.
-  if (disk_->on_boundary) Fail(absl::StrFormat("storage state %d: %s", static_cast<int>(state), why));
+  // Without faults nothing fails but the plug.
+  ++failed_;
+  if (disk_->on_boundary && !faults_) Fail(absl::StrFormat("storage state %d: %s", static_cast<int>(state), why));
 }
 
 void Workload::EncodeConsumer(uint64_t uid, std::string* out) { *out = Number(values_.at(uid)); }
@@ -166,6 +168,13 @@ void Workload::Operate() {
 
 void Workload::Turn() {
   now_ += std::chrono::milliseconds(random_.Below(30));
+  if (faults_ && random_.OneIn(60)) {
+    if (random_.OneIn(2)) {
+      disk_->FailSync(random_.Below(2), EIO);
+    } else {
+      disk_->FailWrite(random_.Below(2), random_.OneIn(3) ? ENOSPC : EIO);
+    }
+  }
   disk_->RunCompletions();
   if (now_ >= store_->NextTick()) store_->OnTick(now_);
   store_->EndTurn(now_);
@@ -293,10 +302,11 @@ bool Workload::Life(uint64_t operations) {
   store_->set_listener(this);
   store_->set_consumers(this);
   const Lsn before = durable_;
-  for (uint64_t i = 0; i < operations && failure_.empty(); ++i) {
+  const auto failed = [this] { return store_->state() == StorageState::kFailed; };
+  for (uint64_t i = 0; i < operations && failure_.empty() && !failed(); ++i) {
     Operate();
     if (random_.OneIn(3)) Turn();
-    while (store_->Congested() && failure_.empty()) Turn();
+    while (store_->Congested() && failure_.empty() && !failed()) Turn();
   }
   if (random_.OneIn(2)) {
     store_->StartClose();

@@ -32,8 +32,11 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   const std::string& failure() const { return failure_; }
   uint64_t boundaries() const { return boundaries_; }
   uint64_t checkpoints() const { return checkpoints_; }
+  uint64_t failures() const { return failed_; }
   uint64_t acknowledged() const { return acknowledged_; }
 
+  // Single writes and syncs fail now and then.
+  void set_faults(bool on) { faults_ = on; }
   // Which boundaries are checked: every n-th.
   void set_every(uint64_t n) { every_ = n; }
 
@@ -81,6 +84,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   uint64_t checkpoints_ = 0;
   uint64_t acknowledged_ = 0;
   uint64_t every_ = 1;
+  bool faults_ = false;
+  uint64_t failed_ = 0;
   bool checking_ = false;
   std::string failure_;
 };

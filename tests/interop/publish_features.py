@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks two servers the same about TTLs, markers, counters, batches and schedules, and compares what they answer and store.
 
-    publish_features.py build/release/millrace /tmp/peer/nats-server     # or one of them: prints its answers
+    publish_features.py [--memory] build/release/millrace /tmp/peer/nats-server     # or one of them: prints its answers
 """
 import json
 import os
@@ -58,14 +58,17 @@ class Client:
             self.sock.sendall(f"PUB {subject} {reply} {len(body)}\r\n{body}\r\n".encode())
         return self.settle()
 
-    def settle(self, quiet=0.12):
-        got, idle = [], 0
-        while idle < 2:
-            time.sleep(quiet / 2)
+    def settle(self, quiet=0.05, patience=1.0):
+        """What arrives until nothing does any more: a disk that is slow to commit has its time, for some answers none come."""
+        got, last = [], time.time()
+        while time.time() - last < (quiet if got else patience):
+            time.sleep(quiet / 5)
             new = self.ping()
             got += new
-            idle = 0 if new else idle + 1
-        return [(s if s.startswith("in.") is False else "", clean(s, b)) for s, b in got]
+            last = time.time() if new else last
+        # Advisories go their own way: their order among answers says nothing.
+        got.sort(key=lambda one: one[0].startswith("$JS.EVENT"))
+        return [("" if s.startswith("in.") else s, clean(s, b)) for s, b in got]
 
     def api(self, subject, request):
         return self.publish("$JS.API." + subject, json.dumps(request))
@@ -79,7 +82,7 @@ def clean(subject, body):
     return body
 
 
-STREAM = {"storage": "memory", "num_replicas": 1}
+STREAM = {"storage": "file", "num_replicas": 1}
 
 
 def steps(c, out):
@@ -294,6 +297,9 @@ def run(binary):
 
 
 def main():
+    if "--memory" in sys.argv:
+        STREAM["storage"] = "memory"
+        sys.argv.remove("--memory")
     answers = [run(binary) for binary in sys.argv[1:]]
     if len(answers) == 1:
         print("\n".join(answers[0]))

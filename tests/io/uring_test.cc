@@ -402,7 +402,7 @@ TEST_F(Uring, MoreOperationsThanTheRingHasEntriesAllEnd) {
   options.submissions = 8;
   options.completions = 16;
   Open(options);
-  constexpr size_t kPairs = 100;
+  constexpr size_t kPairs = 60;  // no more than there are receive buffers at first
   std::deque<SocketPair> pairs;
   std::deque<Operation> sends(kPairs);
   std::deque<Operation> recvs(kPairs);
@@ -495,6 +495,36 @@ TEST_F(Uring, WaitingEndsAtTheDeadlineAndNotBefore) {
   EXPECT_TRUE(io_->RunCompletions(UINT64_MAX));
   io_->SubmitAndWait(io_->Now() - std::chrono::seconds(1), true);  // a deadline that has passed
   io_->SubmitAndWait(Nanos::max(), false);                         // does not wait
+}
+
+TEST_F(Uring, AWaitForABatchGathersAndEndsAfterItsTime) {
+  constexpr Nanos kBatch = std::chrono::milliseconds(2);
+  UringOptions options;
+  options.batch_wait = kBatch;
+  Open(options);
+  if (!io_->knows_batch_wait()) GTEST_SKIP() << "needs Linux 6.12";
+  SocketPair pair;
+  Operation recv;
+  Operation send;
+  io_->Recv(pair.ours, RecvSize::kSmall, &recv.completion);
+  pair.Write("x");
+  // What is there when the wait begins counts as well.
+  char text[] = "y";
+  const iovec part{text, 1};
+  io_->Send(pair.ours, &part, 1, &send.completion);
+  ASSERT_TRUE(RunUntil([&] { return send.ended(); }));
+  ASSERT_TRUE(RunUntil([&] { return !recv.values.empty(); }));
+  // One result alone is held back for the whole time, and not for longer.
+  const Nanos start = io_->Now();
+  pair.Write("x");
+  ASSERT_TRUE(RunUntil([&] { return recv.values.size() == 2; }));
+  EXPECT_GE(io_->Now() - start, kBatch);
+  // Without any the deadline counts.
+  const Nanos deadline = io_->Now() + std::chrono::milliseconds(5);
+  io_->SubmitAndWait(deadline, true);
+  EXPECT_GE(io_->Now(), deadline);
+  io_->Cancel(&recv.completion);
+  ASSERT_TRUE(RunUntil([&] { return recv.ended(); }));
 }
 
 TEST_F(Uring, ResultsThatArriveWhileHandlersRunWaitForTheNextTurn) {

@@ -82,7 +82,7 @@ TEST_F(PushTest, DeliverPoliciesDecideTheFirstMessage) {
     for (const FakePort::Record& one : fresh.fake.sent) {
       AckSubject ack;
       ASSERT_TRUE(ParseAckSubject(one.reply, &ack));
-      sent += (sent.empty() ? "" : " ") + one.body + " " + std::to_string(ack.pending);
+      sent += (sent.empty() ? "" : " ") + one.body + " " + std::to_string(ack.pending());
     }
     EXPECT_EQ(sent, c.sent) << static_cast<int>(c.policy) << " " << c.filters.size();
     // And then everything new that matches.

@@ -195,7 +195,7 @@ class FakeConsumerHost : public ConsumerHost {
         AckSubject ack;
         EXPECT_TRUE(ParseAckSubject(one.reply, &ack)) << one.reply;
         lines += " [" + std::to_string(ack.deliveries) + " " + std::to_string(ack.stream_seq) + " " +
-                 std::to_string(ack.consumer_seq) + " " + std::to_string(ack.pending) + "]";
+                 std::to_string(ack.consumer_seq) + " " + std::to_string(ack.pending()) + "]";
       }
     }
     last = fake.sent;

@@ -33,7 +33,7 @@ TEST(MonitorServiceTest, NeedsFollowTheTarget) {
   MonitorService service("");
   const std::pair<const char*, uint32_t> table[] = {
       {"/", 0u},
-      {"/varz", kNeedVarz},
+      {"/varz", kNeedVarz | kNeedJetStreamVarz},
       {"/connz", kNeedOpenConnections},
       {"/connz?state=closed", kNeedClosedConnections},
       {"/connz?state=any&subs=detail",
@@ -43,7 +43,9 @@ TEST(MonitorServiceTest, NeedsFollowTheTarget) {
       {"/accountz", kNeedAccountNames},
       {"/accountz?acc=A", kNeedAccountDetail},
       {"/accstatz?unused=1", kNeedAccountStats},
-      {"/healthz", kNeedHealth},
+      {"/healthz", kNeedHealth | kNeedJetStreamHealth},
+      {"/healthz?js-server-only=1", kNeedHealth},
+      {"/jsz", kNeedJsz},
       {"/healthz?stream=s", 0u},
       {"/routez", 0u},
       {"/connz?limit=x", 0u},

@@ -602,6 +602,41 @@ TEST(Router, AReceiverAboveTheHighWaterMarkAsksItsProducerToPause) {
   EXPECT_EQ(shards[1].stalls, (std::vector<ConnectionId>{remote.receiver.id})) << "one notice a turn";
 }
 
+TEST(Router, WhoDidNotCatchUpWhileProducersPausedIsNotPausedForAgain) {
+  Shards shards(1, SmallLimits());
+  Client publisher(shards, 0, 1);
+  Client subscriber(shards, 0, 2);
+  subscriber.Subscribe("x", "1");
+  subscriber.receiver.hopeless = true;
+  for (int i = 0; i < 7; ++i) publisher.Publish("x", std::string(10'000, 'x'));
+  EXPECT_FALSE(publisher.receiver.stall_requested);
+  publisher.Publish("x", std::string(10'000, 'x'));
+  EXPECT_TRUE(publisher.receiver.stall_requested) << "three quarters of what would close it";
+  subscriber.Take();
+}
+
+TEST(Router, ATurnIsSpentAfterSoManyDeliveries) {
+  RouterLimits limits;
+  limits.turn_deliveries = 6;
+  Shards shards(1, limits);
+  Client publisher(shards, 0, 1);
+  Client one(shards, 0, 2);
+  Client two(shards, 0, 3);
+  one.Subscribe("x", "1");
+  two.Subscribe("x", "1");
+  Router& router = shards[0].router;
+  EXPECT_FALSE(router.TurnSpent());
+  router.BeginTurn();
+  for (int i = 0; i < 2; ++i) publisher.Publish("x", "");
+  EXPECT_FALSE(router.TurnSpent());
+  publisher.Publish("x", "");
+  EXPECT_TRUE(router.TurnSpent());
+  router.BeginTurn();
+  EXPECT_FALSE(router.TurnSpent());
+  one.Take();
+  two.Take();
+}
+
 TEST(Router, AProducerIsNotPausedForItself) {
   Shards shards(1, SmallLimits());
   Client client(shards, 0, 1);

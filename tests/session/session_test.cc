@@ -232,6 +232,37 @@ TEST(Session, CountsWhatComesIn) {
   EXPECT_EQ(sessions.shards()[0].counters.in_bytes.Get(), 19u);
 }
 
+TEST(Session, WhatIsBehindASpentTurnIsLeftForTheNextOne) {
+  Sessions sessions(1);
+  Router& router = sessions.shared(0).router;
+  RouterLimits limits = router.limits();
+  limits.turn_deliveries = 2;
+  router.set_limits(limits);
+  Sessions::Client& client = sessions.Connect();
+  client.Say(Quiet("SUB a 1\r\n"));
+  client.Hear();
+  const std::string_view message = "MSG a 1 1\r\nx\r\n";
+  // Unlike ones first, then such as look like the one before.
+  router.BeginTurn();
+  client.Say("PUB a 1\r\nx\r\nPUB a  1\r\nx\r\nPUB a 1\r\nx\r\nPING\r\n");
+  EXPECT_EQ(client.Hear(), std::string(message).append(message));
+  router.BeginTurn();
+  client.Go();
+  EXPECT_EQ(client.Hear(), std::string(message).append("PONG\r\n"));
+  std::string flood;
+  for (int i = 0; i < 1000; ++i) flood += "PUB a 1\r\nx\r\n";
+  router.BeginTurn();
+  client.Say(flood);
+  size_t heard = client.Hear().size() / message.size();
+  EXPECT_LT(heard, 1000u);
+  for (int turn = 0; turn < 20 && heard < 1000; ++turn) {
+    router.BeginTurn();
+    client.Go();
+    heard += client.Hear().size() / message.size();
+  }
+  EXPECT_EQ(heard, 1000u);
+}
+
 TEST(Session, ItsLabelSaysWhoItIs) {
   Sessions sessions(1);
   Sessions::Client& client = sessions.Connect();

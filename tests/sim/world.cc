@@ -62,6 +62,7 @@ void SimWorld::DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations) {
   s.small_buffer_bytes = p.faults.small_bytes;
   s.send_bytes_max = r.Pick({3000u, 65536u, 1u << 20});
   s.bytes_per_turn = r.Pick({200u, 10000u, 512u * 1024});
+  s.limits.turn_deliveries = r.Pick({2u, 30u, 32768u});
   s.spin_max = Nanos{r.Pick({0, 0, 0, 20000})};
   s.closed_connections_max = static_cast<int64_t>(r.Below(6));
 

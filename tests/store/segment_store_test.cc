@@ -291,6 +291,30 @@ TEST(SegmentStoreTest, FailedWritesAreWrittenElsewhereAndAFailedSyncFailsTheChec
   }
 }
 
+// Messages that come while a checkpoint is being made may be lost with the tail of the log; their sequences then belong to
+// others. Nothing in the checkpoint may still speak of them.
+TEST(SegmentStoreTest, WhatIsLostWithTheTailOfTheLogIsNotInTheIndex) {
+  StoreHarness harness(Small());
+  FileStreamLog* log = harness.Create(1, {.block_bytes = 4096});
+  log->SkipTo(65'500);
+  for (int i = 0; i < 30; ++i) AppendTo(log, "kept", "x");
+  ASSERT_TRUE(harness.Checkpoint([&] {
+    for (int i = 0; i < 20; ++i) AppendTo(log, "lost", "x");
+    harness.Settle();
+  }));
+  harness.journal().records.clear();
+  harness.Restart();
+  log = harness.log(1);
+  EXPECT_EQ(log->state().last_seq, 65'530u);
+  for (int i = 0; i < 20; ++i) AppendTo(log, "other", "x");
+  EXPECT_EQ(log->FindSubject("kept")->messages, 30u);
+  EXPECT_FALSE(log->FindSubject("lost").has_value());
+  EXPECT_EQ(log->FindSubject("other")->first_seq, 65'531u);
+  EXPECT_EQ(log->Next({"other"}, 1), 65'531u);
+  EXPECT_EQ(log->Next({"oth*", "other"}, 65'532), 65'532u);
+  EXPECT_EQ(log->state().subjects, 2u);
+}
+
 TEST(SegmentStoreTest, AHundredThousandIdleStreamsAreSmall) {
   SegmentStoreOptions options;
   options.hydrated_max = 1000;

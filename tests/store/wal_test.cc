@@ -64,7 +64,9 @@ TEST(Wal, AnAtomicUnitIsThereAsAWholeOrNotAtAll) {
       WalRun again(*after);
       const size_t read = again.read.bodies.size();
       EXPECT_TRUE(read <= 1 || read >= 1 + records) << read << " of " << records;
-      if (settle) EXPECT_EQ(read, records + 2);
+      if (settle) {
+        EXPECT_EQ(read, records + 2);
+      }
     }
   }
 }

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: the promises of shard_store.h besides crashes (tests/crash has those): damage is reported to those it concerns,
+// a full or failing disk stops acknowledgements and nothing else, checkpoints free the log, closing ends.
+// Method: a ShardStore with streams in maps on a SimDisk, driven by turns.
+#include "store/shard_store.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "store/wal_files.h"
+#include "tests/crash/fake_logs.h"
+#include "tests/crash/sim_disk.h"
+
+namespace millrace {
+namespace {
+
+ShardStoreOptions Small() {
+  ShardStoreOptions options;
+  options.random = 4711;
+  options.wal_file_bytes = 64 << 10;
+  options.wal_file_bytes_max = 64 << 10;
+  options.checkpoint_bytes = 1 << 20;
+  options.reserve_bytes = 0;
+  return options;
+}
+
+class Driven : public ShardStoreListener, public ConsumerStateSource {
+ public:
+  explicit Driven(SimDisk& disk, const ShardStoreOptions& options = Small()) : disk_(disk), logs(disk) {
+    auto opened = ShardStore::Open(disk, logs, options);
+    status = opened.status();
+    if (!opened.ok()) return;
+    store = *std::move(opened);
+    store->set_listener(this);
+    store->set_consumers(this);
+  }
+  ~Driven() override {
+    disk_.PullThePlug();
+    while (disk_.busy()) disk_.RunCompletions();
+  }
+  void Turn(Nanos passed = std::chrono::milliseconds(1)) {
+    now += passed;
+    disk_.RunCompletions();
+    if (now >= store->NextTick()) store->OnTick(now);
+    store->EndTurn(now);
+  }
+  void Turns(int count, Nanos passed = std::chrono::milliseconds(1)) {
+    while (count-- > 0) Turn(passed);
+  }
+  void Settle() { Turns(200); }
+  void Close() {
+    store->StartClose();
+    for (int i = 0; i < 5000 && !store->closed(); ++i) Turn();
+    EXPECT_TRUE(store->closed());
+  }
+  StreamLog* NewStream(std::string_view config, bool memory = false) {
+    StreamLogOptions options;
+    options.memory = memory;
+    Lsn lsn = 0;
+    return store->CreateStream(config, options, &lsn);
+  }
+  Lsn Put(StreamLog* log, std::string_view payload) {
+    StoredMessage message;
+    message.seq = log->state().last_seq + 1;
+    message.payload = payload;
+    return log->Append(message);
+  }
+  void OnDurable(Lsn lsn) override { durable = lsn; }
+  void OnStorage(StorageState state, std::string_view why) override {
+    states.push_back(state);
+    whys.emplace_back(why);
+  }
+  void EncodeConsumer(uint64_t uid, std::string* out) override { *out = "state of " + std::to_string(uid); }
+
+ private:
+  SimDisk& disk_;
+
+ public:
+  FakeLogs logs;
+  absl::Status status;
+  std::unique_ptr<ShardStore> store;
+  Nanos now{std::chrono::seconds(1)};
+  Lsn durable = 0;
+  std::vector<StorageState> states;
+  std::vector<std::string> whys;
+};
+
+std::string PathOfLog(const SimDisk& disk) {
+  for (const std::string& path : disk.Paths()) {
+    if (path.compare(0, 4, "wal/") == 0 && disk.Content(path).find("MRWL") == 0) return path;
+  }
+  return "";
+}
+
+TEST(ShardStore, KeepsStreamsConsumersAndTheirDeltas) {
+  SimDisk disk(1);
+  uint64_t stream_uid = 0;
+  uint64_t consumer_uid = 0;
+  {
+    Driven run(disk);
+    StreamLog* log = run.NewStream("ORDERS");
+    stream_uid = log->uid();
+    Lsn lsn = 0;
+    consumer_uid = run.store->CreateConsumer(stream_uid, "worker", &lsn);
+    run.Put(log, "one");
+    run.store->PutConsumerState(consumer_uid, "d1");
+    const Lsn last = run.store->PutConsumerState(consumer_uid, "d2");
+    run.Settle();
+    EXPECT_EQ(run.durable, last);
+  }
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  {
+    Driven run(*after);
+    const Recovered& found = run.store->recovered();
+    ASSERT_EQ(found.streams.size(), 1u);
+    EXPECT_EQ(found.streams[0].uid, stream_uid);
+    EXPECT_EQ(found.streams[0].config, "ORDERS");
+    EXPECT_EQ(found.streams[0].log->state().messages, 1u);
+    ASSERT_EQ(found.consumers.size(), 1u);
+    EXPECT_EQ(found.consumers[0].stream_uid, stream_uid);
+    EXPECT_EQ(found.consumers[0].config, "worker");
+    EXPECT_EQ(found.consumers[0].state, "");
+    EXPECT_EQ(found.consumers[0].deltas, (std::vector<std::string>{"d1", "d2"}));
+    run.Close();  // with a checkpoint
+  }
+  const auto later = after->Survivor(1, Survival::kNothing);
+  Driven run(*later);
+  const Recovered& found = run.store->recovered();
+  ASSERT_EQ(found.consumers.size(), 1u);
+  EXPECT_EQ(found.consumers[0].state, "state of " + std::to_string(consumer_uid));
+  EXPECT_TRUE(found.consumers[0].deltas.empty());
+  EXPECT_EQ(found.report.records, 0u);
+  EXPECT_EQ(found.streams[0].log->state().messages, 1u);
+}
+
+TEST(ShardStore, AMemoryStreamComesBackEmpty) {
+  SimDisk disk(1);
+  {
+    Driven run(disk);
+    StreamLog* log = run.NewStream("MEM", true);
+    EXPECT_EQ(run.Put(log, "one"), 0u);
+    run.Settle();
+  }
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  Driven run(*after);
+  ASSERT_EQ(run.store->recovered().streams.size(), 1u);
+  EXPECT_EQ(run.store->recovered().streams[0].config, "MEM");
+  EXPECT_TRUE(run.store->recovered().streams[0].log->options().memory);
+  EXPECT_EQ(run.store->recovered().streams[0].log->state().messages, 0u);
+}
+
+TEST(ShardStore, ADeletedStreamsFilesGoWhenTheDeletionIsDurable) {
+  SimDisk disk(1);
+  Driven run(disk);
+  StreamLog* log = run.NewStream("A");
+  const uint64_t uid = log->uid();
+  Lsn lsn = 0;
+  const uint64_t consumer = run.store->CreateConsumer(uid, "c", &lsn);
+  run.Settle();
+  run.store->DeleteStream(uid);
+  EXPECT_EQ(run.store->FindStream(uid), nullptr);
+  run.store->EndTurn(run.now);
+  EXPECT_EQ(run.logs.discarded.count(uid), 0u);
+  run.Settle();
+  EXPECT_EQ(run.logs.discarded.count(uid), 1u);
+  EXPECT_EQ(run.store->DeleteConsumer(consumer), 0u);
+  run.Close();
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  Driven again(*after);
+  EXPECT_TRUE(again.store->recovered().streams.empty());
+  EXPECT_TRUE(again.store->recovered().consumers.empty());
+  EXPECT_GT(again.NewStream("B")->uid(), consumer);
+}
+
+TEST(ShardStore, CheckpointsFreeTheLogWhileTheShardServes) {
+  ShardStoreOptions options = Small();
+  options.checkpoint_bytes = 256 << 10;
+  SimDisk disk(1);
+  Driven run(disk, options);
+  std::vector<StreamLog*> logs;
+  for (int i = 0; i < 20; ++i) logs.push_back(run.NewStream("S" + std::to_string(i)));
+  const std::string payload(500, 'p');
+  for (int i = 0; i < 20'000; ++i) {
+    StreamLog* log = logs[static_cast<size_t>(i) % logs.size()];
+    run.Put(log, payload);
+    if (log->state().messages > 10) log->TrimBelow(log->state().last_seq - 5);
+    if (i % 20 == 0) run.Turn();
+  }
+  run.Settle();
+  EXPECT_GT(run.store->stats().checkpoints, 5u);
+  EXPECT_LT(run.store->stats().log_files, 16u);
+  EXPECT_EQ(run.store->durable(), run.store->staged());
+  EXPECT_TRUE(run.whys.empty());
+}
+
+TEST(ShardStore, DamageInTheLogIsReportedToTheStreamsItConcerns) {
+  SimDisk disk(1);
+  uint64_t hit = 0;
+  {
+    Driven run(disk);
+    StreamLog* a = run.NewStream("A");
+    StreamLog* b = run.NewStream("B");
+    hit = a->uid();
+    run.Put(a, "a1");
+    run.Put(b, "b1");
+    run.Turns(5);  // batch 1
+    run.Put(a, "a2");
+    run.Put(a, "a3");
+    run.Turns(5);  // batch 2
+    run.Put(a, "a4");
+    run.Put(b, "b2");
+    run.Settle();  // batch 3, and the watermark
+  }
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  const std::string path = PathOfLog(*after);
+  const std::string content = after->Content(path);
+  after->FlipBit(path, content.find("a3"), 0);
+  for (int time = 0; time < 2; ++time) {
+    after->PlugIn();
+    Driven run(*after);
+    const Recovered& found = run.store->recovered();
+    ASSERT_EQ(found.streams.size(), 2u);
+    EXPECT_EQ(found.report.damaged_batches, 1u);
+    EXPECT_FALSE(found.report.notes.empty());
+    EXPECT_TRUE(run.logs.kept);
+    for (const RecoveredStream& stream : found.streams) {
+      if (stream.uid == hit) {
+        ASSERT_EQ(stream.lost.size(), 1u);
+        EXPECT_EQ(stream.lost[0].first_seq, 2u);
+        EXPECT_EQ(stream.lost[0].last_seq, 3u);
+        EXPECT_EQ(stream.log->state().last_seq, 4u);
+      } else {
+        EXPECT_TRUE(stream.lost.empty());
+        EXPECT_EQ(stream.log->state().messages, 2u);
+      }
+    }
+  }
+}
+
+TEST(ShardStore, ATornTailIsKeptInQuarantine) {
+  SimDisk disk(1);
+  {
+    Driven run(disk);
+    StreamLog* a = run.NewStream("A");
+    run.Turns(300, std::chrono::microseconds(10));
+    run.Put(a, "whole");
+    run.Turns(5, std::chrono::microseconds(10));
+    run.Put(a, "torn");
+    run.Turns(5, std::chrono::microseconds(10));
+  }
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  const std::string path = PathOfLog(*after);
+  const std::string content = after->Content(path);
+  after->FlipBit(path, content.find("torn"), 0);
+  Driven run(*after);
+  EXPECT_EQ(run.store->recovered().report.torn_bytes, 4096u);
+  EXPECT_EQ(run.store->recovered().streams[0].log->state().messages, 1u);
+  ASSERT_EQ(after->List("quarantine")->size(), 1u);
+  EXPECT_FALSE(run.logs.kept);
+}
+
+TEST(ShardStore, ALogWithoutItsCatalogIsNotServed) {
+  SimDisk disk(1);
+  {
+    Driven run(disk);
+    run.NewStream("A");
+    run.Settle();
+  }
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  ASSERT_TRUE(after->Remove("catalog/current").ok());
+  Driven run(*after);
+  EXPECT_FALSE(run.status.ok());
+}
+
+TEST(ShardStore, AFailedCheckpointIsReportedTriedAgainAndLosesNothing) {
+  for (uint64_t at = 0; at < 4; ++at) {
+    SimDisk disk(1);
+    Driven run(disk);
+    StreamLog* log = run.NewStream("A");
+    run.Put(log, "one");
+    run.Settle();
+    disk.FailSync(at, EIO);
+    run.store->StartCheckpoint();
+    run.Turns(100);
+    if (at < 3) {
+      ASSERT_EQ(run.whys.size(), 1u) << at;
+    }
+    EXPECT_TRUE(run.store->accepting());
+    run.Put(log, "two");
+    run.Turns(3000);
+    EXPECT_GE(run.store->stats().checkpoints, 1u);
+    run.Close();
+    const auto after = disk.Survivor(1, Survival::kNothing);
+    Driven again(*after);
+    ASSERT_EQ(again.store->recovered().streams.size(), 1u);
+    EXPECT_EQ(again.store->recovered().streams[0].log->state().messages, 2u);
+  }
+}
+
+TEST(ShardStore, AFullDiskStopsMessagesAndDeletingMakesRoom) {
+  SimDisk disk(1);
+  Driven run(disk);
+  StreamLog* log = run.NewStream("A");
+  run.Settle();
+  disk.set_capacity(disk.used_bytes() + (300 << 10));
+  const std::string payload(2000, 'p');
+  uint64_t admitted = 0;
+  for (int i = 0; i < 10'000 && run.store->accepting(); ++i) {
+    run.Put(log, payload);
+    ++admitted;
+    run.Turn(std::chrono::milliseconds(2));
+  }
+  EXPECT_EQ(run.store->state(), StorageState::kFull);
+  run.Turns(100);
+  // The stream is in the catalog as well by now, where the fake one puts its messages: a deletion frees that.
+  const Lsn lsn = log->Purge();
+  run.Turns(8000, std::chrono::milliseconds(5));
+  EXPECT_GE(run.store->durable(), lsn);
+  EXPECT_TRUE(run.store->accepting()) << run.whys.back();
+  EXPECT_EQ(log->state().last_seq, admitted);
+}
+
+TEST(ShardStore, ALogThatFailsTwiceEndsAcknowledgementsAndCloses) {
+  SimDisk disk(1);
+  Driven run(disk);
+  StreamLog* log = run.NewStream("A");
+  run.Settle();
+  for (uint64_t i = 0; i < 100; ++i) disk.FailSync(i, EIO);
+  const Lsn lsn = run.Put(log, "one");
+  run.Settle();
+  EXPECT_EQ(run.store->state(), StorageState::kFailed);
+  EXPECT_FALSE(run.store->accepting());
+  EXPECT_LT(run.store->durable(), lsn);
+  run.Close();
+}
+
+TEST(ShardStore, RecoveryTellsHowFarItIs) {
+  SimDisk disk(1);
+  {
+    Driven run(disk);
+    StreamLog* log = run.NewStream("A");
+    for (int i = 0; i < 3000; ++i) {
+      run.Put(log, std::string(3000, 'x'));
+      run.Turn();
+    }
+    run.Settle();
+  }
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  ShardStoreOptions options = Small();
+  uint64_t calls = 0;
+  uint64_t before = 0;
+  options.progress = [&](uint64_t done, uint64_t total, uint64_t) {
+    EXPECT_LE(done, total);
+    before = done;
+    ++calls;
+  };
+  Driven run(*after, options);
+  EXPECT_GT(calls, 1u);
+}
+
+}  // namespace
+}  // namespace millrace

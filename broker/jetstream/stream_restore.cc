@@ -95,7 +95,21 @@ std::string StreamRestore::Take(const Chunk& chunk) {
   if (ended_) return "";  // what follows the end does not matter
   std::string plain;
   if (const absl::Status status = s2_.Read(chunk.bytes, &plain); !status.ok()) return std::string(status.message());
+  if (form_ == Form::kUnknown) {
+    preamble_ += plain;
+    if (preamble_.size() < kArchiveMagic.size()) return "";
+    form_ = preamble_.starts_with(kArchiveMagic) ? Form::kArchive : Form::kTar;
+    plain = std::exchange(preamble_, {});
+  }
+  if (form_ == Form::kTar) {
+    tar_.Add(plain);
+    return TakeFiles();
+  }
   archive_.Add(plain);
+  return TakeEntries();
+}
+
+std::string StreamRestore::TakeEntries() {
   ArchiveEntry entry;
   while (!ended_) {
     switch (archive_.Read(&entry)) {
@@ -125,13 +139,18 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
   StreamState state;
   if (const std::string error = ParseJson(entry.body, &state); !error.empty()) return "error in state.json: " + error;
   if (const std::string error = CheckState(state); !error.empty()) return error;
+  if (std::string error = MakeStream(); !error.empty()) return error;
+  if (state.first_seq > 1) stream()->SkipTo(state.first_seq - 1);
+  consumers_left_ = state.consumer_count;
+  state_ = std::move(state);
+  return "";
+}
+
+std::string StreamRestore::MakeStream() {
   const JetStream::Made made = engine_.MakeStream(config_, /*pedantic=*/false, JetStream::Begin::kLater);
   if (made.error) return made.error->description;
   if (!made.created) return MakeError(ApiErrorId::kStreamNameExistRestoreFailed).description;
   stream_uid_ = made.stream->uid();
-  if (state.first_seq > 1) made.stream->SkipTo(state.first_seq - 1);
-  consumers_left_ = state.consumer_count;
-  state_ = std::move(state);
   return "";
 }
 
@@ -164,7 +183,9 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
   message.time_ns = entry.time_ns;
   message.subject = entry.name;
   message.header_bytes = static_cast<uint32_t>(entry.header.size());
-  message.payload = {entry.header.data(), bytes};  // one behind the other in the archive
+  std::string joined;
+  message.payload = entry.body;
+  if (!entry.header.empty()) message.payload = joined.append(entry.header).append(entry.body);
   to->Restore(message);
   return "";
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// StreamRestore: one stream on its way back from a client: chunks of an archive become a stream.
+// StreamRestore: one stream on its way back from a client: chunks of an archive, new form or old, become a stream.
 // Owner:  shard; part of Backups.  Source: spec J-38, J-77.
 // Flow:   each chunk is answered when it is stored, and the client keeps so many on their way as it likes; while the
 //         disk cannot keep up nothing is answered. Chunks that wait are bounded.
@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@
 #include "broker/jetstream/backup/archive.h"
 #include "broker/jetstream/backup/consumer_snapshot.h"
 #include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/backup/tar.h"
 #include "broker/jetstream/stream_snapshot.h"
 
 namespace millrace {
@@ -43,10 +45,16 @@ class StreamRestore final : public Sink {
   };
   // Errors are texts for clients; empty: none.
   std::string Take(const Chunk& chunk);
+  std::string MakeStream();
+  std::string TakeEntries();
   std::string TakeEntry(const ArchiveEntry& entry);
   std::string TakeState(const ArchiveEntry& entry);
   std::string TakeConsumer(const ArchiveEntry& entry);
   std::string TakeMessage(const ArchiveEntry& entry);
+  // Archives of the older form (stream_restore_legacy.cc).
+  std::string TakeFiles();
+  std::string TakeFile(const TarFile& file);
+  std::string TakeBlock(std::string_view block);
   std::string Complete();
   BackupStep Fail(const std::string& reply, const std::string& error);
   BackupStep Succeed(const std::string& reply);
@@ -65,7 +73,11 @@ class StreamRestore final : public Sink {
   bool overrun_ = false;
   uint64_t received_bytes_ = 0;
   S2Reader s2_;
+  enum class Form : uint8_t { kUnknown, kArchive, kTar } form_ = Form::kUnknown;
+  std::string preamble_;  // while the form is unknown
   ArchiveReader archive_;
+  TarReader tar_;
+  std::map<std::string, ConsumerSnapshot> old_consumers_;
   std::optional<StreamState> state_;
   int64_t consumers_left_ = 0;
   std::vector<ConsumerSnapshot> consumers_;

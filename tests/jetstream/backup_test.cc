@@ -2,8 +2,8 @@
 // Goal:   backups are read as nats-server writes them, what we write is read back, and nothing that is cut or damaged
 //         is taken for whole.
 // Method: golden/backup.arc.s2 is a backup that `nats stream backup` took from nats-server 2.15.2 (40 messages, four of
-//         them deleted, a durable with pending ones); it is cut and damaged in many places. The engine runs with
-//         a store without a disk.
+//         them deleted, a durable with pending ones); it is cut and damaged in many places. golden/backup.tar.s2 is the
+//         older form, made of files of that server, which restored it. The engine runs with a store without a disk.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -21,12 +21,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string PeerBackup() {
-  std::ifstream file(std::string(MR_TEST_SOURCE_DIR) + "/golden/backup.arc.s2", std::ios::binary);
+std::string ReadFile(const std::string& name) {
+  std::ifstream file(std::string(MR_TEST_SOURCE_DIR) + "/golden/" + name, std::ios::binary);
   std::string bytes{std::istreambuf_iterator<char>(file), {}};
   EXPECT_FALSE(bytes.empty());
   return bytes;
 }
+
+std::string PeerBackup() { return ReadFile("backup.arc.s2"); }
 
 struct Whole {
   std::vector<std::string> names;
@@ -201,6 +203,58 @@ TEST(Restore, OfACutBackupNothingStays) {
   js.Request("$JS.API.STREAM.RESTORE.BK", kPeerConfig);
   js.Advance(std::chrono::seconds(6));
   EXPECT_THAT(RestoreFrom(js, kPeerConfig, backup, 100'000), HasSubstr(R"("messages":36,)"));
+}
+
+constexpr std::string_view kOldConfig =
+    R"({"config":{"name":"BK","subjects":["old.>"],"storage":"memory"},"state":{}})";
+
+// The files say that the stream is called OLD.
+std::string OldBackup() {
+  S2Reader reader;
+  std::string plain;
+  EXPECT_TRUE(reader.Read(ReadFile("backup.tar.s2"), &plain).ok());
+  const std::string_view name = "\"name\":\"OLD\"";
+  const size_t at = plain.find(name);
+  EXPECT_NE(at, std::string::npos);
+  plain.replace(at, name.size(), "\"name\":\"BK\" ");
+  S2Writer writer;
+  std::string bytes;
+  writer.Write(plain, &bytes);
+  writer.Flush(&bytes);
+  return bytes;
+}
+
+TEST(Restore, TakesTheOlderFormToo) {
+  for (const size_t piece : {size_t{400}, size_t{100'000}}) {
+    EngineHarness js;
+    const std::string answer = RestoreFrom(js, kOldConfig, OldBackup(), piece);
+    EXPECT_THAT(answer, HasSubstr(R"("messages":12,)"));
+    EXPECT_THAT(answer, HasSubstr(R"("last_seq":15,)"));
+    EXPECT_THAT(answer, HasSubstr(R"("num_deleted":3,)"));
+    StreamLog& log = js.engine().FindStream("BK")->log();
+    StoredMessage message;
+    for (uint64_t seq = 1; seq <= 15; ++seq) {
+      const bool deleted = seq == 4 || seq == 9 || seq == 15;
+      ASSERT_EQ(log.Load(seq, &message), deleted ? LoadStatus::kAbsent : LoadStatus::kFound) << seq;
+      if (deleted) continue;
+      EXPECT_EQ(message.body(), "old " + std::to_string(seq));
+      EXPECT_EQ(message.header().empty(), seq % 3 != 0);
+    }
+    const std::string info = js.Request("$JS.API.CONSUMER.INFO.BK.d", "");
+    EXPECT_THAT(info, HasSubstr(R"("delivered":{"consumer_seq":6,"stream_seq":6})"));
+    EXPECT_THAT(info, HasSubstr(R"("ack_floor":{"consumer_seq":1,"stream_seq":1})"));
+    EXPECT_THAT(info, HasSubstr(R"("num_ack_pending":3,)"));
+    EXPECT_EQ(js.Request("old.1", "x"), R"({"stream":"BK","seq":16})");
+  }
+}
+
+TEST(Restore, OfACutOlderBackupNothingStays) {
+  const std::string backup = OldBackup();
+  for (size_t cut = backup.size() - 1; cut > 20; cut -= std::min<size_t>(cut, 97)) {
+    EngineHarness js;
+    EXPECT_THAT(RestoreFrom(js, kOldConfig, backup.substr(0, cut), 1000), HasSubstr("restore failed")) << cut;
+    EXPECT_EQ(js.engine().FindStream("BK"), nullptr) << cut;
+  }
 }
 
 TEST(Snapshot, GoesInChunksAsTheyAreAcknowledgedAndComesBack) {

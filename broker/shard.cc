@@ -234,8 +234,11 @@ void Shard::ResumePaused() {
           cause == nullptr || cause->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
       const bool local = connection->receiver().stalled_by.shard == mesh_.self();
       const bool expired = session_shared_.now >= connection->stalled_until;
-      // Waiting for it did not help.
-      if (expired && local && !relieved) Find(connection->receiver().stalled_by)->receiver().hopeless = true;
+      if (expired && local && !relieved) {
+        Receiver& slow = Find(connection->receiver().stalled_by)->receiver();
+        const bool moved = slow.outbox.pending_bytes() < slow.pending_at_pause;
+        slow.hopeless = moved ? uint8_t{1} : static_cast<uint8_t>(std::min<int>(slow.hopeless + 1, UINT8_MAX));
+      }
       if ((local && relieved) || expired) {
         connection->Resume(Connection::PauseReason::kStall);
       } else {

@@ -175,8 +175,8 @@ class ResultsTest(unittest.TestCase):
             self.skipTest('no docs/performance.md yet')
         with open(table.DOCUMENT, encoding='utf-8') as file:
             text = file.read()
-        source = re.search(r'bench/compare/table (\S+) --write', text).group(1)
-        self.assertEqual(text, table.document(results.read(os.path.join(table.ROOT, source)), source),
+        source = re.search(r'bench/compare/table (.+?) --write', text).group(1)
+        self.assertEqual(text, table.document_of(source.split()),
                          f'docs/performance.md: bench/compare/table {source} --write')
 
 

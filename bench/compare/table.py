@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""table FILE.json [--write]: the measurements as Markdown, the aims beside them; --write makes it docs/performance.md."""
+"""table FILE.json... [--write]: the measurements as Markdown, the aims beside them; --write makes it docs/performance.md.
+Scenarios of later files replace those of earlier ones."""
 
 import argparse
 import os
@@ -32,6 +33,8 @@ def document(report, source):
         'order and whole. '
         'Only the ratios mean anything elsewhere; the absolute figures belong to this machine on this day. '
         f'{sum(judged)} of {len(judged)} measured aims are met.',
+        'Scenarios of later files replace those of earlier ones; the machine and the command are those of the last file.'
+        if ' ' in source else '',
         '**A smoke test: too few and too short rounds to quote anything of it.**' if page.is_smoke_test(report) else '',
         '## Aims',
         'Median (least … greatest round). Ratios are taken within a round, ours by the peer\'s.',
@@ -58,12 +61,16 @@ def document(report, source):
     return '\n\n'.join(part for part in parts if part) + '\n'
 
 
+def document_of(sources):
+    return document(page.merged([results.read(os.path.join(ROOT, source)) for source in sources]), ' '.join(sources))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('file', metavar='FILE.json')
+    parser.add_argument('files', nargs='+', metavar='FILE.json')
     parser.add_argument('--write', action='store_true', help='to docs/performance.md, not to stdout')
     options = parser.parse_args()
-    text = document(results.read(options.file), os.path.relpath(os.path.realpath(options.file), ROOT))
+    text = document_of([os.path.relpath(os.path.realpath(path), ROOT) for path in options.files])
     if not options.write:
         sys.stdout.write(text)
         return

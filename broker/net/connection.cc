@@ -217,7 +217,7 @@ void Connection::OnSent(const IoResult& result) {
   if (!result.ok() && !full) return End(ClosedReason::kWriteError);
   if (!full) receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
   const uint64_t caught_up_bytes = shared_.session.router.limits().high_water_bytes / 2;
-  if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = false;
+  if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = 0;
   socket_full_ = !receiver_.outbox.empty();
   if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.session.router.Touch(&receiver_);
 }

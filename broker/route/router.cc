@@ -100,7 +100,10 @@ void Router::OverHighWater(Receiver* receiver, const Message& message) {
   if (!limits_.producers_pause) return;
   if (message.origin == receiver) return;  // it could only wait for itself
   // Who cannot catch up while its producers pause is not worth another pause, until it is about to be closed.
-  if (receiver->hopeless && receiver->outbox.pending_bytes() < limits_.pending_bytes_max / 4 * 3) return;
+  const uint64_t pending = receiver->outbox.pending_bytes();
+  if (receiver->hopeless > 0 && pending < limits_.pending_bytes_max / 4 * 3) return;
+  if (receiver->hopeless > Receiver::kPausesInVain) return;
+  receiver->pending_at_pause = pending;
   Stall(message, receiver->id);
   ++receiver->stalls;
 }

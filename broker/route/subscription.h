@@ -85,7 +85,11 @@ struct Receiver {
   bool dirty = false;    // listed for the flush at the end of the turn
   bool closed = false;   // takes nothing any more
   bool slow = false;     // over max_pending; will be closed at the end of the turn
-  bool hopeless = false;  // a pause of its producers was too short for it: no more until it has caught up
+  // Pauses of its producers that were too short for it, since it had caught up. After the first there are no more until
+  // it is about to be closed; then they count while nothing leaves, and after kPausesInVain it is given up.
+  static constexpr uint8_t kPausesInVain = 8;
+  uint8_t hopeless = 0;
+  uint64_t pending_at_pause = 0;
   // Set by the router while this connection publishes: it feeds a receiver that is above the high-water mark.
   bool stall_requested = false;
   ConnectionId stalled_by;

@@ -607,11 +607,15 @@ TEST(Router, WhoDidNotCatchUpWhileProducersPausedIsNotPausedForAgain) {
   Client publisher(shards, 0, 1);
   Client subscriber(shards, 0, 2);
   subscriber.Subscribe("x", "1");
-  subscriber.receiver.hopeless = true;
+  subscriber.receiver.hopeless = 1;
   for (int i = 0; i < 7; ++i) publisher.Publish("x", std::string(10'000, 'x'));
   EXPECT_FALSE(publisher.receiver.stall_requested);
   publisher.Publish("x", std::string(10'000, 'x'));
   EXPECT_TRUE(publisher.receiver.stall_requested) << "three quarters of what would close it";
+  publisher.receiver.stall_requested = false;
+  subscriber.receiver.hopeless = Receiver::kPausesInVain + 1;
+  publisher.Publish("x", std::string(10'000, 'x'));
+  EXPECT_FALSE(publisher.receiver.stall_requested) << "it has had its chances";
   subscriber.Take();
 }
 

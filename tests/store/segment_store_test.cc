@@ -291,8 +291,8 @@ TEST(SegmentStoreTest, FailedWritesAreWrittenElsewhereAndAFailedSyncFailsTheChec
   }
 }
 
-// Messages that come while a checkpoint is being made may be lost with the tail of the log; their sequences then belong to
-// others. Nothing in the checkpoint may still speak of them.
+// Messages that come while a checkpoint is being made may be lost with the tail of the log; their sequences then belong
+// to others. Nothing in the checkpoint may still speak of them.
 TEST(SegmentStoreTest, WhatIsLostWithTheTailOfTheLogIsNotInTheIndex) {
   StoreHarness harness(Small());
   FileStreamLog* log = harness.Create(1, {.block_bytes = 4096});

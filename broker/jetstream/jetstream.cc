@@ -126,7 +126,7 @@ bool JetStream::RunTurn() {
     Publish(account, to, payload, header);
   });
   store_.EndTurn(port_.Now());
-  dropped_.clear();
+  ++turn_;
   const bool copying = pulling || backing_up;
   return copying || !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
 }
@@ -275,15 +275,14 @@ void JetStream::Forget(Consumer* consumer) {
 void JetStream::OnStaged(Stream* stream, Lsn lsn) {
   const uint64_t seq = stream->log().state().last_seq;
   if (lsn == 0) return stream->SetVisible(seq);
-  if (!staged_.empty() && staged_.back().stream_uid == stream->uid()) {
-    // One entry per stream and turn would do; entries in a row for one stream are one, unless a flush lies between.
-    if (staged_.back().lsn > store_.durable()) {
-      staged_.back().lsn = lsn;
-      staged_.back().seq = seq;
-      return;
-    }
+  // What is staged in one turn is submitted together: one entry. Across turns entries must not merge, or a stream that is
+  // published to without a pause would never become visible.
+  if (!staged_.empty() && staged_.back().turn == turn_ && staged_.back().stream_uid == stream->uid()) {
+    staged_.back().lsn = lsn;
+    staged_.back().seq = seq;
+    return;
   }
-  staged_.push_back(Staged{lsn, stream->uid(), seq});
+  staged_.push_back(Staged{lsn, stream->uid(), seq, turn_});
 }
 
 void JetStream::SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {

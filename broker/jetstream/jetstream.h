@@ -196,7 +196,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   const JetStreamEngineOptions options_;
   NameMap<std::unique_ptr<Stream>> streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
-  std::vector<std::unique_ptr<Stream>> dropped_;  // freed at the end of the turn
   std::vector<Subscription*> subscriptions_;
   std::string domain_prefix_;  // of API requests; empty without a domain
 
@@ -212,8 +211,10 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
     Lsn lsn;
     uint64_t stream_uid;
     uint64_t seq;
+    uint64_t turn;
   };
   std::deque<Staged> staged_;
+  uint64_t turn_ = 0;
   absl::flat_hash_map<uint64_t, Stream*> streams_by_uid_;
 
   struct Ready {

@@ -194,7 +194,10 @@ void JetStream::DeliverReady() {
   ready_set_.clear();
   for (size_t i = 0; i < round.size(); ++i) {
     const Ready ready = round[i];
-    if (ready.consumer == nullptr) continue;
+    // Acknowledgements mark it ready all the time; it goes on when its receiver has drained.
+    const bool waits = std::any_of(congested_.begin(), congested_.end(),
+                                   [&ready](const Ready& other) { return other.consumer == ready.consumer; });
+    if (ready.consumer == nullptr || waits) continue;
     if (budget.empty()) {
       MarkReady(ready.consumer, ready.stream);
       continue;

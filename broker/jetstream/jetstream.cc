@@ -278,8 +278,8 @@ void JetStream::Forget(Consumer* consumer) {
 void JetStream::OnStaged(Stream* stream, Lsn lsn) {
   const uint64_t seq = stream->log().state().last_seq;
   if (lsn == 0) return stream->SetVisible(seq);
-  // What is staged in one turn is submitted together: one entry. Across turns entries must not merge, or a stream that is
-  // published to without a pause would never become visible.
+  // What is staged in one turn is submitted together: one entry. Across turns entries must not merge, or a stream that
+  // is published to without a pause would never become visible.
   if (!staged_.empty() && staged_.back().turn == turn_ && staged_.back().stream_uid == stream->uid()) {
     staged_.back().lsn = lsn;
     staged_.back().seq = seq;

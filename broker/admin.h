@@ -27,7 +27,7 @@ enum class Parcel::Type : uint8_t {
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed
   kCloseSome,      // control -> shard: lame duck mode, or a reload that lowered max_connections
-  kStop,           // control -> shard, and back when every connection is closed
+  kStop,           // control -> shard 0 -> the others; each -> control when its connections are closed
 };
 
 struct LogBatch final : Parcel {

@@ -573,8 +573,7 @@ void Server::BeginStop() {
   timers_->Cancel(&second_timer_);
   io_->Cancel(&monitor_accept_);
   for (MonitorConnection* connection : MonitorConnections()) connection->End();
-  MeshPort& mesh = mesh_->port(mesh_->control());
-  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) mesh.SendParcel(shard, std::make_unique<Stop>());
+  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<Stop>());
 }
 
 void Server::OnShardStopped() {

@@ -434,6 +434,10 @@ void Shard::OnStop() {
   stop_accepting_ = true;
   if (accept_.busy()) io_.Cancel(&accept_);
   if (jetstream_ != nullptr) jetstream_->StartStop();
+  // The other shards hear of it from here, behind what JetStream just told their clients.
+  for (uint32_t shard = 1; mesh_.self() == 0 && shard < mesh_.shards(); ++shard) {
+    mesh_.SendParcel(shard, std::make_unique<Stop>());
+  }
   OnCloseSome(CloseSome(UINT64_MAX, ClosedReason::kServerShutdown));
   timers_.Arm(&stop_deadline_, session_shared_.now + kStopPatience);
 }

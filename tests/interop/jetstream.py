@@ -49,6 +49,38 @@ def flood_and_kill(python, server, path):
         client.kill()
 
 
+def stop_under_pulls(tally, label, binary, flags):
+    """A server that stops tells every waiting pull, on whatever shard its client is (J-5c)."""
+    with wire.Server(binary, flags) as server:
+        clients = [wire.Connection(server.port) for _ in range(4)]
+
+        def ask(client, subject, body):
+            client.send(b"PUB %s reply %d\r\n%s\r\n" % (subject, len(body), body))
+
+        def await_line(client, wanted):
+            while wanted not in client.read_line():
+                pass
+
+        for number, client in enumerate(clients):
+            client.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB reply 1\r\n')
+            if number == 0:
+                ask(client, b"$JS.API.STREAM.CREATE.STOP", b'{"name":"STOP","subjects":["stop"],"storage":"memory"}')
+                await_line(client, b"stream_create_response")
+            ask(client, b"$JS.API.CONSUMER.CREATE.STOP.c%d" % number,
+                b'{"stream_name":"STOP","config":{"name":"c%d","mem_storage":true,"ack_policy":"none"}}' % number)
+            await_line(client, b"consumer_create_response")
+            ask(client, b"$JS.API.CONSUMER.MSG.NEXT.STOP.c%d" % number, b'{"batch":5,"expires":60000000000}')
+            # Answered behind the pull, so the pull waits by then.
+            ask(client, b"$JS.API.CONSUMER.INFO.STOP.c%d" % number, b"")
+            await_line(client, b'"num_waiting":1')
+        server.process.send_signal(signal.SIGTERM)
+        told = 0
+        for client in clients:
+            told += b"NATS/1.0 409 Server Shutdown\r\nNats-Pending-Messages: 5\r\n" in client.read_to_close()
+        server.process.wait(PATIENCE_S)
+        tally.add(label + " stop under pulls", "PASS" if told == len(clients) else "FAIL", f"{told} of 4 told")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", required=True)
@@ -76,6 +108,7 @@ def main():
                 server.process.wait(PATIENCE_S)
             with wire.Server(args.server, flags) as server:
                 phase(tally, label + " after a stop", python, server, "after")
+            stop_under_pulls(tally, label, args.server, flags)
             path = os.path.join(store, "confirmed")
             for kill in range(args.kills):
                 with wire.Server(args.server, flags) as server:

@@ -2,6 +2,7 @@
 // The API of JetStream: which request goes to which handler, what is common to all, and what concerns the account.
 // A request that cannot be answered yet, because a message is on the disk, is parked and handled again.
 #include "absl/strings/str_format.h"
+#include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/versioning.h"
@@ -51,7 +52,6 @@ const std::vector<JetStream::ApiRoute>& JetStream::Routes() {
       {"CONSUMER.PAUSE.*.*", &J::OnConsumerPause, ResponseKind::kConsumerPause},
       {"CONSUMER.UNPIN.*.*", &J::OnConsumerUnpin, ResponseKind::kConsumerUnpin},
       {"CONSUMER.RESET.*.*", &J::OnConsumerReset, ResponseKind::kConsumerReset},
-      {"CONSUMER.MSG.NEXT.*.*", &J::OnConsumerNext, ResponseKind::kSystem},
       {"DIRECT.GET.*", &J::OnDirectGet, ResponseKind::kSystem},
       {"DIRECT.GET.*.>", &J::OnDirectGet, ResponseKind::kSystem},
       {"STREAM.PEER.REMOVE.*", &J::OnClusterOnly, ResponseKind::kStreamRemovePeer},
@@ -66,13 +66,12 @@ const std::vector<JetStream::ApiRoute>& JetStream::Routes() {
 }
 
 std::string JetStream::RandomDigits(size_t count) {
-  constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   constexpr size_t kDigitsPerDraw = 8;
   std::string digits;
   uint64_t bits = 0;
-  for (size_t i = 0; i < count; ++i, bits /= kDigits.size()) {
+  for (size_t i = 0; i < count; ++i, bits /= kBase62Digits.size()) {
     if (i % kDigitsPerDraw == 0) bits = port_.Random();
-    digits += kDigits[bits % kDigits.size()];
+    digits += kBase62Digits[bits % kBase62Digits.size()];
   }
   return digits;
 }

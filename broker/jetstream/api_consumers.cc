@@ -227,7 +227,6 @@ bool JetStream::OnConsumerReset(const ApiRequest& request) {
 }
 
 // Taken in DeliverApi; here only as a row of the table.
-bool JetStream::OnConsumerNext(const ApiRequest& request) { return true; }
 
 #undef MR_FIND_CONSUMER
 

@@ -77,14 +77,16 @@ bool JetStream::OnStreamUpdate(const ApiRequest& request) {
       consumers.push_back(NamedConsumer{consumer_name, &consumer->config()});
     error = CheckConsumersAgainstLimits(stream->config(), checked, consumers);
   }
-  if (!error && OverlapsOtherStream(checked.subjects, checked.name, context))
+  if (!error && AreTaken(checked.subjects, stream->uid()))
     error = MakeError(ApiErrorId::kStreamSubjectOverlap);
   if (error) {
     Refuse(request, kKind, *error);
     return true;
   }
   const Lsn lsn = store_.UpdateStream(stream->uid(), WriteStored(stream->created_ns(), checked), LogOptionsOf(checked));
+  Unlist(stream);
   stream->Update(std::move(checked));
+  List(stream);
   Respond(request, StreamUpdateAnswer(InfoOf(*stream, nullptr)), lsn);
   Advise(StreamActionAdvisory{stream->name(), AdvisoryAction::kModify, options_.domain});
   return true;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statuses that a consumer sends: heartbeats and flow control (ADR-9, spec 5h).
+#include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/consumer.h"
 #include "proto/headers.h"
@@ -47,13 +48,12 @@ void Consumer::CountFlow(int64_t bytes) {
 }
 
 void Consumer::SendFlowControl() {
-  static constexpr char kDigits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   std::string id = "$JS.FC.";
   id.append(host_.stream_name()).append(".").append(name()).append(".");
   uint64_t random = port_.Random();
   for (int i = 0; i < 4; ++i) {
-    id.push_back(kDigits[random % 62]);
-    random /= 62;
+    id.push_back(kBase62Digits[random % kBase62Digits.size()]);
+    random /= kBase62Digits.size();
   }
   flow_->asked_for = flow_->outstanding;
   flow_->id = std::move(id);

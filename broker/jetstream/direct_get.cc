@@ -12,10 +12,6 @@ namespace {
 constexpr size_t kMultiLastMax = 1024;
 constexpr std::string_view kNotFound = "NATS/1.0 404 Message Not Found\r\n\r\n";
 
-std::string Decimal(uint64_t number) { return std::to_string(number); }
-
-}  // namespace
-
 // Gathers the answers of one request, so that nothing has left when a message turns out to be on the disk still.
 class DirectAnswers {
  public:
@@ -28,11 +24,11 @@ class DirectAnswers {
       block = message.header();
       AddHeader(&block, kStreamHeader, stream_.name());
       AddHeader(&block, kSubjectHeader, message.subject);
-      AddHeader(&block, kSequenceHeader, Decimal(message.seq));
+      AddHeader(&block, kSequenceHeader, std::to_string(message.seq));
       AddHeader(&block, kTimeStampHeader, FormatGoTime(message.time_ns));
       if (pending != nullptr) {
-        AddHeader(&block, kNumPendingHeader, Decimal(*pending));
-        AddHeader(&block, kLastSequenceHeader, Decimal(last_seq_));
+        AddHeader(&block, kNumPendingHeader, std::to_string(*pending));
+        AddHeader(&block, kLastSequenceHeader, std::to_string(last_seq_));
       }
     }
     const auto header_bytes = static_cast<uint32_t>(block.size());
@@ -60,8 +56,6 @@ class DirectAnswers {
   uint64_t last_seq_ = 0;
   uint64_t bytes_ = 0;
 };
-
-namespace {
 
 uint64_t BytesMax(const MessageGetRequest& request, uint64_t server_max) {
   return request.max_bytes > 0 ? static_cast<uint64_t>(request.max_bytes) : server_max;

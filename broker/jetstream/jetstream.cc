@@ -2,11 +2,8 @@
 #include "broker/jetstream/jetstream.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/api/parse.h"
-#include "broker/jetstream/api/print.h"
 #include "broker/jetstream/banner.h"
 #include "broker/jetstream/jetstream_api.h"
 #include "broker/jetstream/stored_config.h"
@@ -28,6 +25,8 @@ constexpr size_t kRequestsPerTurn = 64;
 constexpr int64_t kMessagesPerTurn = 4096;
 constexpr int64_t kBytesPerTurn = 1 << 20;
 constexpr int64_t kMessagesPerConsumer = 512;
+
+constexpr uint64_t kNoStream = 0;  // uids begin at 1
 
 }  // namespace
 
@@ -75,7 +74,7 @@ void JetStream::Adopt() {
     auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, found.log);
     // The store has done the work before; what is left takes no time.
     port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
-    streams_by_uid_[stream->uid()] = stream.get();
+    List(stream.get());
     std::string name = stream->name();
     streams_[std::move(name)] = std::move(stream);
   }
@@ -122,9 +121,7 @@ bool JetStream::RunTurn() {
   DeliverReady();
   DeleteConsumers();
   // Answers and deliveries may have caused more of both.
-  immediate_.Release(0, [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
-    Publish(account, to, payload, header);
-  });
+  Release(&immediate_, 0);
   store_.EndTurn(port_.Now());
   ++turn_;
   const bool copying = pulling || backing_up;
@@ -171,32 +168,31 @@ void JetStream::ReleaseDurable() {
     if (stream != streams_by_uid_.end()) stream->second->SetVisible(staged_.front().seq);
     staged_.pop_front();
   }
-  const auto send = [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
+  Release(&immediate_, 0);
+  Release(&durable_, durable);
+}
+
+void JetStream::Release(ReplyQueue* replies, Lsn durable) {
+  replies->Release(durable, [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
     Publish(account, to, payload, header);
-  };
-  immediate_.Release(0, send);
-  durable_.Release(durable, send);
+  });
 }
 
 void JetStream::DeliverReady() {
-  for (size_t i = 0; i < congested_.size();) {
-    if (!port_.Relieved(congested_by_[i])) {
-      ++i;
-      continue;
-    }
-    const Ready relieved = congested_[i];
-    congested_.erase(congested_.begin() + static_cast<ptrdiff_t>(i));
-    congested_by_.erase(congested_by_.begin() + static_cast<ptrdiff_t>(i));
-    MarkReady(relieved.consumer, relieved.stream);
-  }
+  std::erase_if(congested_, [this](const Held& held) {
+    if (!port_.Relieved(held.by)) return false;
+    MarkReady(held.ready.consumer, held.ready.stream);
+    return true;
+  });
   DeliverBudget budget{kMessagesPerTurn, kBytesPerTurn};
   std::vector<Ready> round = std::exchange(ready_, {});
   ready_set_.clear();
   for (size_t i = 0; i < round.size(); ++i) {
     const Ready ready = round[i];
     // Acknowledgements mark it ready all the time; it goes on when its receiver has drained.
-    const bool waits = std::any_of(congested_.begin(), congested_.end(),
-                                   [&ready](const Ready& other) { return other.consumer == ready.consumer; });
+    const bool waits = std::any_of(congested_.begin(), congested_.end(), [&ready](const Held& other) {
+      return other.ready.consumer == ready.consumer;
+    });
     if (ready.consumer == nullptr || waits) continue;
     if (budget.empty()) {
       MarkReady(ready.consumer, ready.stream);
@@ -214,8 +210,7 @@ void JetStream::DeliverReady() {
         MarkReady(ready.consumer, ready.stream);
         break;
       case DeliverStatus::kCongested:
-        congested_.push_back(ready);
-        congested_by_.push_back(port_.congested_by());
+        congested_.push_back(Held{ready, port_.congested_by()});
         break;
       case DeliverStatus::kLoading:
         loading_.push_back(ready);
@@ -239,7 +234,7 @@ void JetStream::DeleteConsumers() {
 void JetStream::LookAtInterest() {
   if (interest_epoch_ == port_.InterestEpoch()) return;
   interest_epoch_ = port_.InterestEpoch();
-  for (auto& [name, stream] : streams_) stream->CheckInterest();
+  for (Consumer* consumer : push_consumers_) consumer->CheckInterest();
 }
 
 void JetStream::Publish(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {
@@ -265,12 +260,8 @@ void JetStream::Forget(Consumer* consumer) {
   const auto is = [consumer](const Ready& ready) { return ready.consumer == consumer; };
   std::erase_if(ready_, is);
   ready_set_.erase(consumer);
-  for (size_t i = 0; i < congested_.size(); ++i) {
-    if (!is(congested_[i])) continue;
-    congested_.erase(congested_.begin() + static_cast<ptrdiff_t>(i));
-    congested_by_.erase(congested_by_.begin() + static_cast<ptrdiff_t>(i));
-    break;
-  }
+  std::erase_if(congested_, [&is](const Held& held) { return is(held.ready); });
+  push_consumers_.erase(consumer);
   std::erase_if(loading_, is);
   std::erase_if(to_delete_, is);
 }
@@ -378,22 +369,41 @@ StreamCheckContext JetStream::CheckContext() const {
     const Stream* stream = FindStream(name);
     return stream == nullptr ? nullptr : &stream->config();
   };
-  context.for_each_stream = [this](const std::function<void(const StreamConfig&)>& visit) {
-    for (const auto& [name, stream] : streams_) visit(stream->config());
-  };
+  context.are_taken = [this](const std::vector<std::string>& subjects) { return AreTaken(subjects, kNoStream); };
   return context;
+}
+
+void JetStream::List(Stream* stream) {
+  streams_by_uid_[stream->uid()] = stream;
+  for (const std::string& subject : stream->config().subjects) subjects_.Add(subject, stream->uid());
+  Reserve(stream->config(), 1);
+}
+
+void JetStream::Unlist(Stream* stream) {
+  streams_by_uid_.erase(stream->uid());
+  for (const std::string& subject : stream->config().subjects) subjects_.Remove(subject, stream->uid());
+  Reserve(stream->config(), -1);
+}
+
+void JetStream::Reserve(const StreamConfig& config, int64_t sign) {
+  (config.storage == Storage::kMemory ? reserved_memory_ : reserved_storage_) +=
+      sign * std::max<int64_t>(config.max_bytes, 0);
+}
+
+bool JetStream::AreTaken(const std::vector<std::string>& subjects, uint64_t but_uid) const {
+  return std::any_of(subjects.begin(), subjects.end(),
+                     [&](const std::string& subject) { return subjects_.Collides(subject, but_uid); });
 }
 
 Reservations JetStream::ReservationsWithout(const Stream* but, Storage storage) const {
   Reservations reservations;
   reservations.server_memory_max = options_.memory_max;
   reservations.server_storage_max = options_.storage_max;
-  for (const auto& [name, stream] : streams_) {
-    const StreamConfig& config = stream->config();
-    if (config.max_bytes <= 0) continue;
-    (config.storage == Storage::kMemory ? reservations.server_memory : reservations.server_storage) += config.max_bytes;
-    if (stream.get() != but && config.storage == storage) reservations.account += config.max_bytes;
-  }
+  reservations.server_memory = reserved_memory_;
+  reservations.server_storage = reserved_storage_;
+  reservations.account = storage == Storage::kMemory ? reserved_memory_ : reserved_storage_;
+  if (but != nullptr && but->config().storage == storage)
+    reservations.account -= std::max<int64_t>(but->config().max_bytes, 0);
   return reservations;
 }
 
@@ -427,7 +437,7 @@ JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic, Begin 
   auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, log);
   made.stream = stream.get();
   made.created = true;
-  streams_by_uid_[stream->uid()] = stream.get();
+  List(stream.get());
   streams_[stream->name()] = std::move(stream);
   if (begin == Begin::kLater) return made;
   made.stream->Start();
@@ -447,7 +457,7 @@ void JetStream::RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot) {
 void JetStream::DropStream(Stream* stream) {
   stream->Stop(StopReason::kDeleted);
   for (const auto& [name, consumer] : stream->consumers()) consumers_by_uid_.erase(consumer->identity().uid);
-  streams_by_uid_.erase(stream->uid());
+  Unlist(stream);
   const auto it = streams_.find(stream->name());
   std::unique_ptr<Stream> owned = std::move(it->second);
   streams_.erase(it);
@@ -499,12 +509,10 @@ AccountInfo JetStream::Usage() const {
   for (const auto& [name, stream] : streams_) {
     const bool memory = stream->config().storage == Storage::kMemory;
     (memory ? info.total.memory : info.total.storage) += stream->log().state().bytes;
-    if (stream->config().max_bytes > 0) {
-      (memory ? info.total.reserved_memory : info.total.reserved_storage) +=
-          static_cast<uint64_t>(stream->config().max_bytes);
-    }
     info.total.consumers += static_cast<int64_t>(stream->public_consumers());
   }
+  info.total.reserved_memory = static_cast<uint64_t>(reserved_memory_);
+  info.total.reserved_storage = static_cast<uint64_t>(reserved_storage_);
   info.total.streams = static_cast<int64_t>(streams_.size());
   info.domain = options_.domain;
   info.api.level = 5;

@@ -24,6 +24,7 @@
 #include "broker/jetstream/api/stream_check.h"
 #include "broker/jetstream/backups.h"
 #include "broker/jetstream/batch.h"
+#include "broker/jetstream/filter_index.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
 #include "broker/jetstream/port.h"
@@ -89,6 +90,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   uint64_t max_pending() const { return options_.max_pending; }
   bool OutOfResources(Storage storage) const;
   void MarkReady(Consumer* consumer, Stream* stream);
+  void WatchInterest(Consumer* consumer) { push_consumers_.insert(consumer); }
   void Forget(Consumer* consumer);  // it is about to go: nothing here refers to it any more
   void OnStaged(Stream* stream, Lsn lsn);
   void SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes);
@@ -100,7 +102,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void DeleteLater(Stream* stream, Consumer* consumer);
   void AckLater(Stream* stream, uint64_t seq);
   void OnLoaded(Stream* stream);
-  void RefreshInterest() { interest_epoch_ = 0; }
   BatchUse& batch_use() { return batch_use_; }
   StreamReaders& readers() { return readers_; }
   // Positions of a stream's sources, kept in the store as if they were a consumer's state.
@@ -141,12 +142,19 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void AnswerRequests();
   void AnswerParked();
   void ReleaseDurable();
+  void Release(ReplyQueue* replies, Lsn durable);
   void DeliverReady();
   void DeleteConsumers();
   void LookAtInterest();
   void Publish(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes);
   StreamLogOptions LogOptionsOf(const StreamConfig& config) const;
   void Adopt();
+  // What all streams together take up: subjects, reserved bytes.
+  void List(Stream* stream);
+  void Unlist(Stream* stream);
+  void Reserve(const StreamConfig& config, int64_t sign);
+  // Some of the subjects belong to another stream.
+  bool AreTaken(const std::vector<std::string>& subjects, uint64_t but_uid) const;
   StreamCheckContext CheckContext() const;
   Reservations ReservationsWithout(const Stream* stream, Storage storage) const;
 
@@ -181,7 +189,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   bool OnConsumerPause(const ApiRequest& request);
   bool OnConsumerUnpin(const ApiRequest& request);
   bool OnConsumerReset(const ApiRequest& request);
-  bool OnConsumerNext(const ApiRequest& request);
   bool OnClusterOnly(const ApiRequest& request);
   Stream* FindDirect(std::string_view name) const;
   Stream* StreamOf(const ApiRequest& request, ResponseKind kind, size_t token);
@@ -216,6 +223,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   std::deque<Staged> staged_;
   uint64_t turn_ = 0;
   absl::flat_hash_map<uint64_t, Stream*> streams_by_uid_;
+  FilterIndex subjects_;  // of all streams, by uid
+  int64_t reserved_memory_ = 0;
+  int64_t reserved_storage_ = 0;
 
   struct Ready {
     Consumer* consumer;
@@ -223,8 +233,11 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   };
   std::vector<Ready> ready_;
   absl::flat_hash_set<Consumer*> ready_set_;
-  std::vector<Ready> congested_;  // retried when relieved
-  std::vector<ConnectionId> congested_by_;
+  struct Held {
+    Ready ready;
+    ConnectionId by;
+  };
+  std::vector<Held> congested_;  // retried when relieved
   std::vector<Ready> loading_;    // retried after OnLoaded
   std::vector<Ready> to_delete_;
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
@@ -233,10 +246,10 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   StreamReaders readers_{*this};
   Backups backups_;
   absl::flat_hash_map<uint64_t, Stream*> source_records_;  // by their uid of the store
+  absl::flat_hash_set<Consumer*> push_consumers_;
   uint64_t interest_epoch_ = 0;
   uint64_t api_total_ = 0;
   uint64_t api_errors_ = 0;
-  uint64_t events_ = 0;
   bool stopping_ = false;
 };
 

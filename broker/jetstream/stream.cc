@@ -181,6 +181,7 @@ Consumer* Stream::AddConsumer(ConsumerConfig config, ConsumerIdentity identity) 
   auto consumer = std::make_unique<Consumer>(std::move(config), std::move(identity), *log_, *this);
   Consumer* raw = consumer.get();
   consumers_[raw->name()] = std::move(consumer);
+  if (raw->is_push()) engine_.WatchInterest(raw);
   return raw;
 }
 
@@ -203,12 +204,6 @@ size_t Stream::public_consumers() const {
 bool Stream::HasFilteredConsumers() const {
   return std::any_of(consumers_.begin(), consumers_.end(),
                      [](const auto& item) { return !item.second->filters().empty(); });
-}
-
-void Stream::CheckInterest() {
-  for (auto& [name, consumer] : consumers_) {
-    if (consumer->is_push()) consumer->CheckInterest();
-  }
 }
 
 void Stream::SetVisible(uint64_t seq) {

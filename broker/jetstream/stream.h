@@ -111,8 +111,6 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // --- the engine
   // Messages up to `seq` are durable.
   void SetVisible(uint64_t seq);
-  // Looks at the interest of push consumers again.
-  void CheckInterest();
   int64_t last_activity_ns() const { return last_activity_ns_; }
 
   // --- ConsumerHost
@@ -230,6 +228,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // Removes a message whatever the reason, and tells the consumers.
   Lsn RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase = StreamLog::Erase::kNo);
   Lsn TrimBelow(uint64_t seq);
+  void TellPurged(std::string_view filter);
   bool NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const;
   void RemoveUnneeded();
 

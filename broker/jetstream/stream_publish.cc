@@ -13,8 +13,6 @@
 namespace millrace {
 namespace {
 
-std::string Digits(uint64_t number) { return std::to_string(number); }
-
 // As Go's %q prints names of batches.
 std::string Quote(std::string_view text) {
   std::string quoted = "\"";
@@ -116,7 +114,7 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
     if (*ttl > 0 && *ttl < ttl_min && config_.max_msgs_per_subject != 1) {
       std::string header(in->header);
       RemoveHeader(&header, kTtlHeader);
-      AddHeader(&header, kTtlHeader, Digits(static_cast<uint64_t>(ttl_min)));
+      AddHeader(&header, kTtlHeader, std::to_string(ttl_min));
       Rewrite(in, checked, std::move(header));
     }
   }
@@ -184,11 +182,11 @@ void Stream::RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_
   std::string block(in.header);
   AddHeader(&block, kStreamHeader, config_.name);
   AddHeader(&block, kSubjectHeader, in.subject);
-  AddHeader(&block, kSequenceHeader, Digits(seq));
+  AddHeader(&block, kSequenceHeader, std::to_string(seq));
   AddHeader(&block, kTimeStampHeader, FormatGoTime(log_->state().last_time_ns));
-  AddHeader(&block, kLastSequenceHeader, Digits(last_of_subject));
+  AddHeader(&block, kLastSequenceHeader, std::to_string(last_of_subject));
   const bool bare = config_.republish->headers_only;
-  if (bare) AddHeader(&block, kMsgSizeHeader, Digits(in.body.size()));
+  if (bare) AddHeader(&block, kMsgSizeHeader, std::to_string(in.body.size()));
   const auto header_bytes = static_cast<uint32_t>(block.size());
   if (!bare) block += in.body;
   engine_.SendWhenDurable(this, account(), *to, block, header_bytes);
@@ -206,10 +204,10 @@ void Stream::Answer(std::string_view reply, uint64_t seq, const AckExtra& extra)
 }
 
 std::string Stream::Ack(uint64_t seq, const AckExtra& extra) const {
-  std::string text = ack_prefix_ + Digits(seq);
+  std::string text = ack_prefix_ + std::to_string(seq);
   if (extra.duplicate) text += ",\"duplicate\": true";
   if (!extra.batch.empty()) {
-    text += ",\"batch\":" + Quote(extra.batch) + ",\"count\":" + Digits(extra.count);
+    text += ",\"batch\":" + Quote(extra.batch) + ",\"count\":" + std::to_string(extra.count);
   } else if (!extra.counter.empty()) {
     text += ",\"val\":" + Quote(extra.counter);
   }

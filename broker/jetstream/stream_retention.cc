@@ -16,9 +16,13 @@ Lsn Stream::RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Era
 
 Lsn Stream::TrimBelow(uint64_t seq) {
   const Lsn lsn = log_->TrimBelow(seq);
-  const StreamLogState& state = log_->state();
-  for (auto& [name, consumer] : consumers_) consumer->OnPurged({}, state.first_seq, state.last_seq);
+  TellPurged({});
   return lsn;
+}
+
+void Stream::TellPurged(std::string_view filter) {
+  const StreamLogState& state = log_->state();
+  for (auto& [name, consumer] : consumers_) consumer->OnPurged(filter, state.first_seq, state.last_seq);
 }
 
 // `subject`: of the message that has just come; empty: look at the limits of the whole stream only.
@@ -64,7 +68,7 @@ void Stream::RemoveUnneeded() {
     if (NobodyNeeds(seq, message.subject, nullptr)) seqs.push_back(seq);
   }
   log_->RemoveMany(seqs);
-  for (auto& [name, consumer] : consumers_) consumer->OnPurged({}, log_->state().first_seq, log_->state().last_seq);
+  TellPurged({});
 }
 
 uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
@@ -94,10 +98,7 @@ uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
   }
   const uint64_t purged = before - log_->state().messages;
   if (purged == 0) return 0;
-  for (auto& [name, consumer] : consumers_) {
-    consumer->OnPurged(everything ? std::string_view{} : std::string_view(request.filter), log_->state().first_seq,
-                       log_->state().last_seq);
-  }
+  TellPurged(everything ? std::string_view{} : std::string_view(request.filter));
   return purged;
 }
 

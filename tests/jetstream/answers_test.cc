@@ -4,6 +4,7 @@
 // (peer/record_answers.py). Times and states are taken over from the recorded answer; everything else is made here.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "broker/jetstream/api/consumer_check.h"
@@ -11,6 +12,7 @@
 #include "broker/jetstream/api/print.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/api/subject_filters.h"
 #include "broker/jetstream/api/versioning.h"
 #include "proto/subject.h"
 #include "tests/jetstream/golden.h"
@@ -26,9 +28,7 @@ class Account {
       const auto found = streams_.find(std::string(name));
       return found == streams_.end() ? nullptr : &found->second;
     };
-    context_.for_each_stream = [this](const std::function<void(const StreamConfig&)>& visit) {
-      for (const auto& [name, config] : streams_) visit(config);
-    };
+    context_.are_taken = [this](const std::vector<std::string>& subjects) { return AreTaken(subjects, ""); };
     reservations_.server_memory_max = reservations_.server_storage_max = int64_t{1} << 40;
   }
 
@@ -60,10 +60,15 @@ class Account {
     if (auto error = CheckStreamUpdate(*old, &config, context_, request.pedantic)) return error;
     if (auto error = CheckUpdateReservations(*old, config, context_, reservations_)) return error;
     if (auto error = CheckConsumersAgainstLimits(*old, config, {})) return error;
-    if (OverlapsOtherStream(config.subjects, config.name, context_))
-      return MakeError(ApiErrorId::kStreamSubjectOverlap);
+    if (AreTaken(config.subjects, config.name)) return MakeError(ApiErrorId::kStreamSubjectOverlap);
     streams_[config.name] = config;
     return std::nullopt;
+  }
+
+  bool AreTaken(const std::vector<std::string>& subjects, std::string_view but) const {
+    return std::any_of(streams_.begin(), streams_.end(), [&](const auto& item) {
+      return item.first != but && FiltersOverlap(subjects, item.second.subjects);
+    });
   }
 
   const StreamConfig& Get(const std::string& name) const { return streams_.at(name); }

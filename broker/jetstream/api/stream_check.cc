@@ -253,7 +253,7 @@ std::optional<ApiError> CheckStreamCreate(const StreamConfig& config, const Stre
   if (auto error = CheckReplicas(config, context)) return error;
   if (auto error = CheckStreamLimits(config, context, existing_streams, reservations)) return error;
   if (auto error = CheckUpstreamTransforms(config)) return error;
-  if (OverlapsOtherStream(config.subjects, {}, context)) return MakeError(ApiErrorId::kStreamSubjectOverlap);
+  if (context.are_taken && context.are_taken(config.subjects)) return MakeError(ApiErrorId::kStreamSubjectOverlap);
   return std::nullopt;
 }
 
@@ -327,16 +327,6 @@ std::optional<ApiError> CheckConsumersAgainstLimits(const StreamConfig& old, con
   }
   if (names.empty()) return std::nullopt;
   return MakeErrorText(ApiErrorId::kStreamUpdate, "change to limits violates consumers: " + names);
-}
-
-bool OverlapsOtherStream(const std::vector<std::string>& subjects, std::string_view except,
-                         const StreamCheckContext& context) {
-  bool overlaps = false;
-  if (!context.for_each_stream) return false;
-  context.for_each_stream([&](const StreamConfig& other) {
-    overlaps = overlaps || ((except.empty() || other.name != except) && FiltersOverlap(subjects, other.subjects));
-  });
-  return overlaps;
 }
 
 }  // namespace millrace

@@ -51,8 +51,8 @@ struct StreamCheckContext {
 
   // A stream of the same account, or nullptr. Absent: there is none.
   std::function<const StreamConfig*(std::string_view name)> find_stream;
-  // Calls visit with every stream of the account. Absent: there is none.
-  std::function<void(const std::function<void(const StreamConfig&)>& visit)> for_each_stream;
+  // Another stream of the account takes some of these subjects. Absent: there is none.
+  std::function<bool(const std::vector<std::string>& subjects)> are_taken;
 };
 
 // Sets defaults and checks what the peer's checkStreamCfg does. On error *config is of no use.
@@ -78,8 +78,8 @@ std::optional<ApiError> CheckStreamCreate(const StreamConfig& config, const Stre
 // kStreamNameExist.
 bool IsSameStream(StreamConfig config, const StreamConfig& existing);
 
-// Checks *updated (defaults get set) and the change from old to it. Then the caller checks limits of consumers and
-// reservations below.
+// Checks *updated (defaults get set) and the change from old to it. Then the caller checks reservations and limits of
+// consumers below, and that no other stream takes its subjects (kStreamSubjectOverlap).
 std::optional<ApiError> CheckStreamUpdate(const StreamConfig& old, StreamConfig* updated,
                                           const StreamCheckContext& context, bool pedantic);
 
@@ -94,10 +94,6 @@ struct NamedConsumer {
 };
 std::optional<ApiError> CheckConsumersAgainstLimits(const StreamConfig& old, const StreamConfig& updated,
                                                     const std::vector<NamedConsumer>& consumers);
-
-// A stream of the account but `except` takes some of these subjects (kStreamSubjectOverlap).
-bool OverlapsOtherStream(const std::vector<std::string>& subjects, std::string_view except,
-                         const StreamCheckContext& context);
 
 // The identity of a source among the sources of a stream, and in the header Nats-Stream-Source:
 // "<name>[:<hash of api prefix>][:C=<hash of consumer>] <filters> <destinations>".

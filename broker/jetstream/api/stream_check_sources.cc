@@ -8,6 +8,7 @@
 #include <set>
 
 #include "absl/strings/str_format.h"
+#include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
 #include "broker/monitor/go_format.h"
@@ -89,12 +90,11 @@ std::string ConsumerIndexName(const StreamSource& source) {
 }  // namespace
 
 std::string ShortHash(std::string_view name) {
-  constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
   std::array<unsigned char, WC_SHA256_DIGEST_SIZE> digest{};
   MR_CHECK(wc_Sha256Hash(reinterpret_cast<const unsigned char*>(name.data()), static_cast<word32>(name.size()),
                          digest.data()) == 0);
   std::string out;
-  for (size_t i = 0; i < 8; ++i) out += kDigits[digest[i] % 62];
+  for (size_t i = 0; i < 8; ++i) out += kBase62Digits[digest[i] % kBase62Digits.size()];
   return out;
 }
 

@@ -307,7 +307,9 @@ void Shard::FlushDirty() {
 void Shard::Bury() {
   interest_.FreeRemoved();
   graveyard_.clear();
-  if (stopping_ && open_ == 0 && !accept_.busy() && (jetstream_ == nullptr || jetstream_->stopped()) && !stopped_) {
+  const bool closed = open_ == 0 && !accept_.busy() && (jetstream_ == nullptr || jetstream_->stopped());
+  // What waits for room in a ring may be the others' stop.
+  if (stopping_ && closed && !mesh_.AnyOverflowAbove(0) && !stopped_) {
     stopped_ = true;
     mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
     mesh_.Ship([this](uint32_t target) { io_.Wake(target); });

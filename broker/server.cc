@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/server.h"
 
+#include <mimalloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -379,7 +380,10 @@ void Server::StartShards() {
       thread->io->Enable(ring_fds_);
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
-      if (thread->store != nullptr) thread->shard->StartJetStream(*thread->store, EngineOptions());
+      if (thread->store != nullptr) {
+        thread->shard->StartJetStream(*thread->store, EngineOptions());
+        mi_collect(true);  // what only the recovery needed
+      }
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
     });
   }

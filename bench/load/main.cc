@@ -23,6 +23,8 @@ scenarios
             --slow N (subscribers more, which never read)
   queue     one queue group                            --members 8 --pubs 1 --size 128 --msgs 1M
   request   round trips through a responder            --requesters 1 --inflight 1 --size 16 --msgs 20k
+  store     publish into a JetStream stream,           --inflight 1000 --size 128 --msgs 100k  --subjects K
+            each message confirmed                     --stream '"storage":"file"' (of its configuration)
   open      open loop at a fixed rate, latency from    --rate 10k --seconds 5 --pubs 1 --subs 1
             the intended send time                     --size 128 --sleep
             --rest-ms N (after each 200 ms of schedule, so that a real-time process is not stopped by the kernel)
@@ -54,7 +56,7 @@ constexpr std::array kScenarios = {
     ScenarioEntry{"queue", RunQueue},     ScenarioEntry{"request", RunRequest},
     ScenarioEntry{"open", RunOpen},       ScenarioEntry{"fair", RunFair},
     ScenarioEntry{"churn", RunChurn},     ScenarioEntry{"connect", RunConnect},
-    ScenarioEntry{"idle", RunIdle},
+    ScenarioEntry{"idle", RunIdle},       ScenarioEntry{"store", RunStore},
 };
 
 // As many descriptors as the machine allows; root may raise the hard limit as well.

@@ -42,6 +42,7 @@ int RunQueue(Setup& setup);
 int RunOpen(Setup& setup);
 int RunFair(Setup& setup);
 int RunRequest(Setup& setup);
+int RunStore(Setup& setup);
 int RunChurn(Setup& setup);
 int RunConnect(Setup& setup);
 int RunIdle(Setup& setup);

@@ -14,17 +14,10 @@
 namespace millrace {
 namespace {
 
-// The beginning of a PubAck.
-std::string AckPrefix(std::string_view stream, std::string_view domain) {
-  std::string text = absl::StrFormat("{\"stream\":\"%s\",", std::string(stream));
-  if (!domain.empty()) text += absl::StrFormat("\"domain\":\"%s\",", std::string(domain));
-  return text + "\"seq\":";
-}
-
-std::optional<SubjectTransform> CompileTransform(const std::string& source, const std::string& destination) {
+std::unique_ptr<SubjectTransform> CompileTransform(const std::string& source, const std::string& destination) {
   absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(source, destination);
-  if (!transform.ok()) return std::nullopt;  // refused when the stream was made
-  return *std::move(transform);
+  if (!transform.ok()) return nullptr;  // refused when the stream was made
+  return std::make_unique<SubjectTransform>(*std::move(transform));
 }
 
 }  // namespace
@@ -32,14 +25,9 @@ std::optional<SubjectTransform> CompileTransform(const std::string& source, cons
 Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
     : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
   expiry_.Bind<&Stream::ExpireMessages>(this);
-  schedule_timer_.Bind<&Stream::FireSchedules>(this);
-  scan_timer_.Bind<&Stream::Scan>(this);
-  batch_timer_.Bind<&Stream::OnBatchTimeout>(this);
   log_->set_listener(this);
-  ack_prefix_ = AckPrefix(config_.name, engine_.options().domain);
   visible_last_seq_ = log_->state().last_seq;
-  dedupe_.set_window(config_.duplicate_window_ns);
-  duplicates_loaded_ = log_->state().messages == 0;
+  had_messages_ = log_->state().messages > 0;
   CompileTransforms();
 }
 
@@ -63,7 +51,11 @@ void Stream::Stop(StopReason reason) {
   Unsubscribe();
   const std::vector<std::string> origins = StopUpstream();
   if (reason == StopReason::kDeleted) engine_.readers().Release(origins);
-  for (TimerNode* timer : {&expiry_, &schedule_timer_, &scan_timer_, &batch_timer_}) port().timers().Cancel(timer);
+  port().timers().Cancel(&expiry_);
+  if (later_ != nullptr) {
+    for (TimerNode* timer : {&later_->schedule_timer, &later_->scan_timer}) port().timers().Cancel(timer);
+  }
+  if (batches_ != nullptr) port().timers().Cancel(&batches_->timer);
   waits_for_disk_ = false;
   DropBatches();
   for (auto& [name, consumer] : consumers_) {
@@ -88,7 +80,7 @@ void Stream::Update(StreamConfig config) {
     Unsubscribe();
     Subscribe();
   }
-  dedupe_.set_window(config_.duplicate_window_ns);
+  if (ids_ != nullptr) ids_->dedupe.set_window(config_.duplicate_window_ns);
   CompileTransforms();
   EnforceLimits({});
   if (config_.max_msgs_per_subject > 0) {
@@ -132,7 +124,8 @@ void Stream::StartUpstream() {
     upstream_ = std::make_unique<Mirror>(engine_, *this);
   } else if (!config_.sources.empty()) {
     StreamSources::Record record;
-    StreamSources::ReadRecord(std::exchange(source_record_, {}), &record);
+    if (source_record_) StreamSources::ReadRecord(*source_record_, &record);
+    source_record_.reset();
     upstream_ = std::make_unique<StreamSources>(engine_, *this, std::move(record));
   }
   if (upstream_ != nullptr) engine_.readers().Add(this);
@@ -140,18 +133,21 @@ void Stream::StartUpstream() {
 
 std::vector<std::string> Stream::StopUpstream() {
   if (upstream_ == nullptr) return {};
-  EncodeSources(&source_record_);  // sources that stay go on from where they are
+  EncodeSources(&source_record_.emplace());  // sources that stay go on from where they are
   upstream_->Stop();
   std::vector<std::string> origins = engine_.readers().Remove(this);
   upstream_.reset();
   return origins;
 }
 
-void Stream::RestoreSources(std::string_view text) { source_record_ += text; }
+void Stream::RestoreSources(std::string_view text) {
+  if (!source_record_) source_record_.emplace();
+  source_record_->append(text);
+}
 
 void Stream::EncodeSources(std::string* out) const {
   if (upstream_ == nullptr) {
-    out->append(source_record_);
+    if (source_record_) out->append(*source_record_);
   } else if (!config_.mirror) {
     static_cast<const StreamSources&>(*upstream_).EncodeRecord(out);
   }
@@ -162,7 +158,7 @@ void Stream::SkipTo(uint64_t seq) { engine_.OnStaged(this, log_->SkipTo(seq)); }
 void Stream::Restore(const StoredMessage& message) { engine_.OnStaged(this, log_->Append(message)); }
 
 void Stream::FinishRestore() {
-  duplicates_loaded_ = log_->state().messages == 0;
+  had_messages_ = log_->state().messages > 0;
   Start();
 }
 
@@ -282,9 +278,10 @@ void Stream::OnLoaded() {
   engine_.OnLoaded(this);
   if (!std::exchange(waits_for_disk_, false)) return;
   const Nanos now = port().Now();
-  if (scanning_) port().timers().Arm(&scan_timer_, now);
   port().timers().Arm(&expiry_, now);
-  port().timers().Arm(&schedule_timer_, now);
+  if (later_ == nullptr) return;
+  if (later_->scanning) port().timers().Arm(&later_->scan_timer, now);
+  port().timers().Arm(&later_->schedule_timer, now);
 }
 
 }  // namespace millrace

@@ -154,6 +154,26 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
     uint64_t count = 0;
   };
 
+  // --- what a stream has only when it is used, to be small when it is not
+  struct MessageIds {
+    Dedupe dedupe;
+    std::string last;  // of the message that came last; empty: it had none
+  };
+  struct Batches {
+    NameMap<std::unique_ptr<AtomicBatch>> atomic;
+    NameMap<std::unique_ptr<FastBatch>> fast;
+    TimerNode timer;
+  };
+  struct Later {
+    TtlIndex ttls;
+    ScheduleIndex schedules;
+    TimerNode schedule_timer;
+    // While this is so, both indexes know only what is below scan_at; messages that come wait for the scan as well.
+    bool scanning = false;
+    uint64_t scan_at = 0;
+    TimerNode scan_timer;
+  };
+
   // --- checks, in the peer's order (stream_checks.cc)
   std::optional<ApiError> Check(Inbound* in, Checked* checked);
   std::optional<ApiError> CheckHeaders(Inbound* in, Checked* checked);
@@ -201,6 +221,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void OnBatchTimeout();
   void ArmBatchTimeout();
   void DropBatches();
+  Batches& batches();
 
   // --- schedules (stream_schedules.cc)
   std::optional<ApiError> CheckSchedule(Inbound* in, Checked* checked, const BatchChanges* batch);
@@ -223,7 +244,9 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void StartUpstream();
   std::vector<std::string> StopUpstream();  // the origins that it read
   void CompileTransforms();
-  void LoadDuplicates();
+  MessageIds& ids();
+  void NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns);
+  void LoadDuplicates(Dedupe* dedupe);
 
   // Removes a message whatever the reason, and tells the consumers.
   Lsn RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase = StreamLog::Erase::kNo);
@@ -246,13 +269,11 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   StreamConfig config_;
   const int64_t created_ns_;
   StreamLog* const log_;
-  std::string ack_prefix_;  // {"stream":"NAME", ["domain":"D",] "seq":
   std::vector<Subscription*> subscriptions_;
-  std::optional<SubjectTransform> ingest_transform_;
-  std::optional<SubjectTransform> republish_transform_;
-  Dedupe dedupe_;
-  bool duplicates_loaded_ = true;
-  std::string last_msg_id_;
+  std::unique_ptr<SubjectTransform> ingest_transform_;
+  std::unique_ptr<SubjectTransform> republish_transform_;
+  std::unique_ptr<MessageIds> ids_;  // since the first id came
+  bool had_messages_ = false;        // before anything came: there may be ids among them
   uint64_t visible_last_seq_ = 0;
   int64_t last_activity_ns_ = 0;
   Consumers consumers_;
@@ -260,21 +281,13 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   TimerNode expiry_;
   int64_t expiry_due_ns_ = 0;  // wall clock, while it is armed
   uint64_t age_floor_ = 0;     // messages below that are left are not subject to age (Nats-TTL: never)
-  TtlIndex ttls_;
-  ScheduleIndex schedules_;
-  TimerNode schedule_timer_;
-  // While this is so, both indexes know only what is below scan_at_; messages that come wait for the scan as well.
-  bool scanning_ = false;
-  uint64_t scan_at_ = 0;
-  TimerNode scan_timer_;
+  std::unique_ptr<Later> later_;  // where TTLs or schedules are allowed
   bool waits_for_disk_ = false;  // one of the above, for OnLoaded
 
   std::unique_ptr<Upstream> upstream_;
-  std::string source_record_;  // of the store, until Start
+  Boxed<std::string> source_record_;  // of the store, until Start
 
-  NameMap<std::unique_ptr<AtomicBatch>> atomic_batches_;
-  NameMap<std::unique_ptr<FastBatch>> fast_batches_;
-  TimerNode batch_timer_;
+  std::unique_ptr<Batches> batches_;  // since the first one
 };
 
 }  // namespace millrace

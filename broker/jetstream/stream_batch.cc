@@ -52,18 +52,18 @@ std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeade
   const auto too_large = [&limits] {
     return MakeError(ApiErrorId::kAtomicPublishTooLargeBatch, {{"size", std::to_string(limits.messages)}});
   };
-  auto it = atomic_batches_.find(h.batch_id);
-  if (it == atomic_batches_.end()) {
+  auto it = batches().atomic.find(h.batch_id);
+  if (it == batches().atomic.end()) {
     if (*seq != 1) {
       if (size > limits.messages) return too_large();
       return MakeError(ApiErrorId::kAtomicPublishIncompleteBatch);
     }
-    if (atomic_batches_.size() >= limits.atomic_per_stream || use.atomic >= limits.atomic_total)
+    if (batches().atomic.size() >= limits.atomic_per_stream || use.atomic >= limits.atomic_total)
       return MakeError(ApiErrorId::kAtomicPublishTooManyInflight);
     auto made = std::make_unique<AtomicBatch>();
     made->id = h.batch_id;
     std::string id = made->id;
-    it = atomic_batches_.emplace(std::move(id), std::move(made)).first;
+    it = batches().atomic.emplace(std::move(id), std::move(made)).first;
     ++use.atomic;
   }
   AtomicBatch* batch = it->second.get();
@@ -92,7 +92,7 @@ std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeade
     use.bytes += bytes;
   }
   batch->deadline = port().Now() + limits.timeout;
-  if (!batch_timer_.armed()) port().timers().Arm(&batch_timer_, batch->deadline);
+  if (!batches().timer.armed()) port().timers().Arm(&batches().timer, batch->deadline);
   *out = batch;
   return std::nullopt;
 }
@@ -162,34 +162,43 @@ void Stream::Abandon(AtomicBatch* batch, std::string_view reason) {
     advisory.reason = reason;
     Advisory(AdvisorySubject(advisory), AdvisoryJson(AdvisoryHead{NewId(), port().WallNs()}, advisory));
   }
-  atomic_batches_.erase(atomic_batches_.find(batch->id));
+  batches().atomic.erase(batches().atomic.find(batch->id));
+}
+
+Stream::Batches& Stream::batches() {
+  if (batches_ == nullptr) {
+    batches_ = std::make_unique<Batches>();
+    batches_->timer.Bind<&Stream::OnBatchTimeout>(this);
+  }
+  return *batches_;
 }
 
 void Stream::OnBatchTimeout() {
   const Nanos now = port().Now();
   std::vector<AtomicBatch*> late;
-  for (const auto& [id, batch] : atomic_batches_) {
+  for (const auto& [id, batch] : batches().atomic) {
     if (batch->deadline <= now) late.push_back(batch.get());
   }
   for (AtomicBatch* batch : late) Abandon(batch, "timeout");
-  const size_t before = fast_batches_.size();
-  absl::erase_if(fast_batches_, [now](const auto& item) { return item.second->deadline <= now; });
-  engine_.batch_use().fast -= before - fast_batches_.size();
+  const size_t before = batches().fast.size();
+  absl::erase_if(batches().fast, [now](const auto& item) { return item.second->deadline <= now; });
+  engine_.batch_use().fast -= before - batches().fast.size();
   ArmBatchTimeout();
 }
 
 // One timer for all: a batch that goes on only moves its deadline, and is found when the timer looks.
 void Stream::ArmBatchTimeout() {
   Nanos next = Nanos::max();
-  for (const auto& [id, batch] : atomic_batches_) next = std::min(next, batch->deadline);
-  for (const auto& [id, batch] : fast_batches_) next = std::min(next, batch->deadline);
-  if (next != Nanos::max()) port().timers().Arm(&batch_timer_, next);
+  for (const auto& [id, batch] : batches().atomic) next = std::min(next, batch->deadline);
+  for (const auto& [id, batch] : batches().fast) next = std::min(next, batch->deadline);
+  if (next != Nanos::max()) port().timers().Arm(&batches().timer, next);
 }
 
 void Stream::DropBatches() {
-  while (!atomic_batches_.empty()) Abandon(atomic_batches_.begin()->second.get(), {});
-  engine_.batch_use().fast -= fast_batches_.size();
-  fast_batches_.clear();
+  if (batches_ == nullptr) return;
+  while (!batches().atomic.empty()) Abandon(batches().atomic.begin()->second.get(), {});
+  engine_.batch_use().fast -= batches().fast.size();
+  batches().fast.clear();
 }
 
 }  // namespace millrace

@@ -56,12 +56,11 @@ std::optional<ApiError> Stream::CheckHeaders(Inbound* in, Checked* checked) {
   if (std::optional<ApiError> error = CheckSchedule(in, checked, nullptr)) return error;
   if (!in->sourced && !h.stream_source.empty()) return MakeError(ApiErrorId::kMessageSourceHdrNotAllowed);
   if (!h.msg_id.empty() && !config_.mirror) {
-    if (!duplicates_loaded_) LoadDuplicates();
-    checked->duplicate_of = dedupe_.Find(h.msg_id, port().WallNs());
+    checked->duplicate_of = ids().dedupe.Find(h.msg_id, port().WallNs());
     if (checked->duplicate_of != 0) return std::nullopt;
   }
-  if (!h.expected_last_msg_id.empty() && h.expected_last_msg_id != last_msg_id_)
-    return MakeError(ApiErrorId::kStreamWrongLastMsgID, {{"id", last_msg_id_}});
+  if (!h.expected_last_msg_id.empty() && h.expected_last_msg_id != ids().last)
+    return MakeError(ApiErrorId::kStreamWrongLastMsgID, {{"id", ids().last}});
   return CheckRollup(*in, checked, nullptr);
 }
 

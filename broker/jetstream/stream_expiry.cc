@@ -28,7 +28,7 @@ bool IsMarker(std::string_view header) {
 }  // namespace
 
 void Stream::ArmExpiry() {
-  int64_t due_ns = ttls_.next_ns();
+  int64_t due_ns = later_ != nullptr ? later_->ttls.next_ns() : TtlIndex::kNever;
   if (config_.max_age_ns > 0 && log_->state().messages > 0) {
     int64_t first_ns = log_->state().first_time_ns;
     if (age_floor_ > log_->state().first_seq) {
@@ -89,7 +89,8 @@ bool Stream::ExpireByAge(size_t* budget) {
 }
 
 bool Stream::ExpireByTtl(size_t* budget) {
-  const std::vector<uint64_t> due = ttls_.TakeDue(port().WallNs(), *budget);
+  if (later_ == nullptr) return true;
+  const std::vector<uint64_t> due = later_->ttls.TakeDue(port().WallNs(), *budget);
   StoredMessage message;
   for (size_t i = 0; i < due.size(); ++i) {
     const LoadStatus status = log_->Load(due[i], &message);
@@ -103,7 +104,7 @@ bool Stream::ExpireByTtl(size_t* budget) {
       RemoveMessage(due[i], {});
     }
     if (done) continue;
-    for (; i < due.size(); ++i) ttls_.Add(due[i], port().WallNs());
+    for (; i < due.size(); ++i) later_->ttls.Add(due[i], port().WallNs());
     return false;
   }
   return true;

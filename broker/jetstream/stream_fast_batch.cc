@@ -24,7 +24,7 @@ void Stream::PublishFast(const Inbound& original) {
     in.header = without_level;
   }
   batch->deadline = port().Now() + engine_.options().batches.timeout;
-  if (!batch_timer_.armed()) port().timers().Arm(&batch_timer_, batch->deadline);
+  if (!batches().timer.armed()) port().timers().Arm(&batches().timer, batch->deadline);
   if (message->ping) return OnPing(in, *message, batch);
 
   if (message->seq != batch->last_seq + 1) {
@@ -52,26 +52,26 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
   if (!config_.allow_batched) return MakeError(ApiErrorId::kBatchPublishDisabled);
   if (!message) return MakeError(ApiErrorId::kBatchPublishInvalidPattern);
   if (message->id.size() > kBatchIdBytesMax) return MakeError(ApiErrorId::kBatchPublishInvalidBatchID);
-  auto it = fast_batches_.find(message->id);
-  if (it == fast_batches_.end()) {
+  auto it = batches().fast.find(message->id);
+  if (it == batches().fast.end()) {
     if (message->seq != 1 || message->ping) return MakeError(ApiErrorId::kBatchPublishUnknownBatchID);
     const BatchLimits& limits = engine_.options().batches;
     BatchUse& use = engine_.batch_use();
-    if (fast_batches_.size() >= limits.fast_per_stream || use.fast >= limits.fast_total)
+    if (batches().fast.size() >= limits.fast_per_stream || use.fast >= limits.fast_total)
       return MakeError(ApiErrorId::kBatchPublishTooManyInflight);
     auto made = std::make_unique<FastBatch>();
     made->id = message->id;
     made->gap_ok = message->gap_ok;
     made->flow_max = message->flow;
-    made->SetFirstFlow(fast_batches_.size() + 1);
+    made->SetFirstFlow(batches().fast.size() + 1);
     std::string id = made->id;
-    it = fast_batches_.emplace(std::move(id), std::move(made)).first;
+    it = batches().fast.emplace(std::move(id), std::move(made)).first;
     ++use.fast;
   }
   *out = it->second.get();
   const std::string_view level = FindHeader(in.header, kRequiredApiLevelHeader).value_or("");
   if (!level.empty() && RefusesRequiredLevel(level)) {
-    fast_batches_.erase(it);
+    batches().fast.erase(it);
     --engine_.batch_use().fast;
     return MakeError(ApiErrorId::kRequiredApiLevel);
   }
@@ -87,8 +87,8 @@ void Stream::StoreFast(const Inbound& original, const FastBatchReply& message, F
   BatchChanges changes;
   std::optional<ApiError> error = CheckInBatch(&in, &checked, &changes);
   const std::string& expected_id = std::string(checked.headers.expected_last_msg_id);
-  if (!error && !expected_id.empty() && expected_id != last_msg_id_)
-    error = MakeError(ApiErrorId::kStreamWrongLastMsgID, {{"id", last_msg_id_}});
+  if (!error && !expected_id.empty() && expected_id != ids().last)
+    error = MakeError(ApiErrorId::kStreamWrongLastMsgID, {{"id", ids().last}});
   uint64_t seq = 0;
   if (!error) error = Commit(&in, &checked, true, &seq);
   if (error) return OnFastError(in, message, batch, *error, checked.duplicate_of);
@@ -118,7 +118,7 @@ void Stream::OnFastError(const Inbound& in, const FastBatchReply& message, FastB
     } else {
       Send(in.reply, PubAckErrorAnswer(error, config_.name, 0));
     }
-    fast_batches_.erase(fast_batches_.find(batch->id));
+    batches().fast.erase(batches().fast.find(batch->id));
     --engine_.batch_use().fast;
     return;
   }
@@ -145,12 +145,12 @@ void Stream::FinishFast(FastBatch* batch, std::string_view reply) {
   extra.batch = batch->id;
   extra.count = batch->last_seq;
   Send(reply, Ack(batch->stream_seq, extra));
-  fast_batches_.erase(fast_batches_.find(batch->id));
+  batches().fast.erase(batches().fast.find(batch->id));
   --engine_.batch_use().fast;
 }
 
 bool Stream::SendFlow(FastBatch* batch, std::string_view reply) {
-  if (!batch->TakeFlow(fast_batches_.size())) return false;
+  if (!batch->TakeFlow(batches().fast.size())) return false;
   Send(reply, BatchFlowAck(batch->told_seq, batch->flow));
   return true;
 }

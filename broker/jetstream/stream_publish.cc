@@ -100,8 +100,7 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
   if (config_.retention == Retention::kInterest && NobodyNeeds(*seq, in->subject, nullptr)) {
     const Lsn lsn = log_->SkipTo(*seq);
     engine_.OnStaged(this, lsn);
-    last_msg_id_ = checked->headers.msg_id;
-    if (!last_msg_id_.empty()) dedupe_.Add(last_msg_id_, *seq, port().WallNs());
+    NoteMessageId(checked->headers.msg_id, *seq, port().WallNs());
     ApplyRollup(*in, *checked, 0);
     return std::nullopt;
   }
@@ -148,8 +147,7 @@ void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
   }
   const Lsn lsn = log_->Append(message);
   if (!in.header.empty() || config_.allow_msg_schedules) NoteHeaders(seq, message.time_ns, in.subject, checked.headers);
-  last_msg_id_ = checked.headers.msg_id;
-  if (!checked.headers.msg_id.empty()) dedupe_.Add(checked.headers.msg_id, seq, message.time_ns);
+  NoteMessageId(checked.headers.msg_id, seq, message.time_ns);
   EnforceLimits(in.subject);
   ApplyRollup(in, checked, 1);
   engine_.OnStaged(this, lsn);
@@ -171,7 +169,7 @@ void Stream::ApplyRollup(const Inbound& in, const Checked& checked, uint64_t kee
   if (checked.headers.schedule_next == kScheduleNextPurge && !checked.headers.scheduler.empty()) {
     StreamPurgeRequest purge;
     purge.filter = checked.headers.scheduler;
-    schedules_.Remove(purge.filter);
+    if (later_ != nullptr) later_->schedules.Remove(purge.filter);
     Purge(purge, &lsn);
   }
 }
@@ -194,24 +192,24 @@ void Stream::RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_
 
 void Stream::Answer(std::string_view reply, uint64_t seq, const AckExtra& extra) {
   if (reply.empty() || config_.no_ack) return;
-  if (extra.duplicate || !extra.counter.empty() || !extra.batch.empty()) return Send(reply, Ack(seq, extra));
-  char text[512];
-  if (ack_prefix_.size() > sizeof text - 64) return Send(reply, Ack(seq, extra));
-  char* at = text + ack_prefix_.copy(text, ack_prefix_.size());
-  at = std::to_chars(at, text + sizeof text, seq).ptr;
-  *at++ = '}';
-  Send(reply, std::string_view(text, static_cast<size_t>(at - text)));
+  Send(reply, Ack(seq, extra));
 }
 
 std::string Stream::Ack(uint64_t seq, const AckExtra& extra) const {
-  std::string text = ack_prefix_ + std::to_string(seq);
+  std::string text;
+  text.reserve(128);
+  text.append("{\"stream\":\"").append(config_.name);
+  if (const std::string& domain = engine_.options().domain; !domain.empty())
+    text.append("\",\"domain\":\"").append(domain);
+  text.append("\",\"seq\":").append(std::to_string(seq));
   if (extra.duplicate) text += ",\"duplicate\": true";
   if (!extra.batch.empty()) {
     text += ",\"batch\":" + Quote(extra.batch) + ",\"count\":" + std::to_string(extra.count);
   } else if (!extra.counter.empty()) {
     text += ",\"val\":" + Quote(extra.counter);
   }
-  return text + '}';
+  text.push_back('}');
+  return text;
 }
 
 void Stream::Refuse(std::string_view reply, const ApiError& error) {

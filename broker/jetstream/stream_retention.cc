@@ -111,9 +111,26 @@ bool Stream::Delete(uint64_t seq, bool erase, Lsn* lsn) {
   return true;
 }
 
+Stream::MessageIds& Stream::ids() {
+  if (ids_ == nullptr) {
+    ids_ = std::make_unique<MessageIds>();
+    ids_->dedupe.set_window(config_.duplicate_window_ns);
+    if (had_messages_) LoadDuplicates(&ids_->dedupe);
+  }
+  return *ids_;
+}
+
+void Stream::NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns) {
+  if (!id.empty()) {
+    ids().last = id;
+    ids().dedupe.Add(id, seq, time_ns);
+  } else if (ids_ != nullptr) {
+    ids_->last.clear();
+  }
+}
+
 // After a start the ids of the last window are still to be found: in the messages themselves.
-void Stream::LoadDuplicates() {
-  duplicates_loaded_ = true;
+void Stream::LoadDuplicates(Dedupe* dedupe) {
   if (config_.duplicate_window_ns <= 0) return;
   StoredMessage message;
   const uint64_t last = log_->state().last_seq;
@@ -121,7 +138,7 @@ void Stream::LoadDuplicates() {
        seq = log_->Next({}, seq + 1)) {
     if (log_->LoadNow(seq, &message) != LoadStatus::kFound || message.header_bytes == 0) continue;
     const std::optional<std::string_view> id = FindHeader(message.header(), kMsgIdHeader);
-    if (id && !id->empty()) dedupe_.Add(*id, seq, message.time_ns);
+    if (id && !id->empty()) dedupe->Add(*id, seq, message.time_ns);
   }
 }
 

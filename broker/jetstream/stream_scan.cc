@@ -19,19 +19,25 @@ constexpr size_t kMessagesPerSlice = 4096;
 }  // namespace
 
 void Stream::StartScan() {
-  ttls_.Clear();
-  schedules_.Clear();
-  scan_at_ = 0;
-  scanning_ = (config_.allow_msg_ttl || config_.allow_msg_schedules) && log_->state().messages > 0;
-  if (scanning_) port().timers().Arm(&scan_timer_, port().Now());
+  if (!config_.allow_msg_ttl && !config_.allow_msg_schedules) return;  // and neither can be disallowed again
+  if (later_ == nullptr) {
+    later_ = std::make_unique<Later>();
+    later_->schedule_timer.Bind<&Stream::FireSchedules>(this);
+    later_->scan_timer.Bind<&Stream::Scan>(this);
+  }
+  later_->ttls.Clear();
+  later_->schedules.Clear();
+  later_->scan_at = 0;
+  later_->scanning = log_->state().messages > 0;
+  if (later_->scanning) port().timers().Arm(&later_->scan_timer, port().Now());
 }
 
 void Stream::Scan() {
   StoredMessage message;
   for (size_t i = 0; i < kMessagesPerSlice; ++i) {
-    const uint64_t seq = log_->Next({}, scan_at_);
+    const uint64_t seq = log_->Next({}, later_->scan_at);
     if (seq == 0) {
-      scanning_ = false;
+      later_->scanning = false;
       ArmSchedules();
       if (!waits_for_disk_) ArmExpiry();
       return;
@@ -41,22 +47,23 @@ void Stream::Scan() {
       waits_for_disk_ = true;
       return;
     }
-    scan_at_ = seq + 1;
+    later_->scan_at = seq + 1;
     if (status == LoadStatus::kFound && (message.header_bytes > 0 || config_.allow_msg_schedules))
       NoteHeaders(seq, message.time_ns, message.subject, ReadPublishHeaders(message.header()));
   }
-  port().timers().Arm(&scan_timer_, port().Now());
+  port().timers().Arm(&later_->scan_timer, port().Now());
 }
 
 void Stream::NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject, const PublishHeaders& h) {
-  if (scanning_ && seq >= scan_at_) return;  // the scan comes to it
+  if (later_ == nullptr) return;
+  if (later_->scanning && seq >= later_->scan_at) return;  // the scan comes to it
   if (config_.allow_msg_ttl && !h.ttl.empty()) {
     const int64_t ttl_s = ParseMessageTtl(h.ttl).value_or(0);
     constexpr int64_t kLongestTtlS = INT64_MAX / kNsPerSecond / 4;  // 73 years
     if (ttl_s > 0 && ttl_s < kLongestTtlS) {
       const int64_t expires_ns = time_ns + ttl_s * kNsPerSecond;
-      if (ttls_.WantsSweep()) ttls_.Sweep([this](uint64_t one) { return IsLive(one); });
-      ttls_.Add(seq, expires_ns);
+      if (later_->ttls.WantsSweep()) later_->ttls.Sweep([this](uint64_t one) { return IsLive(one); });
+      later_->ttls.Add(seq, expires_ns);
       if (!waits_for_disk_ && (!expiry_.armed() || expires_ns < expiry_due_ns_)) ArmExpiry();
     }
   }
@@ -66,17 +73,17 @@ void Stream::NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject
     if (h.schedule_time_zone.data() != nullptr) zone = LoadScheduleTimeZone(h.schedule_time_zone);
     const std::optional<ScheduledTime> time =
         NextSchedule(h.schedule, zone ? &*zone : nullptr, time_ns, port().WallNs());
-    if (schedules_.WantsSweep()) schedules_.Sweep([this](uint64_t one) { return IsLive(one); });
-    if (time) schedules_.Add(subject, seq, time->next_ns);
+    if (later_->schedules.WantsSweep()) later_->schedules.Sweep([this](uint64_t one) { return IsLive(one); });
+    if (time) later_->schedules.Add(subject, seq, time->next_ns);
   } else if (h.scheduler.empty()) {
-    schedules_.Remove(subject);  // another message has taken the schedule's place
+    later_->schedules.Remove(subject);  // another message has taken the schedule's place
   }
   // A message that a schedule has made says when the schedule fires again.
   if (!h.schedule_next.empty() && h.schedule_next != kScheduleNextPurge && !h.scheduler.empty()) {
     if (const std::optional<int64_t> next_ns = ParseGoTime(h.schedule_next, nullptr))
-      schedules_.Move(h.scheduler, *next_ns);
+      later_->schedules.Move(h.scheduler, *next_ns);
   }
-  if (!scanning_) ArmSchedules();
+  if (!later_->scanning) ArmSchedules();
 }
 
 }  // namespace millrace

@@ -99,20 +99,20 @@ std::optional<ApiError> Stream::CheckScheduler(const Inbound& in, const PublishH
 }
 
 void Stream::ArmSchedules() {
-  const int64_t due_ns = schedules_.next_ns();
+  const int64_t due_ns = later_->schedules.next_ns();
   if (due_ns == ScheduleIndex::kNever || waits_for_disk_) return;
   const Nanos wait{std::max<int64_t>(due_ns - port().WallNs(), 0)};
-  port().timers().Arm(&schedule_timer_, port().Now() + std::max(wait, kRound));
+  port().timers().Arm(&later_->schedule_timer, port().Now() + std::max(wait, kRound));
 }
 
 void Stream::FireSchedules() {
-  if (scanning_) return;  // a later message may say otherwise; Scan arms us when it is through
-  for (const ScheduleIndex::Due& due : schedules_.FindDue(port().WallNs(), kSchedulesPerRound)) {
+  if (later_->scanning) return;  // a later message may say otherwise; Scan arms us when it is through
+  for (const ScheduleIndex::Due& due : later_->schedules.FindDue(port().WallNs(), kSchedulesPerRound)) {
     switch (Fire(due)) {
       case Fired::kDone:
         break;
       case Fired::kGone:
-        schedules_.Remove(due.subject);
+        later_->schedules.Remove(due.subject);
         break;
       case Fired::kPending:
         waits_for_disk_ = true;
@@ -166,11 +166,11 @@ Stream::Fired Stream::Fire(const ScheduleIndex::Due& due) {
   in.body = body;
   in.sourced = true;
   if (Publish(in)) {
-    schedules_.Move(due.subject, next->repeats ? next->next_ns : port().WallNs() + kRetryNs);
+    later_->schedules.Move(due.subject, next->repeats ? next->next_ns : port().WallNs() + kRetryNs);
   } else if (!next->repeats) {
-    schedules_.Remove(due.subject);  // stored, and purged with it unless the stream may not be purged
+    later_->schedules.Remove(due.subject);  // stored, and purged with it unless the stream may not be purged
   } else {
-    schedules_.Move(due.subject, next->next_ns);  // also where nobody wanted the message, so that it was not stored
+    later_->schedules.Move(due.subject, next->next_ns);  // also where nobody wanted the message, so that it was not stored
   }
   return Fired::kDone;
 }

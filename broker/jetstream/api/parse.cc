@@ -97,8 +97,9 @@ class Reader {
     }
   }
 
-  template <typename T>
-  void Optional(std::optional<T>* out) {
+  // std::optional or Boxed.
+  template <typename O>
+  void Optional(O* out) {
     if (c_.Peek() == GoJsonKind::kNull) return out->reset(), c_.Skip();
     if (!out->has_value()) out->emplace();
     Struct(&**out);
@@ -219,8 +220,8 @@ class Reader {
     void Struct(std::string_view name, S& value) {
       if (Is(name)) reader_.Struct(&value);
     }
-    template <typename S>
-    void OptStruct(std::string_view name, std::optional<S>& value) {
+    template <typename O>
+    void OptStruct(std::string_view name, O& value) {
       if (Is(name)) reader_.Optional(&value);
     }
     template <typename S>

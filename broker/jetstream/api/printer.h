@@ -66,8 +66,8 @@ class Printer {
     json_.Key(name);
     Object(value);
   }
-  template <typename S>
-  void OptStruct(std::string_view name, const std::optional<S>& value) {
+  template <typename O>
+  void OptStruct(std::string_view name, const O& value) {
     if (value) Struct(name, *value);
   }
   template <typename S>

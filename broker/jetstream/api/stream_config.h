@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "broker/jetstream/api/boxed.h"
+
 namespace millrace {
 
 enum class Retention : uint8_t { kLimits, kInterest, kWorkQueue };
@@ -86,13 +88,13 @@ struct StreamConfig {
   int64_t num_replicas = 0;
   bool no_ack = false;
   int64_t duplicate_window_ns = 0;
-  std::optional<Placement> placement;
-  std::optional<StreamSource> mirror;
+  Boxed<Placement> placement;
+  Boxed<StreamSource> mirror;
   std::vector<StreamSource> sources;
   Compression compression = Compression::kNone;
   uint64_t first_seq = 0;
-  std::optional<SubjectTransformConfig> subject_transform;
-  std::optional<Republish> republish;
+  Boxed<SubjectTransformConfig> subject_transform;
+  Boxed<Republish> republish;
   bool allow_direct = false;
   bool mirror_direct = false;
   bool discard_new_per_subject = false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // store: one client publishes into a JetStream stream, with a window of messages that are not confirmed yet.
-// Makes the stream first; every confirmation is checked: its stream, and a sequence that is the next one. A stream that was
-// there goes on from its last message.
+// Makes the stream first. Every confirmation is checked: its stream, and that its sequence is the next one. A stream
+// that was there goes on from its last message.
 #include <algorithm>
 #include <bit>
 #include <charconv>

@@ -170,7 +170,7 @@ Stream::Fired Stream::Fire(const ScheduleIndex::Due& due) {
   } else if (!next->repeats) {
     later_->schedules.Remove(due.subject);  // stored, and purged with it unless the stream may not be purged
   } else {
-    later_->schedules.Move(due.subject, next->next_ns);  // also where nobody wanted the message, so that it was not stored
+    later_->schedules.Move(due.subject, next->next_ns);  // also where nobody wanted the message: it was not stored
   }
   return Fired::kDone;
 }

@@ -24,6 +24,7 @@ enum class Parcel::Type : uint8_t {
   kPolicyChange,  // control -> shard
   kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
+  kReady,          // shard 0 -> control: it serves what it has found on disk
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed
   kCloseSome,      // control -> shard: lame duck mode, or a reload that lowered max_connections
@@ -78,6 +79,10 @@ struct Answer final : Parcel {
   std::optional<JetStreamVarz> jetstream;
   std::optional<JszSnapshot> jsz;
   std::optional<JetStreamHealth> health;
+};
+
+struct Ready final : Parcel {
+  Ready() : Parcel(Type::kReady) {}
 };
 
 struct ListenOn final : Parcel {

@@ -185,12 +185,18 @@ absl::Status Server::Start() {
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
   StartShards();
+  return absl::OkStatus();
+}
+
+// The first shard has said what it restores.
+void Server::OnReady() {
+  if (state_ != State::kStarting) return;  // told to stop meanwhile
   if (jetstream_) LogJetStreamStarted();
-  MR_RETURN_IF_ERROR(WriteRunFiles());
-  log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options.host, client_listener_.port));
+  WriteRunFiles();
+  log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options().host, client_listener_.port));
+  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(client_listener_.fd));
   log_.Info("Server is ready");
   state_ = State::kRunning;
-  return absl::OkStatus();
 }
 
 void Server::LogBanner() {
@@ -323,14 +329,14 @@ absl::Status Server::OpenStore() {
 // Also when it could not start, as the peer does.
 void Server::LogJetStreamStarted() { log_.Info(JetStreamStartedLine(WallClockNs() - jetstream_start_ns_)); }
 
-absl::Status Server::WriteRunFiles() {
+void Server::WriteRunFiles() {
   const Options& options = startup_.options;
   if (!options.pid_file.empty()) {
     const absl::Status status = pid_file_.Write(options.pid_file, PidFileContent(getpid()), kPidFileMode);
     if (!status.ok()) log_.Error(absl::StrFormat("Could not write pidfile: %s", std::string(status.message())));
     pid_file_.Release();
   }
-  if (options.ports_file_dir.empty()) return absl::OkStatus();
+  if (options.ports_file_dir.empty()) return;
   PortsInfo ports;
   ports.nats.push_back(BoundListener{"nats", client_listener_.host, client_listener_.port});
   if (monitor_listener_.fd >= 0) {
@@ -340,7 +346,6 @@ absl::Status Server::WriteRunFiles() {
   const absl::Status status = ports_file_.Write(path, PortsFileContent(ports), kPortsFileMode);
   if (!status.ok())
     log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
-  return absl::OkStatus();
 }
 
 JetStreamEngineOptions Server::EngineOptions() const {
@@ -384,11 +389,14 @@ void Server::StartShards() {
         thread->shard->StartJetStream(*thread->store, EngineOptions());
         mi_collect(true);  // what only the recovery needed
       }
+      if (i == 0) {
+        thread->shard->log().Flush();
+        mesh_->port(i).SendParcel(mesh_->control(), std::make_unique<Ready>());
+        mesh_->port(i).Ship([thread](uint32_t target) { thread->io->Wake(target); });
+      }
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
     });
   }
-  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(client_listener_.fd));
-  mesh_->port(mesh_->control()).Ship([this](uint32_t target) { io_->Wake(target); });
 }
 
 // ---- the control loop ----------------------------------------------------------------------------------------------
@@ -421,6 +429,8 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     }
     case Parcel::Type::kAnswer:
       return OnAnswer(static_cast<Answer&>(*parcel));
+    case Parcel::Type::kReady:
+      return OnReady();
     case Parcel::Type::kStopAccepting:
       return OnAcceptingStopped();
     case Parcel::Type::kStop:

@@ -54,8 +54,9 @@ class Server final : public MonitorHost {
   absl::Status OpenStore();
   JetStreamEngineOptions EngineOptions() const;
   void LogJetStreamStarted();
-  absl::Status WriteRunFiles();
+  void WriteRunFiles();
   void StartShards();
+  void OnReady();
 
   void RunOnce();
   void OnMail(uint32_t from, const MailHeader& header, const char* body);

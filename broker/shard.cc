@@ -393,6 +393,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kStop:
       return OnStop();
     case Parcel::Type::kLogBatch:
+    case Parcel::Type::kReady:
     case Parcel::Type::kHashCheck:
     case Parcel::Type::kAnswer:
       break;

@@ -104,6 +104,7 @@ void Shard::RunOnce(bool may_block) {
   timers_.Expire(session_shared_.now);
   CheckBarriers();
   ResumePaused();
+  Lap(TurnPhase::kTimers);
   RunJetStream();
   CloseSlow();
   router_.FinishTurn();
@@ -229,9 +230,7 @@ void Shard::ResumePaused() {
     for (const ConnectionId& id : stalled) {
       Connection* connection = Find(id);
       if (connection == nullptr) continue;
-      const Connection* cause = Find(connection->receiver().stalled_by);
-      const bool relieved =
-          cause == nullptr || cause->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
+      const bool relieved = HasDrained(connection->receiver().stalled_by);
       const bool local = connection->receiver().stalled_by.shard == mesh_.self();
       const bool expired = session_shared_.now >= connection->stalled_until;
       if (expired && local && !relieved) {
@@ -253,13 +252,13 @@ void Shard::ResumePaused() {
   }
 }
 
+bool Shard::HasDrained(const ConnectionId& id) {
+  const Connection* connection = Find(id);
+  return connection == nullptr || connection->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
+}
+
 void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& options) {
-  const auto relieved = [this](const ConnectionId& id) {
-    if (id.shard != mesh_.self()) return true;
-    const Connection* connection = Find(id);
-    return connection == nullptr ||
-           connection->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
-  };
+  const auto relieved = [this](const ConnectionId& id) { return id.shard != mesh_.self() || HasDrained(id); };
   jetstream_port_ = std::make_unique<RouterPort>(
       router_, chunks_, timers_, log_,
       RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved});
@@ -270,7 +269,6 @@ void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& opti
 
 void Shard::RunJetStream() {
   if (jetstream_ == nullptr) return;
-  Lap(TurnPhase::kTimers);
   work_left_ |= jetstream_->RunTurn();
   Lap(TurnPhase::kJetStream);
 }

@@ -96,6 +96,8 @@ class Shard final : public ConnectionHost {
 
   void Open(int fd, uint64_t cid, bool refused);
   Connection* Find(const ConnectionId& id);
+  // Its connection has room again, or is gone.
+  bool HasDrained(const ConnectionId& id);
   void PauseForStall(Connection* connection);
   ConnInfo Describe(const Connection& connection, bool with_subs) const;
 

@@ -50,6 +50,29 @@ TEST(Engine, NothingIsConfirmedOrDeliveredBeforeItIsDurable) {
   EXPECT_EQ(reader.Take().size(), 1u);
 }
 
+// The flush of one turn is under way while the next turn stages more: there is always something that is not durable.
+TEST(Engine, AStreamThatIsPublishedToWithoutAPauseBecomesVisible) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  Stream* stream = js.engine().FindStream("S");
+  js.store().Hold();
+  constexpr uint64_t kTurnsToDurable = 3;
+  const Lsn before = js.store().staged();
+  for (uint64_t turn = 1; turn <= 50; ++turn) {
+    StoredMessage message;
+    message.seq = turn;
+    message.subject = "s";
+    stream->log().Append(message);
+    js.engine().OnStaged(stream, js.store().UpdateConsumer(0, {}));
+    if (turn > kTurnsToDurable) js.store().ReleaseUpTo(before + turn - kTurnsToDurable);
+    js.engine().RunTurn();
+    ASSERT_EQ(stream->visible_last_seq(), turn > kTurnsToDurable ? turn - kTurnsToDurable : 0);
+  }
+  js.store().Release();
+  js.Settle();
+  EXPECT_EQ(stream->visible_last_seq(), 50u);
+}
+
 TEST(Engine, APublishThatBreaksARuleIsToldWhichOne) {
   EngineHarness js;
   Create(js, "S", ",\"subjects\":[\"s.*\"],\"max_msg_size\":60");

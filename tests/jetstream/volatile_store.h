@@ -20,7 +20,10 @@ class VolatileStore final : public ShardStore {
   void Hold() { held_ = true; }
   void Release() {
     held_ = false;
-    durable_ = staged_;
+    ReleaseUpTo(staged_);
+  }
+  void ReleaseUpTo(Lsn durable) {
+    durable_ = durable;
     if (listener_ != nullptr) listener_->OnDurable(durable_);
   }
 

@@ -71,6 +71,21 @@ absl::Status ValidateNoAuthUser(const Options& options) {
       name);
 }
 
+// What bounds queues and threads that are not there: said by name, so that nobody counts on it.
+void AddWithoutEffect(const JetStreamOptions& options, std::vector<std::string>* concerns) {
+  const JetStreamOptions defaults;
+  constexpr std::string_view kNoQueue = "messages do not wait in front of a stream";
+  const auto add = [concerns](bool is_set, std::string_view key, std::string_view why) {
+    if (!is_set) return;
+    concerns->push_back(absl::StrFormat("jetstream %s is without effect: %s", std::string(key), std::string(why)));
+  };
+  add(options.max_buffered_msgs != defaults.max_buffered_msgs, "max_buffered_msgs", kNoQueue);
+  add(options.max_buffered_size != defaults.max_buffered_size, "max_buffered_size", kNoQueue);
+  add(options.info_queue_limit != 0 && options.info_queue_limit != options.request_queue_limit, "info_queue_limit",
+      "all requests wait in one queue, bounded by request_queue_limit");
+  add(options.max_concurrent_io != defaults.max_concurrent_io, "max_concurrent_io", "no thread waits for the disk");
+}
+
 }  // namespace
 
 void FillDefaults(Options* options) {
@@ -133,6 +148,7 @@ std::vector<std::string> Concerns(const Options& options) {
         "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor "
         "performance");
   }
+  AddWithoutEffect(options.jetstream, &concerns);
   return concerns;
 }
 

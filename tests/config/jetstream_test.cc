@@ -51,6 +51,19 @@ TEST(JetStreamOptions, EveryKeyIsRead) {
   EXPECT_EQ(options, expected);
 }
 
+TEST(JetStreamOptions, WhatIsWithoutEffectIsNamed) {
+  const auto warnings = [](std::string_view keys) {
+    return StartWith("jetstream { " + std::string(keys) + " }").warnings;
+  };
+  EXPECT_TRUE(warnings("request_queue_limit: 5").empty());
+  EXPECT_EQ(warnings("max_buffered_msgs: 9, info_queue_limit: 7"),
+            (std::vector<std::string>{
+                "jetstream max_buffered_msgs is without effect: messages do not wait in front of a stream",
+                "jetstream info_queue_limit is without effect: all requests wait in one queue, bounded by "
+                "request_queue_limit"}));
+  EXPECT_EQ(warnings("max_buffered_size: 1K, max_concurrent_io: 8").size(), 2u);
+}
+
 TEST(JetStreamOptions, OnAndOffHaveManyForms) {
   for (std::string_view text : {"jetstream: true", "jetstream: enabled", "jetstream: Enable", "jetstream {}",
                                 "jetstream {enabled: true}"}) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,8 @@
 #include "broker/session/policy.h"
 
 namespace millrace {
+
+struct JetStreamEngineOptions;
 
 enum class Parcel::Type : uint8_t {
   kLogBatch,   // shard -> control
@@ -56,6 +59,7 @@ struct PolicyChange final : Parcel {
   const Policy* const policy;
   const bool recheck_users;  // authorization changed
   const bool announce_info;  // clients that understand it get INFO again
+  std::shared_ptr<const JetStreamEngineOptions> jetstream;  // nullptr: it is not on
 };
 
 // What monitoring asks of a shard.

@@ -349,7 +349,7 @@ void Server::WriteRunFiles() {
 }
 
 JetStreamEngineOptions Server::EngineOptions() const {
-  JetStreamEngineOptions engine = EngineOptionsOf(startup_.options, *jetstream_);
+  JetStreamEngineOptions engine = EngineOptionsOf(options(), *jetstream_);
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
   return engine;
@@ -529,7 +529,9 @@ void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announ
   policy_ = policies_.back().get();
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
-    mesh.SendParcel(shard, std::make_unique<PolicyChange>(policy_, recheck_users, announce_info));
+    auto change = std::make_unique<PolicyChange>(policy_, recheck_users, announce_info);
+    if (jetstream_) change->jetstream = std::make_shared<JetStreamEngineOptions>(EngineOptions());
+    mesh.SendParcel(shard, std::move(change));
   }
 }
 

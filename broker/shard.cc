@@ -406,6 +406,7 @@ void Shard::OnPolicyChange(const PolicyChange& change) {
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.set_limits(limits);
+  if (jetstream_ != nullptr) jetstream_->SetOptions(*change.jetstream);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
     Session& session = connection->session();

@@ -71,6 +71,8 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void Start();
   // The JetStream phase of a turn. True: more is left to do, run another turn without waiting.
   bool RunTurn();
+  // Limits may be others from now on; domain and names are not.
+  void SetOptions(const JetStreamEngineOptions& options) { options_ = options; }
   // Begins the end: no more messages are taken, waiting pulls are told. Turns go on until stopped().
   void StartStop();
   bool stopped() const { return stopping_ && store_.closed(); }
@@ -200,7 +202,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
 
   JetStreamPort& port_;
   ShardStore& store_;
-  const JetStreamEngineOptions options_;
+  JetStreamEngineOptions options_;
   NameMap<std::unique_ptr<Stream>> streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<Subscription*> subscriptions_;

@@ -49,6 +49,38 @@ def flood_and_kill(python, server, path):
         client.kill()
 
 
+def reload_limits(tally, label, binary, flags):
+    """Limits of JetStream that a reload raises count from then on (G-65)."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf", prefix="interop-js-") as config:
+        def write(max_file):
+            config.seek(0)
+            config.truncate()
+            config.write("jetstream { max_mem_store: 1GB, max_file_store: %s }\n" % max_file)
+            config.flush()
+
+        write("1GB")
+        with wire.Server(binary, ["-c", config.name, *flags]) as server:
+            client = wire.Connection(server.port)
+            client.send(b'CONNECT {"verbose":false}\r\nSUB reply 1\r\n')
+            body = b'{"name":"LARGE","subjects":["large"],"max_bytes":2147483648}'
+
+            def create():
+                client.send(b"PUB $JS.API.STREAM.CREATE.LARGE reply %d\r\n%s\r\n" % (len(body), body))
+                line = client.read_line()
+                while b"stream_create_response" not in line:
+                    line = client.read_line()
+                return line
+
+            refused = b'"err_code":10047' in create()
+            write("4GB")
+            server.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + PATIENCE_S
+            made = False
+            while not made and time.monotonic() < deadline:
+                made = b'"did_create":true' in create()
+            tally.add(label + " reload of limits", "PASS" if refused and made else "FAIL", f"{refused}, {made}")
+
+
 def stop_under_pulls(tally, label, binary, flags):
     """A server that stops tells every waiting pull, on whatever shard its client is (J-5c)."""
     with wire.Server(binary, flags) as server:
@@ -109,6 +141,7 @@ def main():
             with wire.Server(args.server, flags) as server:
                 phase(tally, label + " after a stop", python, server, "after")
             stop_under_pulls(tally, label, args.server, flags)
+            reload_limits(tally, label, args.server, ["-sd", store, "--shards", shards])
             path = os.path.join(store, "confirmed")
             for kill in range(args.kills):
                 with wire.Server(args.server, flags) as server:

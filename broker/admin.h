@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,7 +58,7 @@ struct PolicyChange final : Parcel {
   const Policy* const policy;
   const bool recheck_users;  // authorization changed
   const bool announce_info;  // clients that understand it get INFO again
-  std::shared_ptr<const JetStreamEngineOptions> jetstream;  // nullptr: it is not on
+  const JetStreamEngineOptions* jetstream = nullptr;  // nullptr: it is not on; owned as the policy is
 };
 
 // What monitoring asks of a shard.

@@ -527,10 +527,11 @@ void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announ
   policies_.push_back(std::make_unique<Policy>(options));
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
+  if (jetstream_) engine_options_.push_back(std::make_unique<JetStreamEngineOptions>(EngineOptions()));
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
     auto change = std::make_unique<PolicyChange>(policy_, recheck_users, announce_info);
-    if (jetstream_) change->jetstream = std::make_shared<JetStreamEngineOptions>(EngineOptions());
+    if (jetstream_) change->jetstream = engine_options_.back().get();
     mesh.SendParcel(shard, std::move(change));
   }
 }

@@ -91,6 +91,7 @@ class Server final : public MonitorHost {
   const std::string argv0_;
   Logger log_;
   std::vector<std::unique_ptr<Policy>> policies_;  // every version; shards may still look at an old one
+  std::vector<std::unique_ptr<JetStreamEngineOptions>> engine_options_;  // that reloads have made, the same
   const Policy* policy_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on

@@ -72,6 +72,7 @@ void JetStream::Adopt() {
     }
     port_.log().Info(RestoreStartsLine("$G", config.name));
     auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, found.log);
+    stream->NoteLost(found.lost);
     // The store has done the work before; what is left takes no time.
     port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
     List(stream.get());

@@ -34,6 +34,14 @@ JszStream Describe(const Stream& stream, const JszOptions& options, const std::s
   page.cluster = PrintJson(cluster);
   if (options.config) page.config = PrintJson(stream.config());
   page.state = PrintJson(stream.State(nullptr));
+  if (stream.upstream() != nullptr) {
+    StreamInfo info;
+    stream.upstream()->Describe(&info);
+    if (info.mirror) page.mirror = PrintJson(*info.mirror);
+    for (const StreamSourceInfo& source : info.sources)
+      page.sources.append(page.sources.empty() ? "[" : ",").append(PrintJson(source));
+    if (!page.sources.empty()) page.sources.push_back(']');
+  }
   if (!options.consumers) return page;
   for (Consumer* consumer : Sorted(stream.consumers())) {
     const bool direct = consumer->config().direct || consumer->config().sourcing;

@@ -26,6 +26,7 @@
 #include "broker/jetstream/upstream.h"
 #include "broker/route/subscription.h"
 #include "proto/subject_transform.h"
+#include "store/shard_store.h"
 #include "store/stream_log.h"
 
 namespace millrace {
@@ -58,6 +59,9 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void Stop(StopReason reason);
   // A config that api/stream_check.h allows after the present one.
   void Update(StreamConfig config);
+
+  // Messages that the store could not recover, for the state that clients see.
+  void NoteLost(const std::vector<LostRange>& ranges);
 
   const StreamConfig& config() const { return config_; }
   const std::string& name() const { return config_.name; }
@@ -285,6 +289,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   bool waits_for_disk_ = false;  // one of the above, for OnLoaded
 
   std::unique_ptr<Upstream> upstream_;
+  Boxed<LostStreamData> lost_;
   Boxed<std::string> source_record_;  // of the store, until Start
 
   std::unique_ptr<Batches> batches_;  // since the first one

@@ -142,6 +142,15 @@ void Stream::LoadDuplicates(Dedupe* dedupe) {
   }
 }
 
+void Stream::NoteLost(const std::vector<LostRange>& ranges) {
+  constexpr size_t kListedMax = 100'000;
+  if (ranges.empty()) return;
+  std::vector<uint64_t>& list = lost_.emplace().msgs;
+  for (const LostRange& range : ranges) {
+    for (uint64_t seq = range.first_seq; seq <= range.last_seq && list.size() < kListedMax; ++seq) list.push_back(seq);
+  }
+}
+
 StreamState Stream::State(const StreamInfoRequest* details) const {
   const StreamLogState& log = log_->state();
   StreamState state;
@@ -154,6 +163,7 @@ StreamState Stream::State(const StreamInfoRequest* details) const {
   state.num_subjects = static_cast<int64_t>(log.subjects);
   state.num_deleted = static_cast<int64_t>(log.deleted());
   state.consumer_count = static_cast<int64_t>(public_consumers());
+  if (lost_) state.lost = *lost_;
   if (details != nullptr && details->deleted_details) state.deleted = log_->Deleted(SIZE_MAX);
   if (details != nullptr && !details->subjects_filter.empty()) {
     log_->ForEachSubject({details->subjects_filter}, [&state](std::string_view subject, const SubjectState& found) {

@@ -80,6 +80,23 @@ TEST_F(JetStreamPagesTest, DetailsComeWhenAskedFor) {
   EXPECT_THAT(consumers.accounts.at(0).streams.at(1).consumers.at(0), Not(HasSubstr("config")));
 }
 
+TEST_F(JetStreamPagesTest, MirrorsAndSourcesShowWhereTheyAre) {
+  js_.Request("$JS.API.STREAM.CREATE.M", R"({"name":"M","mirror":{"name":"B"}})");
+  js_.Request("$JS.API.STREAM.CREATE.S", R"({"name":"S","sources":[{"name":"A"},{"name":"B"}]})");
+  js_.Settle();
+  const JszSnapshot jsz = Jsz("streams=1");
+  EXPECT_THAT(jsz.accounts.at(0).streams.at(2).mirror, HasSubstr(R"({"name":"B","lag":0,)"));
+  EXPECT_TRUE(jsz.accounts[0].streams[2].sources.empty());
+  EXPECT_THAT(jsz.accounts[0].streams.at(3).sources, HasSubstr(R"([{"name":"A",)"));
+  EXPECT_THAT(jsz.accounts[0].streams[3].sources, HasSubstr(R"(},{"name":"B",)"));
+  EXPECT_TRUE(jsz.accounts[0].streams[0].mirror.empty());
+}
+
+TEST_F(JetStreamPagesTest, WhatCouldNotBeRecoveredIsInTheState) {
+  js_.engine().FindStream("A")->NoteLost({{3, 5}, {9, 9}});
+  EXPECT_THAT(Jsz("streams=1").accounts.at(0).streams.at(0).state, HasSubstr(R"("lost":{"msgs":[3,4,5,9],"bytes":0})"));
+}
+
 TEST_F(JetStreamPagesTest, ProbesFindWhatIsThere) {
   const JetStreamHealth all = Health("account=$G&stream=B&consumer=C");
   EXPECT_TRUE(all.account_found && all.stream_found && all.consumer_found);

@@ -23,6 +23,7 @@ namespace millrace {
 namespace {
 
 constexpr int kCommits = 16;
+constexpr int kCommitsEnough = 5;  // fewer say more of the moment than of the device
 constexpr size_t kCommitBytes = 4096;
 constexpr size_t kFileBytes = 1 << 20;
 
@@ -42,23 +43,30 @@ bool Commit(int fd, SyncMethod method, char* block, int64_t offset) {
   return pwrite(fd, block, kCommitBytes, offset) == kCommitBytes && fdatasync(fd) == 0;
 }
 
-// Median of the commits in µs; 0: this way is refused here.
-double Measure(const std::string& path, SyncMethod method, char* block) {
+struct Measurement {
+  double median_us = 0;  // 0: this way is refused here
+  bool enough = true;    // worth remembering
+};
+
+Measurement Measure(const std::string& path, SyncMethod method, char* block, double patience_us) {
   const int flags = method == SyncMethod::kBufferedSync ? 0 : O_DIRECT;
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC | flags);
-  if (fd < 0) return 0;
+  if (fd < 0) return {};
   std::vector<double> took;
+  const double end = NowUs() + patience_us;
   bool fine = Commit(fd, method, block, 0);  // warms up
   for (int i = 0; i < kCommits && fine; ++i) {
     block[0] = static_cast<char>(i + 1);
     const double start = NowUs();
+    if (i > 0 && start >= end) break;
     fine = Commit(fd, method, block, static_cast<int64_t>(kCommitBytes) * (i + 1));
     took.push_back(NowUs() - start);
   }
   close(fd);
-  if (!fine) return 0;
-  std::nth_element(took.begin(), took.begin() + kCommits / 2, took.end());
-  return took[kCommits / 2];
+  if (!fine) return {};
+  const auto middle = took.begin() + static_cast<ptrdiff_t>(took.size() / 2);
+  std::nth_element(took.begin(), middle, took.end());
+  return {*middle, took.size() >= kCommitsEnough};
 }
 
 bool Remembered(const std::string& path, SyncProbe* probe) {
@@ -106,7 +114,7 @@ std::string Describe(const SyncProbe& probe) {
                          probe.median_us[static_cast<int>(probe.method)], others, probe.device);
 }
 
-absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again) {
+absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again, double patience_us) {
   SyncProbe probe;
   struct stat info {};
   if (stat(directory.c_str(), &info) != 0) return Failed("look at", directory);
@@ -124,11 +132,15 @@ absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again) {
   const bool filled = write(fd, zeros.data(), kFileBytes) == static_cast<ssize_t>(kFileBytes) && fsync(fd) == 0;
   const absl::Status status = filled ? absl::OkStatus() : Failed("write", path);
   close(fd);
+  bool enough = true;
   if (filled) {
     void* block = mmap(nullptr, kCommitBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     MR_CHECK(block != MAP_FAILED);
     for (int i = 0; i < 3; ++i) {
-      probe.median_us[i] = Measure(path, static_cast<SyncMethod>(i), static_cast<char*>(block));
+      const Measurement measured =
+          Measure(path, static_cast<SyncMethod>(i), static_cast<char*>(block), patience_us);
+      probe.median_us[i] = measured.median_us;
+      enough = enough && measured.enough;
     }
     munmap(block, kCommitBytes);
   }
@@ -144,6 +156,7 @@ absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again) {
   } else if (probe.median_us[2] == 0) {
     return absl::InternalError(absl::StrFormat("%s: nothing can be written to stable storage here", directory));
   }
+  if (!enough) return probe;
   // Losing this file costs a measurement: it is written without ceremony.
   if (FILE* file = std::fopen(memory.c_str(), "we"); file != nullptr) {
     std::fprintf(file, "%s %s %d %d %.1f %.1f %.1f\n", probe.device.c_str(), probe.kernel.c_str(),

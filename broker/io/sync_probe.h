@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // ProbeSync: which way of getting bytes to stable storage is the fastest on this device, measured once and remembered.
 // Owner:  caller; blocking, at start.
-// 16 commits of each way. Direct I/O wins whenever it works: after a failed flush the page cache claims to be clean.
+// 16 commits of each way, or as many as fit into `patience_us`: on a busy disk a commit takes tens of milliseconds, and
+// those who start a server wait seconds at most. What was cut short to fewer than 5 is used but not remembered.
+// Direct I/O wins whenever it works: after a failed flush the page cache claims to be clean.
 // The buffered way is measured for the report, and used where direct I/O is refused (tmpfs, some network file systems).
 #pragma once
 
@@ -33,7 +35,9 @@ std::string_view SyncMethodName(SyncMethod method);
 std::string Describe(const SyncProbe& probe);
 
 // `directory` exists and is writable. The result is kept in it, in the file sync_method, and measured again when device
-// or kernel change, or when `again`.
-absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again);
+// or kernel change, or when `again`. `patience_us` is for each way; each commits once even if it is 0.
+inline constexpr double kSyncProbePatienceUs = 100e3;
+absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again,
+                                    double patience_us = kSyncProbePatienceUs);
 
 }  // namespace millrace

@@ -163,9 +163,10 @@ TEST(SyncProbe, IsMeasuredOnceAndRemembered) {
   char name[] = "sync_probe_test.XXXXXX";
   ASSERT_NE(mkdtemp(name), nullptr);
   const std::string path = std::filesystem::absolute(name).string();
-  const SyncProbe first = *ProbeSync(path, false);
+  constexpr double kPatientUs = 60e6;  // whatever else keeps this disk busy
+  const SyncProbe first = *ProbeSync(path, false, kPatientUs);
   EXPECT_FALSE(first.remembered);
-  const SyncProbe second = *ProbeSync(path, false);
+  const SyncProbe second = *ProbeSync(path, false, kPatientUs);
   EXPECT_TRUE(second.remembered);
   EXPECT_EQ(first.method, second.method);
   EXPECT_EQ(first.direct, second.direct);
@@ -174,6 +175,17 @@ TEST(SyncProbe, IsMeasuredOnceAndRemembered) {
   std::printf("%s\n", Describe(first).c_str());
   std::filesystem::remove_all(path);
   EXPECT_FALSE(ProbeSync("/nowhere/at/all", false).ok());
+}
+
+TEST(SyncProbe, WhatWasCutShortIsUsedButNotRemembered) {
+  char name[] = "sync_probe_test.XXXXXX";
+  ASSERT_NE(mkdtemp(name), nullptr);
+  const std::string path = std::filesystem::absolute(name).string();
+  const SyncProbe hasty = *ProbeSync(path, false, 0);
+  EXPECT_GT(hasty.median_us[static_cast<int>(hasty.method)], 0);
+  EXPECT_FALSE(ProbeSync(path, false, 60e6)->remembered);
+  EXPECT_TRUE(ProbeSync(path, false, 0)->remembered);
+  std::filesystem::remove_all(path);
 }
 
 }  // namespace

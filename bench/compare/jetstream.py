@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""JetStream beside nats-server: `nats bench` as the load, both servers in turn on one core, the load on another.
+"""JetStream beside nats-server: both servers in turn on one core, the load on another.
 
 bench/compare/jetstream.py --nats PATH --peer PATH [--ours build/release/millrace] [--rounds 5] [--only REGEX]
                            [--realtime] [--json FILE]
 
-Per row: messages a second as the client counts them, and the CPU time of the server per message (sum of schedstat over its
-threads, file system and flushes of its own threads included). The client is Go and one process: where it is the limit, the
-rates of both servers meet, and only the CPU column tells.
+Publishing is measured by millrace-load store, which is never the limit and checks every confirmation; reading by `nats bench`,
+a Go client of one process: where that is the limit the rates of both servers meet, and only the CPU column tells.
+Per row: messages a second, and the CPU time of the server per message (sum of schedstat over its threads, file system and
+flushes of its own threads included). Rows with one message in flight also say how long a confirmation took.
 """
 import argparse
 import json
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -25,21 +27,26 @@ from servers import Server, memory_kib, pinned  # noqa: E402
 PEER_ALWAYS = 'sync_interval: always'
 
 # name, what prepares it, what is measured, messages, how the peer is configured. {n} is the number of messages.
-PUBLISH = 'js pub async bench.t --create --purge --batch 1000 --size 128 --msgs {n} --maxbytes 4GB'
-FILL = 'js pub async bench.t --create --purge --batch 1000 --size 128 --msgs {n} --maxbytes 4GB'
+# "store …" is millrace-load, everything else `nats bench`.
+FILL = 'store --msgs {n}'
+KV = """ --subjects 100000 --stream '"max_msgs_per_subject":1,"allow_direct":true'"""
 SCENARIOS = [
-    ('pub-async-durable', [], PUBLISH, 300_000, 'lazy'),
-    ('pub-async-always', [], PUBLISH, 60_000, 'always'),
-    ('pub-async-async', [], PUBLISH + ' --persistasync', 300_000, 'lazy'),
-    ('pub-sync', [], 'js pub sync bench.t --create --purge --size 128 --msgs {n} --maxbytes 4GB', 3_000, 'always'),
-    ('pub-100k-subjects', [], PUBLISH + ' --multisubject --multisubjectmax 100000', 300_000, 'lazy'),
-    ('pub-memory', [], PUBLISH + ' --storage memory', 300_000, 'lazy'),
-    ('ordered', [FILL], 'js ordered --msgs {n}', 500_000, 'lazy'),
-    ('consume-explicit', [FILL], 'js consume --acks explicit --msgs {n}', 300_000, 'lazy'),
-    ('fetch-explicit', [FILL], 'js fetch --acks explicit --msgs {n} --batch 500', 300_000, 'lazy'),
-    ('get-sync', [FILL], 'js get sync --msgs {n}', 20_000, 'lazy'),
-    ('kv-put', [], 'kv put --create --purge --size 128 --msgs {n}', 5_000, 'lazy'),
-    ('kv-get', ['kv put --create --purge --size 128 --msgs 20000'], 'kv get --msgs {n}', 20_000, 'lazy'),
+    ('pub-async-durable', [], 'store --msgs {n}', 400_000, 'lazy'),
+    ('pub-async-always', [], 'store --msgs {n}', 60_000, 'always'),
+    ('pub-async-async', [], """store --msgs {n} --stream '"persist_mode":"async"'""", 1_000_000, 'lazy'),
+    ('pub-sync', [], 'store --inflight 1 --msgs {n}', 4_000, 'always'),
+    ('pub-100k-subjects', [], 'store --subjects 100000 --msgs {n}', 500_000, 'lazy'),
+    ('pub-memory', [], """store --msgs {n} --stream '"storage":"memory"'""", 1_000_000, 'lazy'),
+    ('kv-shape', ['store --msgs 100000' + KV], 'store --msgs {n}' + KV, 400_000, 'lazy'),
+    ('kv-shape-aged', ['store --msgs 2000000' + KV], 'store --msgs {n}' + KV, 400_000, 'lazy'),
+    ('ordered', [FILL], 'js ordered --stream BENCH --msgs {n}', 500_000, 'lazy'),
+    ('consume-explicit', [FILL], 'js consume --stream BENCH --acks explicit --msgs {n}', 300_000, 'lazy'),
+    ('fetch-explicit', [FILL], 'js fetch --stream BENCH --acks explicit --msgs {n} --batch 500', 300_000, 'lazy'),
+    ('filtered-1-in-1000', ['store --subjects 1000 --msgs 1000000'],
+     'js ordered --stream BENCH --filter bench.000500 --msgs {n}', 1_000, 'lazy'),
+    ('get-sync', [FILL], 'js get sync --stream BENCH --msgs {n}', 20_000, 'lazy'),
+    ('kv-put', [], 'kv put --size 128 --msgs {n}', 5_000, 'lazy'),
+    ('kv-get', ['kv put --size 128 --msgs 20000'], 'kv get --msgs {n}', 20_000, 'lazy'),
 ]
 
 
@@ -58,10 +65,15 @@ class Bench:
     def __init__(self, options):
         self.options = options
 
-    def nats(self, server, arguments):
-        command = [*pinned(self.options.load_core, self.options.realtime), self.options.nats, '-s',
-                   f'nats://127.0.0.1:{server.port}', 'bench', *arguments.split(), '--no-progress']
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
+    def load(self, server, arguments):
+        """Runs one line of load. The client's own account of it is in stdout."""
+        words = shlex.split(arguments)
+        if words[0] == 'store':
+            command = [self.options.load, *words, '--port', str(server.port), '--server-pid', str(server.pid)]
+        else:
+            command = [self.options.nats, '-s', f'nats://127.0.0.1:{server.port}', 'bench', *words, '--no-progress']
+        return subprocess.run([*pinned(self.options.load_core, self.options.realtime), *command], capture_output=True,
+                              text=True, timeout=300, check=False, stdin=subprocess.DEVNULL)
 
     def run(self, scenario, name):
         title, prepare, measured, count, mode = scenario
@@ -77,26 +89,38 @@ class Bench:
             flags = f'-c {config}'
         with Server(name, binary, flags, pinned(options.server_core, options.realtime)) as server:
             for line in prepare:
-                done = self.nats(server, line.format(n=count))
+                done = self.load(server, line.format(n=count))
                 if done.returncode != 0:
                     return {'error': done.stderr.strip()[-200:] or done.stdout.strip()[-200:]}
             rss_before, _ = memory_kib(server.pid)
             cpu = cpu_s(server.pid)
             started = time.monotonic()
-            done = self.nats(server, measured.format(n=count))
+            done = self.load(server, measured.format(n=count))
             wall = time.monotonic() - started
             cpu = cpu_s(server.pid) - cpu
             rss, peak = memory_kib(server.pid)
         if done.returncode != 0:
             return {'error': done.stderr.strip()[-200:] or done.stdout.strip()[-200:]}
+        result = {'wall_s': wall, 'rss_growth_kib': rss - rss_before, 'peak_kib': peak}
+        if measured.startswith('store'):
+            said = json.loads(done.stdout.splitlines()[-1])
+            return {'rate': said['msgs_per_s'], 'cpu_us': said['server_cpu_s'] * 1e6 / said['msgs'],
+                    'p50_us': said['p50_us'], 'p99_us': said['p99_us'], 'load_share': said['cpu_share'], **result}
         rates = re.findall(r'([\d,]+) msgs/sec', done.stdout)
         rate = float(rates[-1].replace(',', '')) if rates else count / wall
-        return {'rate': rate, 'cpu_us': cpu * 1e6 / count, 'wall_s': wall, 'rss_growth_kib': rss - rss_before,
-                'peak_kib': peak}
+        return {'rate': rate, 'cpu_us': cpu * 1e6 / count, **result}
 
 
 def middle(values):
     return statistics.median(values) if values else float('nan')
+
+
+def latency(good):
+    """What one message in flight waits, and the share of its core that the load used."""
+    if 'p50_us' not in good[0][0]:
+        return ''
+    return ''.join(f'  {key[:3]} {middle([a[key] for a, _ in good]):,.0f} / {middle([b[key] for _, b in good]):,.0f} µs'
+                   for key in ('p50_us', 'p99_us')) + f'  load {middle([a["load_share"] for a, _ in good]) * 100:.0f} %'
 
 
 def main():
@@ -105,6 +129,7 @@ def main():
     parser.add_argument('--nats', default='nats')
     parser.add_argument('--peer', default='nats-server')
     parser.add_argument('--ours', default=os.path.join(root, 'build/release/millrace'))
+    parser.add_argument('--load', default=os.path.join(root, 'build/release/bench/load/millrace-load'))
     parser.add_argument('--ours-flags', default='')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--only', default='')
@@ -133,8 +158,8 @@ def main():
         print(f'{scenario[0]:20} {middle([a["rate"] for a, _ in good]):10,.0f} {middle([b["rate"] for _, b in good]):10,.0f} '
               f'{middle(ratios):5.2f} ({min(ratios):.2f}…{max(ratios):.2f}) {middle([a["cpu_us"] for a, _ in good]):8.2f} '
               f'{middle([b["cpu_us"] for _, b in good]):8.2f} {middle([a["cpu_us"] / b["cpu_us"] for a, b in good]):9.2f}  '
-              f'{middle([a["rss_growth_kib"] for a, _ in good]):,.0f} / {middle([b["rss_growth_kib"] for _, b in good]):,.0f}',
-              flush=True)
+              f'{middle([a["rss_growth_kib"] for a, _ in good]):,.0f} / {middle([b["rss_growth_kib"] for _, b in good]):,.0f}'
+              + latency(good), flush=True)
     if options.json:
         with open(options.json, 'w', encoding='utf-8') as file:
             json.dump({'machine': describe_machine(), 'commit': output_of('git', 'rev-parse', 'HEAD', cwd=root),

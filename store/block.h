@@ -31,7 +31,7 @@ struct BlockHeader {
   uint32_t messages = 0;
   uint32_t stored_bytes = 0;  // behind this header, as stored
   uint32_t record_bytes = 0;  // behind this header, in memory
-  uint32_t key_id = 0;        // of the key that encrypts it; 0: none
+  uint32_t key_id = 0;        // of the data key that seals the records; 0: plain
   int64_t first_time_ns = 0;
   int64_t last_time_ns = 0;
   uint64_t place = 0;        // file number << 40 | offset: a block that is read from elsewhere is not this one

@@ -15,38 +15,63 @@ uint64_t HeaderHash(const BlockHeader& header, uint64_t seed) {
   return Hash64({reinterpret_cast<const char*>(&header), offsetof(BlockHeader, header_hash)}, seed);
 }
 
+// What is authenticated with the records: what the header says of them, and the file.
+struct BlockPosition {
+  BlockPosition(const BlockHeader& header, const SegmentFile& file) : uuid(file.uuid) {
+    std::memcpy(head, &header, sizeof head);
+  }
+  std::string_view view() const { return {reinterpret_cast<const char*>(this), sizeof *this}; }
+
+  char head[offsetof(BlockHeader, stored_hash)];
+  uint64_t uuid;
+};
+static_assert(sizeof(BlockPosition) == offsetof(BlockHeader, stored_hash) + 8);
+
 }  // namespace
 
-size_t CompressBlock(const BlockBody& body, bool compress, std::string* room) {
+size_t CompressBlock(const BlockBody& body, bool compress, std::string* room, const StoreKeys* keys) {
+  const size_t seal_bytes = keys == nullptr ? 0 : kSealBytes;
   room->clear();
-  if (!compress || body.record_bytes() < 128) return body.bytes();
+  if (!compress || body.record_bytes() < 128) return body.bytes() + seal_bytes;
   size_t bytes = snappy_max_compressed_length(body.record_bytes());
   room->resize(sizeof(BlockHeader) + bytes);
   const snappy_status status = snappy_compress(body.data() + sizeof(BlockHeader), body.record_bytes(),
                                                room->data() + sizeof(BlockHeader), &bytes);
   if (status != SNAPPY_OK || bytes >= body.record_bytes()) {
     room->clear();
-    return body.bytes();
+    return body.bytes() + seal_bytes;
   }
   room->resize(sizeof(BlockHeader) + bytes);
-  return room->size();
+  return room->size() + seal_bytes;
 }
 
 std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body, std::string* room,
-                              const SegmentFile& file, uint64_t offset) {
+                              const SegmentFile& file, uint64_t offset, StoreKeys* keys) {
+  const bool compressed = !room->empty();
+  const char* plain = compressed ? room->data() : body->data();
+  const size_t plain_bytes = compressed ? room->size() : body->bytes();
+  const size_t bytes = plain_bytes + (keys == nullptr ? 0 : kSealBytes);
+  if (keys != nullptr) {
+    room->resize(bytes);
+    if (compressed) plain = room->data();
+  }
   char* start = room->empty() ? body->data() : room->data();
-  const size_t bytes = room->empty() ? body->bytes() : room->size();
   BlockHeader header;
-  header.flags = room->empty() ? 0 : kBlockCompressed;
+  header.flags = compressed ? kBlockCompressed : 0;
   header.uid = uid;
   header.first_seq = block.first_seq;
   header.last_seq = block.last_seq;
   header.messages = block.messages;
   header.stored_bytes = static_cast<uint32_t>(bytes - sizeof header);
   header.record_bytes = static_cast<uint32_t>(body->record_bytes());
+  header.key_id = keys == nullptr ? 0 : keys->current();
   header.first_time_ns = body->HeaderAt(0).time_ns;
   header.last_time_ns = block.last_time_ns;
   header.place = PlaceOf(file, offset);
+  if (keys != nullptr) {
+    const BlockPosition position(header, file);
+    keys->Seal(position.view(), plain + sizeof header, plain_bytes - sizeof header, start + sizeof header);
+  }
   const uint64_t seed = file.SeedAt(offset);
   header.stored_hash = Hash64({start + sizeof header, header.stored_bytes}, seed);
   header.header_hash = HeaderHash(header, seed);
@@ -55,26 +80,37 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
 }
 
 bool OpenBlock(uint64_t uid, const Block& block, const SegmentFile& file, size_t bytes,
-               std::unique_ptr<BlockBody>* body) {
+               std::unique_ptr<BlockBody>* body, StoreKeys* keys) {
   if (bytes != block.stored_bytes || bytes < sizeof(BlockHeader)) return false;
   BlockHeader header;
   std::memcpy(&header, (*body)->data(), sizeof header);
   const uint64_t seed = file.SeedAt(block.offset);
-  if (header.magic != kBlockMagic || header.version != 1 || header.uid != uid || header.key_id != 0 ||
+  if (header.magic != kBlockMagic || header.version != 1 || header.uid != uid ||
       header.first_seq != block.first_seq || header.last_seq != block.last_seq || header.messages != block.messages ||
       header.stored_bytes != bytes - sizeof header || header.record_bytes != block.record_bytes ||
       header.place != PlaceOf(file, block.offset) || header.header_hash != HeaderHash(header, seed) ||
       header.stored_hash != Hash64({(*body)->data() + sizeof header, header.stored_bytes}, seed)) {
     return false;
   }
+  size_t stored_bytes = header.stored_bytes;
+  if (header.key_id == 0) {
+    if (keys != nullptr && !keys->Knows(0)) return false;
+  } else {
+    const BlockPosition position(header, file);
+    char* records = (*body)->data() + sizeof header;
+    if (keys == nullptr || !keys->Open(header.key_id, position.view(), records, stored_bytes, records)) return false;
+    stored_bytes -= kSealBytes;
+  }
   const uint64_t span = block.last_seq - block.first_seq;
-  if ((header.flags & kBlockCompressed) == 0) return (*body)->Index(bytes, block.messages, span);
+  if ((header.flags & kBlockCompressed) == 0) {
+    return (*body)->Index(sizeof header + stored_bytes, block.messages, span);
+  }
   auto plain = std::make_unique<BlockBody>(sizeof header + header.record_bytes);
   const char* stored = (*body)->data() + sizeof header;
   size_t plain_bytes = 0;
-  if (snappy_uncompressed_length(stored, header.stored_bytes, &plain_bytes) != SNAPPY_OK ||
+  if (snappy_uncompressed_length(stored, stored_bytes, &plain_bytes) != SNAPPY_OK ||
       plain_bytes != header.record_bytes ||
-      snappy_uncompress(stored, header.stored_bytes, plain->data() + sizeof header, &plain_bytes) != SNAPPY_OK) {
+      snappy_uncompress(stored, stored_bytes, plain->data() + sizeof header, &plain_bytes) != SNAPPY_OK) {
     return false;
   }
   std::memcpy(plain->data(), &header, sizeof header);

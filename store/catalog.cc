@@ -30,7 +30,7 @@ struct EntryHeader {
   uint8_t removed;
   uint16_t reserved;
   uint32_t bytes;
-  uint32_t reserved2;
+  KeyId key_id;  // that seals the blob; 0: none
   uint64_t uid;
   uint64_t lsn;
 };
@@ -44,6 +44,23 @@ template <class T>
 uint32_t HeaderCheck(T header, uint64_t seed) {
   header.check = 0;
   return static_cast<uint32_t>(Hash64({reinterpret_cast<const char*>(&header), sizeof header}, seed));
+}
+
+// What is authenticated with the blob of an entry: the entry's header, and where it stands.
+struct EntryPosition {
+  EntryPosition(EntryHeader entry, uint64_t catalog, uint64_t at) : header(entry), identity(catalog), offset(at) {
+    header.check = 0;
+  }
+  std::string_view view() const { return {reinterpret_cast<const char*>(this), sizeof *this}; }
+
+  EntryHeader header;
+  uint64_t identity;
+  uint64_t offset;
+};
+static_assert(sizeof(EntryPosition) == sizeof(EntryHeader) + 16);
+
+absl::Status UnknownKey() {
+  return absl::FailedPreconditionError(absl::StrFormat("%s is encrypted with a key that is not there", kPath));
 }
 
 std::string KindName(CatalogKind kind) {
@@ -68,8 +85,8 @@ Catalog::~Catalog() {
   if (directory_ >= 0) disk_.Close(directory_);
 }
 
-absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(Disk& disk, uint64_t identity) {
-  std::unique_ptr<Catalog> catalog(new Catalog(disk));
+absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(Disk& disk, uint64_t identity, StoreKeys* keys) {
+  std::unique_ptr<Catalog> catalog(new Catalog(disk, keys));
   MR_RETURN_IF_ERROR(disk.MakeDirectory("catalog"));
   MR_ASSIGN_OR_RETURN(catalog->directory_, disk.Open("catalog", FileUse::kRead, false));
   absl::StatusOr<Disk::File> file = disk.Open(kPath, FileUse::kWrite, false);
@@ -112,18 +129,75 @@ absl::Status Catalog::Create(uint64_t identity) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<KeyId>> Catalog::SealedWith(Disk& disk) {
+  absl::StatusOr<Disk::File> file = disk.Open(kPath, FileUse::kRead, false);
+  if (absl::IsNotFound(file.status())) file = disk.Open(kNextPath, FileUse::kRead, false);
+  if (absl::IsNotFound(file.status())) return std::nullopt;
+  MR_RETURN_IF_ERROR(file.status());
+  std::string buffer(kFramesAt, '\0');
+  const absl::StatusOr<size_t> got = disk.ReadNow(*file, 0, buffer.data(), buffer.size());
+  disk.Close(*file);
+  MR_RETURN_IF_ERROR(got.status());
+  KeyId key = 0;
+  uint64_t newest = 0;
+  for (size_t at = 0; at + kDiskAlignment <= *got; at += kDiskAlignment) {
+    Root root;
+    RootSeal seal;
+    if (!ReadRoot(std::string_view(buffer).substr(at), &root, &seal) || root.generation < newest) continue;
+    newest = root.generation;
+    key = seal.key_id;
+  }
+  return key;
+}
+
 std::string Catalog::RootBlock(const Root& root) const {
   Root sealed = root;
   sealed.magic = kRootMagic;
   sealed.check = HeaderCheck(sealed, sealed.identity);
   std::string block(kDiskAlignment, '\0');
   std::memcpy(block.data(), &sealed, sizeof sealed);
+  if (keys_ == nullptr) return block;
+  RootSeal seal;
+  seal.key_id = keys_->current();
+  keys_->Seal(std::string_view(block).substr(0, sizeof sealed), nullptr, 0, seal.seal);
+  seal.check = HeaderCheck(seal, sealed.identity ^ sealed.check);
+  std::memcpy(block.data() + sizeof sealed, &seal, sizeof seal);
   return block;
 }
 
-bool Catalog::ReadRoot(std::string_view block, Root* root) const {
+bool Catalog::ReadRoot(std::string_view block, Root* root, RootSeal* seal) {
   std::memcpy(root, block.data(), sizeof *root);
-  return root->magic == kRootMagic && root->check == HeaderCheck(*root, root->identity);
+  std::memcpy(seal, block.data() + sizeof *root, sizeof *seal);
+  if (root->magic != kRootMagic || root->check != HeaderCheck(*root, root->identity)) return false;
+  const RootSeal none;
+  if (std::memcmp(seal, &none, sizeof none) == 0) return true;
+  return seal->key_id != 0 && seal->check == HeaderCheck(*seal, root->identity ^ root->check);
+}
+
+absl::StatusOr<bool> Catalog::OpenRoot(std::string_view block, Root* root) {
+  RootSeal seal;
+  if (!ReadRoot(block, root, &seal)) return false;
+  if (seal.key_id == 0) {
+    stale_ = stale_ || keys_ != nullptr;
+    return Knows(0);
+  }
+  if (!Knows(seal.key_id)) return UnknownKey();
+  stale_ = stale_ || seal.key_id != keys_->current();
+  char nothing = 0;
+  return keys_->Open(seal.key_id, block.substr(0, sizeof *root), seal.seal, sizeof seal.seal, &nothing);
+}
+
+bool Catalog::OpenEntry(std::string_view entry, uint64_t offset, std::string* room, std::string_view* blob) const {
+  EntryHeader header;
+  std::memcpy(&header, entry.data(), sizeof header);
+  *blob = entry.substr(sizeof header);
+  if (header.key_id == 0) return Knows(0);
+  if (blob->size() < kSealBytes || keys_ == nullptr) return false;
+  room->resize(blob->size() - kSealBytes);
+  const EntryPosition position(header, root_.identity, offset);
+  if (!keys_->Open(header.key_id, position.view(), blob->data(), blob->size(), room->data())) return false;
+  *blob = *room;
+  return true;
 }
 
 // --- reading
@@ -135,7 +209,8 @@ absl::Status Catalog::ReadIndex() {
   bool rooted = false;
   for (int i = 0; i < 2 && got == buffer.size(); ++i) {
     Root root;
-    const bool intact = ReadRoot(std::string_view(buffer).substr(static_cast<size_t>(i) * kDiskAlignment), &root);
+    MR_ASSIGN_OR_RETURN(const bool intact,
+                        OpenRoot(std::string_view(buffer).substr(static_cast<size_t>(i) * kDiskAlignment), &root));
     if (!intact) continue;  // the one that a crash tore, or damage: the other one counts
     if (!rooted || root.generation > root_.generation) root_ = root;
     rooted = true;
@@ -175,7 +250,7 @@ absl::Status Catalog::ReadIndex() {
     buffer.resize(header.payload_bytes);
     MR_ASSIGN_OR_RETURN(const size_t body, disk_.ReadNow(file_, offset + sizeof header, buffer.data(), buffer.size()));
     const bool intact = body == buffer.size() && Hash64(buffer, header.identity ^ offset) == header.payload_hash;
-    ReadFrame(buffer, offset + sizeof header, intact);
+    MR_RETURN_IF_ERROR(ReadFrame(buffer, offset + sizeof header, intact));
     offset += AlignUp(sizeof header + header.payload_bytes);
   }
   if (damaged_from != 0 && rooted) {
@@ -191,7 +266,7 @@ absl::Status Catalog::ReadIndex() {
   return absl::OkStatus();
 }
 
-void Catalog::ReadFrame(std::string_view payload, uint64_t offset, bool intact) {
+absl::Status Catalog::ReadFrame(std::string_view payload, uint64_t offset, bool intact) {
   while (payload.size() >= sizeof(EntryHeader)) {
     EntryHeader header;
     std::memcpy(&header, payload.data(), sizeof header);
@@ -199,7 +274,11 @@ void Catalog::ReadFrame(std::string_view payload, uint64_t offset, bool intact) 
     if (bytes > payload.size()) break;
     const std::string_view entry = payload.substr(0, bytes);
     const Key key{static_cast<CatalogKind>(header.kind), header.uid};
-    if (intact || header.check == EntryCheck(entry, root_.identity)) {
+    const bool whole = intact || header.check == EntryCheck(entry, root_.identity);
+    if (whole && header.key_id != 0 && !Knows(header.key_id)) return UnknownKey();
+    std::string_view blob;
+    if (whole && OpenEntry(entry, offset, &room_, &blob)) {
+      stale_ = stale_ || (keys_ != nullptr && header.key_id != keys_->current());
       Apply(key, Place{offset, header.removed != 0 ? 0 : static_cast<uint32_t>(bytes)});
     } else {
       // Whose it was may itself be wrong. An older entry of that key stays: it is what is left.
@@ -212,6 +291,7 @@ void Catalog::ReadFrame(std::string_view payload, uint64_t offset, bool intact) 
   if (!intact && !payload.empty()) {
     damage_.push_back({{}, 0, absl::StrFormat("%s: %d bytes at %d are damaged", kPath, payload.size(), offset)});
   }
+  return absl::OkStatus();
 }
 
 void Catalog::Apply(const Key& key, const Place& place) {
@@ -244,13 +324,15 @@ absl::Status Catalog::Load(const Visitor& visit) {
     const std::string_view entry =
         there ? std::string_view(buffer).substr(place.offset - start, place.bytes) : std::string_view{};
     if (there) std::memcpy(&header, entry.data(), sizeof header);
-    if (!there || header.check != EntryCheck(entry, root_.identity)) {
+    std::string_view blob;
+    if (!there || header.check != EntryCheck(entry, root_.identity) ||
+        !OpenEntry(entry, place.offset, &room_, &blob)) {
       damage_.push_back({key.kind, key.uid, absl::StrFormat("%s %d changed between two reads", KindName(key.kind),
                                                             key.uid)});
       suspect_ = damaged_ = true;
       continue;
     }
-    visit(key.kind, key.uid, header.lsn, entry.substr(sizeof header));
+    visit(key.kind, key.uid, header.lsn, blob);
   }
   return absl::OkStatus();
 }
@@ -268,17 +350,24 @@ void Catalog::StageEntry(CatalogKind kind, uint64_t uid, Lsn lsn, bool removed, 
   EntryHeader header{};
   header.kind = static_cast<uint8_t>(kind);
   header.removed = removed ? 1 : 0;
-  header.bytes = static_cast<uint32_t>(blob.size());
+  header.bytes = static_cast<uint32_t>(blob.size() + (keys_ == nullptr ? 0 : kSealBytes));
+  header.key_id = keys_ == nullptr ? 0 : keys_->current();
   header.uid = uid;
   header.lsn = lsn;
   if (frame_entries_ == 0 && out_.empty()) out_offset_ = end_;
   const size_t at = frame_.size();
+  const uint64_t offset = out_offset_ + out_.size() + sizeof(FrameHeader) + at;
   frame_.append(reinterpret_cast<const char*>(&header), sizeof header);
-  frame_.append(blob);
+  if (keys_ == nullptr) {
+    frame_.append(blob);
+  } else {
+    frame_.resize(at + sizeof header + header.bytes);
+    const EntryPosition position(header, root_.identity, offset);
+    keys_->Seal(position.view(), blob.data(), blob.size(), frame_.data() + at + sizeof header);
+  }
   const uint32_t check = EntryCheck(std::string_view(frame_).substr(at), root_.identity);
   std::memcpy(frame_.data() + at, &check, sizeof check);
   ++frame_entries_;
-  const uint64_t offset = out_offset_ + out_.size() + sizeof(FrameHeader) + at;
   const auto bytes = static_cast<uint32_t>(frame_.size() - at);
   changes_.emplace_back(Key{kind, uid}, Place{offset, removed ? 0 : bytes});
   if (frame_.size() >= kFramePayloadBytes) CloseFrame();
@@ -343,7 +432,7 @@ void Catalog::Drop() {
 }
 
 bool Catalog::wants_compaction() const {
-  return suspect_ || (end_ > kCompactAboveBytes && end_ > 2 * live_bytes_ + kCompactAboveBytes);
+  return suspect_ || stale_ || (end_ > kCompactAboveBytes && end_ > 2 * live_bytes_ + kCompactAboveBytes);
 }
 
 void Catalog::StartCompaction() {
@@ -381,13 +470,15 @@ void Catalog::CopySlice() {
     EntryHeader header{};
     const bool there = got.ok() && *got == entry.size();
     if (there) std::memcpy(&header, entry.data(), sizeof header);
-    if (!there || header.check != EntryCheck(entry, root_.identity)) {
+    std::string_view blob;
+    if (!there || header.check != EntryCheck(entry, root_.identity) ||
+        !OpenEntry(entry, place.offset, &room_, &blob)) {
       damage_.push_back({key.kind, key.uid, absl::StrFormat("%s %d is damaged", KindName(key.kind), key.uid)});
       damaged_ = true;
       changes_.emplace_back(key, Place{});
       continue;
     }
-    StageEntry(key.kind, key.uid, header.lsn, false, std::string_view(entry).substr(sizeof header));
+    StageEntry(key.kind, key.uid, header.lsn, false, blob);
   }
   if (staged_bytes() > 0) return WriteOut(Phase::kCopy);
   phase_ = Phase::kCopySync;
@@ -432,7 +523,7 @@ void Catalog::OnIo(const IoResult& result) {
       Replace();
       break;
     case Phase::kCopyName:
-      suspect_ = false;
+      suspect_ = stale_ = false;
       Adopt();
       break;
   }

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "store/disk.h"
 #include "store/journal.h"
+#include "store/store_keys.h"
 
 namespace millrace {
 
@@ -41,8 +43,11 @@ struct CatalogDamage {
 class Catalog {
  public:
   // Blocking. `identity` is that of a new store; an existing one has its own.
-  static absl::StatusOr<std::unique_ptr<Catalog>> Open(Disk& disk, uint64_t identity);
+  // `keys` seal the blobs and the roots; nullptr: nobody does. They outlive it.
+  static absl::StatusOr<std::unique_ptr<Catalog>> Open(Disk& disk, uint64_t identity, StoreKeys* keys = nullptr);
   ~Catalog();
+  // Blocking: the key that the newest intact root names; std::nullopt: there is no catalog.
+  static absl::StatusOr<std::optional<KeyId>> SealedWith(Disk& disk);
 
   uint64_t identity() const { return root_.identity; }
   Lsn replay_from() const { return root_.replay_from; }  // everything up to here is in the catalog
@@ -62,6 +67,7 @@ class Catalog {
   void StartFlush();
   void StartCommit(Lsn replay_from, uint64_t next_uid);
   bool wants_compaction() const;  // between transactions
+  bool stale() const { return stale_; }  // some of it is under an old key, or under none
   void StartCompaction();
 
   void Step();  // once per turn while busy()
@@ -84,6 +90,12 @@ class Catalog {
     uint64_t committed_bytes = 0;
     uint64_t replay_from = 0;
     uint64_t next_uid = 1;
+  };
+  // Behind a sealed root; zeros behind others.
+  struct RootSeal {
+    KeyId key_id = 0;
+    uint32_t check = 0;  // of this and the root
+    char seal[kSealBytes] = {};
   };
   struct FrameHeader {
     uint32_t magic = 0;
@@ -113,11 +125,15 @@ class Catalog {
   };
   enum class Phase : uint8_t { kIdle, kFlush, kFrames, kSync, kRoot, kCopy, kCopySync, kCopyRoot, kCopyName };
 
-  explicit Catalog(Disk& disk) : disk_(disk) { io_.Bind<&Catalog::OnIo>(this); }
+  Catalog(Disk& disk, StoreKeys* keys) : disk_(disk), keys_(keys) { io_.Bind<&Catalog::OnIo>(this); }
   absl::Status Create(uint64_t identity);
   absl::Status ReadIndex();
-  void ReadFrame(std::string_view payload, uint64_t offset, bool intact);
-  bool ReadRoot(std::string_view block, Root* root) const;
+  absl::Status ReadFrame(std::string_view payload, uint64_t offset, bool intact);
+  static bool ReadRoot(std::string_view block, Root* root, RootSeal* seal);
+  absl::StatusOr<bool> OpenRoot(std::string_view block, Root* root);  // false: it is not intact
+  bool Knows(KeyId id) const { return keys_ == nullptr ? id == 0 : keys_->Knows(id); }
+  // The blob of an entry whose checksum is right. False: it is not what was sealed there.
+  bool OpenEntry(std::string_view entry, uint64_t offset, std::string* room, std::string_view* blob) const;
   std::string RootBlock(const Root& root) const;
   void Apply(const Key& key, const Place& place);
   void StageEntry(CatalogKind kind, uint64_t uid, Lsn lsn, bool removed, std::string_view blob);
@@ -130,11 +146,13 @@ class Catalog {
   void Fail(int error);
 
   Disk& disk_;
+  StoreKeys* const keys_;
   Disk::File file_ = -1;
   Disk::File directory_ = -1;
   Root root_;
   bool created_ = false;
   bool suspect_ = false;  // a write or sync of this file failed: it is read, and not written again
+  bool stale_ = false;
   bool damaged_ = false;  // the file goes to quarantine when it is replaced
   std::vector<CatalogDamage> damage_;
   absl::flat_hash_map<Key, Place> index_;
@@ -146,6 +164,7 @@ class Catalog {
   uint32_t frame_entries_ = 0;
   std::string out_;      // whole frames that wait to be written
   std::string writing_;  // in flight
+  std::string room_;     // for a blob that is opened
   uint64_t out_offset_ = 0;
   std::vector<std::pair<Key, Place>> changes_;
   Root next_root_;

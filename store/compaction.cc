@@ -23,7 +23,7 @@ void SegmentStore::Compact() {
     for (const auto& [number, file] : files_) {
       if (file->takes_appends || file->wanted == 0 || file->compacted) continue;
       const bool dead = file->dead_bytes() >= options_.compact_dead_bytes && file->dead_bytes() * 2 > file->end;
-      if (!dead && !file->failed) continue;
+      if (!dead && !file->failed && !file->stale) continue;
       compacting_ = number;
       compacting_uids_ = file->uids;
       std::sort(compacting_uids_.begin(), compacting_uids_.end());

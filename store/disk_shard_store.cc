@@ -12,6 +12,9 @@ namespace millrace {
 namespace {
 
 constexpr Nanos kReliefEvery = std::chrono::seconds(1);
+constexpr uint64_t kOldKeysCheckpoints = 4;  // are enough for what can move at all
+// One slice of what is written anew: with SegmentStoreOptions::compact_turn_bytes 100 MiB a second.
+constexpr Nanos kOldKeysEvery = std::chrono::milliseconds(10);
 
 WalOptions LogOptions(const ShardStoreOptions& options, uint64_t identity) {
   WalOptions log;
@@ -23,6 +26,7 @@ WalOptions LogOptions(const ShardStoreOptions& options, uint64_t identity) {
   log.reserve_bytes = options.reserve_bytes;
   log.batch_bytes = std::min<uint64_t>(log.batch_bytes, options.wal_file_bytes);
   log.buffer_bytes = std::min(log.buffer_bytes, log.batch_bytes);
+  log.keys = options.keys;
   return log;
 }
 
@@ -30,7 +34,7 @@ WalOptions LogOptions(const ShardStoreOptions& options, uint64_t identity) {
 
 absl::StatusOr<std::unique_ptr<ShardStore>> ShardStore::Open(Disk& disk, StoredLogs& logs,
                                                              const ShardStoreOptions& options) {
-  absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(disk, options.random);
+  absl::StatusOr<std::unique_ptr<Catalog>> catalog = Catalog::Open(disk, options.random, options.keys);
   MR_RETURN_IF_ERROR(catalog.status());
   auto store = std::make_unique<DiskShardStore>(disk, logs, options, *std::move(catalog));
   MR_RETURN_IF_ERROR(store->Recover());
@@ -51,6 +55,10 @@ DiskShardStore::~DiskShardStore() = default;
 absl::Status DiskShardStore::Recover() {
   MR_RETURN_IF_ERROR(RecoverShard(disk_, *catalog_, wal_, logs_, options_, &objects_, &recovered_));
   // The files of the log that were read stay in use until a checkpoint; so does damage in the catalog.
+  if (options_.keys != nullptr && options_.keys->converting()) {
+    old_keys_at_ = Nanos{0};
+    checkpoint_.Want();
+  }
   if (recovered_.report.records > 0 || catalog_->wants_compaction() || !objects_.removed.empty()) checkpoint_.Want();
   return absl::OkStatus();
 }
@@ -159,8 +167,28 @@ void DiskShardStore::EndTurn(Nanos now) {
     discards_.pop_front();
   }
   StepCheckpoint(now);
+  if (now >= old_keys_at_) StepOldKeys(now);
   wal_.EndTurn(now);
   logs_.EndTurn();
+}
+
+// What was written under old keys, or under none, is written anew: blocks by compaction, the rest by checkpoints. When
+// nothing of it is left the keys are forgotten.
+void DiskShardStore::StepOldKeys(Nanos now) {
+  old_keys_at_ = now + kOldKeysEvery;
+  if (checkpoint_.running() || checkpoint_.wanted() || wal_.failed()) return;
+  const OldKeys blocks = logs_.old_keys();
+  if (blocks == OldKeys::kMoving) return;
+  if (blocks == OldKeys::kMoved || wal_.files().HasStale() || catalog_->stale()) {
+    // What is damaged never moves out: a checkpoint is no help then, and the old key is kept.
+    if (old_keys_checkpoints_++ < kOldKeysCheckpoints) return checkpoint_.Want();
+    old_keys_at_ = Nanos::max();
+    return;
+  }
+  old_keys_at_ = Nanos::max();
+  absl::Status status = disk_.SyncDirectory("wal");
+  if (status.ok()) status = options_.keys->Finish();
+  if (options_.on_keys) options_.on_keys(status);
 }
 
 void DiskShardStore::StepCheckpoint(Nanos now) {
@@ -184,7 +212,7 @@ void DiskShardStore::StepCheckpoint(Nanos now) {
 
 void DiskShardStore::OnTick(Nanos now) { wal_.OnTick(now); }
 
-Nanos DiskShardStore::NextTick() const { return std::min(wal_.NextTick(), checkpoint_.retry_at()); }
+Nanos DiskShardStore::NextTick() const { return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_}); }
 
 bool DiskShardStore::HasWork() const {
   if (wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty())) return false;

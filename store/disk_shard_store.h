@@ -60,6 +60,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   void OnWalDurable(Lsn durable) override;
   void OnWalState(WalState state, const std::string& why) override;
   void StepCheckpoint(Nanos now);
+  void StepOldKeys(Nanos now);
   uint64_t log_bytes() const { return wal_.written_bytes() - checkpoint_.written_at_last(); }
   Lsn DropConsumer(uint64_t uid);
 
@@ -75,6 +76,8 @@ class DiskShardStore final : public ShardStore, private WalListener {
   ConsumerStateSource* consumers_ = nullptr;
   std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
   Nanos relief_at_{0};
+  Nanos old_keys_at_ = Nanos::max();  // when to look what is left under old keys
+  uint32_t old_keys_checkpoints_ = 0;  // made for that
   bool closing_ = false;
   uint64_t failures_at_close_ = 0;
 };

@@ -22,7 +22,7 @@ struct SegmentFileHeader {
   uint16_t version = 1;
   uint16_t flags = 0;
   uint32_t number = 0;
-  uint32_t reserved = 0;
+  uint32_t key_id = 0;  // of the data key under which it is written; 0: plain
   uint64_t uuid = 0;  // random: seeds every checksum in the file
   uint64_t uid = 0;   // of the one stream that it belongs to; 0: a pack
   uint64_t header_hash = 0;
@@ -51,6 +51,8 @@ struct SegmentFile {
   bool failed = false;       // a write or sync failed: nothing more goes here, what is here moves away
   bool compacted = false;    // what could move out has
   bool quarantined = false;  // something in it is damaged
+  bool stale = false;        // under an old key, or under none: as if it had failed
+  uint32_t key_id = 0;
   uint64_t used_turn = 0;
   std::vector<uint64_t> uids;  // streams that wrote here (packs)
 

@@ -15,6 +15,19 @@ namespace {
 
 constexpr size_t kBlobHashBytes = 8;
 
+// What is authenticated with an index run: where it stands.
+struct BlobPosition {
+  BlobPosition(const SegmentFile& segment, const Extent& extent)
+      : uuid(segment.uuid), file(extent.file), bytes(extent.bytes), offset(extent.offset) {}
+  std::string_view view() const { return {reinterpret_cast<const char*>(this), sizeof *this}; }
+
+  uint64_t uuid;
+  uint32_t file;
+  uint32_t bytes;  // hash and seal included
+  uint64_t offset;
+};
+static_assert(sizeof(BlobPosition) == 24);
+
 // A block's part of its file's live bytes.
 uint64_t ShareOf(const Block& block, uint64_t live_bytes) {
   return block.record_bytes == 0 ? 0 : block.stored_bytes * live_bytes / block.record_bytes;
@@ -35,7 +48,7 @@ void SegmentStore::Place(SegmentFile* file, uint64_t uid, uint64_t bytes, Extent
 
 void SegmentStore::Write(FileStreamLog* log, Block* block) {
   auto op = std::make_unique<WriteOp>();
-  const size_t bytes = CompressBlock(*block->body, log->options().compress, &op->room);
+  const size_t bytes = CompressBlock(*block->body, log->options().compress, &op->room, options_.keys);
   const absl::StatusOr<SegmentFile*> file = FileFor(log, bytes);
   if (!file.ok()) {
     log->OnBlockFailed(block);
@@ -50,24 +63,33 @@ void SegmentStore::Write(FileStreamLog* log, Block* block) {
   block->stored_bytes = op->extent.bytes;
   block->place = Block::Place::kWriting;
   (*file)->live_bytes += ShareOf(*block, block->live_bytes);
-  op->bytes = PrepareBlock(log->uid(), *block, block->body, &op->room, **file, block->offset);
+  op->bytes = PrepareBlock(log->uid(), *block, block->body, &op->room, **file, block->offset, options_.keys);
   StartWrite(std::move(op));
 }
 
 Extent SegmentStore::WriteBlob(FileStreamLog* log, uint64_t tag, std::string_view bytes) {
-  const absl::StatusOr<SegmentFile*> file = FileFor(log, bytes.size() + kBlobHashBytes);
+  StoreKeys* keys = options_.keys;
+  const size_t stored_bytes = bytes.size() + (keys == nullptr ? 0 : kSealBytes);
+  const absl::StatusOr<SegmentFile*> file = FileFor(log, stored_bytes + kBlobHashBytes);
   if (!file.ok()) return {};
   auto op = std::make_unique<WriteOp>();
   op->kind = WriteOp::Kind::kBlob;
   op->log = log;
   op->tag = tag;
   op->file = *file;
-  Place(*file, log->uid(), bytes.size() + kBlobHashBytes, &op->extent);
+  Place(*file, log->uid(), stored_bytes + kBlobHashBytes, &op->extent);
   (*file)->live_bytes += op->extent.bytes;
-  const uint64_t hash = Hash64(bytes, (*file)->SeedAt(op->extent.offset));
   op->room.resize(kBlobHashBytes);
+  if (keys == nullptr) {
+    op->room.append(bytes);
+  } else {
+    op->room.resize(kBlobHashBytes + stored_bytes);
+    const BlobPosition position(**file, op->extent);
+    keys->Seal(position.view(), bytes.data(), bytes.size(), op->room.data() + kBlobHashBytes);
+  }
+  const std::string_view stored = std::string_view(op->room).substr(kBlobHashBytes);
+  const uint64_t hash = Hash64(stored, (*file)->SeedAt(op->extent.offset));
   std::memcpy(op->room.data(), &hash, sizeof hash);
-  op->room.append(bytes);
   op->bytes = op->room;
   const Extent extent = op->extent;
   StartWrite(std::move(op));
@@ -184,7 +206,7 @@ void SegmentStore::OnShrunk(const Block& block, uint64_t record_bytes) {
 
 BlockBody* SegmentStore::TakeBody(FileStreamLog* log, Block* block, std::unique_ptr<BlockBody> body, size_t bytes) {
   SegmentFile* file = FileOf(block->file);
-  if (file->uuid == 0 || !OpenBlock(log->uid(), *block, *file, bytes, &body)) {
+  if (file->uuid == 0 || !OpenBlock(log->uid(), *block, *file, bytes, &body, options_.keys)) {
     block->damaged = true;
     ReportDamage(absl::StrFormat("segment file %08x: block at %u of stream %u, sequences %u to %u, is damaged",
                                  block->file, block->offset, log->uid(), block->first_seq, block->last_seq),
@@ -273,8 +295,19 @@ bool SegmentStore::ReadBlob(const Extent& extent, std::string* bytes) {
   const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, extent.offset, bytes->data(), extent.bytes);
   uint64_t hash = 0;
   std::memcpy(&hash, bytes->data(), sizeof hash);
-  if (!read.ok() || *read != extent.bytes ||
-      hash != Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset))) {
+  bool good = read.ok() && *read == extent.bytes &&
+              hash == Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset));
+  StoreKeys* keys = options_.keys;
+  if (file->key_id == 0) {
+    good = good && (keys == nullptr || keys->Knows(0));
+  } else if (good) {
+    const BlobPosition position(*file, extent);
+    char* stored = bytes->data() + kBlobHashBytes;
+    const size_t stored_bytes = bytes->size() - kBlobHashBytes;
+    good = keys != nullptr && keys->Open(file->key_id, position.view(), stored, stored_bytes, stored);
+    if (good) bytes->resize(bytes->size() - kSealBytes);
+  }
+  if (!good) {
     ReportDamage(absl::StrFormat("segment file %08x: index run at %u is damaged; it is made anew", extent.file,
                                  extent.offset),
                  extent.file);

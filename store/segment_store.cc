@@ -69,6 +69,17 @@ SegmentStore::~SegmentStore() {
   if (directory_ >= 0) disk_.Close(directory_);
 }
 
+OldKeys SegmentStore::old_keys() const {
+  bool moving = false;
+  bool any = false;
+  for (const auto& [number, file] : files_) {
+    if (!file->stale) continue;
+    any = true;
+    moving = moving || (file->wanted > 0 && !file->compacted);
+  }
+  return !any ? OldKeys::kNone : moving ? OldKeys::kMoving : OldKeys::kMoved;
+}
+
 bool SegmentStore::idle() const { return writes_.empty() && queued_.empty() && reads_.empty() && syncs_.empty(); }
 
 // --- streams
@@ -136,8 +147,12 @@ absl::Status SegmentStore::OpenFile(SegmentFile* file) {
       (file->uuid == 0 || file->uuid == header.uuid)) {
     file->uuid = header.uuid;
     file->uid = header.uid;
+    file->key_id = header.key_id;
+    file->stale = options_.keys != nullptr && header.key_id != options_.keys->current();
     return absl::OkStatus();
   }
+  // Its blocks say themselves which key they want.
+  file->stale = options_.keys != nullptr;
   // Checkpoints know the uuid as well: the blocks can be read all the same.
   const std::string what = absl::StrFormat("segment file %08x: bad header", file->number);
   ReportDamage(what, file->number);
@@ -152,6 +167,7 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   header.number = number;
   header.uuid = MixBits(options_.random ^ kHashKey1, number + kHashKey0) | 1;
   header.uid = uid;
+  header.key_id = options_.keys == nullptr ? 0 : options_.keys->current();
   header.header_hash = HeaderHash(header);
   std::memcpy(first.data(), &header, sizeof header);
   if (absl::Status written = disk_.WriteNow(handle, 0, first); !written.ok()) {
@@ -162,6 +178,7 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   SegmentFile* file = FileOf(number);
   file->file = handle;
   file->uuid = header.uuid;
+  file->key_id = header.key_id;
   file->header_read = true;
   file->uid = uid;
   file->takes_appends = true;
@@ -260,7 +277,8 @@ void SegmentStore::OnRecovered() {
     const bool was_open = file->file >= 0;
     if (!OpenFile(file).ok() && file->file < 0) continue;
     if (const absl::StatusOr<uint64_t> size = disk_.Size(file->file); size.ok()) file->end = std::max(file->end, *size);
-    if (file->uid == 0 && !file->quarantined && !file->takes_appends && file->end < options_.pack_bytes / 2) {
+    const bool usable = !file->quarantined && !file->stale && !file->takes_appends;
+    if (file->uid == 0 && usable && file->end < options_.pack_bytes / 2) {
       if (pack_ != 0 && pack_ != number) FileOf(pack_)->takes_appends = false;
       pack_ = number;
       file->takes_appends = true;

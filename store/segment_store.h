@@ -25,6 +25,7 @@
 #include "store/block.h"
 #include "store/disk.h"
 #include "store/segment_file.h"
+#include "store/store_keys.h"
 #include "store/stored_log.h"
 
 namespace millrace {
@@ -42,6 +43,7 @@ struct SegmentStoreOptions {
   uint32_t hydrated_max = 4096;            // streams whose index stays in memory while they are idle
   uint32_t open_files_max = 512;
   uint32_t writes_max = 32;                // in flight
+  StoreKeys* keys = nullptr;               // that seal blocks and index runs; they outlive the store
   std::function<void(std::string_view what)> on_damage;
 };
 
@@ -60,6 +62,7 @@ class SegmentStore final : public StoredLogs {
   void OnCheckpointed(bool durable) override;
   void EndTurn() override;
   bool idle() const override;
+  OldKeys old_keys() const override;
 
   struct Stats {
     uint64_t files = 0;

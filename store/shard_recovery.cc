@@ -23,6 +23,7 @@ class Recovery {
 
   absl::Status Run() {
     MR_RETURN_IF_ERROR(wal_.Open());
+    if (options_.keys != nullptr && options_.keys->converting()) wal_.files().MarkStale();
     if (catalog_.created() && !wal_.files().files().empty()) {
       return absl::DataLossError(
           "there is a write-ahead log and no catalog: put catalog/current back, or move wal/ aside");
@@ -41,7 +42,7 @@ class Recovery {
       }
     };
     MR_ASSIGN_OR_RETURN(scan_, ScanWal(disk_, wal_.files(), catalog_.identity(), catalog_.replay_from(), progress,
-                                       glance));
+                                       glance, options_.keys));
     MR_RETURN_IF_ERROR(LoadCatalog());
     MR_RETURN_IF_ERROR(Replay());
     Report();
@@ -152,7 +153,7 @@ class Recovery {
     for (size_t i = 0; i < scan_.batches.size(); ++i) {
       const WalBatch& batch = scan_.batches[i];
       while (gaps_passed_ < scan_.gaps.size() && scan_.gaps[gaps_passed_].before <= i) ++gaps_passed_;
-      MR_RETURN_IF_ERROR(ReadWalPayload(disk_, batch, catalog_.identity(), &payload));
+      MR_RETURN_IF_ERROR(ReadWalPayload(disk_, batch, catalog_.identity(), &payload, options_.keys));
       std::string_view rest = payload;
       WalRecord record;
       bool orphans = false;

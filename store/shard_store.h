@@ -21,6 +21,7 @@
 #include "proto/base/nanos.h"
 #include "store/disk.h"
 #include "store/journal.h"
+#include "store/store_keys.h"
 #include "store/stored_log.h"
 #include "store/stream_log.h"
 
@@ -36,6 +37,8 @@ struct ShardStoreOptions {
   uint64_t reserve_bytes = 32 << 20;          // free space below which messages are refused
   uint64_t checkpoint_group_bytes = 4 << 20;  // of encoded state, per sync of the segments
   uint32_t checkpoint_slice = 256;            // objects looked at per turn
+  StoreKeys* keys = nullptr;                  // that seal everything; they outlive the store
+  std::function<void(const absl::Status& status)> on_keys;  // nothing under old keys is left, and they are forgotten
   // Recovery tells how far it is, at most every few MiB.
   std::function<void(uint64_t bytes_done, uint64_t bytes_total, uint64_t records)> progress;
 };

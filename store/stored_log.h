@@ -34,6 +34,13 @@ class StoredLog {
   virtual void EncodeCheckpoint(std::string* out) = 0;
 };
 
+// What is left of files under old keys, or under none (store_keys.h).
+enum class OldKeys : uint8_t {
+  kNone,
+  kMoving,  // what lives in them is on its way out
+  kMoved,   // nothing does; a checkpoint lets them go
+};
+
 class StoredLogs {
  public:
   virtual ~StoredLogs() = default;
@@ -52,6 +59,7 @@ class StoredLogs {
   virtual void OnCheckpointed(bool durable) = 0;
   virtual void EndTurn() = 0;
   virtual bool idle() const = 0;  // no operation in flight
+  virtual OldKeys old_keys() const { return OldKeys::kNone; }
 };
 
 }  // namespace millrace

@@ -154,7 +154,7 @@ void WalFiles::Retire(Lsn lsn, const WalFile* current) {
   for (size_t i = files_.size(); i-- > 0;) {
     WalFile& file = *files_[i];
     if (&file == current || file.last_lsn > lsn) continue;
-    if (file.bad) {
+    if (file.bad || file.stale) {
       Drop(i);
       continue;
     }
@@ -174,13 +174,22 @@ void WalFiles::Retire(Lsn lsn, const WalFile* current) {
 
 void WalFiles::DropUnfinished() {
   for (size_t i = files_.size(); i-- > 0;) {
-    if (files_[i]->seq == 0 && files_[i]->bytes < file_bytes_) Drop(i);
+    if (files_[i]->seq == 0 && (files_[i]->bytes < file_bytes_ || files_[i]->stale)) Drop(i);
   }
+}
+
+void WalFiles::MarkStale() {
+  for (const auto& file : files_) file->stale = true;
+}
+
+bool WalFiles::HasStale() const {
+  return std::any_of(files_.begin(), files_.end(), [](const auto& file) { return file->stale; });
 }
 
 void WalFiles::Drop(size_t index) {
   disk_.Close(files_[index]->file);
-  disk_.RemoveLater(PathOf(files_[index]->number));
+  const std::string path = PathOf(files_[index]->number);
+  if (!files_[index]->stale || !disk_.Remove(path).ok()) disk_.RemoveLater(path);
   files_.erase(files_.begin() + static_cast<ptrdiff_t>(index));
 }
 

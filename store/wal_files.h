@@ -27,6 +27,7 @@ struct WalFile {
   uint32_t seq = 0;     // 0: not in use
   Lsn last_lsn = 0;     // of the last record in it
   bool bad = false;     // a write or flush failed: never written again, removed once nothing in it is needed
+  bool stale = false;   // may hold bytes under an old key, or under none: the same
 };
 
 class WalFiles {
@@ -40,6 +41,9 @@ class WalFiles {
   void set_next_seq(uint32_t seq) { next_seq_ = seq; }
   // After recovery: files not in use that are smaller than wanted (their making was cut short) go.
   void DropUnfinished();
+  // All files that are there: nothing is written into them, and they are removed at once when they are not needed.
+  void MarkStale();
+  bool HasStale() const;
 
   // A ready file with room for `bytes`, or nullptr: Prepare one and come back.
   WalFile* Take(uint64_t bytes);

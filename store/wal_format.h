@@ -29,7 +29,7 @@ struct WalBatchHeader {
   uint32_t file_seq = 0;      // grows each time a file is taken into use: tells old batches of a recycled file
   uint32_t epoch = 0;         // grows with every recovery
   uint64_t payload_hash = 0;  // seeded with identity ^ lsn
-  uint64_t transform = 0;     // 0: plain. Reserved for encryption at rest
+  uint64_t key_id = 0;        // of the data key that seals the payload (store_keys.h); 0: plain
 
   Lsn last_lsn() const { return lsn + records - 1; }
 };
@@ -53,8 +53,7 @@ inline uint32_t WalHeaderCheck(WalBatchHeader header, uint64_t identity) {
   return static_cast<uint32_t>(Hash64({reinterpret_cast<const char*>(&header), sizeof header}, identity));
 }
 
-// Encryption at rest would sit here: it transforms the payload before the hash is taken, and names itself in
-// `transform`. The hash covers what is on disk, so that recovery can judge a log without the key.
+// The hash covers what is on disk, sealed or not.
 inline void SealWalBatch(char* batch, WalBatchHeader header, uint64_t identity) {
   header.magic = kWalMagic;
   header.payload_hash = Hash64({batch + kWalBatchHeaderBytes, header.payload_bytes}, identity ^ header.lsn);

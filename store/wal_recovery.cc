@@ -44,10 +44,22 @@ struct Found {
   bool intact = false;
 };
 
+// *records: the payload before, the records after. False: they are not what was written here.
+bool OpenRecords(const WalSeal& seal, const WalBatch& batch, std::string_view* records, std::string* room) {
+  if (batch.header.key_id == 0) return seal.Knows(batch.header);
+  room->resize(records->size());
+  size_t bytes = 0;
+  if (!seal.Open(batch.header, batch.file->number, batch.offset, records->data(), room->data(), &bytes)) return false;
+  *records = std::string_view(*room).substr(0, bytes);
+  return true;
+}
+
 // All batches of the file whose header is intact. A batch that is not intact does not hide what follows it: the search
 // goes on at the next block, for its length may be right and what follows may have been acknowledged.
-absl::Status ScanFile(Disk& disk, WalFile& file, uint64_t identity, Lsn from, const WalGlance& glance,
+absl::Status ScanFile(Disk& disk, WalFile& file, const WalSeal& seal, Lsn from, const WalGlance& glance,
                       std::vector<Found>* found) {
+  const uint64_t identity = seal.identity;
+  std::string opened;
   MR_ASSIGN_OR_RETURN(const Disk::File reader, disk.Open(WalFiles::PathOf(file.number), FileUse::kRead, false));
   Window window(disk, reader, file.bytes);
   absl::Status status;
@@ -68,8 +80,18 @@ absl::Status ScanFile(Disk& disk, WalFile& file, uint64_t identity, Lsn from, co
     const absl::StatusOr<std::string_view> all = window.At(offset, kWalBatchHeaderBytes + header.payload_bytes);
     entry.intact = all.ok() && !all->empty() &&
                    WalPayloadIntact(header, all->substr(kWalBatchHeaderBytes), identity);
-    if (entry.intact && header.last_lsn() > from && glance) glance(all->substr(kWalBatchHeaderBytes));
-    offset += entry.intact ? WalBatchBytes(header) : kDiskAlignment;
+    const uint64_t bytes = entry.intact ? WalBatchBytes(header) : kDiskAlignment;
+    if (entry.intact && header.last_lsn() > from) {
+      std::string_view records = all->substr(kWalBatchHeaderBytes);
+      if (header.key_id != 0 && !seal.Knows(header)) {
+        status = absl::FailedPreconditionError(absl::StrFormat(
+            "%s: the batch at %d is encrypted with a key that is not there", WalFiles::PathOf(file.number), offset));
+        break;
+      }
+      if (!OpenRecords(seal, entry.batch, &records, &opened)) entry.intact = false;
+      if (entry.intact && glance) glance(records);
+    }
+    offset += bytes;
     found->push_back(std::move(entry));
   }
   disk.Close(reader);
@@ -87,14 +109,15 @@ bool Before(const Found& a, const Found& b) {
 }  // namespace
 
 absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, Lsn from, const WalProgress& progress,
-                                const WalGlance& glance) {
+                                const WalGlance& glance, StoreKeys* keys) {
+  const WalSeal seal{keys, identity};
   WalScan scan;
   uint64_t total = 0;
   for (const auto& file : files.files()) total += file->bytes;
   std::vector<Found> found;
   for (const auto& file : files.files()) {
     const size_t first = found.size();
-    MR_RETURN_IF_ERROR(ScanFile(disk, *file, identity, from, glance, &found));
+    MR_RETURN_IF_ERROR(ScanFile(disk, *file, seal, from, glance, &found));
     for (size_t i = first; i < found.size(); ++i) {
       const WalBatchHeader& header = found[i].batch.header;
       if (header.last_lsn() > from) {
@@ -150,14 +173,22 @@ absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, 
   return scan;
 }
 
-absl::Status ReadWalPayload(Disk& disk, const WalBatch& batch, uint64_t identity, std::string* payload) {
+absl::Status ReadWalPayload(Disk& disk, const WalBatch& batch, uint64_t identity, std::string* records,
+                            StoreKeys* keys) {
   MR_ASSIGN_OR_RETURN(const Disk::File reader, disk.Open(WalFiles::PathOf(batch.file->number), FileUse::kRead, false));
-  payload->resize(batch.header.payload_bytes);
+  records->resize(batch.header.payload_bytes);
   const absl::StatusOr<size_t> got =
-      disk.ReadNow(reader, batch.offset + kWalBatchHeaderBytes, payload->data(), payload->size());
+      disk.ReadNow(reader, batch.offset + kWalBatchHeaderBytes, records->data(), records->size());
   disk.Close(reader);
   MR_RETURN_IF_ERROR(got.status());
-  if (*got != payload->size() || !WalPayloadIntact(batch.header, *payload, identity)) {
+  bool same = *got == records->size() && WalPayloadIntact(batch.header, *records, identity);
+  if (same && batch.header.key_id != 0) {
+    const WalSeal seal{keys, identity};
+    size_t bytes = 0;
+    same = seal.Open(batch.header, batch.file->number, batch.offset, records->data(), records->data(), &bytes);
+    if (same) records->resize(bytes);
+  }
+  if (!same) {
     return absl::DataLossError(absl::StrFormat("%s: batch at %d changed between two reads",
                                                WalFiles::PathOf(batch.file->number), batch.offset));
   }

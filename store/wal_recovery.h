@@ -6,6 +6,7 @@
 //   - Records missing at or below D were acknowledged: damage. Nothing is cut, later batches count, the range is
 //   reported.
 //   - Records missing above D, but an intact batch follows: uncertain. The later batch counts, the range is reported.
+// A sealed batch that does not open fails its checksum. One under a key that nobody has ends the scan with an error.
 // The scan changes nothing on disk: scanning twice gives the same.
 #pragma once
 
@@ -17,6 +18,7 @@
 #include "store/disk.h"
 #include "store/wal_files.h"
 #include "store/wal_format.h"
+#include "store/wal_seal.h"
 
 namespace millrace {
 
@@ -49,13 +51,14 @@ struct WalScan {
 
 using WalProgress = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
 // Sees every intact payload once, in no particular order (a rewritten batch twice).
-using WalGlance = std::function<void(std::string_view payload)>;
+using WalGlance = std::function<void(std::string_view records)>;
 
 // `from`: everything up to here is in the catalog. Sets seq and last_lsn of the files.
 absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, Lsn from, const WalProgress& progress,
-                                const WalGlance& glance);
+                                const WalGlance& glance, StoreKeys* keys = nullptr);
 
-// The payload of a batch of the scan, checked again: what is replayed is what was judged.
-absl::Status ReadWalPayload(Disk& disk, const WalBatch& batch, uint64_t identity, std::string* payload);
+// The records of a batch of the scan, checked again: what is replayed is what was judged.
+absl::Status ReadWalPayload(Disk& disk, const WalBatch& batch, uint64_t identity, std::string* records,
+                            StoreKeys* keys = nullptr);
 
 }  // namespace millrace

@@ -20,6 +20,7 @@ WriteAheadLog::WriteAheadLog(Disk& disk, const WalOptions& options, WalListener*
     : disk_(disk),
       listener_(listener),
       identity_(options.identity),
+      seal_{options.keys, options.identity},
       congested_bytes_(options.congested_bytes),
       reserve_bytes_(options.reserve_bytes),
       files_(disk, options.file_bytes, options.file_bytes_max, options.files_keep),
@@ -99,16 +100,19 @@ WalBatchHeader WriteAheadLog::NextHeader(Lsn first, uint32_t records, uint32_t p
 
 void WriteAheadLog::Submit() {
   WalBuffer& buffer = *flying_;
-  const uint64_t bytes = AlignUp(buffer.used);
+  const size_t end = buffer.used + seal_.bytes();
+  const uint64_t bytes = AlignUp(end);
   if (!FindPlace(bytes)) return;
+  buffer.Grow(end);
   std::memset(buffer.data + buffer.used, 0, bytes - buffer.used);
-  SealWalBatch(buffer.data,
-               NextHeader(buffer.first_lsn, buffer.records, static_cast<uint32_t>(buffer.used - kWalBatchHeaderBytes)),
-               identity_);
-  const uint64_t offset = current_->end;
+  WalBatchHeader header =
+      NextHeader(buffer.first_lsn, buffer.records, static_cast<uint32_t>(end - kWalBatchHeaderBytes));
+  flying_at_ = current_->end;
+  seal_.Seal(&header, current_->number, flying_at_, buffer.data + kWalBatchHeaderBytes);
+  SealWalBatch(buffer.data, header, identity_);
   current_->end += bytes;
   watermark_at_ = Nanos::max();
-  disk_.WriteDurable(current_->file, offset, {buffer.data, bytes}, &write_);
+  disk_.WriteDurable(current_->file, flying_at_, {buffer.data, bytes}, &write_);
 }
 
 // Makes current_ a file with room for `bytes` at its end. False: not now; EndTurn tries again.
@@ -133,7 +137,7 @@ void WriteAheadLog::OnWritten(const IoResult& result) {
   failures_ = 0;
   retry_at_ = Nanos::max();
   ++flushes_;
-  written_bytes_ += AlignUp(flying_->used);
+  written_bytes_ += AlignUp(flying_->used + seal_.bytes());
   waiting_bytes_ -= flying_->used;
   recorded_ = durable_;  // what the header said
   durable_ = previous_ = current_->last_lsn = flying_->first_lsn + flying_->records - 1;
@@ -146,6 +150,7 @@ void WriteAheadLog::OnWritten(const IoResult& result) {
 void WriteAheadLog::OnFailure(int error) {
   // After a failed flush nobody knows which pages are on the medium: nothing in this file is written again, and the
   // batch goes elsewhere from our own copy.
+  if (seal_.keys != nullptr) OpenFlying();
   current_->bad = true;
   const std::string why = absl::StrFormat("write-ahead log: %s: %s; the file is sealed",
                                           WalFiles::PathOf(current_->number), std::strerror(error));
@@ -157,6 +162,16 @@ void WriteAheadLog::OnFailure(int error) {
   if (++failures_ < 2) return listener_->OnWalState(state_, why);
   SetState(WalState::kFailed, why + ", and this was the second failure: nothing is acknowledged any more");
   waiting_.clear();
+}
+
+// It was sealed for the place that failed.
+void WriteAheadLog::OpenFlying() {
+  WalBatchHeader header;
+  std::memcpy(&header, flying_->data, sizeof header);
+  char* payload = flying_->data + kWalBatchHeaderBytes;
+  size_t bytes = 0;
+  const bool opened = seal_.Open(header, current_->number, flying_at_, payload, payload, &bytes);
+  MR_CHECK(opened && bytes == flying_->used - kWalBatchHeaderBytes);
 }
 
 void WriteAheadLog::OnTick(Nanos now) {
@@ -180,8 +195,10 @@ void WriteAheadLog::WriteWatermark() {
   if (current_ == nullptr || current_->bytes - current_->end < kDiskAlignment) return;
   if (watermark_ == nullptr) watermark_ = std::make_unique<WalBuffer>(kDiskAlignment);
   std::memset(watermark_->data, 0, kDiskAlignment);
-  SealWalBatch(watermark_->data, NextHeader(durable_ + 1, 0, 0), identity_);
   const uint64_t offset = current_->end;
+  WalBatchHeader header = NextHeader(durable_ + 1, 0, static_cast<uint32_t>(seal_.bytes()));
+  seal_.Seal(&header, current_->number, offset, watermark_->data + kWalBatchHeaderBytes);
+  SealWalBatch(watermark_->data, header, identity_);
   current_->end += kDiskAlignment;
   disk_.Write(current_->file, offset, {watermark_->data, kDiskAlignment}, &watermark_write_);
 }

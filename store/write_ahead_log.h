@@ -28,6 +28,7 @@
 #include "store/wal_buffer.h"
 #include "store/wal_files.h"
 #include "store/wal_format.h"
+#include "store/wal_seal.h"
 
 namespace millrace {
 
@@ -40,6 +41,7 @@ struct WalOptions {
   uint64_t reserve_bytes = 32 << 20;
   size_t buffer_bytes = 64 << 10;
   size_t batch_bytes = 1 << 20;
+  StoreKeys* keys = nullptr;  // that seal it
 };
 
 enum class WalState : uint8_t { kOk, kFull, kFailed };
@@ -107,6 +109,7 @@ class WriteAheadLog final : public Journal {
   bool FindPlace(uint64_t bytes);
   void OnWritten(const IoResult& result);
   void OnFailure(int error);
+  void OpenFlying();
   void WriteWatermark();
   void OnWatermark(const IoResult& result);
   void CheckSpace();
@@ -116,6 +119,7 @@ class WriteAheadLog final : public Journal {
   Disk& disk_;
   WalListener* const listener_;
   const uint64_t identity_;
+  const WalSeal seal_;
   const uint64_t congested_bytes_;
   const uint64_t reserve_bytes_;
   WalFiles files_;
@@ -133,6 +137,7 @@ class WriteAheadLog final : public Journal {
   std::deque<std::unique_ptr<WalBuffer>> waiting_;  // full batches, oldest first
   std::unique_ptr<WalBuffer> flying_;               // kept until it is durable
   WalFile* current_ = nullptr;
+  uint64_t flying_at_ = 0;  // its offset in current_
   Completion write_;
   Completion watermark_write_;
   struct Flight {

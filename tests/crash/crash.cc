@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts a workload at every write and every sync, recovers from what survived, twice, and compares with the oracle.
-// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults]
+// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults] [--encrypt]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   uint64_t every = 1;
   bool fake = false;
   bool faults = false;
+  bool encrypt = false;
   for (int i = 1; i < argc; ++i) {
     const auto number = [&](const char* name, uint64_t* to) {
       const size_t length = std::strlen(name);
@@ -25,16 +26,22 @@ int main(int argc, char** argv) {
     number("--every=", &every);
     fake |= std::strcmp(argv[i], "--fake") == 0;
     faults |= std::strcmp(argv[i], "--faults") == 0;
+    encrypt |= std::strcmp(argv[i], "--encrypt") == 0;
   }
   millrace::Workload workload(seed, !fake);
   workload.set_every(every);
   workload.set_faults(faults);
+  workload.set_encrypt(encrypt);
   for (uint64_t life = 0; life < lives; ++life) {
     if (!workload.Life(ops / lives)) {
       std::printf("seed %zu, life %zu: %s\n", static_cast<size_t>(seed), static_cast<size_t>(life),
                   workload.failure().c_str());
       return 1;
     }
+  }
+  if (encrypt) {
+    std::printf("%zu lives ended with nothing under old keys\n", static_cast<size_t>(workload.finished()));
+    if (!faults && workload.finished() == 0) return 1;
   }
   std::printf(
       "seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu boundaries cut: "

@@ -39,7 +39,41 @@ ShardStoreOptions SmallStore() {
   return options;
 }
 
-std::unique_ptr<StoredLogs> Workload::OpenLogs(SimDisk& disk) {
+KeyOptions Workload::Keys() {
+  KeyOptions options;
+  options.kdf_passes = 1;
+  options.kdf_memory_kib = 8;
+  options.random = [this](uint8_t* to, size_t bytes) {
+    while (bytes-- > 0) *to++ = static_cast<uint8_t>(random_.Next());
+  };
+  if (!encrypt_ || lives_ < 2) return options;
+  options.key = absl::StrFormat("key %d", lives_ / 2);
+  options.prev_key = absl::StrFormat("key %d", lives_ / 2 - 1);
+  options.cipher = lives_ % 4 < 2 ? Cipher::kAes : Cipher::kChaCha;
+  return options;
+}
+
+bool Workload::OpenKeys(SimDisk& disk, std::unique_ptr<StoreKeys>* keys) {
+  absl::StatusOr<std::unique_ptr<StoreKeys>> opened = StoreKeys::Open(disk, Keys());
+  if (!opened.ok()) return Fail(opened.status().ToString());
+  *keys = *std::move(opened);
+  return true;
+}
+
+// Payloads have runs of x, configurations a word; what was damaged and put aside keeps what it had.
+void Workload::LookForPlainBytes() {
+  if (keys_ == nullptr || keys_->converting()) return;
+  ++finished_;
+  for (const std::string& path : disk_->Paths()) {
+    if (path.rfind("quarantine/", 0) == 0) continue;
+    const std::string content = disk_->Content(path);
+    for (const char* plain : {"xxxxxxxxxxxxxxx", "config "}) {
+      if (content.find(plain) != std::string::npos) Fail(absl::StrFormat("%s has plain bytes: %s", path, plain));
+    }
+  }
+}
+
+std::unique_ptr<StoredLogs> Workload::OpenLogs(SimDisk& disk, StoreKeys* keys) {
   if (!real_) return std::make_unique<FakeLogs>(disk);
   SegmentStoreOptions options;
   options.random = 815;
@@ -48,6 +82,7 @@ std::unique_ptr<StoredLogs> Workload::OpenLogs(SimDisk& disk) {
   options.busy_bytes = 16 << 10;
   options.compact_dead_bytes = 8 << 10;
   options.cache_bytes = 32 << 10;
+  options.keys = keys;
   options.on_damage = [this](std::string_view what) { Fail(std::string(what)); };
   absl::StatusOr<std::unique_ptr<SegmentStore>> store = SegmentStore::Open(disk, options);
   if (!store.ok()) {
@@ -197,9 +232,13 @@ void Workload::OnBoundary() {
 
 // Recovers, compares with what may be, and leaves the disk as the recovery left it.
 bool Workload::Check(SimDisk& disk, const char* when) {
-  const std::unique_ptr<StoredLogs> logs = OpenLogs(disk);
+  std::unique_ptr<StoreKeys> keys;
+  if (!OpenKeys(disk, &keys)) return false;
+  const std::unique_ptr<StoredLogs> logs = OpenLogs(disk, keys.get());
   if (logs == nullptr) return false;
-  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(disk, *logs, SmallStore());
+  ShardStoreOptions options = SmallStore();
+  options.keys = keys.get();
+  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(disk, *logs, options);
   if (!opened.ok()) return Fail(absl::StrFormat("%s: %s", when, opened.status().ToString()));
   const std::unique_ptr<ShardStore> store = *std::move(opened);
   Recovered& found = store->recovered();
@@ -290,11 +329,18 @@ void Workload::Adopt() {
 }
 
 bool Workload::Life(uint64_t operations) {
-  logs_ = OpenLogs(*disk_);
-  if (logs_ == nullptr) return false;
+  ++lives_;
   // Recovery itself is cut at every boundary as well; what may be found is still what the last life left.
   disk_->on_boundary = [this] { OnBoundary(); };
-  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(*disk_, *logs_, SmallStore());
+  if (!OpenKeys(*disk_, &keys_)) return false;
+  logs_ = OpenLogs(*disk_, keys_.get());
+  if (logs_ == nullptr) return false;
+  ShardStoreOptions options = SmallStore();
+  options.keys = keys_.get();
+  options.on_keys = [this](const absl::Status& status) {
+    if (!status.ok() && !faults_) Fail(status.ToString());
+  };
+  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(*disk_, *logs_, options);
   if (!opened.ok()) return Fail(opened.status().ToString());
   store_ = *std::move(opened);
   Adopt();
@@ -316,12 +362,14 @@ bool Workload::Life(uint64_t operations) {
   acknowledged_ += durable_ - before;
   checkpoints_ += store_->stats().checkpoints;
 
+  if (failure_.empty()) LookForPlainBytes();
   auto after = disk_->Survivor(random_.Next(), Survival::kSome);
   disk_->on_boundary = nullptr;
   disk_->PullThePlug();
   while (disk_->busy()) disk_->RunCompletions();
   store_ = nullptr;
   logs_ = nullptr;
+  keys_ = nullptr;
   disk_ = std::move(after);
   return failure_.empty();
 }

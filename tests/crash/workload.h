@@ -39,6 +39,10 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void set_faults(bool on) { faults_ = on; }
   // Which boundaries are checked: every n-th.
   void set_every(uint64_t n) { every_ = n; }
+  // The first life writes plain bytes; the second one encrypts them, the third one has another key, the fourth another
+  // cipher, and so on. What was written before is written anew meanwhile; when that is done no byte of it is left.
+  void set_encrypt(bool on) { encrypt_ = on; }
+  uint64_t finished() const { return finished_; }  // lives that ended with nothing under old keys
 
  private:
   struct Version {  // of an object, after an operation
@@ -63,7 +67,10 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void OnBoundary();
   bool Check(SimDisk& disk, const char* when);
   static uint64_t DigestOf(StreamLog* log);  // of the messages and of last_seq
-  std::unique_ptr<StoredLogs> OpenLogs(SimDisk& disk);
+  KeyOptions Keys();
+  bool OpenKeys(SimDisk& disk, std::unique_ptr<StoreKeys>* keys);
+  std::unique_ptr<StoredLogs> OpenLogs(SimDisk& disk, StoreKeys* keys);
+  void LookForPlainBytes();
   void Record(uint64_t uid, Lsn lsn, uint64_t digest, bool deleted);
   void Adopt();
   bool Fail(std::string what);
@@ -73,6 +80,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   SeededRandom random_;
   const bool real_;
   std::unique_ptr<SimDisk> disk_ = std::make_unique<SimDisk>(1);
+  std::unique_ptr<StoreKeys> keys_;
   std::unique_ptr<StoredLogs> logs_;
   std::unique_ptr<ShardStore> store_;
   std::map<uint64_t, Object> objects_;
@@ -85,6 +93,9 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   uint64_t acknowledged_ = 0;
   uint64_t every_ = 1;
   bool faults_ = false;
+  bool encrypt_ = false;
+  uint64_t lives_ = 0;
+  uint64_t finished_ = 0;
   uint64_t failed_ = 0;
   bool checking_ = false;
   std::string failure_;

@@ -107,6 +107,7 @@ struct Server::ShardThread {
   std::unique_ptr<UringIo> io;
   // Of the shard that JetStream lives on.
   std::unique_ptr<UringDisk> disk;
+  std::unique_ptr<StoreKeys> keys;
   std::unique_ptr<SegmentStore> segments;
   std::unique_ptr<ShardStore> store;
   std::unique_ptr<Shard> shard;
@@ -297,7 +298,9 @@ absl::Status Server::OpenStore() {
   for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
   MR_ASSIGN_OR_RETURN(home->disk, UringDisk::Open(*home->io, directory, sync));
 
+  MR_RETURN_IF_ERROR(OpenKeys(home));
   SegmentStoreOptions segments;
+  segments.keys = home->keys.get();
   MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
   segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
   segments.on_damage = [this, home](std::string_view what) {
@@ -312,6 +315,14 @@ absl::Status Server::OpenStore() {
 
   ShardStoreOptions store = StoreOptionsOf(options);
   MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
+  store.keys = home->keys.get();
+  store.on_keys = [home](const absl::Status& status) {  // comes from a turn
+    if (status.ok()) {
+      home->shard->log().Info("JetStream storage is encrypted as a whole, the old key is forgotten");
+    } else {
+      home->shard->log().Error("JetStream storage: keys/current: " + std::string(status.message()));
+    }
+  };
   store.progress = [this](uint64_t done, uint64_t total, uint64_t records) {
     log_.Info(absl::StrFormat("  Recovering: %d of %d MiB of the log, %d records", done >> 20, total >> 20, records));
   };
@@ -323,6 +334,21 @@ absl::Status Server::OpenStore() {
     if (!stream.log->options().memory) bytes += stream.log->state().bytes;
   }
   jetstream_->config.max_storage = FinishMaxStorage(*jetstream_, static_cast<int64_t>(bytes));
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenKeys(ShardThread* home) {
+  KeyOptions options = KeyOptionsOf(startup_.options.jetstream);
+  options.random = [](uint8_t* to, size_t bytes) {
+    MR_CHECK(getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes));  // up to 256 bytes come whole
+  };
+  MR_ASSIGN_OR_RETURN(home->keys, StoreKeys::Open(*home->disk, options));
+  if (home->keys == nullptr) return absl::OkStatus();
+  if (home->keys->rotated()) log_.Info("  Encryption key changed: prev_key opened the store, and may go");
+  if (home->keys->converting()) {
+    log_.Info(absl::StrFormat("  Encrypting what was stored %s, while the server works",
+                              home->keys->has_plain() ? "without a key" : "with another cipher"));
+  }
   return absl::OkStatus();
 }
 

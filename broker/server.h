@@ -52,6 +52,7 @@ class Server final : public MonitorHost {
   absl::Status OpenListeners();
   absl::Status PrepareJetStream();
   absl::Status OpenStore();
+  absl::Status OpenKeys(ShardThread* home);
   JetStreamEngineOptions EngineOptions() const;
   void LogJetStreamStarted();
   void WriteRunFiles();

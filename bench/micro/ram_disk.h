@@ -29,6 +29,8 @@ class RamDisk final : public Disk {
   absl::StatusOr<File> Open(std::string_view path, FileUse, bool create) override {
     const auto at = paths_.find(std::string(path));
     if (at != paths_.end()) return at->second;
+    // Directories, which have no '/' in their name, are there.
+    if (!create && path.find('/') != std::string_view::npos) return absl::NotFoundError(std::string(path));
     if (create) paths_.emplace(path, static_cast<File>(files_.size()));
     files_.emplace_back();
     return static_cast<File>(files_.size() - 1);

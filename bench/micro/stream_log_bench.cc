@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/micro/bench_keys.h"
 #include "bench/micro/ram_disk.h"
 #include "proto/hash.h"
 #include "proto/subject.h"
@@ -156,13 +157,16 @@ class NullJournal final : public Journal {
 struct FileStore {
   RamDisk disk;
   NullJournal journal;
+  std::unique_ptr<StoreKeys> keys;
   std::unique_ptr<SegmentStore> store;
   std::unique_ptr<FileStreamLog> log;
 
-  FileStore() { Open(); }
+  explicit FileStore(int64_t cipher = 0) : keys(KeysOf(cipher)) { Open(); }
   ~FileStore() { Close(); }
   void Open() {
-    store = std::move(SegmentStore::Open(disk, {})).value();
+    SegmentStoreOptions options;
+    options.keys = keys.get();
+    store = std::move(SegmentStore::Open(disk, options)).value();
     log = std::make_unique<FileStreamLog>(1, StreamLogOptions{}, *store, journal);
   }
   void Close() {
@@ -184,8 +188,9 @@ struct FileStore {
   }
 };
 
+// range(1): cipher, 0: none.
 void FileAppend(benchmark::State& state) {
-  FileStore files;
+  FileStore files(state.range(1));
   files.store->OnRecovered();
   const auto subjects = SubjectsOf(static_cast<size_t>(state.range(0)));
   const std::string payload(128, 'x');
@@ -196,11 +201,11 @@ void FileAppend(benchmark::State& state) {
     if (files.log->state().messages > 1'000'000) files.log->Purge();
   }
 }
-BENCHMARK(FileAppend)->Arg(1)->Arg(100'000);
+BENCHMARK(FileAppend)->ArgsProduct({{1, 100'000}, {0, 1, 2}});
 
-// Everything is on disk and 16 MiB of it are in memory.
+// Everything is on disk and 16 MiB of it are in memory. range: cipher, 0: none.
 void FileLoadInOrder(benchmark::State& state) {
-  FileStore files;
+  FileStore files(state.range(0));
   files.store->OnRecovered();
   const std::string payload(128, 'x');
   for (int i = 0; i < 1'000'000; ++i) {
@@ -216,7 +221,7 @@ void FileLoadInOrder(benchmark::State& state) {
     if (++seq > 1'000'000) seq = 1;
   }
 }
-BENCHMARK(FileLoadInOrder);
+BENCHMARK(FileLoadInOrder)->Arg(0)->Arg(1)->Arg(2);
 
 // Ten million messages of 1,000 subjects: from a checkpoint to the first answer about a subject.
 void FileRestart(benchmark::State& state) {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <string>
 
+#include "bench/micro/bench_keys.h"
 #include "store/write_ahead_log.h"
 
 namespace millrace {
@@ -58,11 +59,15 @@ struct Nobody : WalListener {
   void OnWalState(WalState, const std::string&) override {}
 };
 
-// range(0): payload; range(1): records per turn. Head and subject as a stream appends them: 20 bytes and 16.
+// range(0): payload; range(1): records per turn; range(2): cipher, 0: none. Head and subject as a stream appends them:
+// 20 bytes and 16.
 void Append(benchmark::State& state) {
   NoDisk disk;
   Nobody nobody;
-  WriteAheadLog wal(disk, WalOptions{}, &nobody);
+  WalOptions options;
+  const auto keys = KeysOf(state.range(2));
+  options.keys = keys.get();
+  WriteAheadLog wal(disk, options, &nobody);
   (void)wal.Open();
   wal.Start(0, 0, 1, 1);
   const std::string head(20, 'h');
@@ -85,7 +90,8 @@ void Append(benchmark::State& state) {
   }
   state.SetBytesProcessed(state.iterations() * (state.range(0) + 48));
 }
-BENCHMARK(Append)->Args({16, 500})->Args({128, 1})->Args({128, 50})->Args({128, 500})->Args({1024, 500});
+BENCHMARK(Append)->Args({16, 500, 0})->ArgsProduct({{128}, {1, 50, 500}, {0, 1, 2}});
+BENCHMARK(Append)->ArgsProduct({{1024}, {500}, {0, 1, 2}});
 
 void Checksum(benchmark::State& state) {
   const std::string bytes(static_cast<size_t>(state.range(0)), 'x');

@@ -43,6 +43,9 @@ std::string CheckValue(const FlagKind& kind, std::string_view flag, std::string_
   if (row != nullptr && row->Holds<Durability>() && !ParseDurability(value)) {
     return absl::StrFormat("invalid value %s for flag -%s: must be durable or async", Quote(value), flag);
   }
+  if (flag == "js-cipher" && !ParseCipher(value)) {
+    return absl::StrFormat("invalid value %s for flag -%s: must be chacha, chachapoly or aes", Quote(value), flag);
+  }
   if (!kind.is_number) return "";
   const auto number = ParseFlagInteger(value);
   std::string why = number.ok() ? "" : Message(number.status());
@@ -89,7 +92,7 @@ void Apply(const OptionRow& row, std::string_view value, Options* options) {
           if constexpr (std::is_same_v<Type, bool>) {
             target = ParseFlagBool(value).value_or(false);
           } else if constexpr (std::is_same_v<Type, std::string>) {
-            target = std::string(value);
+            target = row.key == "cipher" ? ParseCipher(value).value_or("chacha") : value;
           } else if constexpr (std::is_same_v<Type, Durability>) {
             target = ParseDurability(value).value_or(Durability::kDurable);
           } else if constexpr (std::is_integral_v<Type>) {

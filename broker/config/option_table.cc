@@ -124,7 +124,15 @@ constexpr OptionRow kRows[] = {
      .read = ReadMaxBufferedSize, .peer_name = "StreamMaxBufferedSize"},
     {.key = "sync_interval", .aliases = "sync", .block = Block::kJetStream,
      .field = &JetStreamOptions::sync_interval, .read = ReadSyncInterval, .peer_name = "SyncInterval"},
-    {.key = "cipher", .block = Block::kJetStream, .read = ReadCipher, .on_reload = kIgnore},
+    {.key = "key", .aliases = "ek|encryption_key", .flags = "js-key", .value_name = "<key>",
+     .help = "Encrypts what JetStream stores (better in the file, as $VARIABLE)", .group = kJetStream,
+     .block = Block::kJetStream, .field = &JetStreamOptions::key, .peer_name = "JetStreamKey"},
+    {.key = "prev_key", .aliases = "prev_ek|prev_encryption_key", .flags = "js-prev-key", .value_name = "<key>",
+     .help = "The key before, when it is changed", .group = kJetStream, .block = Block::kJetStream,
+     .field = &JetStreamOptions::prev_key, .peer_name = "JetStreamOldKey"},
+    {.key = "cipher", .flags = "js-cipher", .value_name = "<chacha|aes>",
+     .help = "Cipher of that encryption (default: chacha)", .group = kJetStream, .block = Block::kJetStream,
+     .field = &JetStreamOptions::cipher, .read = ReadCipher, .peer_name = "JetStreamCipher"},
     {.key = "limits", .block = Block::kJetStream, .read = ReadJetStreamLimits, .on_reload = kIgnore},
     {.key = "max_request_batch", .block = Block::kJetStreamLimits, .field = &JetStreamLimits::max_request_batch,
      .on_reload = kIgnore},
@@ -380,6 +388,14 @@ bool FieldEqual(const OptionRow& row, const Options& a, const Options& b) {
   return FieldText(row, a) == FieldText(row, b);
 }
 
-bool IsSecret(const OptionRow& row) { return row.key == "password" || row.key == "token"; }
+bool IsSecret(const OptionRow& row) { return OneOf("password|token|key|prev_key", row.key); }
+
+std::optional<std::string_view> ParseCipher(std::string_view text) {
+  if (OneOf("chacha|chachapoly", Lower(text))) return "chacha";
+  if (Lower(text) == "aes") return "aes";
+  return std::nullopt;
+}
+
+std::string_view CipherName(std::string_view cipher) { return cipher == "aes" ? "AES-GCM" : "ChaCha20-Poly1305"; }
 
 }  // namespace millrace::config

@@ -107,6 +107,10 @@ const OptionRow* FindByFlag(std::string_view flag);
 std::string_view DurabilityText(Durability durability);  // "durable", "async"
 std::optional<Durability> ParseDurability(std::string_view text);
 
+// "chacha", "aes"; nothing for other words (row J-37).
+std::optional<std::string_view> ParseCipher(std::string_view text);
+std::string_view CipherName(std::string_view cipher);  // as the peer writes it: "ChaCha20-Poly1305", "AES-GCM"
+
 std::string FieldText(const OptionRow& row, const Options& options);  // as in %v
 int64_t FieldNumber(const OptionRow& row, const Options& options);  // of int and int64 fields; else 0
 bool FieldEqual(const OptionRow& row, const Options& a, const Options& b);

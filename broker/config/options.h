@@ -73,6 +73,9 @@ struct JetStreamOptions {
   std::string domain;
   std::string extension_hint;  // parsed; counts with leafnodes only
   std::string unique_tag;      // lower case; parsed; counts in clusters only
+  std::string key;             // seals what is stored; empty: nothing is
+  std::string prev_key;        // opens the store when `key` does not, which then does
+  std::string cipher = "chacha";       // or "aes"
   int64_t max_buffered_size = 0;       // bytes waiting to enter one stream; 0: the built-in limit
   int64_t max_buffered_msgs = 0;       // messages, the same
   int64_t request_queue_limit = 10000;  // API requests that wait

@@ -194,11 +194,15 @@ void ReadSyncInterval(Reading& reading, const Value& value) {
   }
 }
 
-// Without a key, which is refused, a cipher means nothing; a wrong name is an error all the same.
+// Without a key it means nothing; a wrong name is an error all the same.
 void ReadCipher(Reading& reading, const Value& value) {
   const std::string* name = reading.String(value);
-  if (name == nullptr || OneOf("chacha|chachapoly|aes", Lower(*name))) return;
-  reading.Error(value, "Unknown cipher type: " + Quote(*name));
+  if (name == nullptr) return;
+  if (const auto cipher = ParseCipher(*name)) {
+    reading.options.jetstream.cipher = *cipher;
+  } else {
+    reading.Error(value, "Unknown cipher type: " + Quote(*name));
+  }
 }
 
 void ReadJetStreamLimits(Reading& reading, const Value& value) {

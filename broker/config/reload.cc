@@ -113,6 +113,13 @@ OtherDifference Compare(const OptionRow& row, const Options& old, const Options&
     const auto text = [](const Options& options) { return options.jetstream.strict ? "false" : "true"; };
     return {old.jetstream.strict != now.jetstream.strict, text(old), text(now)};
   }
+  if (row.key == "cipher") {
+    return {!FieldEqual(row, old, now), std::string(CipherName(old.jetstream.cipher)),
+            std::string(CipherName(now.jetstream.cipher))};
+  }
+  if (IsSecret(row) && row.on_reload == OnReload::kRefuse) {  // the peer writes it into the log
+    return {!FieldEqual(row, old, now), "[REDACTED]", "[REDACTED]"};
+  }
   if (row.key == "server_tags") return {old.server_tags != now.server_tags, "", ""};
   if (row.key == "server_metadata") return {old.server_metadata != now.server_metadata, "", ""};
   if (std::holds_alternative<std::monostate>(row.field)) return {};

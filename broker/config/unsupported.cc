@@ -80,11 +80,7 @@ constexpr Feature kFeatures[] = {
     {"websocket|ws", "", "websocket", kWarn, "websocket"},
     {"mqtt", "", "MQTT", kRefuse, "mqtt"},
     // storage
-    {"jetstream.key|jetstream.ek|jetstream.encryption_key", "", "encryption of JetStream's files",
-     kRefuse},
     {"jetstream.tpm", "", "JetStream keys in a TPM", kRefuse, "tpm"},
-    {"jetstream.prev_key|jetstream.prev_ek|jetstream.prev_encryption_key|jetstream.cipher", "",
-     "encryption of JetStream's files", kWarn},
     {"jetstream.meta_compact|jetstream.meta_compact_size|jetstream.meta_compact_sync|"
      "jetstream.max_outstanding_catchup", "", "JetStream in clusters", kWarn},
     {"jetstream.extension_hint", "", "extending a JetStream domain by leafnodes", kWarn},

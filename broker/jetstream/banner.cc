@@ -45,6 +45,7 @@ std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings) {
   add("Max Storage", config::FriendlyBytes(info.max_storage));
   add("Store Directory", "\"" + info.store_dir + "\"");
   if (!info.domain.empty()) add("Domain", info.domain);
+  if (!settings.cipher.empty()) add("Encryption", settings.cipher);
   add("API Level", std::to_string(kApiLevel));
   const bool durable = settings.durability == Durability::kDurable;
   add("Durability", durable ? "durable (an ack means: on disk)" : "async (an ack means: taken)");

@@ -14,6 +14,7 @@
 #include <limits>
 
 #include "absl/strings/str_format.h"
+#include "broker/config/option_table.h"
 
 namespace millrace {
 namespace {
@@ -93,6 +94,7 @@ JetStreamSettings ResolveJetStream(const JetStreamOptions& options) {
   config.unique_tag = options.unique_tag;
   config.strict = options.strict;
   settings.durability = options.durability;
+  if (!options.key.empty()) settings.cipher = config::CipherName(options.cipher);
   settings.temporary = options.store_dir.empty();
   // The peer takes limits of 0 for a wish that it looks into the machine, and another temporary directory then.
   settings.dynamic = options.max_memory_store <= 0 || options.max_file_store <= 0;
@@ -192,6 +194,14 @@ ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options) {
   store.wal_file_bytes_max = std::max(store.wal_file_bytes_max, store.wal_file_bytes);
   store.wal_files = static_cast<uint32_t>(options.wal_files);
   return store;
+}
+
+KeyOptions KeyOptionsOf(const JetStreamOptions& options) {
+  KeyOptions keys;
+  keys.key = options.key;
+  keys.prev_key = options.prev_key;
+  keys.cipher = options.cipher == "aes" ? Cipher::kAes : Cipher::kChaCha;
+  return keys;
 }
 
 }  // namespace millrace

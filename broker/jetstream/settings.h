@@ -21,6 +21,7 @@ struct JetStreamSettings {
   JetStreamLimitsInfo limits;
   Durability durability = Durability::kDurable;
   std::string sync_method;      // for the banner, once the store has measured it; may be empty
+  std::string cipher;           // of what is stored, by its name; empty: it is not encrypted
   bool dynamic = false;         // at least one limit comes from the machine
   bool temporary = false;       // no directory was configured
   // max_storage is an estimate from free space: the store adds 3/4 of what it finds of its own (FinishMaxStorage).
@@ -41,5 +42,7 @@ ServerLimits ServerLimitsOf(const JetStreamLimits& limits);
 JetStreamEngineOptions EngineOptionsOf(const Options& options, const JetStreamSettings& settings);
 // Everything but the random identity and the progress.
 ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options);
+// Everything but the randomness.
+KeyOptions KeyOptionsOf(const JetStreamOptions& options);
 
 }  // namespace millrace

@@ -184,7 +184,8 @@ JETSTREAM = [
     "{limits {batch {timeout: 'x', foo: 1}}}", "{limits {batch {max_msgs: x}}}", "{foo: 1}", "{\n\n  foo: 1\n}",
     "{enabled: false, foo: 1}", "{store_dir: a, storedir: b}", "{key: ''}", "{tpm {foo: 1}}", "{tpm: {}}",
     "{X: 5, max_mem: $X}",
-    "{cipher: AES}", "{cipher: foo}", "{cipher: 5}",
+    "{cipher: AES}", "{cipher: foo}", "{cipher: 5}", "{key: abc, cipher: ChaChaPoly}", "{ek: abc, cipher: foo}",
+    "{key: 5}", "{encryption_key: abc, prev_encryption_key: abc}", "{prev_key: true}", "{prev_ek: x}", "{key: $NONE}",
 ]
 
 AUTHORIZATION = [

@@ -126,10 +126,22 @@ TEST(JetStreamOptions, ErrorsAreThoseOfThePeer) {
   }
 }
 
+TEST(JetStreamOptions, EncryptionHasAKeyACipherAndNoPlaceInThePrint) {
+  const Startup named = StartWith("jetstream {ek: abc, prev_encryption_key: before, cipher: ChaChaPoly}");
+  EXPECT_EQ(named.options.jetstream.key, "abc");
+  EXPECT_EQ(named.options.jetstream.prev_key, "before");
+  EXPECT_EQ(named.options.jetstream.cipher, "chacha");
+  EXPECT_TRUE(named.warnings.empty());
+  const Startup flags = StartWith("jetstream {key: abc}", {"--js-key", "other", "--js-cipher=AES"});
+  EXPECT_EQ(flags.options.jetstream.key, "other");
+  EXPECT_EQ(flags.options.jetstream.cipher, "aes");
+  const std::string printed = StartWith("jetstream {key: other}", {"--print-config"}).out;
+  EXPECT_EQ(printed.find("other"), std::string::npos);
+  EXPECT_NE(printed.find("key: \"[REDACTED]\""), std::string::npos);
+  EXPECT_NE(StartWith("", {"--js-cipher=des"}).err.find("must be chacha, chachapoly or aes"), std::string::npos);
+}
+
 TEST(JetStreamOptions, WhatIsNotBuiltIsNamed) {
-  EXPECT_EQ(StartWith("jetstream {key: abc}").err,
-            "nats-server: encryption of JetStream's files is not supported yet by this build: jetstream.key at "
-            "t.conf:1:11\n");
   const Startup startup = StartWith("jetstream {meta_compact: 5, unique_tag: ' AZ:x'}");
   ASSERT_EQ(startup.warnings.size(), 2u);
   EXPECT_TRUE(startup.warnings[0].starts_with("JetStream in clusters is not built yet and has no effect"));

@@ -7,6 +7,7 @@
 The last line is `N passed, N failed, N skipped`; exit code 1 on a failure.
 """
 import argparse
+import base64
 import os
 import signal
 import subprocess
@@ -113,6 +114,106 @@ def stop_under_pulls(tally, label, binary, flags):
         tally.add(label + " stop under pulls", "PASS" if told == len(clients) else "FAIL", f"{told} of 4 told")
 
 
+MARKERS = [b"MARKERSTREAM", b"marker.subject", b"MARKERPAYLOAD", b"MARKERCONSUMER"]
+
+
+def found_on_disk(store):
+    """Which markers stand in the clear in a file of the store, and where."""
+    found = []
+    for directory, _, names in os.walk(store):
+        for name in names:
+            with open(os.path.join(directory, name), "rb") as file:
+                content = file.read()
+            found += [f"{name}: {marker.decode()}" for marker in MARKERS if marker in content]
+    return found
+
+
+class Marked:
+    """A client that stores messages which are easy to find, and reads them back."""
+
+    def __init__(self, server):
+        self.client = wire.Connection(server.port)
+        self.client.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB reply 1\r\n')
+
+    def ask(self, subject, body, wanted):
+        self.client.send(b"PUB %s reply %d\r\n%s\r\n" % (subject, len(body), body))
+        while True:
+            line = self.client.read_line()
+            if wanted in line:
+                return
+            if b'"error"' in line or b"503" in line:
+                raise wire.ServerError(f"{subject.decode()}: {line.decode()}")
+
+    def write(self, first, count):
+        if first == 1:
+            self.ask(b"$JS.API.STREAM.CREATE.MARKERSTREAM",
+                     b'{"name":"MARKERSTREAM","subjects":["marker.>"],"storage":"file"}', b"stream_create_response")
+            self.ask(b"$JS.API.CONSUMER.CREATE.MARKERSTREAM.MARKERCONSUMER",
+                     b'{"stream_name":"MARKERSTREAM","config":{"name":"MARKERCONSUMER","durable_name":"MARKERCONSUMER",'
+                     b'"ack_policy":"explicit"}}', b"consumer_create_response")
+        for number in range(first, first + count):
+            self.ask(b"marker.subject", b"MARKERPAYLOAD %d" % number, b'"seq":%d' % number)
+
+    def check(self, count):
+        for number in range(1, count + 1):
+            self.ask(b"$JS.API.STREAM.MSG.GET.MARKERSTREAM",
+                     b'{"seq":%d}' % number, base64.b64encode(b"MARKERPAYLOAD %d" % number))
+        self.ask(b"$JS.API.CONSUMER.INFO.MARKERSTREAM.MARKERCONSUMER", b"", b"consumer_info_response")
+
+
+def refused(binary, flags, wanted):
+    """The server ends at once and says why."""
+    done = subprocess.run([binary, "-a", "127.0.0.1", "-p", str(wire.free_port()), *flags], timeout=PATIENCE_S,
+                          capture_output=True, check=False)
+    text = (done.stdout + done.stderr).decode()
+    return "" if done.returncode == 1 and wanted in text else f"exit code {done.returncode}: {text[-300:]}"
+
+
+def encryption(tally, binary):
+    """With a key nothing is in the clear on the disk, after kill -9 and through changes of the key."""
+    def life(label, store, key_flags, first, count, wait_for=""):
+        """Checks what is there, writes more, kills; then looks at the files."""
+        problem = ""
+        try:
+            with wire.Server(binary, ["-js", "-sd", store, *key_flags]) as server:
+                marked = Marked(server)
+                if first > 1:
+                    marked.check(first - 1)
+                marked.write(first, count)
+                deadline = time.monotonic() + PATIENCE_S
+                while wait_for and wait_for not in server.log_tail():
+                    if time.monotonic() > deadline:
+                        raise wire.ServerError(f"the log never says: {wait_for}")
+                    time.sleep(0.02)
+                server.process.send_signal(signal.SIGKILL)
+                server.process.wait()
+        except (wire.ServerError, wire.Closed, OSError) as e:
+            problem = str(e)
+        found = found_on_disk(store)
+        if not problem and bool(found) == bool(key_flags):
+            problem = ", ".join(found) or "the markers cannot be found at all"
+        tally.add("encryption: " + label, "FAIL" if problem else "PASS", problem)
+
+    def refusal(label, store, key_flags, wanted):
+        problem = refused(binary, ["-js", "-sd", store, *key_flags], wanted)
+        tally.add("encryption: " + label, "FAIL" if problem else "PASS", problem)
+
+    whole = "JetStream storage is encrypted as a whole"
+    with tempfile.TemporaryDirectory(prefix="interop-js-") as store:
+        life("a new store", store, ["--js-key", "one"], 1, 50)
+        life("after kill -9", store, ["--js-key", "one"], 51, 50)
+        refusal("another key", store, ["--js-key", "two"], "the store is encrypted with another key")
+        refusal("no key", store, [], "the store is encrypted, and no key is configured")
+        life("prev_key", store, ["--js-key", "two", "--js-prev-key", "one"], 101, 5)
+        refusal("the key before", store, ["--js-key", "one"], "the store is encrypted with another key")
+        life("the new key", store, ["--js-key", "two"], 106, 5)
+        life("another cipher", store, ["--js-key", "two", "--js-cipher", "aes"], 111, 5, whole)
+    with tempfile.TemporaryDirectory(prefix="interop-js-") as store:
+        life("a plain store", store, [], 1, 50)
+        life("gets a key", store, ["--js-key", "one", "--js-cipher", "aes"], 51, 50, whole)
+        life("gets a key, kill -9", store, ["--js-key", "one", "--js-cipher", "aes"], 101, 5)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", required=True)
@@ -120,6 +221,7 @@ def main():
     parser.add_argument("--kills", type=int, default=3)
     args = parser.parse_args()
     tally = run.Tally()
+    encryption(tally, args.server)
     try:
         python = run.find_python()[0]
     except run.Skip as e:

@@ -30,7 +30,7 @@ static_assert(sizeof(BlockPosition) == offsetof(BlockHeader, stored_hash) + 8);
 }  // namespace
 
 size_t CompressBlock(const BlockBody& body, bool compress, std::string* room, const StoreKeys* keys) {
-  const size_t seal_bytes = keys == nullptr ? 0 : kSealBytes;
+  const size_t seal_bytes = SealBytes(keys);
   room->clear();
   if (!compress || body.record_bytes() < 128) return body.bytes() + seal_bytes;
   size_t bytes = snappy_max_compressed_length(body.record_bytes());
@@ -50,7 +50,7 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
   const bool compressed = !room->empty();
   const char* plain = compressed ? room->data() : body->data();
   const size_t plain_bytes = compressed ? room->size() : body->bytes();
-  const size_t bytes = plain_bytes + (keys == nullptr ? 0 : kSealBytes);
+  const size_t bytes = plain_bytes + SealBytes(keys);
   if (keys != nullptr) {
     room->resize(bytes);
     if (compressed) plain = room->data();
@@ -64,7 +64,7 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
   header.messages = block.messages;
   header.stored_bytes = static_cast<uint32_t>(bytes - sizeof header);
   header.record_bytes = static_cast<uint32_t>(body->record_bytes());
-  header.key_id = keys == nullptr ? 0 : keys->current();
+  header.key_id = CurrentKey(keys);
   header.first_time_ns = body->HeaderAt(0).time_ns;
   header.last_time_ns = block.last_time_ns;
   header.place = PlaceOf(file, offset);
@@ -94,7 +94,7 @@ bool OpenBlock(uint64_t uid, const Block& block, const SegmentFile& file, size_t
   }
   size_t stored_bytes = header.stored_bytes;
   if (header.key_id == 0) {
-    if (keys != nullptr && !keys->Knows(0)) return false;
+    if (!KnowsKey(keys, 0)) return false;
   } else {
     const BlockPosition position(header, file);
     char* records = (*body)->data() + sizeof header;

@@ -179,9 +179,9 @@ absl::StatusOr<bool> Catalog::OpenRoot(std::string_view block, Root* root) {
   if (!ReadRoot(block, root, &seal)) return false;
   if (seal.key_id == 0) {
     stale_ = stale_ || keys_ != nullptr;
-    return Knows(0);
+    return KnowsKey(keys_, 0);
   }
-  if (!Knows(seal.key_id)) return UnknownKey();
+  if (!KnowsKey(keys_, seal.key_id)) return UnknownKey();
   stale_ = stale_ || seal.key_id != keys_->current();
   char nothing = 0;
   return keys_->Open(seal.key_id, block.substr(0, sizeof *root), seal.seal, sizeof seal.seal, &nothing);
@@ -191,7 +191,7 @@ bool Catalog::OpenEntry(std::string_view entry, uint64_t offset, std::string* ro
   EntryHeader header;
   std::memcpy(&header, entry.data(), sizeof header);
   *blob = entry.substr(sizeof header);
-  if (header.key_id == 0) return Knows(0);
+  if (header.key_id == 0) return KnowsKey(keys_, 0);
   if (blob->size() < kSealBytes || keys_ == nullptr) return false;
   room->resize(blob->size() - kSealBytes);
   const EntryPosition position(header, root_.identity, offset);
@@ -275,7 +275,7 @@ absl::Status Catalog::ReadFrame(std::string_view payload, uint64_t offset, bool 
     const std::string_view entry = payload.substr(0, bytes);
     const Key key{static_cast<CatalogKind>(header.kind), header.uid};
     const bool whole = intact || header.check == EntryCheck(entry, root_.identity);
-    if (whole && header.key_id != 0 && !Knows(header.key_id)) return UnknownKey();
+    if (whole && header.key_id != 0 && !KnowsKey(keys_, header.key_id)) return UnknownKey();
     std::string_view blob;
     if (whole && OpenEntry(entry, offset, &room_, &blob)) {
       stale_ = stale_ || (keys_ != nullptr && header.key_id != keys_->current());
@@ -350,8 +350,8 @@ void Catalog::StageEntry(CatalogKind kind, uint64_t uid, Lsn lsn, bool removed, 
   EntryHeader header{};
   header.kind = static_cast<uint8_t>(kind);
   header.removed = removed ? 1 : 0;
-  header.bytes = static_cast<uint32_t>(blob.size() + (keys_ == nullptr ? 0 : kSealBytes));
-  header.key_id = keys_ == nullptr ? 0 : keys_->current();
+  header.bytes = static_cast<uint32_t>(blob.size() + SealBytes(keys_));
+  header.key_id = CurrentKey(keys_);
   header.uid = uid;
   header.lsn = lsn;
   if (frame_entries_ == 0 && out_.empty()) out_offset_ = end_;

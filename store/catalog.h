@@ -131,7 +131,6 @@ class Catalog {
   absl::Status ReadFrame(std::string_view payload, uint64_t offset, bool intact);
   static bool ReadRoot(std::string_view block, Root* root, RootSeal* seal);
   absl::StatusOr<bool> OpenRoot(std::string_view block, Root* root);  // false: it is not intact
-  bool Knows(KeyId id) const { return keys_ == nullptr ? id == 0 : keys_->Knows(id); }
   // The blob of an entry whose checksum is right. False: it is not what was sealed there.
   bool OpenEntry(std::string_view entry, uint64_t offset, std::string* room, std::string_view* blob) const;
   std::string RootBlock(const Root& root) const;

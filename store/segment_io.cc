@@ -69,7 +69,7 @@ void SegmentStore::Write(FileStreamLog* log, Block* block) {
 
 Extent SegmentStore::WriteBlob(FileStreamLog* log, uint64_t tag, std::string_view bytes) {
   StoreKeys* keys = options_.keys;
-  const size_t stored_bytes = bytes.size() + (keys == nullptr ? 0 : kSealBytes);
+  const size_t stored_bytes = bytes.size() + SealBytes(keys);
   const absl::StatusOr<SegmentFile*> file = FileFor(log, stored_bytes + kBlobHashBytes);
   if (!file.ok()) return {};
   auto op = std::make_unique<WriteOp>();
@@ -299,7 +299,7 @@ bool SegmentStore::ReadBlob(const Extent& extent, std::string* bytes) {
               hash == Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset));
   StoreKeys* keys = options_.keys;
   if (file->key_id == 0) {
-    good = good && (keys == nullptr || keys->Knows(0));
+    good = good && KnowsKey(keys, 0);
   } else if (good) {
     const BlobPosition position(*file, extent);
     char* stored = bytes->data() + kBlobHashBytes;

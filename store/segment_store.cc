@@ -167,7 +167,7 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   header.number = number;
   header.uuid = MixBits(options_.random ^ kHashKey1, number + kHashKey0) | 1;
   header.uid = uid;
-  header.key_id = options_.keys == nullptr ? 0 : options_.keys->current();
+  header.key_id = CurrentKey(options_.keys);
   header.header_hash = HeaderHash(header);
   std::memcpy(first.data(), &header, sizeof header);
   if (absl::Status written = disk_.WriteNow(handle, 0, first); !written.ok()) {

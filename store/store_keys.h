@@ -99,4 +99,9 @@ class StoreKeys {
   std::map<std::pair<KeyId, Session>, std::unique_ptr<Aead>> readers_;
 };
 
+// The same questions where there may be no encryption: keys is nullptr then.
+inline size_t SealBytes(const StoreKeys* keys) { return keys == nullptr ? 0 : kSealBytes; }
+inline KeyId CurrentKey(const StoreKeys* keys) { return keys == nullptr ? 0 : keys->current(); }
+inline bool KnowsKey(const StoreKeys* keys, KeyId id) { return keys == nullptr ? id == 0 : keys->Knows(id); }
+
 }  // namespace millrace

@@ -16,7 +16,7 @@ struct WalSeal {
   StoreKeys* keys = nullptr;  // nullptr: nothing is sealed
   uint64_t identity = 0;
 
-  size_t bytes() const { return keys == nullptr ? 0 : kSealBytes; }
+  size_t bytes() const { return SealBytes(keys); }
 
   // `payload` is followed by room for the seal, which header->payload_bytes contains already.
   void Seal(WalBatchHeader* header, uint32_t file, uint64_t offset, char* payload) const {
@@ -27,8 +27,7 @@ struct WalSeal {
   }
 
   bool Knows(const WalBatchHeader& header) const {
-    return keys == nullptr ? header.key_id == 0 : header.key_id == (header.key_id & UINT32_MAX) &&
-                                                      keys->Knows(static_cast<KeyId>(header.key_id));
+    return header.key_id == (header.key_id & UINT32_MAX) && KnowsKey(keys, static_cast<KeyId>(header.key_id));
   }
 
   // The records go to `out`, which may be `payload`; *bytes says how many bytes. False: they are not what was sealed.

@@ -171,7 +171,7 @@ void QuietClient::OnBytes(const char* data, size_t bytes) {
   size_t end = 0;
   size_t at = 0;
   while ((end = carry_.find("\r\n", at)) != std::string::npos) {
-    OnControl(std::string_view(carry_).substr(at, end - at));
+    OnLine(std::string_view(carry_).substr(at, end - at));
     at = end + 2;
   }
   carry_.erase(0, at);

@@ -84,6 +84,10 @@ class QuietClient : public Client {
   using Client::Client;
   void OnBytes(const char* data, size_t bytes) override;
 
+ protected:
+  // Without its CRLF.
+  virtual void OnLine(std::string_view line) { OnControl(line); }
+
  private:
   std::string carry_;
 };

@@ -18,7 +18,7 @@ constexpr char kInbox[] = "_INBOX.store";
 constexpr char kStream[] = "BENCH";
 constexpr std::string_view kAck = "{\"stream\":\"BENCH\",\"seq\":";
 
-class Storer : public Client {
+class Storer : public QuietClient {
  public:
   struct Plan {
     uint64_t messages;
@@ -28,7 +28,7 @@ class Storer : public Client {
 
   Storer(Ring* ring, const Target& target, const MessageShape& shape, const Plan& plan, size_t block_bytes,
          Histogram* latency, Stopwatch* watch)
-      : Client(ring, target),
+      : QuietClient(ring, target),
         plan_(plan),
         block_(shape, 0, block_bytes),
         step_(std::max<uint64_t>(std::min<uint64_t>(plan.window / 8, block_.capacity()), 1)),
@@ -44,23 +44,7 @@ class Storer : public Client {
 
   void OnBytes(const char* data, size_t bytes) override {
     now_ns_ = NowNs();
-    std::string_view rest(data, bytes);
-    while (!rest.empty()) {
-      const size_t end = rest.find('\n');
-      if (end == std::string_view::npos) {
-        carry_ += rest;
-        break;
-      }
-      std::string_view line = rest.substr(0, end);
-      rest.remove_prefix(end + 1);
-      if (!carry_.empty()) {
-        carry_ += line;
-        OnLine(carry_);
-        carry_.clear();
-      } else {
-        OnLine(line);
-      }
-    }
+    QuietClient::OnBytes(data, bytes);
     Pump();
   }
 
@@ -69,10 +53,7 @@ class Storer : public Client {
 
  protected:
   void OnSendIdle() override { Pump(); }
-
- private:
-  void OnLine(std::string_view line) {
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  void OnLine(std::string_view line) override {
     if (line.starts_with("MSG ")) return;
     if (!line.starts_with('{')) return OnControl(line);
     if (!line.starts_with(kAck)) {
@@ -89,6 +70,7 @@ class Storer : public Client {
     if (++stored_ == plan_.warmup) watch_->Start();
   }
 
+ private:
   void Pump() {
     if (!ready_ || sending()) return;
     const uint64_t room = std::min(plan_.window - (sent_ - stored_), plan_.messages - sent_);
@@ -111,7 +93,6 @@ class Storer : public Client {
   uint64_t stored_ = 0;
   uint64_t first_seq_ = 0;
   uint64_t now_ns_ = 0;
-  std::string carry_;
 };
 
 }  // namespace

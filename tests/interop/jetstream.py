@@ -50,6 +50,29 @@ def flood_and_kill(python, server, path):
         client.kill()
 
 
+class Requester:
+    """A raw client whose answers come to `reply`."""
+
+    def __init__(self, server):
+        self.client = wire.Connection(server.port)
+        self.client.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB reply 1\r\n')
+
+    def send(self, subject, body):
+        self.client.send(b"PUB %s reply %d\r\n%s\r\n" % (subject, len(body), body))
+
+    def ask(self, subject, body, wanted):
+        """The first line from then on that has `wanted` in it."""
+        self.send(subject, body)
+        line = self.client.read_line()
+        while wanted not in line:
+            self.look(subject, line)
+            line = self.client.read_line()
+        return line
+
+    def look(self, subject, line):
+        """At every line before that."""
+
+
 def reload_limits(tally, label, binary, flags):
     """Limits of JetStream that a reload raises count from then on (G-65)."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf", prefix="interop-js-") as config:
@@ -61,16 +84,12 @@ def reload_limits(tally, label, binary, flags):
 
         write("1GB")
         with wire.Server(binary, ["-c", config.name, *flags]) as server:
-            client = wire.Connection(server.port)
-            client.send(b'CONNECT {"verbose":false}\r\nSUB reply 1\r\n')
-            body = b'{"name":"LARGE","subjects":["large"],"max_bytes":2147483648}'
+            client = Requester(server)
 
             def create():
-                client.send(b"PUB $JS.API.STREAM.CREATE.LARGE reply %d\r\n%s\r\n" % (len(body), body))
-                line = client.read_line()
-                while b"stream_create_response" not in line:
-                    line = client.read_line()
-                return line
+                return client.ask(b"$JS.API.STREAM.CREATE.LARGE",
+                                  b'{"name":"LARGE","subjects":["large"],"max_bytes":2147483648}',
+                                  b"stream_create_response")
 
             refused = b'"err_code":10047' in create()
             write("4GB")
@@ -85,31 +104,20 @@ def reload_limits(tally, label, binary, flags):
 def stop_under_pulls(tally, label, binary, flags):
     """A server that stops tells every waiting pull, on whatever shard its client is (J-5c)."""
     with wire.Server(binary, flags) as server:
-        clients = [wire.Connection(server.port) for _ in range(4)]
-
-        def ask(client, subject, body):
-            client.send(b"PUB %s reply %d\r\n%s\r\n" % (subject, len(body), body))
-
-        def await_line(client, wanted):
-            while wanted not in client.read_line():
-                pass
-
+        clients = [Requester(server) for _ in range(4)]
+        clients[0].ask(b"$JS.API.STREAM.CREATE.STOP", b'{"name":"STOP","subjects":["stop"],"storage":"memory"}',
+                       b"stream_create_response")
         for number, client in enumerate(clients):
-            client.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB reply 1\r\n')
-            if number == 0:
-                ask(client, b"$JS.API.STREAM.CREATE.STOP", b'{"name":"STOP","subjects":["stop"],"storage":"memory"}')
-                await_line(client, b"stream_create_response")
-            ask(client, b"$JS.API.CONSUMER.CREATE.STOP.c%d" % number,
-                b'{"stream_name":"STOP","config":{"name":"c%d","mem_storage":true,"ack_policy":"none"}}' % number)
-            await_line(client, b"consumer_create_response")
-            ask(client, b"$JS.API.CONSUMER.MSG.NEXT.STOP.c%d" % number, b'{"batch":5,"expires":60000000000}')
+            client.ask(b"$JS.API.CONSUMER.CREATE.STOP.c%d" % number,
+                       b'{"stream_name":"STOP","config":{"name":"c%d","mem_storage":true,"ack_policy":"none"}}' % number,
+                       b"consumer_create_response")
+            client.send(b"$JS.API.CONSUMER.MSG.NEXT.STOP.c%d" % number, b'{"batch":5,"expires":60000000000}')
             # Answered behind the pull, so the pull waits by then.
-            ask(client, b"$JS.API.CONSUMER.INFO.STOP.c%d" % number, b"")
-            await_line(client, b'"num_waiting":1')
+            client.ask(b"$JS.API.CONSUMER.INFO.STOP.c%d" % number, b"", b'"num_waiting":1')
         server.process.send_signal(signal.SIGTERM)
         told = 0
         for client in clients:
-            told += b"NATS/1.0 409 Server Shutdown\r\nNats-Pending-Messages: 5\r\n" in client.read_to_close()
+            told += b"NATS/1.0 409 Server Shutdown\r\nNats-Pending-Messages: 5\r\n" in client.client.read_to_close()
         server.process.wait(PATIENCE_S)
         tally.add(label + " stop under pulls", "PASS" if told == len(clients) else "FAIL", f"{told} of 4 told")
 
@@ -128,21 +136,12 @@ def found_on_disk(store):
     return found
 
 
-class Marked:
-    """A client that stores messages which are easy to find, and reads them back."""
+class Marked(Requester):
+    """Stores messages which are easy to find, and reads them back."""
 
-    def __init__(self, server):
-        self.client = wire.Connection(server.port)
-        self.client.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB reply 1\r\n')
-
-    def ask(self, subject, body, wanted):
-        self.client.send(b"PUB %s reply %d\r\n%s\r\n" % (subject, len(body), body))
-        while True:
-            line = self.client.read_line()
-            if wanted in line:
-                return
-            if b'"error"' in line or b"503" in line:
-                raise wire.ServerError(f"{subject.decode()}: {line.decode()}")
+    def look(self, subject, line):
+        if b'"error"' in line or b"503" in line:
+            raise wire.ServerError(f"{subject.decode()}: {line.decode()}")
 
     def write(self, first, count):
         if first == 1:

@@ -13,18 +13,11 @@
 #include <vector>
 
 #include "broker/session/connect_options.h"
+#include "tests/hex.h"
 #include "tests/proto/seeded.h"
 
 namespace millrace {
 namespace {
-
-std::string FromHex(std::string_view hex) {
-  std::string text;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
-    text += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
-  }
-  return text;
-}
 
 std::vector<std::vector<std::string>> PeerLines() {
   std::ifstream file(std::string(MR_TEST_SOURCE_DIR) + "/peer_json.txt");

@@ -9,16 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/hex.h"
+
 namespace millrace {
 namespace {
-
-std::string FromHex(std::string_view hex) {
-  std::string bytes;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
-    bytes += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
-  }
-  return bytes;
-}
 
 struct Vector {
   Cipher cipher;

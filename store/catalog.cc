@@ -73,6 +73,8 @@ std::string KindName(CatalogKind kind) {
       return "configuration of consumer";
     case CatalogKind::kConsumerState:
       return "state of consumer";
+    case CatalogKind::kDeleted:
+      return "deletion of";
   }
   return "something";
 }

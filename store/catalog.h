@@ -32,6 +32,7 @@ enum class CatalogKind : uint8_t {
   kStreamState = 2,
   kConsumerConfig = 3,
   kConsumerState = 4,
+  kDeleted = 5,  // of either; an empty blob, `lsn` that of the deletion: for as long as the log may have lost that
 };
 
 struct CatalogDamage {

@@ -42,6 +42,8 @@ bool Checkpoint::has_work() const {
     }
     case Phase::kSync:
       return !sync_.busy();
+    case Phase::kSettle:
+      return wal_.durable() >= settled_at_ || wal_.state() == WalState::kFull;
     case Phase::kWrite:
     case Phase::kCommit:
       return !catalog_.busy();
@@ -84,7 +86,14 @@ void Checkpoint::Step(Nanos now) {
       if (next_stream_ < streams_.size() || next_consumer_ < consumers_todo_.size()) {
         step_ = Phase::kFlush;
       } else {
+        step_ = Phase::kSettle;
+      }
+      break;
+    case Phase::kSettle:
+      if (wal_.durable() >= settled_at_) {
         Commit();
+      } else {  // the log needs the files that a checkpoint gives back, and takes no more messages: nothing is left out
+        PutBack();
       }
       break;
     case Phase::kCommit:
@@ -97,6 +106,7 @@ void Checkpoint::Step(Nanos now) {
 void Checkpoint::Begin() {
   bound_ = wal_.durable();
   begun_at_ = wal_.written_bytes();
+  settled_at_ = 0;
   streams_.clear();
   consumers_todo_.clear();
   for (const auto& [uid, stream] : objects_.streams) {
@@ -109,8 +119,7 @@ void Checkpoint::Begin() {
   // In the order of creation: neighbours on disk, and the same in every run.
   std::sort(streams_.begin(), streams_.end());
   std::sort(consumers_todo_.begin(), consumers_todo_.end());
-  removing_.clear();
-  removing_.swap(objects_.removed);
+  removing_.swap(objects_.deleted);
   next_stream_ = next_consumer_ = 0;
   taken_.clear();
   step_ = Phase::kFlush;
@@ -154,6 +163,7 @@ void Checkpoint::EncodeGroup() {
     blob_.clear();
     stream.stored->EncodeCheckpoint(&blob_);
     stream.state_dirty = false;
+    if (stream.stored->dirty()) settled_at_ = wal_.staged();
     taken_.push_back({uid, 0, Taken::What::kStreamState});
     catalog_.Put(CatalogKind::kStreamState, uid, lsn, blob_);
     if (catalog_.staged_bytes() > group_bytes_ && encoded_ + 1 < group_.size()) {
@@ -195,12 +205,19 @@ void Checkpoint::EncodeConsumers() {
 
 void Checkpoint::Commit() {
   // Also what was deleted since Begin: it was passed over, so its entry must not outlive the log up to bound_.
-  removing_.insert(removing_.end(), objects_.removed.begin(), objects_.removed.end());
-  objects_.removed.clear();
-  for (const uint64_t uid : removing_) {
+  removing_.insert(removing_.end(), objects_.deleted.begin(), objects_.deleted.end());
+  objects_.deleted.clear();
+  for (DeletedObject& object : removing_) {
     for (const CatalogKind kind : {CatalogKind::kStreamConfig, CatalogKind::kStreamState, CatalogKind::kConsumerConfig,
                                    CatalogKind::kConsumerState}) {
-      catalog_.Remove(kind, uid);  // whether it is there or not: this very checkpoint may have put it
+      catalog_.Remove(kind, object.uid);  // whether it is there or not: this very checkpoint may have put it
+    }
+    if (object.lsn > wal_.durable()) {
+      catalog_.Put(CatalogKind::kDeleted, object.uid, object.lsn, {});
+      object.marked = true;
+    } else if (object.marked) {
+      catalog_.Remove(CatalogKind::kDeleted, object.uid);
+      object.marked = false;
     }
   }
   step_ = Phase::kCommit;
@@ -222,6 +239,10 @@ void Checkpoint::Succeed() {
     }
   }
   taken_.clear();
+  for (const DeletedObject& object : removing_) {
+    if (object.marked) objects_.deleted.push_back(object);  // the next one takes the mark out
+  }
+  removing_.clear();
   step_ = Phase::kIdle;
   wal_.Recycle(bound_);
   logs_.OnCheckpointed(true);
@@ -229,7 +250,8 @@ void Checkpoint::Succeed() {
   written_at_last_ = begun_at_;
 }
 
-void Checkpoint::Abort(std::string why) {
+// As if it had not begun, and wanted again.
+void Checkpoint::PutBack() {
   for (const Taken& taken : taken_) {
     if (taken.what == Taken::What::kStreamState) {
       const auto at = objects_.streams.find(taken.uid);
@@ -240,12 +262,19 @@ void Checkpoint::Abort(std::string why) {
     }
   }
   taken_.clear();
-  objects_.removed.insert(objects_.removed.end(), removing_.begin(), removing_.end());
+  for (DeletedObject& object : removing_) {
+    object.marked = true;  // nobody knows
+    objects_.deleted.push_back(object);
+  }
   removing_.clear();
   catalog_.Drop();
   logs_.OnCheckpointed(false);
   step_ = Phase::kIdle;
   wanted_ = true;
+}
+
+void Checkpoint::Abort(std::string why) {
+  PutBack();
   retry_at_ = now_ + kRetryAfter;
   ++failures_;
   if (catalog_.failed()) why += absl::StrFormat(": %s", std::strerror(catalog_.error()));

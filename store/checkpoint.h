@@ -4,7 +4,10 @@
 // A fuzzy one: `bound` is what was durable when it began, and every record up to there is in what the catalog then has.
 // Each object is encoded at its own moment and carries that position; replaying skips what it contains. What is encoded
 // may run ahead of what is durable in the log: positions are never given twice, so a crash merely keeps a change that
-// nobody was promised.
+// nobody was promised. But a stream's state has all removals and not the newest messages, which are still on their way
+// out: without them it would be no state that ever was (a key's old value gone, its new one not there). The root
+// therefore waits until the log holds them. A deletion that the log does not hold yet is in the catalog itself, lest
+// what the log says of the object before it makes an empty one.
 //
 // step      does                                                    then
 // kIdle     waits to be wanted                                      kCompact or kFlush
@@ -12,7 +15,8 @@
 // kFlush    the next group of streams pushes its blocks out         kEncode
 // kEncode   waits for them; stages their state, then consumers'     kSync; they cannot be written: kIdle, again later
 // kSync     waits for the segments to be on stable storage          kWrite
-// kWrite    waits for the group's frames to be written              kFlush, or kCommit after the last group
+// kWrite    waits for the group's frames to be written              kFlush, or kSettle after the last group
+// kSettle   waits until the log holds what the states leave out     kCommit; the log is full: kIdle and anew
 // kCommit   waits for the catalog's root                            kIdle
 #pragma once
 
@@ -41,7 +45,7 @@ class Checkpoint {
   void Step(Nanos now);
   bool has_work() const;
   bool running() const { return step_ != Phase::kIdle; }
-  bool idle() const { return step_ == Phase::kIdle && !sync_.busy() && catalog_.idle(); }
+  bool in_flight() const { return sync_.busy() || !catalog_.idle(); }
   Nanos retry_at() const {
     if (step_ == Phase::kEncode) return flush_again_at_;
     return wanted_ && step_ == Phase::kIdle ? retry_at_ : Nanos::max();
@@ -54,7 +58,7 @@ class Checkpoint {
   uint64_t written_at_last() const { return written_at_last_; }
 
  private:
-  enum class Phase : uint8_t { kIdle, kCompact, kFlush, kEncode, kSync, kWrite, kCommit };
+  enum class Phase : uint8_t { kIdle, kCompact, kFlush, kEncode, kSync, kWrite, kSettle, kCommit };
   struct Flushed {
     uint64_t uid;
     Lsn lsn;
@@ -68,6 +72,7 @@ class Checkpoint {
   void Commit();
   void Succeed();
   void Abort(std::string why);
+  void PutBack();
   void OnSynced(const IoResult& result);
 
   Catalog& catalog_;
@@ -85,10 +90,11 @@ class Checkpoint {
   Nanos flush_again_at_ = Nanos::max();
   uint32_t flush_tries_ = 0;
   Lsn bound_ = 0;
+  Lsn settled_at_ = 0;  // what the encoded states leave out is in the log up to here
   uint64_t begun_at_ = 0;  // wal_.written_bytes()
   std::vector<uint64_t> streams_;    // to look at
   std::vector<uint64_t> consumers_todo_;
-  std::vector<uint64_t> removing_;
+  std::vector<DeletedObject> removing_;
   size_t next_stream_ = 0;
   size_t next_consumer_ = 0;
   std::vector<Flushed> group_;

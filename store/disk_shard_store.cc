@@ -59,7 +59,7 @@ absl::Status DiskShardStore::Recover() {
     old_keys_at_ = Nanos{0};
     checkpoint_.Want();
   }
-  if (recovered_.report.records > 0 || catalog_->wants_compaction() || !objects_.removed.empty()) checkpoint_.Want();
+  if (recovered_.report.records > 0 || catalog_->wants_compaction() || !objects_.deleted.empty()) checkpoint_.Want();
   return absl::OkStatus();
 }
 
@@ -109,8 +109,8 @@ Lsn DiskShardStore::DeleteStream(uint64_t uid) {
   }
   const bool memory = at->second.options.memory;
   objects_.streams.erase(at);
-  objects_.removed.push_back(uid);
   const Lsn lsn = wal_.Append(RecordKind::kStreamDelete, uid, {});
+  objects_.deleted.push_back({uid, lsn});
   if (!memory) discards_.push_back({lsn, uid});
   return lsn;
 }
@@ -140,8 +140,9 @@ Lsn DiskShardStore::UpdateConsumer(uint64_t uid, std::string_view config) {
 
 Lsn DiskShardStore::DropConsumer(uint64_t uid) {
   objects_.consumers.erase(uid);
-  objects_.removed.push_back(uid);
-  return wal_.Append(RecordKind::kConsumerDelete, uid, {});
+  const Lsn lsn = wal_.Append(RecordKind::kConsumerDelete, uid, {});
+  objects_.deleted.push_back({uid, lsn});
+  return lsn;
 }
 
 Lsn DiskShardStore::DeleteConsumer(uint64_t uid) {
@@ -249,8 +250,10 @@ void DiskShardStore::StartClose() {
 }
 
 bool DiskShardStore::closed() const {
-  if (!closing_ || !wal_.idle() || !logs_.idle() || !checkpoint_.idle()) return false;
-  const bool cannot = wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty());
+  if (!closing_ || !wal_.idle() || !logs_.idle() || checkpoint_.in_flight()) return false;
+  if (wal_.failed()) return true;  // wherever a checkpoint was: it goes on no more
+  if (checkpoint_.running()) return false;
+  const bool cannot = consumers_ == nullptr && !objects_.consumers.empty();
   return cannot || !checkpoint_.wanted() || checkpoint_.failures() != failures_at_close_;
 }
 

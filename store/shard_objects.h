@@ -35,11 +35,17 @@ struct StoredConsumer {
   bool state_dirty = false;
 };
 
+struct DeletedObject {
+  uint64_t uid = 0;
+  Lsn lsn = 0;          // of its deletion
+  bool marked = false;  // the catalog may have a kDeleted of it
+};
+
 struct ShardObjects {
   absl::flat_hash_map<uint64_t, StoredStream> streams;
   absl::flat_hash_map<uint64_t, StoredConsumer> consumers;
   uint64_t next_uid = 1;
-  std::vector<uint64_t> removed;  // of either kind: to be taken out of the catalog by the next checkpoint
+  std::vector<DeletedObject> deleted;  // to be taken out of the catalog by the next checkpoint
 };
 
 // Body of kStreamPut and entry of the catalog: version u8, flags u8, reserved u16, block_bytes u32, configuration.

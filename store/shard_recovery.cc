@@ -54,8 +54,9 @@ class Recovery {
     wal_.files().DropUnfinished();
     wal_.Start(std::max(scan_.highest, highest_), scan_.end, scan_.epoch + 1, scan_.file_seq + 1);
     objects_.next_uid = std::max(objects_.next_uid, catalog_.next_uid());
-    objects_.removed.assign(deleted_.begin(), deleted_.end());
-    std::sort(objects_.removed.begin(), objects_.removed.end());
+    for (const uint64_t uid : deleted_) objects_.deleted.push_back({uid, 0, marked_.contains(uid)});
+    std::sort(objects_.deleted.begin(), objects_.deleted.end(),
+              [](const DeletedObject& a, const DeletedObject& b) { return a.uid < b.uid; });
     if (!catalog_.damage().empty() || !scan_.gaps.empty()) logs_.KeepUnknown();
     logs_.OnRecovered();
     Hand();
@@ -79,6 +80,10 @@ class Recovery {
     report_.catalog_bytes = catalog_.file_bytes();
     MR_RETURN_IF_ERROR(catalog_.Load([this](CatalogKind kind, uint64_t uid, Lsn lsn, std::string_view blob) {
       highest_ = std::max(highest_, lsn);
+      if (kind == CatalogKind::kDeleted) {  // nothing else of it is there
+        marked_.insert(uid);
+        deleted_.insert(uid);
+      }
       if (deleted_.contains(uid)) return;
       if (kind == CatalogKind::kStreamConfig) PutStream(uid, lsn, blob, false);
       if (kind == CatalogKind::kConsumerConfig) PutConsumer(uid, lsn, blob, false);
@@ -301,7 +306,7 @@ class Recovery {
           report_.notes.push_back(absl::StrFormat("consumer %d: its stream %d is not there", uid, stream_uid));
         }
         objects_.consumers.erase(uid);
-        objects_.removed.push_back(uid);
+        objects_.deleted.push_back({uid, 0});
         continue;
       }
       stream->second.consumers.push_back(uid);
@@ -323,6 +328,7 @@ class Recovery {
   Lsn highest_ = 0;  // that the catalog speaks of
   size_t gaps_passed_ = 0;
   absl::flat_hash_set<uint64_t> deleted_;
+  absl::flat_hash_set<uint64_t> marked_;  // by the catalog; among them
   absl::flat_hash_map<uint64_t, StreamFacts> streams_;
   absl::flat_hash_map<uint64_t, ConsumerFacts> consumers_;
 };

@@ -27,8 +27,9 @@ class StoredLog {
   virtual void Replay(RecordKind kind, std::string_view body) = 0;
 
   // --- checkpoint: Flush; when flushed(), EncodeCheckpoint; the result counts once a SyncAll that was asked for
-  // afterwards has succeeded. It contains at least every record staged before Flush.
-  virtual bool dirty() const = 0;  // changed since the last EncodeCheckpoint
+  // afterwards has succeeded. It contains every record staged before Flush; of later ones all removals, and messages as
+  // far as they are written.
+  virtual bool dirty() const = 0;  // there is something that the last EncodeCheckpoint does not contain
   virtual void Flush() = 0;
   virtual bool flushed() const = 0;
   virtual void EncodeCheckpoint(std::string* out) = 0;

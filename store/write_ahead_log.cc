@@ -90,7 +90,7 @@ WalBatchHeader WriteAheadLog::NextHeader(Lsn first, uint32_t records, uint32_t p
   WalBatchHeader header;
   header.lsn = first;
   header.prev_lsn = previous_;
-  header.durable_lsn = durable_;
+  header.durable_lsn = previous_;  // durable_, but for what recovery cut and no batch holds
   header.payload_bytes = payload_bytes;
   header.records = records;
   header.file_seq = current_->seq;
@@ -139,7 +139,7 @@ void WriteAheadLog::OnWritten(const IoResult& result) {
   ++flushes_;
   written_bytes_ += AlignUp(flying_->used + seal_.bytes());
   waiting_bytes_ -= flying_->used;
-  recorded_ = durable_;  // what the header said
+  recorded_ = previous_;  // what the header said
   durable_ = previous_ = current_->last_lsn = flying_->first_lsn + flying_->records - 1;
   pool_.Return(std::move(flying_));
   watermark_at_ = now_ + kIdleAfter;

@@ -148,18 +148,18 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
     // The views are of our own body, and no checksum has been made of it yet.
     std::memset(const_cast<char*>(message.payload.data()), 0, message.payload.size());
   }
-  scrub_ = erase == Erase::kYes && !unwritten;
+  wipe_ = erase == Erase::kYes && !unwritten;
   if (block->live == 0) {
     if (!block->open || block->record_bytes > options_.block_bytes / 2) {
       const size_t index = BlockIndexOf(seq);
       DropBlocks(index, index + 1);
     }
-  } else if (scrub_) {
+  } else if (wipe_) {
     OnErased(block);
   } else if (!block->open && block->live_bytes * 2 < block->record_bytes) {
     OnThinned(block);
   }
-  scrub_ = false;
+  wipe_ = false;
 }
 
 void BlockLog::DoTrimBelow(uint64_t seq) {

@@ -121,7 +121,7 @@ class BlockLog : public StreamLog {
   bool state_stale_ = false;  // first_time_ns has to be read
   bool subjects_stale_ = false;  // changed while there was no index
   bool dirty_ = false;
-  bool scrub_ = false;  // what is dropped now must become unreadable
+  bool wipe_ = false;  // what is dropped now must become unreadable
   bool used_ = false;  // the index was, since somebody looked
   LiveSet live_;
   std::vector<std::unique_ptr<Block>> blocks_;  // by sequence; only the last may be open

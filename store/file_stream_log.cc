@@ -52,7 +52,7 @@ void FileStreamLog::OnSealed(Block* block) {
 
 void FileStreamLog::OnDropped(Block* block) {
   if (block->place == Block::Place::kDisk) disk_bytes_ -= std::min<uint64_t>(disk_bytes_, block->stored_bytes);
-  segments_.Release(this, block, scrub_);
+  segments_.Release(this, block, wipe_);
 }
 
 void FileStreamLog::OnShrunk(Block* block, uint64_t record_bytes) {

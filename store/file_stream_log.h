@@ -54,7 +54,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void ForEachExtent(const std::function<void(const Extent&)>& visit) const;
   uint64_t disk_bytes() const { return disk_bytes_; }
   std::vector<Extent>* released() { return &released_; }
-  std::vector<Extent>* released_scrub() { return &released_scrub_; }
+  std::vector<Extent>* released_wipe() { return &released_wipe_; }
   uint32_t file = 0;  // its own that takes appends; 0: none
 
  private:
@@ -113,7 +113,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   uint64_t flush_seq_ = 0;     // Flush covers everything up to here
   uint64_t disk_bytes_ = 0;    // of blocks that live
   std::vector<Extent> released_;  // since the last EncodeCheckpoint
-  std::vector<Extent> released_scrub_;
+  std::vector<Extent> released_wipe_;
   uint64_t next_tag_ = 1;
   size_t used_index_ = 0;  // of the block that was read last
 };

@@ -156,7 +156,7 @@ void SegmentStore::OnWritten(WriteOp* done, bool ok) {
   RemoveIfUnwanted(file->number);
 }
 
-void SegmentStore::Release(FileStreamLog* log, Block* block, bool scrub) {
+void SegmentStore::Release(FileStreamLog* log, Block* block, bool wipe) {
   if (block->place == Block::Place::kMemory) return;
   for (auto* ops : {&writes_}) {
     for (auto& op : *ops) {
@@ -176,7 +176,7 @@ void SegmentStore::Release(FileStreamLog* log, Block* block, bool scrub) {
   file->live_bytes -= std::min(file->live_bytes, ShareOf(*block, block->live_bytes));
   --file->wanted;
   ++file->held;
-  std::vector<Extent>* released = scrub ? log->released_scrub() : log->released();
+  std::vector<Extent>* released = wipe ? log->released_wipe() : log->released();
   released->push_back({block->file, block->stored_bytes, block->offset});
 }
 

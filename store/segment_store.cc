@@ -99,7 +99,7 @@ void SegmentStore::Unregister(FileStreamLog* log) {
   std::vector<Freed>& left = left_behind_[log->uid()];
   log->ForEachExtent([&](const Extent& extent) { left.push_back({extent, false, true}); });
   for (const Extent& extent : *log->released()) left.push_back({extent, false, false});
-  for (const Extent& extent : *log->released_scrub()) left.push_back({extent, true, false});
+  for (const Extent& extent : *log->released_wipe()) left.push_back({extent, true, false});
   if (log->file != 0) FileOf(log->file)->takes_appends = false;
   const auto detach = [log](auto& op) {
     if (op->log == log) op->Detach();
@@ -293,9 +293,9 @@ void SegmentStore::OnRecovered() {
 
 void SegmentStore::OnEncoded(FileStreamLog* log) {
   for (const Extent& extent : *log->released()) freed_encoded_.push_back({extent, false, false});
-  for (const Extent& extent : *log->released_scrub()) freed_encoded_.push_back({extent, true, false});
+  for (const Extent& extent : *log->released_wipe()) freed_encoded_.push_back({extent, true, false});
   log->released()->clear();
-  log->released_scrub()->clear();
+  log->released_wipe()->clear();
 }
 
 void SegmentStore::SyncAll(Completion* completion) {
@@ -364,7 +364,7 @@ void SegmentStore::Free(const Freed& freed) {
   MR_CHECK(count > 0);
   --count;
   if (freed.wanted) file->live_bytes -= std::min<uint64_t>(file->live_bytes, freed.extent.bytes);
-  if (freed.scrub && (file->wanted > 0 || file->held > 0)) {
+  if (freed.wipe && (file->wanted > 0 || file->held > 0)) {
     auto op = std::make_unique<WriteOp>();
     op->kind = WriteOp::Kind::kZeros;
     op->extent = freed.extent;

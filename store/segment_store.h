@@ -82,8 +82,8 @@ class SegmentStore final : public StoredLogs {
   void Unregister(FileStreamLog* log);  // its blocks stay on disk until Discard; operations in flight come to nothing
   // Writes the block, whose body stays where it is until then; afterwards the body is in the cache.
   void Write(FileStreamLog* log, Block* block);
-  // The block leaves its stream: its place is given back once no checkpoint wants it. scrub: and overwritten then.
-  void Release(FileStreamLog* log, Block* block, bool scrub);
+  // The block leaves its stream: its place is given back once no checkpoint wants it. wipe: and overwritten then.
+  void Release(FileStreamLog* log, Block* block, bool wipe);
   // Part of a block is dead now.
   void OnShrunk(const Block& block, uint64_t record_bytes);
   // The checkpoint that the log restored refers to this place.
@@ -119,7 +119,7 @@ class SegmentStore final : public StoredLogs {
   // A place on its way back.
   struct Freed {
     Extent extent;
-    bool scrub = false;
+    bool wipe = false;
     bool wanted = false;  // counted in SegmentFile::wanted and not in held
   };
 

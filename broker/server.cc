@@ -303,8 +303,14 @@ absl::Status Server::OpenStore() {
   segments.keys = home->keys.get();
   MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
   segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
+  segments.scrub_bytes_per_second = static_cast<uint64_t>(options.scrub_bytes_per_second);
+  segments.on_scrubbed = [this](uint64_t bytes, bool pass_done) {
+    mesh_->counters(0).scrubbed_bytes.Add(bytes);
+    if (pass_done) mesh_->counters(0).scrub_passes.Add(1);
+  };
   segments.on_damage = [this, home](std::string_view what) {
     const std::string line = "JetStream storage is damaged: " + std::string(what);
+    mesh_->counters(0).damaged_parts.Add(1);
     if (home->shard != nullptr) {
       home->shard->log().Error(line);
     } else {
@@ -808,6 +814,9 @@ MillraceStats Server::OwnStats() const {
   stats.turns = Sum(&ShardCounters::turns);
   stats.long_turns = Sum(&ShardCounters::long_turns);
   stats.congestions = Sum(&ShardCounters::congestions);
+  stats.damaged_parts = Sum(&ShardCounters::damaged_parts);
+  stats.scrubbed_bytes = Sum(&ShardCounters::scrubbed_bytes);
+  stats.scrub_passes = Sum(&ShardCounters::scrub_passes);
   for (size_t phase = 0; phase < kTurnPhases; ++phase) {
     uint64_t turns = 0;
     for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)

@@ -169,6 +169,7 @@ void DiskShardStore::EndTurn(Nanos now) {
   }
   StepCheckpoint(now);
   if (now >= old_keys_at_) StepOldKeys(now);
+  if (now >= scrub_at_ && !closing_) scrub_at_ = logs_.StepScrub(now);
   wal_.EndTurn(now);
   logs_.EndTurn();
 }
@@ -213,7 +214,9 @@ void DiskShardStore::StepCheckpoint(Nanos now) {
 
 void DiskShardStore::OnTick(Nanos now) { wal_.OnTick(now); }
 
-Nanos DiskShardStore::NextTick() const { return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_}); }
+Nanos DiskShardStore::NextTick() const {
+  return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_, scrub_at_});
+}
 
 bool DiskShardStore::HasWork() const {
   if (wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty())) return false;

@@ -76,6 +76,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   ConsumerStateSource* consumers_ = nullptr;
   std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
   Nanos relief_at_{0};
+  Nanos scrub_at_{0};
   Nanos old_keys_at_ = Nanos::max();  // when to look what is left under old keys
   uint32_t old_keys_checkpoints_ = 0;  // made for that
   bool closing_ = false;

@@ -105,6 +105,53 @@ uint64_t FileStreamLog::MoveOut(uint32_t from) {
   return 0;
 }
 
+// --- the scrub
+
+const Block* FileStreamLog::StoredBlockFrom(uint64_t seq) const {
+  for (size_t i = BlockIndexOf(seq); i < blocks_.size(); ++i) {
+    if (blocks_[i]->place == Block::Place::kDisk && !blocks_[i]->damaged) return blocks_[i].get();
+  }
+  return nullptr;
+}
+
+Block* FileStreamLog::StoredBlockAt(const Extent& extent, uint64_t first_seq) {
+  const size_t index = BlockIndexOf(first_seq);
+  if (index == blocks_.size()) return nullptr;
+  Block* block = blocks_[index].get();
+  const bool same = block->place == Block::Place::kDisk && !block->damaged && block->file == extent.file &&
+                    block->offset == extent.offset && block->stored_bytes == extent.bytes;
+  return same ? block : nullptr;
+}
+
+// What is in memory is as it was written: the block goes elsewhere from there.
+void FileStreamLog::OnBlockDamaged(Block* block) {
+  const size_t index = BlockIndexOf(block->first_seq);
+  if (block->body != nullptr && block->live > 0 && Rewrite(index, index)) return;
+  block->damaged = true;
+}
+
+bool FileStreamLog::StoredRunFrom(uint64_t* key, Extent* extent) const {
+  for (size_t i = ColdAtOrAfter(*key); i < cold_.size(); ++i) {
+    if (!cold_[i].written || cold_[i].bad || cold_[i].extent.file == 0) continue;
+    *extent = cold_[i].extent;
+    *key = cold_[i].key + 1;
+    return true;
+  }
+  return false;
+}
+
+bool FileStreamLog::HasRunAt(const Extent& extent) const {
+  return std::any_of(cold_.begin(), cold_.end(), [&extent](const ColdRun& cold) {
+    return cold.written && !cold.bad && cold.extent.file == extent.file && cold.extent.offset == extent.offset;
+  });
+}
+
+void FileStreamLog::OnRunDamaged(const Extent& extent) {
+  for (ColdRun& cold : cold_) {
+    if (cold.extent.file == extent.file && cold.extent.offset == extent.offset) cold.bad = true;
+  }
+}
+
 void FileStreamLog::ForEachExtent(const std::function<void(const Extent&)>& visit) const {
   for (const auto& block : blocks_) {
     if (block->place != Block::Place::kMemory) visit({block->file, block->stored_bytes, block->offset});

@@ -51,6 +51,14 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   bool TakeUsed() { return std::exchange(used_, false); }
   // Writes what lives of one block in this file elsewhere: how many bytes were read, 0: there is nothing left to move.
   uint64_t MoveOut(uint32_t file);
+  // For the scrub. The first block with a sequence of at least `seq` that is on disk and not known to be damaged.
+  const Block* StoredBlockFrom(uint64_t seq) const;
+  Block* StoredBlockAt(const Extent& extent, uint64_t first_seq);
+  void OnBlockDamaged(Block* block);
+  // The first run with a key of at least *key; *key then goes on behind it.
+  bool StoredRunFrom(uint64_t* key, Extent* extent) const;
+  bool HasRunAt(const Extent& extent) const;
+  void OnRunDamaged(const Extent& extent);
   void ForEachExtent(const std::function<void(const Extent&)>& visit) const;
   uint64_t disk_bytes() const { return disk_bytes_; }
   std::vector<Extent>* released() { return &released_; }

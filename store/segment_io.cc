@@ -208,9 +208,7 @@ BlockBody* SegmentStore::TakeBody(FileStreamLog* log, Block* block, std::unique_
   SegmentFile* file = FileOf(block->file);
   if (file->uuid == 0 || !OpenBlock(log->uid(), *block, *file, bytes, &body, options_.keys)) {
     block->damaged = true;
-    ReportDamage(absl::StrFormat("segment file %08x: block at %u of stream %u, sequences %u to %u, is damaged",
-                                 block->file, block->offset, log->uid(), block->first_seq, block->last_seq),
-                 block->file);
+    ReportBadBlock(log, *block);
     return nullptr;
   }
   body->block = block;
@@ -288,33 +286,45 @@ void SegmentStore::OnRead(ReadOp* done, const IoResult& result) {
   RemoveIfUnwanted(op->file->number);
 }
 
+void SegmentStore::ReportBadBlock(FileStreamLog* log, const Block& block) {
+  ReportDamage(absl::StrFormat("segment file %08x: block at %u of stream %u, sequences %u to %u, is damaged",
+                               block.file, block.offset, log->uid(), block.first_seq, block.last_seq),
+               block.file);
+}
+
+void SegmentStore::ReportBadRun(const Extent& extent) {
+  ReportDamage(absl::StrFormat("segment file %08x: index run at %u is damaged; it is made anew", extent.file,
+                               extent.offset),
+               extent.file);
+}
+
+bool SegmentStore::OpenBlob(const Extent& extent, std::string* bytes) {
+  SegmentFile* file = FileOf(extent.file);
+  uint64_t hash = 0;
+  std::memcpy(&hash, bytes->data(), sizeof hash);
+  if (hash != Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset))) return false;
+  StoreKeys* keys = options_.keys;
+  if (file->key_id == 0) {
+    if (keys != nullptr && !keys->Knows(0)) return false;
+  } else {
+    const BlobPosition position(*file, extent);
+    char* stored = bytes->data() + kBlobHashBytes;
+    const size_t stored_bytes = bytes->size() - kBlobHashBytes;
+    if (keys == nullptr || !keys->Open(file->key_id, position.view(), stored, stored_bytes, stored)) return false;
+    bytes->resize(bytes->size() - kSealBytes);
+  }
+  bytes->erase(0, kBlobHashBytes);
+  return true;
+}
+
 bool SegmentStore::ReadBlob(const Extent& extent, std::string* bytes) {
   SegmentFile* file = FileOf(extent.file);
   if (extent.bytes < kBlobHashBytes || !OpenFile(file).ok()) return false;
   bytes->resize(extent.bytes);
   const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, extent.offset, bytes->data(), extent.bytes);
-  uint64_t hash = 0;
-  std::memcpy(&hash, bytes->data(), sizeof hash);
-  bool good = read.ok() && *read == extent.bytes &&
-              hash == Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset));
-  StoreKeys* keys = options_.keys;
-  if (file->key_id == 0) {
-    good = good && KnowsKey(keys, 0);
-  } else if (good) {
-    const BlobPosition position(*file, extent);
-    char* stored = bytes->data() + kBlobHashBytes;
-    const size_t stored_bytes = bytes->size() - kBlobHashBytes;
-    good = keys != nullptr && keys->Open(file->key_id, position.view(), stored, stored_bytes, stored);
-    if (good) bytes->resize(bytes->size() - kSealBytes);
-  }
-  if (!good) {
-    ReportDamage(absl::StrFormat("segment file %08x: index run at %u is damaged; it is made anew", extent.file,
-                                 extent.offset),
-                 extent.file);
-    return false;
-  }
-  bytes->erase(0, kBlobHashBytes);
-  return true;
+  if (read.ok() && *read == extent.bytes && OpenBlob(extent, bytes)) return true;
+  ReportBadRun(extent);
+  return false;
 }
 
 // --- cache

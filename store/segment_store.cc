@@ -14,6 +14,7 @@
 #include "store/hash.h"
 #include "store/memory_stream_log.h"
 #include "store/segment_ops.h"
+#include "store/segment_scrub.h"
 
 namespace millrace {
 namespace {
@@ -48,7 +49,9 @@ absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(Disk& disk, con
   return store;
 }
 
-SegmentStore::SegmentStore(Disk& disk, const SegmentStoreOptions& options) : disk_(disk), options_(options) {}
+SegmentStore::SegmentStore(Disk& disk, const SegmentStoreOptions& options) : disk_(disk), options_(options) {
+  if (options.scrub_bytes_per_second > 0) scrub_ = std::make_unique<Scrub>(*this);
+}
 
 absl::Status SegmentStore::Start() {
   MR_RETURN_IF_ERROR(disk_.MakeDirectory(kDirectory));
@@ -80,7 +83,12 @@ OldKeys SegmentStore::old_keys() const {
   return !any ? OldKeys::kNone : moving ? OldKeys::kMoving : OldKeys::kMoved;
 }
 
-bool SegmentStore::idle() const { return writes_.empty() && queued_.empty() && reads_.empty() && syncs_.empty(); }
+Nanos SegmentStore::StepScrub(Nanos now) { return scrub_ == nullptr ? Nanos::max() : scrub_->Step(now); }
+
+bool SegmentStore::idle() const {
+  const bool scrubs = scrub_ != nullptr && !scrub_->idle();
+  return writes_.empty() && queued_.empty() && reads_.empty() && syncs_.empty() && !scrubs;
+}
 
 // --- streams
 

@@ -22,6 +22,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "proto/base/nanos.h"
 #include "store/block.h"
 #include "store/disk.h"
 #include "store/segment_file.h"
@@ -44,7 +45,11 @@ struct SegmentStoreOptions {
   uint32_t open_files_max = 512;
   uint32_t writes_max = 32;                // in flight
   StoreKeys* keys = nullptr;               // that seal blocks and index runs; they outlive the store
+  uint64_t scrub_bytes_per_second = 8 << 20;  // 0: nothing is read but on demand
+  Nanos scrub_after = std::chrono::minutes(1);  // the first pass, after the start
+  Nanos scrub_every = std::chrono::hours(24);   // from pass to pass, at least
   std::function<void(std::string_view what)> on_damage;
+  std::function<void(uint64_t bytes, bool pass_done)> on_scrubbed;  // so much was read, and is good
 };
 
 class SegmentStore final : public StoredLogs {
@@ -63,6 +68,7 @@ class SegmentStore final : public StoredLogs {
   void EndTurn() override;
   bool idle() const override;
   OldKeys old_keys() const override;
+  Nanos StepScrub(Nanos now) override;
 
   struct Stats {
     uint64_t files = 0;
@@ -116,6 +122,7 @@ class SegmentStore final : public StoredLogs {
   struct ReadOp;
   struct SyncOp;
   struct FileSync;
+  struct Scrub;
   // A place on its way back.
   struct Freed {
     Extent extent;
@@ -143,6 +150,9 @@ class SegmentStore final : public StoredLogs {
   void Evict();
   void Free(const Freed& freed);
   void RemoveIfUnwanted(uint32_t number);
+  bool OpenBlob(const Extent& extent, std::string* bytes);  // false: it is not what was written there
+  void ReportBadBlock(FileStreamLog* log, const Block& block);
+  void ReportBadRun(const Extent& extent);
   void Compact();
   void Dehydrate();
 
@@ -163,6 +173,7 @@ class SegmentStore final : public StoredLogs {
   std::deque<std::unique_ptr<WriteOp>> queued_;
   std::vector<std::unique_ptr<ReadOp>> reads_;
   std::vector<std::unique_ptr<SyncOp>> syncs_;
+  std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
 
   // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed.
   std::vector<Freed> freed_encoded_;

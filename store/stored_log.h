@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "proto/base/completion.h"
+#include "proto/base/nanos.h"
 #include "store/journal.h"
 #include "store/stream_log.h"
 
@@ -60,6 +61,8 @@ class StoredLogs {
   virtual void OnCheckpointed(bool durable) = 0;
   virtual void EndTurn() = 0;
   virtual bool idle() const = 0;  // no operation in flight
+  // Looks for damage; returns when it wants to be called again.
+  virtual Nanos StepScrub(Nanos) { return Nanos::max(); }
   virtual OldKeys old_keys() const { return OldKeys::kNone; }
 };
 

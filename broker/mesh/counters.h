@@ -46,6 +46,9 @@ struct alignas(128) ShardCounters {
   Counter long_turns;      // over 1 ms
   Counter long_turns_by[kTurnPhases];  // of these, by the phase that took longest
   Counter longest_turn_ns;
+  Counter damaged_parts;   // blocks and index runs of JetStream that failed their checksums
+  Counter scrubbed_bytes;  // stored bytes that were read to find such, and are good
+  Counter scrub_passes;
   Counter congestions;     // times a producer was paused because mail for another shard piled up
 };
 

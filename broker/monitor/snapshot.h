@@ -247,6 +247,7 @@ struct MillraceStats {
   std::vector<std::pair<const char*, uint64_t>> long_turns_by_phase;  // by the phase that took longest
   uint64_t longest_turn_ns = 0;
   uint64_t congestions = 0;
+  uint64_t damaged_parts = 0, scrubbed_bytes = 0, scrub_passes = 0;  // of what JetStream stores
 };
 
 struct VarzSnapshot {

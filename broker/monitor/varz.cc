@@ -217,6 +217,9 @@ void RenderMillrace(const MillraceStats& stats, JsonWriter* out) {
   out->EndObject();
   out->PutUint("longest_turn", stats.longest_turn_ns);
   out->PutUint("congestions", stats.congestions);
+  out->PutUint("js_damaged_parts", stats.damaged_parts);
+  out->PutUint("js_scrubbed_bytes", stats.scrubbed_bytes);
+  out->PutUint("js_scrub_passes", stats.scrub_passes);
   out->EndObject();
 }
 

@@ -44,10 +44,10 @@ int main(int argc, char** argv) {
     if (!faults && workload.finished() == 0) return 1;
   }
   std::printf(
-      "seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu boundaries cut: "
-      "all good\n",
+      "seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu bytes scrubbed, "
+      "%zu boundaries cut: all good\n",
       static_cast<size_t>(seed), static_cast<size_t>(ops), static_cast<size_t>(workload.acknowledged()),
       static_cast<size_t>(workload.checkpoints()), static_cast<size_t>(workload.failures()),
-      static_cast<size_t>(workload.boundaries()));
+      static_cast<size_t>(workload.scrubbed_bytes()), static_cast<size_t>(workload.boundaries()));
   return 0;
 }

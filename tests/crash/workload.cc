@@ -83,6 +83,9 @@ std::unique_ptr<StoredLogs> Workload::OpenLogs(SimDisk& disk, StoreKeys* keys) {
   options.compact_dead_bytes = 8 << 10;
   options.cache_bytes = 32 << 10;
   options.keys = keys;
+  options.scrub_after = Nanos{0};
+  options.scrub_every = std::chrono::seconds(1);
+  options.on_scrubbed = [this](uint64_t bytes, bool) { scrubbed_bytes_ += bytes; };
   options.on_damage = [this](std::string_view what) { Fail(std::string(what)); };
   absl::StatusOr<std::unique_ptr<SegmentStore>> store = SegmentStore::Open(disk, options);
   if (!store.ok()) {

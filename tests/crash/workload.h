@@ -34,6 +34,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   uint64_t checkpoints() const { return checkpoints_; }
   uint64_t failures() const { return failed_; }
   uint64_t acknowledged() const { return acknowledged_; }
+  uint64_t scrubbed_bytes() const { return scrubbed_bytes_; }
 
   // Single writes and syncs fail now and then.
   void set_faults(bool on) { faults_ = on; }
@@ -96,6 +97,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   bool encrypt_ = false;
   uint64_t lives_ = 0;
   uint64_t finished_ = 0;
+  uint64_t scrubbed_bytes_ = 0;
   uint64_t failed_ = 0;
   bool checking_ = false;
   std::string failure_;

@@ -305,7 +305,7 @@ bool SegmentStore::OpenBlob(const Extent& extent, std::string* bytes) {
   if (hash != Hash64(std::string_view(*bytes).substr(kBlobHashBytes), file->SeedAt(extent.offset))) return false;
   StoreKeys* keys = options_.keys;
   if (file->key_id == 0) {
-    if (keys != nullptr && !keys->Knows(0)) return false;
+    if (!KnowsKey(keys, 0)) return false;
   } else {
     const BlobPosition position(*file, extent);
     char* stored = bytes->data() + kBlobHashBytes;

@@ -196,7 +196,7 @@ void DiskShardStore::StepOldKeys(Nanos now) {
 void DiskShardStore::StepCheckpoint(Nanos now) {
   if (wal_.failed()) return;  // the log will not grow; a restart decides with what is on disk
   if (!checkpoint_.running()) {
-    if (log_bytes() >= options_.checkpoint_bytes && !checkpoint_.wanted()) checkpoint_.Want();
+    if (log_bytes() >= options_.checkpoint_bytes || FellIdle(now)) checkpoint_.Want();
     // Acknowledgements and deletions go on while the disk is full: their room is what a checkpoint recycles.
     if (wal_.state() == WalState::kFull && !wal_.has_ready_file() && !checkpoint_.wanted() && now >= relief_at_) {
       relief_at_ = now + kReliefEvery;
@@ -212,10 +212,22 @@ void DiskShardStore::StepCheckpoint(Nanos now) {
   }
 }
 
+// A burst is over: its records need not be replayed after a crash, and what they changed need not be kept for the next
+// checkpoint (the configurations of many new streams: half a KiB each).
+bool DiskShardStore::FellIdle(Nanos now) {
+  if (idle_log_bytes_ != log_bytes()) {
+    idle_log_bytes_ = log_bytes();
+    idle_at_ = idle_log_bytes_ >= options_.checkpoint_idle_bytes ? now + options_.checkpoint_idle_after : Nanos::max();
+  }
+  if (now < idle_at_) return false;
+  idle_at_ = Nanos::max();
+  return true;
+}
+
 void DiskShardStore::OnTick(Nanos now) { wal_.OnTick(now); }
 
 Nanos DiskShardStore::NextTick() const {
-  return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_, scrub_at_});
+  return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_, scrub_at_, idle_at_});
 }
 
 bool DiskShardStore::HasWork() const {

@@ -61,6 +61,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   void OnWalState(WalState state, const std::string& why) override;
   void StepCheckpoint(Nanos now);
   void StepOldKeys(Nanos now);
+  bool FellIdle(Nanos now);
   uint64_t log_bytes() const { return wal_.written_bytes() - checkpoint_.written_at_last(); }
   Lsn DropConsumer(uint64_t uid);
 
@@ -76,6 +77,8 @@ class DiskShardStore final : public ShardStore, private WalListener {
   ConsumerStateSource* consumers_ = nullptr;
   std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
   Nanos relief_at_{0};
+  Nanos idle_at_ = Nanos::max();       // when the log counts as idle, if it does not grow until then
+  uint64_t idle_log_bytes_ = 0;
   Nanos scrub_at_{0};
   Nanos old_keys_at_ = Nanos::max();  // when to look what is left under old keys
   uint32_t old_keys_checkpoints_ = 0;  // made for that

@@ -33,6 +33,8 @@ struct ShardStoreOptions {
   uint64_t wal_file_bytes_max = 64 << 20;
   uint32_t wal_files = 3;                     // kept ready for reuse
   uint64_t checkpoint_bytes = 64 << 20;       // growth of the log that starts a checkpoint
+  uint64_t checkpoint_idle_bytes = 1 << 20;   // the same when nothing is written for checkpoint_idle_after
+  Nanos checkpoint_idle_after = std::chrono::seconds(10);
   uint64_t congested_bytes = 4 << 20;         // staged and not yet durable: Congested()
   uint64_t reserve_bytes = 32 << 20;          // free space below which messages are refused
   uint64_t checkpoint_group_bytes = 4 << 20;  // of encoded state, per sync of the segments

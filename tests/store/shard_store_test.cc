@@ -194,6 +194,30 @@ TEST(ShardStore, CheckpointsFreeTheLogWhileTheShardServes) {
   EXPECT_TRUE(run.whys.empty());
 }
 
+TEST(ShardStore, WhatABurstLeftInTheLogIsCheckpointedWhenItIsOver) {
+  ShardStoreOptions options = Small();
+  options.checkpoint_idle_bytes = 64 << 10;
+  SimDisk disk(1);
+  Driven run(disk, options);
+  StreamLog* log = run.NewStream("S");
+  for (int i = 0; i < 200; ++i) run.Put(log, std::string(500, 'p'));
+  run.Settle();
+  EXPECT_EQ(run.store->stats().checkpoints, 0u);
+  run.Turn(run.store->NextTick() - run.now);  // the log's watermark, and so on
+  for (int i = 0; i < 20 && run.store->NextTick() != Nanos::max(); ++i) {
+    run.Turn(std::max(Nanos{1}, run.store->NextTick() - run.now));
+    run.Settle();
+  }
+  EXPECT_EQ(run.store->stats().checkpoints, 1u);
+  EXPECT_LT(run.store->stats().log_bytes, options.checkpoint_idle_bytes);
+  // A trickle is not worth it.
+  run.Put(log, "one");
+  run.Settle();
+  run.Turn(std::chrono::hours(1));
+  run.Settle();
+  EXPECT_EQ(run.store->stats().checkpoints, 1u);
+}
+
 TEST(ShardStore, DamageInTheLogIsReportedToTheStreamsItConcerns) {
   SimDisk disk(1);
   uint64_t hit = 0;

@@ -23,8 +23,8 @@ inline constexpr uint32_t kBlockMagic = 0x314b424d;  // "MBK1"
 
 struct BlockHeader {
   uint32_t magic = kBlockMagic;
-  uint16_t version = 1;
-  uint16_t flags = 0;  // kBlockCompressed
+  uint16_t version = 1;  // 2: with kBlockSliced
+  uint16_t flags = 0;    // kBlockCompressed, kBlockSliced
   uint64_t uid = 0;
   uint64_t first_seq = 0;
   uint64_t last_seq = 0;
@@ -35,12 +35,13 @@ struct BlockHeader {
   int64_t first_time_ns = 0;
   int64_t last_time_ns = 0;
   uint64_t place = 0;        // file number << 40 | offset: a block that is read from elsewhere is not this one
-  uint64_t stored_hash = 0;  // XXH3-64 of the stored bytes, seed: hash of the file's uuid and the offset
+  uint64_t stored_hash = 0;  // XXH3-64 of the stored bytes (sliced: of the table), seed: the file's uuid and the offset
   uint64_t header_hash = 0;  // XXH3-64 of what stands before it, same seed
 };
 static_assert(sizeof(BlockHeader) == 88);
 
 inline constexpr uint16_t kBlockCompressed = 1;
+inline constexpr uint16_t kBlockSliced = 2;  // block_slices.h
 
 struct RecordHeader {
   uint32_t record_bytes;  // all of it
@@ -117,6 +118,11 @@ class BlockBody {
 
   // Finds the records in bytes that were read into data(). False: they are not well formed.
   bool Index(size_t bytes, uint32_t messages, uint64_t seq_span);
+  // Room for so many bytes behind the records; they do not count.
+  char* Spare(size_t bytes) {
+    if (bytes_ + bytes > room_) Grow(bytes_ + bytes);
+    return data_ + bytes_;
+  }
   // Gives back what was reserved and is not used.
   void Trim() {
     if (room_ - bytes_ > bytes_ / 16) Grow(bytes_);
@@ -175,6 +181,8 @@ struct Block {
   bool reading = false;
   uint32_t file = 0;
   uint32_t stored_bytes = 0;
+  uint8_t peeks = 0;        // messages read without the rest of it, in that round
+  uint8_t peek_round = 0;
   uint64_t offset = 0;
 
   // What its live messages count for.

@@ -4,6 +4,7 @@
 
 #include <snappy-c.h>
 
+#include "store/block_slices.h"
 #include "store/hash.h"
 
 namespace millrace {
@@ -27,19 +28,25 @@ struct BlockPosition {
 };
 static_assert(sizeof(BlockPosition) == offsetof(BlockHeader, stored_hash) + 8);
 
+// Behind the records of a block that is neither compressed nor sealed.
+size_t TableBytes(const BlockBody& body, const StoreKeys* keys) {
+  return keys == nullptr ? SliceTableBytes(body.record_bytes(), body.count()) : 0;
+}
+
 }  // namespace
 
 size_t CompressBlock(const BlockBody& body, bool compress, std::string* room, const StoreKeys* keys) {
   const size_t seal_bytes = SealBytes(keys);
+  const size_t plain_bytes = body.bytes() + seal_bytes + TableBytes(body, keys);
   room->clear();
-  if (!compress || body.record_bytes() < 128) return body.bytes() + seal_bytes;
+  if (!compress || body.record_bytes() < 128) return plain_bytes;
   size_t bytes = snappy_max_compressed_length(body.record_bytes());
   room->resize(sizeof(BlockHeader) + bytes);
   const snappy_status status = snappy_compress(body.data() + sizeof(BlockHeader), body.record_bytes(),
                                                room->data() + sizeof(BlockHeader), &bytes);
   if (status != SNAPPY_OK || bytes >= body.record_bytes()) {
     room->clear();
-    return body.bytes() + seal_bytes;
+    return plain_bytes;
   }
   room->resize(sizeof(BlockHeader) + bytes);
   return room->size() + seal_bytes;
@@ -48,8 +55,10 @@ size_t CompressBlock(const BlockBody& body, bool compress, std::string* room, co
 std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body, std::string* room,
                               const SegmentFile& file, uint64_t offset, StoreKeys* keys) {
   const bool compressed = !room->empty();
+  const size_t table_bytes = compressed ? 0 : TableBytes(*body, keys);
+  if (table_bytes > 0) body->Spare(table_bytes);
   const char* plain = compressed ? room->data() : body->data();
-  const size_t plain_bytes = compressed ? room->size() : body->bytes();
+  const size_t plain_bytes = compressed ? room->size() : body->bytes() + table_bytes;
   const size_t bytes = plain_bytes + SealBytes(keys);
   if (keys != nullptr) {
     room->resize(bytes);
@@ -57,7 +66,8 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
   }
   char* start = room->empty() ? body->data() : room->data();
   BlockHeader header;
-  header.flags = compressed ? kBlockCompressed : 0;
+  header.version = table_bytes > 0 ? 2 : 1;
+  header.flags = compressed ? kBlockCompressed : table_bytes > 0 ? kBlockSliced : 0;
   header.uid = uid;
   header.first_seq = block.first_seq;
   header.last_seq = block.last_seq;
@@ -73,7 +83,12 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
     keys->Seal(position.view(), plain + sizeof header, plain_bytes - sizeof header, start + sizeof header);
   }
   const uint64_t seed = file.SeedAt(offset);
-  header.stored_hash = Hash64({start + sizeof header, header.stored_bytes}, seed);
+  if (table_bytes > 0) {
+    const std::string_view records(start + sizeof header, header.record_bytes);
+    header.stored_hash = WriteSliceTable(records, SliceSeeds(uid, block.first_seq, seed), body->Spare(table_bytes));
+  } else {
+    header.stored_hash = Hash64({start + sizeof header, header.stored_bytes}, seed);
+  }
   header.header_hash = HeaderHash(header, seed);
   std::memcpy(start, &header, sizeof header);
   return {start, bytes};
@@ -85,14 +100,23 @@ bool OpenBlock(uint64_t uid, const Block& block, const SegmentFile& file, size_t
   BlockHeader header;
   std::memcpy(&header, (*body)->data(), sizeof header);
   const uint64_t seed = file.SeedAt(block.offset);
-  if (header.magic != kBlockMagic || header.version != 1 || header.uid != uid ||
+  if (header.magic != kBlockMagic || header.uid != uid ||
       header.first_seq != block.first_seq || header.last_seq != block.last_seq || header.messages != block.messages ||
       header.stored_bytes != bytes - sizeof header || header.record_bytes != block.record_bytes ||
-      header.place != PlaceOf(file, block.offset) || header.header_hash != HeaderHash(header, seed) ||
-      header.stored_hash != Hash64({(*body)->data() + sizeof header, header.stored_bytes}, seed)) {
+      header.place != PlaceOf(file, block.offset) || header.header_hash != HeaderHash(header, seed)) {
     return false;
   }
   size_t stored_bytes = header.stored_bytes;
+  const std::string_view all((*body)->data() + sizeof header, stored_bytes);
+  if (header.version == 2 && header.flags == kBlockSliced) {
+    const size_t table_bytes = SliceTableBytes(header.record_bytes, header.messages);
+    if (table_bytes == 0 || stored_bytes != header.record_bytes + table_bytes) return false;
+    stored_bytes = header.record_bytes;
+    const SliceSeeds seeds(uid, block.first_seq, seed);
+    if (!SlicesIntact(all.substr(0, stored_bytes), all.substr(stored_bytes), seeds)) return false;
+  } else if (header.version != 1 || header.stored_hash != Hash64(all, seed)) {
+    return false;
+  }
   if (header.key_id == 0) {
     if (!KnowsKey(keys, 0)) return false;
   } else {

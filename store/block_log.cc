@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "store/block_slices.h"
 #include "store/varint.h"
 
 namespace millrace {
@@ -36,7 +37,8 @@ void BlockLog::DoAppend(const StoredMessage& message) {
   Block* block = blocks_.empty() || !blocks_.back()->open ? nullptr : blocks_.back().get();
   bool full = false;
   if (block != nullptr) {
-    full = block->record_bytes + size + sizeof(BlockHeader) > options_.block_bytes;
+    full = block->record_bytes + size + sizeof(BlockHeader) + SliceTableRoom(options_.block_bytes) >
+           options_.block_bytes;
     if ((full && block->messages > 0) || message.seq - block->first_seq > UINT32_MAX) {
       SealOpenBlock();
       block = nullptr;

@@ -75,6 +75,8 @@ class BlockLog : public StreamLog {
   // The body of a block that is not in memory. kNow: reads it and waits; kLater: may say kPending.
   enum class Wait : uint8_t { kNow, kLater };
   virtual BlockBody* Fetch(Block* block, Wait wait, LoadStatus* why) = 0;
+  // One message of such a block without the rest of it. False: Fetch will tell.
+  virtual bool Peek(Block*, uint64_t, Wait, StoredMessage*) { return false; }
   virtual void OnUsed(Block* block) = 0;     // another block than before is being read
   virtual void OnSealed(Block* block) = 0;   // takes no more appends
   virtual void OnDropped(Block* block) = 0;  // leaves the directory; its body, if any, is given up
@@ -132,12 +134,14 @@ class BlockLog : public StreamLog {
   void AccountRemoved(uint64_t seq, uint64_t bytes);
   LoadStatus LoadSlow(uint64_t seq, StoredMessage* message, Wait wait);
   bool LoadAtCursor(uint64_t seq, StoredMessage* message);
+  bool PeekAt(size_t index, uint64_t seq, Wait wait, StoredMessage* message);
   void SetCursor(size_t index);
 
  protected:
   Block* cursor_ = nullptr;  // read last
   size_t cursor_index_ = 0;
   uint32_t cursor_ordinal_ = 0;
+  uint64_t peeked_seq_ = 0;  // asked for last, of a block that was not in memory
 };
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // BlockLog: reading.
 #include <algorithm>
+#include <utility>
 
 #include "store/block_log.h"
 
@@ -10,6 +11,7 @@ namespace {
 
 // With more subjects than this, state() does not count them anew after a restart; the first use of the index does.
 constexpr uint64_t kCountSubjectsMax = 65536;
+constexpr uint64_t kNear = 2;  // sequences apart: the next message, or one is gone between them
 
 }  // namespace
 
@@ -44,6 +46,15 @@ bool BlockLog::LoadAtCursor(uint64_t seq, StoredMessage* message) {
   return false;
 }
 
+// Who reads one message after the other wants the block; who picks some wants only these.
+bool BlockLog::PeekAt(size_t index, uint64_t seq, Wait wait, StoredMessage* message) {
+  Block* block = blocks_[index].get();
+  if (block->body != nullptr) return false;
+  const bool follows = seq - std::exchange(peeked_seq_, seq) <= kNear;
+  const bool next = cursor_ != nullptr && index == cursor_index_ + 1 && seq - cursor_->last_seq <= kNear;
+  return !follows && !next && Peek(block, seq, wait, message);
+}
+
 LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message, Wait wait) {
   if (cursor_ == nullptr || seq < cursor_->first_seq || seq > cursor_->last_seq || cursor_->body == nullptr) {
     size_t index = cursor_index_ + 1;
@@ -52,6 +63,7 @@ LoadStatus BlockLog::LoadSlow(uint64_t seq, StoredMessage* message, Wait wait) {
       index = BlockIndexOf(seq);
     }
     if (index >= blocks_.size()) return LoadStatus::kDamaged;
+    if (PeekAt(index, seq, wait, message)) return LoadStatus::kFound;
     LoadStatus why = LoadStatus::kFound;
     if (BodyOf(blocks_[index].get(), wait, &why) == nullptr) return why;
     SetCursor(index);
@@ -68,6 +80,7 @@ bool BlockLog::Find(uint64_t seq, Wait wait, StoredMessage* message, Block** fou
   if (index == blocks_.size()) return false;
   Block* block = blocks_[index].get();
   *found = block;
+  if (PeekAt(index, seq, wait, message)) return true;
   LoadStatus why = LoadStatus::kFound;
   const BlockBody* body = BodyOf(block, wait, &why);
   if (body == nullptr) return false;

@@ -39,6 +39,10 @@ BlockBody* FileStreamLog::Fetch(Block* block, Wait wait, LoadStatus* why) {
   return body;
 }
 
+bool FileStreamLog::Peek(Block* block, uint64_t seq, Wait wait, StoredMessage* message) {
+  return segments_.Peek(this, block, seq, wait == Wait::kNow, message);
+}
+
 void FileStreamLog::OnUsed(Block* block) {
   if (block->place == Block::Place::kDisk) segments_.Touch(block->body);
   const size_t index = cursor_index_;

@@ -80,6 +80,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
 
   // --- BlockLog
   BlockBody* Fetch(Block* block, Wait wait, LoadStatus* why) override;
+  bool Peek(Block* block, uint64_t seq, Wait wait, StoredMessage* message) override;
   void OnUsed(Block* block) override;
   void OnSealed(Block* block) override;
   void OnDropped(Block* block) override;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "store/block_codec.h"
+#include "store/block_slices.h"
 #include "store/file_stream_log.h"
 #include "store/hash.h"
 #include "store/segment_ops.h"
@@ -14,6 +15,10 @@ namespace millrace {
 namespace {
 
 constexpr size_t kBlobHashBytes = 8;
+// A block of which more messages are wanted in one round is read whole. A round is no longer than blocks that are read
+// for that would stay in the cache.
+constexpr uint32_t kPeeksPerBlock = 4;
+constexpr uint64_t kPeeksPerRound = 1024;
 
 // What is authenticated with an index run: where it stands.
 struct BlobPosition {
@@ -263,6 +268,26 @@ BlockBody* SegmentStore::ReadSoon(FileStreamLog* log, Block* block, LoadStatus* 
   reads_.push_back(std::move(op));
   disk_.Read(file->file, block->offset, started->body->data(), block->stored_bytes, &started->completion);
   return nullptr;
+}
+
+bool SegmentStore::Peek(FileStreamLog* log, Block* block, uint64_t seq, bool wait, StoredMessage* message) {
+  if (block->place != Block::Place::kDisk || block->damaged || block->reading) return false;
+  const auto round = static_cast<uint8_t>(peeks_ / kPeeksPerRound);
+  if (block->peek_round != round) block->peeks = 0;
+  if (block->peeks >= kPeeksPerBlock) return false;
+  SegmentFile* file = FileOf(block->file);
+  if (!OpenFile(file).ok() || file->uuid == 0 || file->key_id != 0 || !KnowsKey(options_.keys, 0)) return false;
+  const auto read = [&](uint64_t at, char* to, size_t bytes) {
+    if (!wait) return disk_.TryRead(file->file, block->offset + at, to, bytes) == static_cast<int32_t>(bytes);
+    const absl::StatusOr<size_t> got = disk_.ReadNow(file->file, block->offset + at, to, bytes);
+    return got.ok() && *got == bytes;
+  };
+  const SliceSeeds seeds(log->uid(), block->first_seq, file->SeedAt(block->offset));
+  if (!ReadOneMessage(*block, seeds, seq, read, &peek_room_, message)) return false;
+  ++peeks_;
+  block->peek_round = round;
+  ++block->peeks;
+  return true;
 }
 
 void SegmentStore::ReadAhead(FileStreamLog* log, Block* block) {

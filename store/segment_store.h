@@ -101,6 +101,10 @@ class SegmentStore final : public StoredLogs {
   // At once if the bytes are at hand (then *why is kFound and the body returned); else kPending or kDamaged.
   BlockBody* ReadSoon(FileStreamLog* log, Block* block, LoadStatus* why);
   void ReadAhead(FileStreamLog* log, Block* block);
+  // One message, read without the rest of its block; the views are valid until the next call. False: the block has no
+  // table of slices, is not in the page cache (unless `wait`), is damaged, or is asked for so often that it had better
+  // be in memory.
+  bool Peek(FileStreamLog* log, Block* block, uint64_t seq, bool wait, StoredMessage* message);
   void Touch(BlockBody* body);
   void Forget(BlockBody* body) { Remove(body); }  // out of the cache; it is the caller's
 
@@ -173,6 +177,8 @@ class SegmentStore final : public StoredLogs {
   std::deque<std::unique_ptr<WriteOp>> queued_;
   std::vector<std::unique_ptr<ReadOp>> reads_;
   std::vector<std::unique_ptr<SyncOp>> syncs_;
+  std::string peek_room_;
+  uint64_t peeks_ = 0;
   std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
 
   // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed.

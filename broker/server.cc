@@ -399,6 +399,7 @@ void Server::StartShards() {
     shard.outbox_chunk_bytes = static_cast<uint32_t>(tuning.outbox_chunk_bytes);
     shard.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
     shard.send_bytes_max = static_cast<uint64_t>(tuning.send_bytes_max);
+    shard.send_bytes_shared = static_cast<uint64_t>(tuning.send_bytes_shared);
     shard.bytes_per_turn = static_cast<uint64_t>(tuning.bytes_per_turn);
     shard.spin_max = std::chrono::microseconds(tuning.batch_wait_us > 0 ? 0 : tuning.spin_us);
     shard.closed_connections_max = options.max_closed_clients;

@@ -15,6 +15,8 @@
 namespace millrace {
 namespace {
 
+// A quiet client that was heard this long ago may well say something soon.
+constexpr Nanos kSharedFor = std::chrono::milliseconds(10);
 constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
 constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
 // A stopping server waits so long for clients to take what is queued for them.
@@ -288,7 +290,20 @@ void Shard::CloseSlow() {
   }
 }
 
+// Whoever says something during a send waits for the rest of all sends of the turn: a few MiB to subscribers of a flood
+// are milliseconds. Smaller ones cost the flood a fourth of its rate, so it gets them only beside somebody quiet.
+void Shard::ChooseSendBytes() {
+  if (connection_shared_.quiet_receives != quiet_receives_) {
+    quiet_receives_ = connection_shared_.quiet_receives;
+    shared_until_ = session_shared_.now + kSharedFor;
+  }
+  const bool shared = session_shared_.now < shared_until_;
+  connection_shared_.send_bytes_max =
+      shared ? std::min(options_.send_bytes_max, options_.send_bytes_shared) : options_.send_bytes_max;
+}
+
 void Shard::FlushDirty() {
+  ChooseSendBytes();
   std::vector<Receiver*>& dirty = router_.dirty();
   // The small ones first: they are answers somebody waits for, and a large send takes the kernel a while.
   // Flushing may end a connection, which touches nothing new; a receiver stays valid until Bury.

@@ -32,6 +32,7 @@ struct ShardOptions {
   uint32_t outbox_chunk_bytes = 65536;
   uint32_t small_buffer_bytes = 4096;
   uint64_t send_bytes_max = 1 << 20;
+  uint64_t send_bytes_shared = 64 << 10;  // the same while connections that send little are served as well
   uint64_t bytes_per_turn = 512 * 1024;  // received bytes that one turn works on before it sends
   Nanos spin_max{0};
   int64_t closed_connections_max = 10000;
@@ -71,6 +72,7 @@ class Shard final : public ConnectionHost {
   void ResumePaused();
   void RunJetStream();
   void CloseSlow();
+  void ChooseSendBytes();
   void FlushDirty();
   void Bury();
 
@@ -149,6 +151,8 @@ class Shard final : public ConnectionHost {
   std::vector<uint64_t> placed_;
 
   SpinPolicy spin_;
+  uint64_t quiet_receives_ = 0;  // seen
+  Nanos shared_until_{0};        // sends are small until then
   Nanos lap_at_{0};            // end of the phase before
   Nanos laps_[kTurnPhases] = {};
   Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then

@@ -34,6 +34,7 @@ struct Tuning {
   int64_t ring_bytes = 1024 * 1024;          // one ring between two shards, power of two
   int64_t mail_inline_bytes_max = 2048;      // above it a payload travels by reference
   int64_t send_bytes_max = 1024 * 1024;      // one send
+  int64_t send_bytes_shared = 65536;         // the same while connections that send little are served as well
   int64_t outbox_chunk_bytes = 64 * 1024;    // coalescing chunk of an outbox
   int64_t output_high_water = 1024 * 1024;   // backlog of one connection at which producers pause
   int64_t bytes_per_turn = 128 * 1024;       // received bytes a shard works off before it sends

@@ -87,7 +87,7 @@ struct Receiver {
   bool slow = false;     // over max_pending; will be closed at the end of the turn
   // Pauses of its producers that were too short for it, since it had caught up. After the first there are no more until
   // it is about to be closed; then they count while nothing leaves, and after kPausesInVain it is given up.
-  static constexpr uint8_t kPausesInVain = 8;
+  static constexpr uint8_t kPausesInVain = 2;
   uint8_t hopeless = 0;
   uint64_t pending_at_pause = 0;
   // Set by the router while this connection publishes: it feeds a receiver that is above the high-water mark.

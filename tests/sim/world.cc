@@ -61,6 +61,7 @@ void SimWorld::DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations) {
   s.outbox_chunk_bytes = r.Pick({16384u, 65536u});
   s.small_buffer_bytes = p.faults.small_bytes;
   s.send_bytes_max = r.Pick({3000u, 65536u, 1u << 20});
+  s.send_bytes_shared = r.Pick({3000u, 65536u});
   s.bytes_per_turn = r.Pick({200u, 10000u, 512u * 1024});
   s.limits.turn_deliveries = r.Pick({2u, 30u, 32768u});
   s.spin_max = Nanos{r.Pick({0, 0, 0, 20000})};

@@ -65,9 +65,14 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
       session_shared_{router_, counters, log_, policy, Nanos{0}, 0, 0, options.entropy},
-      connection_shared_{io, timers_, chunks_, session_shared_, options.send_bytes_max, options.small_buffer_bytes,
+      connection_shared_{.io = io,
+                         .timers = timers_,
+                         .chunks = chunks_,
+                         .session = session_shared_,
+                         .send_bytes_max = options.send_bytes_max,
+                         .small_buffer_bytes = options.small_buffer_bytes,
                          // A backlog that holds a producer back has to be known when it is gone.
-                         std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
+                         .quiet_bytes_max = std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
       placed_(mesh.shards(), 0),
       spin_(options.spin_max),
       random_(options.seed * 2 + 1) {
@@ -293,11 +298,7 @@ void Shard::CloseSlow() {
 // Whoever says something during a send waits for the rest of all sends of the turn: a few MiB to subscribers of a flood
 // are milliseconds. Smaller ones cost the flood a fourth of its rate, so it gets them only beside somebody quiet.
 void Shard::ChooseSendBytes() {
-  if (connection_shared_.quiet_receives != quiet_receives_) {
-    quiet_receives_ = connection_shared_.quiet_receives;
-    shared_until_ = session_shared_.now + kSharedFor;
-  }
-  const bool shared = session_shared_.now < shared_until_;
+  const bool shared = session_shared_.now - connection_shared_.quiet_heard_at < kSharedFor;
   connection_shared_.send_bytes_max =
       shared ? std::min(options_.send_bytes_max, options_.send_bytes_shared) : options_.send_bytes_max;
 }

@@ -151,8 +151,6 @@ class Shard final : public ConnectionHost {
   std::vector<uint64_t> placed_;
 
   SpinPolicy spin_;
-  uint64_t quiet_receives_ = 0;  // seen
-  Nanos shared_until_{0};        // sends are small until then
   Nanos lap_at_{0};            // end of the phase before
   Nanos laps_[kTurnPhases] = {};
   Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then

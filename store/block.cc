@@ -5,8 +5,7 @@
 namespace millrace {
 
 // The checksum says that the bytes are as they were written; this makes sure that nothing outside of them is ever
-// touched
-// even if the checksum was fooled.
+// touched even if the checksum was fooled.
 bool BlockBody::Index(size_t bytes, uint32_t messages, uint64_t seq_span) {
   offsets_.clear();
   if (bytes < sizeof(BlockHeader) || bytes > room_ || messages > bytes / sizeof(RecordHeader)) return false;
@@ -17,9 +16,7 @@ bool BlockBody::Index(size_t bytes, uint32_t messages, uint64_t seq_span) {
     if (bytes - at < sizeof(RecordHeader) || at > UINT32_MAX || offsets_.size() == messages) return false;
     RecordHeader header;
     std::memcpy(&header, data_ + at, sizeof header);
-    if (header.record_bytes < sizeof header || header.record_bytes > bytes - at) return false;
-    const size_t rest = header.record_bytes - sizeof header;
-    if (header.subject_bytes > rest || header.header_bytes > rest - header.subject_bytes) return false;
+    if (!header.FitsIn(bytes - at)) return false;
     if (header.seq_offset > seq_span || (!offsets_.empty() && header.seq_offset <= before)) return false;
     before = header.seq_offset;
     offsets_.push_back(static_cast<uint32_t>(at));

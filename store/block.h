@@ -49,8 +49,27 @@ struct RecordHeader {
   uint32_t header_bytes;
   uint32_t seq_offset;  // from the block's first_seq
   int64_t time_ns;
+
+  // Whether its lengths agree with each other and with the bytes that are there from its beginning on.
+  bool FitsIn(uint64_t bytes) const {
+    if (record_bytes < sizeof *this || record_bytes > bytes) return false;
+    const size_t rest = record_bytes - sizeof *this;
+    return subject_bytes <= rest && header_bytes <= rest - subject_bytes;
+  }
 };
 static_assert(sizeof(RecordHeader) == 24);
+
+// Of a record that fits; the views are of its bytes.
+inline void DecodeRecord(const char* at, uint64_t first_seq, StoredMessage* message) {
+  RecordHeader header;
+  std::memcpy(&header, at, sizeof header);
+  message->seq = first_seq + header.seq_offset;
+  message->time_ns = header.time_ns;
+  message->header_bytes = header.header_bytes;
+  at += sizeof header;
+  message->subject = {at, header.subject_bytes};
+  message->payload = {at + header.subject_bytes, header.record_bytes - sizeof header - header.subject_bytes};
+}
 
 struct Block;
 
@@ -97,15 +116,7 @@ class BlockBody {
     return {data_ + offsets_[ordinal], HeaderAt(ordinal).record_bytes};
   }
   void MessageAt(uint32_t ordinal, uint64_t first_seq, StoredMessage* message) const {
-    const char* at = data_ + offsets_[ordinal];
-    RecordHeader header;
-    std::memcpy(&header, at, sizeof header);
-    message->seq = first_seq + header.seq_offset;
-    message->time_ns = header.time_ns;
-    message->header_bytes = header.header_bytes;
-    at += sizeof header;
-    message->subject = {at, header.subject_bytes};
-    message->payload = {at + header.subject_bytes, header.record_bytes - sizeof header - header.subject_bytes};
+    DecodeRecord(data_ + offsets_[ordinal], first_seq, message);
   }
   // The first record whose offset is at least seq_offset. Offsets lie together for it: headers are a cache miss each.
   uint32_t LowerBound(uint32_t seq_offset) {

@@ -56,7 +56,7 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
                               const SegmentFile& file, uint64_t offset, StoreKeys* keys) {
   const bool compressed = !room->empty();
   const size_t table_bytes = compressed ? 0 : TableBytes(*body, keys);
-  if (table_bytes > 0) body->Spare(table_bytes);
+  char* table = table_bytes > 0 ? body->Spare(table_bytes) : nullptr;
   const char* plain = compressed ? room->data() : body->data();
   const size_t plain_bytes = compressed ? room->size() : body->bytes() + table_bytes;
   const size_t bytes = plain_bytes + SealBytes(keys);
@@ -85,7 +85,7 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
   const uint64_t seed = file.SeedAt(offset);
   if (table_bytes > 0) {
     const std::string_view records(start + sizeof header, header.record_bytes);
-    header.stored_hash = WriteSliceTable(records, SliceSeeds(uid, block.first_seq, seed), body->Spare(table_bytes));
+    header.stored_hash = WriteSliceTable(records, SliceSeeds(uid, block.first_seq, seed), table);
   } else {
     header.stored_hash = Hash64({start + sizeof header, header.stored_bytes}, seed);
   }

@@ -30,11 +30,16 @@ size_t SliceCount(std::string_view table) { return table.size() / sizeof(BlockSl
 // The slices of one block that have been read, from the one that a reader begins with.
 class SliceReader {
  public:
-  SliceReader(uint64_t record_bytes, std::string_view table, const SliceSeeds& seeds, ReadBlockPart read,
-              std::string* room)
-      : record_bytes_(record_bytes), table_(table), seeds_(seeds), read_(read), room_(*room), table_at_(room->size()) {}
+  // *room holds the table.
+  SliceReader(uint64_t record_bytes, const SliceSeeds& seeds, size_t first, ReadBlockPart read, std::string* room)
+      : record_bytes_(record_bytes),
+        seeds_(seeds),
+        first_(first),
+        read_(read),
+        room_(*room),
+        table_bytes_(room->size()),
+        next_(first) {}
 
-  void Begin(size_t index) { first_ = next_ = index; }
   // Bytes [from, to) of the records, read and verified as far as they have not been; nullptr: impossible.
   const char* Get(uint64_t from, uint64_t to) {
     if (to > record_bytes_) return nullptr;
@@ -43,27 +48,25 @@ class SliceReader {
       const uint64_t at = uint64_t{next_} * kSliceBytes;
       const size_t bytes = std::min<uint64_t>(uint64_t{end} * kSliceBytes, record_bytes_) - at;
       const size_t had = (next_ - first_) * kSliceBytes;
-      room_.resize(table_at_ + had + bytes);
-      table_ = std::string_view(room_).substr(0, table_at_);  // it may have moved
-      char* slices = room_.data() + table_at_ + had;
+      room_.resize(table_bytes_ + had + bytes);
+      char* slices = room_.data() + table_bytes_ + had;
       if (!read_(sizeof(BlockHeader) + at, slices, bytes)) return nullptr;
       for (size_t done = 0; next_ < end; ++next_, done += kSliceBytes) {
         const std::string_view slice(slices + done, std::min(kSliceBytes, bytes - done));
-        if (SliceAt(table_, next_).hash != Hash64(slice, seeds_.slice + next_)) return nullptr;
+        if (SliceAt(room_, next_).hash != Hash64(slice, seeds_.slice + next_)) return nullptr;
       }
     }
-    return room_.data() + table_at_ + (from - uint64_t{first_} * kSliceBytes);
+    return room_.data() + table_bytes_ + (from - uint64_t{first_} * kSliceBytes);
   }
 
  private:
   const uint64_t record_bytes_;
-  std::string_view table_;
   const SliceSeeds& seeds_;
+  const size_t first_;
   ReadBlockPart read_;
   std::string& room_;  // the table, then the slices
-  const size_t table_at_;
-  size_t first_ = 0;
-  size_t next_ = 0;
+  const size_t table_bytes_;
+  size_t next_;        // to be read
 };
 
 }  // namespace
@@ -119,25 +122,17 @@ bool ReadOneMessage(const Block& block, const SliceSeeds& seeds, uint64_t seq, R
   uint64_t at = SliceAt(*room, first).record;
   if (at == kNoRecord || at < first * kSliceBytes) return false;
 
-  SliceReader slices(block.record_bytes, *room, seeds, read, room);
-  slices.Begin(first);
+  SliceReader slices(block.record_bytes, seeds, first, read, room);
   for (;;) {
     const char* bytes = slices.Get(at, at + sizeof(RecordHeader));
     if (bytes == nullptr) return false;
     RecordHeader header;
     std::memcpy(&header, bytes, sizeof header);
-    if (header.record_bytes < sizeof header || header.seq_offset > wanted) return false;
+    if (!header.FitsIn(block.record_bytes - at) || header.seq_offset > wanted) return false;
     if (header.seq_offset == wanted) {
       bytes = slices.Get(at, at + header.record_bytes);
-      const size_t rest = header.record_bytes - sizeof header;
-      if (bytes == nullptr || header.subject_bytes > rest || header.header_bytes > rest - header.subject_bytes) {
-        return false;
-      }
-      message->seq = seq;
-      message->time_ns = header.time_ns;
-      message->header_bytes = header.header_bytes;
-      message->subject = {bytes + sizeof header, header.subject_bytes};
-      message->payload = {bytes + sizeof header + header.subject_bytes, rest - header.subject_bytes};
+      if (bytes == nullptr) return false;
+      DecodeRecord(bytes, block.first_seq, message);
       return true;
     }
     at += header.record_bytes;

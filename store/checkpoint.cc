@@ -119,7 +119,6 @@ void Checkpoint::Begin() {
   // In the order of creation: neighbours on disk, and the same in every run.
   std::sort(streams_.begin(), streams_.end());
   std::sort(consumers_todo_.begin(), consumers_todo_.end());
-  removing_.swap(objects_.deleted);
   next_stream_ = next_consumer_ = 0;
   taken_.clear();
   step_ = Phase::kFlush;
@@ -205,8 +204,7 @@ void Checkpoint::EncodeConsumers() {
 
 void Checkpoint::Commit() {
   // Also what was deleted since Begin: it was passed over, so its entry must not outlive the log up to bound_.
-  removing_.insert(removing_.end(), objects_.deleted.begin(), objects_.deleted.end());
-  objects_.deleted.clear();
+  removing_.swap(objects_.deleted);
   for (DeletedObject& object : removing_) {
     for (const CatalogKind kind : {CatalogKind::kStreamConfig, CatalogKind::kStreamState, CatalogKind::kConsumerConfig,
                                    CatalogKind::kConsumerState}) {

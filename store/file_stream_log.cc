@@ -146,13 +146,13 @@ bool FileStreamLog::StoredRunFrom(uint64_t* key, Extent* extent) const {
 
 bool FileStreamLog::HasRunAt(const Extent& extent) const {
   return std::any_of(cold_.begin(), cold_.end(), [&extent](const ColdRun& cold) {
-    return cold.written && !cold.bad && cold.extent.file == extent.file && cold.extent.offset == extent.offset;
+    return cold.written && !cold.bad && cold.IsAt(extent);
   });
 }
 
 void FileStreamLog::OnRunDamaged(const Extent& extent) {
   for (ColdRun& cold : cold_) {
-    if (cold.extent.file == extent.file && cold.extent.offset == extent.offset) cold.bad = true;
+    if (cold.IsAt(extent)) cold.bad = true;
   }
 }
 

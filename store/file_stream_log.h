@@ -76,6 +76,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
     bool written = false;
     bool bad = false;      // its bytes are damaged: made anew from the blocks when wanted
     SubjectFilter filter;  // empty until the index is made
+    bool IsAt(const Extent& place) const { return extent.file == place.file && extent.offset == place.offset; }
   };
 
   // --- BlockLog

@@ -112,15 +112,15 @@ void SegmentStore::Scrub::StartRead(Nanos now) {
 }
 
 bool SegmentStore::Scrub::Good(FileStreamLog* log, const Block* block, std::string_view bytes) const {
-  if (bytes.size() != part.extent.bytes) return false;
+  // Opens the file if need be: its header says which key its index runs want.
+  if (bytes.size() != part.extent.bytes || store.UuidOf(part.extent.file) == 0) return false;
   if (part.run) {
     std::string copy(bytes);
     return store.OpenBlob(part.extent, &copy);
   }
   auto body = std::make_unique<BlockBody>(bytes.size());
   std::memcpy(body->data(), bytes.data(), bytes.size());
-  return store.UuidOf(part.extent.file) != 0 &&
-         OpenBlock(log->uid(), *block, *store.FileOf(part.extent.file), bytes.size(), &body, store.options_.keys);
+  return OpenBlock(log->uid(), *block, *store.FileOf(part.extent.file), bytes.size(), &body, store.options_.keys);
 }
 
 void SegmentStore::Scrub::OnRead(const IoResult& result) {

@@ -84,7 +84,7 @@ void Connection::OnRecv(const IoResult& result) {
     Take(result.bytes);
     if (state_ != State::kOpen) return EndIfIdle();
     if (recv_size_ == RecvSize::kSmall) {
-      ++shared_.quiet_receives;
+      shared_.quiet_heard_at = shared_.session.now;
       full_buffers_ =
           result.bytes.size() >= shared_.small_buffer_bytes ? static_cast<uint8_t>(full_buffers_ + 1) : uint8_t{0};
       if (full_buffers_ >= kFullBuffersToGrow) {

@@ -46,8 +46,8 @@ struct ConnectionShared {
   SessionShared& session;
   uint64_t send_bytes_max = 1 << 20;  // in this turn
   uint32_t small_buffer_bytes = 4096;
-  uint64_t quiet_receives = 0;   // by connections that have never filled their buffers
   uint64_t quiet_bytes_max = 0;  // a send up to this size may be reported with the next wake-up only
+  Nanos quiet_heard_at = Nanos::min() / 2;  // the turn in which one that has never filled its buffers said something
 };
 
 class Connection final : public SessionHost {

@@ -33,7 +33,10 @@ inline uint64_t LoadBytes4(const char* from) {
 // Whether the bytes at `at` are those of `text`, for short texts without a call.
 inline bool SameBytes(const char* at, std::string_view text) {
   const size_t n = text.size();
-  if (n > 16 || n < 8) return std::memcmp(at, text.data(), n) == 0;
+  if (n > 16 || n < 4) return std::memcmp(at, text.data(), n) == 0;
+  if (n < 8)
+    return ((LoadBytes4(at) ^ LoadBytes4(text.data())) |
+            (LoadBytes4(at + n - 4) ^ LoadBytes4(text.data() + n - 4))) == 0;
   return ((LoadBytes8(at) ^ LoadBytes8(text.data())) |
           (LoadBytes8(at + n - 8) ^ LoadBytes8(text.data() + n - 8))) == 0;
 }

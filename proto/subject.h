@@ -32,8 +32,11 @@ bool IsValidLiteral(std::string_view subject);
 // No token is a wildcard. Says nothing about empty tokens.
 bool IsLiteral(std::string_view subject);
 
+// How many tokens there are, or 0 when one of them is empty.
+size_t CountNamedTokens(std::string_view subject);
+
 // No token is empty: the condition for a published subject to match anything.
-bool HasOnlyNamedTokens(std::string_view subject);
+inline bool HasOnlyNamedTokens(std::string_view subject) { return CountNamedTokens(subject) > 0; }
 
 // The filter takes this published subject, whose wildcard characters are ordinary bytes.
 bool SubjectMatches(std::string_view subject, std::string_view filter);

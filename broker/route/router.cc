@@ -269,10 +269,7 @@ bool Router::MayRun(const MatchResult& match) {
 }
 
 bool Router::OpenRun(const Message& common, const MatchResult& match) {
-  if (run_count_ > 0 && run_match_ == &match) {
-    run_mixed_ = run_mixed_ || run_.subject != common.subject;
-    return true;
-  }
+  if (ContinueRun(match, common.subject)) return true;
   FlushRun();
   if (!MayRun(match)) return false;
   run_ = common;
@@ -294,6 +291,41 @@ Message Router::RunMessageAt(uint32_t index) const {
   return message;
 }
 
+// What stands in front of the tails where subjects differ.
+class Router::MixedLine {
+ public:
+  explicit MixedLine(std::string_view sid) : sid_(sid), behind_bytes_(sid.size() + 2) {
+    if (behind_bytes_ > sizeof behind_) return;
+    behind_[0] = ' ';
+    *AppendBytes(behind_ + 1, sid) = ' ';
+  }
+
+  // There is room for the line and the tail, and for kRunLineCopy bytes.
+  char* Append(char* at, const RunMessage& message) const {
+    if (message.header_bytes > 0) *at++ = 'H';
+    at = AppendBytes(at, "MSG ");
+    const std::string_view subject = message.subject;
+    // Short ones are copied as if they had 32 and 16 bytes: behind them come, here and there, those of a long tail.
+    const bool before_tail = subject.data() + subject.size() + 1 == message.tail.data();
+    if (before_tail && subject.size() <= kRunLineCopy && behind_bytes_ <= sizeof behind_ &&
+        message.tail.size() >= kRunLineCopy) [[likely]] {
+      std::memcpy(at, subject.data(), kRunLineCopy);
+      std::memcpy(at + subject.size(), behind_, sizeof behind_);
+      return at + subject.size() + behind_bytes_;
+    }
+    at = AppendBytes(at, subject);
+    *at = ' ';
+    at = AppendBytes(at + 1, sid_);
+    *at = ' ';
+    return at + 1;
+  }
+
+ private:
+  std::string_view sid_;
+  size_t behind_bytes_;
+  char behind_[16] = {};  // the sid between blanks
+};
+
 // The messages in a row for one receiver: what stands in front of the tails is the same for all.
 void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
   Outbox& out = receiver->outbox;
@@ -306,6 +338,7 @@ void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
     *at = ' ';
     *AppendBytes(at + 1, sid) = ' ';
   }
+  MixedLine mixed_line(sid);
   uint64_t messages = 0;
   uint64_t bytes = 0;
   char* at = out.Reserve(0);
@@ -328,12 +361,7 @@ void Router::EncodeRun(Subscription* sub, Receiver* receiver) {
     ++messages;
     bytes += message.payload_bytes;
     if (run_mixed_) {
-      at = AppendBytes(at, message.header_bytes > 0 ? std::string_view("HMSG ") : std::string_view("MSG "));
-      at = AppendBytes(at, message.subject);
-      *at = ' ';
-      at = AppendBytes(at + 1, sid);
-      *at = ' ';
-      at = AppendBytes(at + 1, message.tail);
+      at = AppendBytes(mixed_line.Append(at, message), message.tail);
       continue;
     }
     const size_t skip = message.header_bytes > 0 ? 0 : 1;  // the H

@@ -46,6 +46,12 @@ class Router {
   // tails, no reply and no trace. Subjects may differ as long as the match is the same; OpenRun hears of a new one.
   // False: this match takes no runs.
   bool OpenRun(const Message& common, const MatchResult& match);
+  // The same where a run of this match is open already, and nothing otherwise.
+  bool ContinueRun(const MatchResult& match, std::string_view subject) {
+    if (run_count_ == 0 || run_match_ != &match) return false;
+    if (!run_mixed_) run_mixed_ = run_.subject != subject;
+    return true;
+  }
   void AddToRun(std::string_view subject, std::string_view tail, size_t payload_bytes, uint32_t header_bytes) {
     if (run_count_ == run_limit_) [[unlikely]]
       DeliverRun();
@@ -108,6 +114,7 @@ class Router {
     uint32_t payload_bytes;
     uint32_t header_bytes;
   };
+  class MixedLine;
   static constexpr uint32_t kRunMax = 128;
   static constexpr uint32_t kRunOfManyMin = 64;  // shorter ones would be sends too small for their price
 

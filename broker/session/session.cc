@@ -46,6 +46,11 @@ constexpr size_t kPubVerbBytes = 4;  // "PUB "
 
 bool SameText(std::string_view a, std::string_view b) { return a.size() == b.size() && SameBytes(a.data(), b); }
 
+// What a match that was decided by the first tokens did not look at.
+std::string_view TextBehind(std::string_view subject, size_t decisive_bytes) {
+  return subject.substr(decisive_bytes > 0 ? decisive_bytes + 1 : 0);
+}
+
 // Of "PUB subject ".
 std::string_view RepeatedSubject(std::string_view beginning) {
   return beginning.substr(kPubVerbBytes, beginning.size() - kPubVerbBytes - 1);
@@ -399,19 +404,11 @@ void Session::OnAuthTimeout() {
 bool Session::MatchesLikeLast(std::string_view subject) const {
   const size_t decisive = publishing_->decisive_bytes;
   if (decisive >= publishing_->subject.size() || decisive >= subject.size() ||
-      std::memcmp(subject.data(), publishing_->subject.data(), decisive) != 0)
+      !SameBytes(subject.data(), std::string_view(publishing_->subject.data(), decisive)))
     return false;
   if (decisive > 0 && subject[decisive] != kTokenSeparator) return false;
-  size_t separators = 0;
-  char before = decisive > 0 ? 'x' : kTokenSeparator;
-  for (const char c : subject.substr(decisive)) {
-    if (c == kTokenSeparator) {
-      if (before == kTokenSeparator) return false;
-      ++separators;
-    }
-    before = c;
-  }
-  return before != kTokenSeparator && separators == publishing_->separators_behind;
+  const size_t tokens = CountNamedTokens(TextBehind(subject, decisive));
+  return tokens > 0 && tokens == publishing_->tokens_behind;
 }
 
 const MatchResult& Session::MatchSubject(std::string_view subject) {
@@ -427,11 +424,8 @@ const MatchResult& Session::MatchSubject(std::string_view subject) {
   publishing_->epoch = interest.epoch();
   publishing_->subject.assign(subject);
   publishing_->decisive_bytes = matched.decisive_bytes;
-  publishing_->separators_behind = 0;
-  if (publishing_->decisive_bytes < subject.size()) {
-    const std::string_view behind = subject.substr(publishing_->decisive_bytes);
-    publishing_->separators_behind = static_cast<size_t>(std::count(behind.begin(), behind.end(), kTokenSeparator));
-  }
+  const size_t decisive = matched.decisive_bytes;
+  publishing_->tokens_behind = decisive < subject.size() ? CountNamedTokens(TextBehind(subject, decisive)) : 0;
   return *matched.result;
 }
 
@@ -499,26 +493,14 @@ void Session::OnPub(const Command& command) {
     ReplyOk();
   }
 
-  // All members are named, or gcc clears the whole first, with a slow instruction.
-  Message message{.account = account_,
-                  .subject = command.subject,
-                  .deliver_to = {},
-                  .reply = command.reply,
-                  .payload = command.payload,
-                  .tail = command.tail,
-                  .header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0,
-                  .header_zeros = command.header_zeros,
-                  .size_zeros = command.size_zeros,
-                  .origin = &receiver_,
-                  .origin_id = receiver_.id,
-                  .trace = nullptr,
-                  .report_undelivered = connect_.no_responders && !command.reply.empty()};
-  if (message.header_bytes > 0 && TracePublish(command, &message)) [[unlikely]]
+  const uint32_t header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
+  if (header_bytes > 0 && TracePublish(command)) [[unlikely]]
     return;
   const MatchResult& match = MatchSubject(command.subject);
   if (publishing_->match != nullptr && !command.tail.empty() && command.reply.empty() &&
-      shared_.router.OpenRun(RunCommon(command.subject), match)) {
-    shared_.router.AddToRun(command.subject, command.tail, command.payload.size(), message.header_bytes);
+      (shared_.router.ContinueRun(match, command.subject) ||
+       shared_.router.OpenRun(RunCommon(command.subject), match))) {
+    shared_.router.AddToRun(command.subject, command.tail, command.payload.size(), header_bytes);
     touched_ |= match.remote_plain;
     if (!SameText(command.subject, publishing_->previous_subject)) {
       publishing_->previous_subject = command.subject;
@@ -529,12 +511,30 @@ void Session::OnPub(const Command& command) {
     return;
   }
   shared_.router.FlushRun();
+  const Message message = MessageOf(command);
   const Router::Outcome outcome = shared_.router.Publish(message, match);
   touched_ |= outcome.sent_to;
   if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
 }
 
-bool Session::TracePublish(const Command& command, Message* message) {
+Message Session::MessageOf(const Command& command) {
+  // All members are named, or gcc clears the whole first, with a slow instruction.
+  return Message{.account = account_,
+                 .subject = command.subject,
+                 .deliver_to = {},
+                 .reply = command.reply,
+                 .payload = command.payload,
+                 .tail = command.tail,
+                 .header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0,
+                 .header_zeros = command.header_zeros,
+                 .size_zeros = command.size_zeros,
+                 .origin = &receiver_,
+                 .origin_id = receiver_.id,
+                 .trace = nullptr,
+                 .report_undelivered = connect_.no_responders && !command.reply.empty()};
+}
+
+bool Session::TracePublish(const Command& command) {
   std::optional<TraceRequest> request = ReadTraceRequest(command.payload.substr(0, command.header_bytes));
   if (!request.has_value()) [[likely]]
     return false;
@@ -552,10 +552,11 @@ bool Session::TracePublish(const Command& command, Message* message) {
   }
   const uint32_t id = next_trace_++;
   MessageTrace trace{id, only, shared_.wall_ns, {}};
-  message->trace = &trace;
-  const Router::Outcome outcome = shared_.router.Publish(*message, MatchSubject(command.subject));
+  Message message = MessageOf(command);
+  message.trace = &trace;
+  const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
   touched_ |= outcome.sent_to;
-  if (!outcome.delivered && message->report_undelivered) SendNoResponders(command.subject, command.reply);
+  if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
   PendingTrace& pending = traces_[id];
   pending.request = std::move(*request);
   pending.ingress_ns = shared_.wall_ns;

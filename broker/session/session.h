@@ -166,7 +166,8 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   bool ResponseAllowed(std::string_view subject);
   bool PublishPermitted(const Command& command);
   // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.
-  bool TracePublish(const Command& command, Message* message);
+  Message MessageOf(const Command& command);
+  bool TracePublish(const Command& command);
   void FinishTrace(uint32_t id);
   void SendNoResponders(std::string_view subject, std::string_view reply);
   const MatchResult& MatchSubject(std::string_view subject);
@@ -204,7 +205,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
     uint64_t epoch = 0;
     std::string subject;
     uint32_t decisive_bytes = 0;        // of it (SubjectTrie::Walk),
-    size_t separators_behind = 0;       // and how many separators are behind them
+    size_t tokens_behind = 0;           // and how many tokens are behind them; 0: an empty one as well
     std::string_view previous_subject;  // in the input that is being consumed
     // "PUB subject " as this client writes it, when the last publish was such that another one like it needs no checks.
     std::string repeated;

@@ -21,6 +21,14 @@ inline std::vector<std::string> NaiveTokens(std::string_view subject) {
   return tokens;
 }
 
+inline size_t NaiveNamedTokens(std::string_view subject) {
+  const std::vector<std::string> tokens = NaiveTokens(subject);
+  for (const std::string& token : tokens) {
+    if (token.empty()) return 0;
+  }
+  return tokens.size();
+}
+
 inline bool NaiveIsValid(std::string_view subject) {
   const std::vector<std::string> tokens = NaiveTokens(subject);
   for (size_t i = 0; i < tokens.size(); ++i) {

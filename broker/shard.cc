@@ -74,7 +74,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                          // A backlog that holds a producer back has to be known when it is gone.
                          .quiet_bytes_max = std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
       placed_(mesh.shards(), 0),
-      spin_(options.spin_max),
+      wait_(options.poll_max, options.gather_max),
       random_(options.seed * 2 + 1) {
   accept_.Bind<&Shard::OnAccept>(this);
   accept_retry_.Bind<&Shard::RearmAccept>(this);
@@ -152,7 +152,7 @@ void Shard::TrimChunks() {
 
 void Shard::EnterKernel(bool may_block) {
   const bool idle = may_block && !work_left_ && rearm_.empty();
-  const Nanos budget = spin_.budget();
+  const Nanos budget = wait_.poll();
   bool missed = false;
   if (!idle) {
     io_.SubmitAndWait(Nanos::max(), false);
@@ -168,7 +168,7 @@ void Shard::EnterKernel(bool may_block) {
   lap_at_ = session_shared_.now;
   if (idle) {
     const uint64_t messages = counters_.in_messages.Get() + counters_.out_messages.Get();
-    spin_.OnWait(session_shared_.now - wait_ended_, messages - wait_messages_, missed);
+    wait_.OnWait(session_shared_.now - wait_ended_, messages - wait_messages_, missed);
     wait_ended_ = session_shared_.now;
     wait_messages_ = messages;
   }
@@ -186,7 +186,11 @@ void Shard::Sleep() {
     if (Connection* connection = Find(id)) connection->session().RequestBarrierWake();
   }
   const bool asleep = mesh_.TrySleep();
-  io_.SubmitAndWait(deadline, asleep);
+  if (asleep && wait_.gather() > Nanos{0}) {
+    io_.SubmitAndGather(deadline, wait_.gather());
+  } else {
+    io_.SubmitAndWait(deadline, asleep);
+  }
   if (asleep) mesh_.Awake();
 }
 

@@ -14,8 +14,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/admin.h"
 #include "broker/io/io.h"
-#include "broker/io/spin_policy.h"
 #include "broker/io/timer_wheel.h"
+#include "broker/io/wait_policy.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/router_port.h"
 #include "broker/log/log.h"
@@ -34,7 +34,8 @@ struct ShardOptions {
   uint64_t send_bytes_max = 1 << 20;
   uint64_t send_bytes_shared = 64 << 10;  // the same while connections that send little are served as well
   uint64_t bytes_per_turn = 512 * 1024;  // received bytes that one turn works on before it sends
-  Nanos spin_max{0};
+  Nanos poll_max{0};  // see WaitPolicy
+  Nanos gather_max{0};
   int64_t closed_connections_max = 10000;
   uint64_t seed = 1;
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes, for nonces
@@ -150,7 +151,7 @@ class Shard final : public ConnectionHost {
   uint32_t last_pick_ = 0;
   std::vector<uint64_t> placed_;
 
-  SpinPolicy spin_;
+  WaitPolicy wait_;
   Nanos lap_at_{0};            // end of the phase before
   Nanos laps_[kTurnPhases] = {};
   Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then

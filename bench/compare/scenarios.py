@@ -73,7 +73,7 @@ SCENARIOS = [
     _open('open-10k', 10_000),
     _open('open-50k', 50_000),
     _open('open-100k', 100_000),
-    _open('open-100k-batch', 100_000, ours_flags='--batch_wait_us 150'),
+    _open('open-100k-batch', 100_000, ours_flags='--batch_wait_us 100'),
     # The quiet client's latency; its CPU per message is the flood's as well and says nothing.
     Scenario('fair-8', ('fair', '--flood-subs', '8'), amount_flag=None, metric='p99_us', unit='µs', scale=1,
              lower_is_better=True, per='msgs'),

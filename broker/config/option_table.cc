@@ -214,7 +214,7 @@ constexpr OptionRow kRows[] = {
      .help = "Poll at most so long before sleeping, 0: never (default: 100)", .group = kTuning, .block = Block::kTuning,
      .field = &Tuning::spin_us, .least = 0, .most = 1000},
     {.key = "batch_wait_us", .flags = "batch_wait_us", .value_name = "<microseconds>",
-     .help = "Gather messages so long before working on them, instead of polling; needs Linux 6.12 (default: 0)",
+     .help = "Gather messages so long where nobody waits for an answer, 0: never (default: 0)",
      .group = kTuning, .block = Block::kTuning, .field = &Tuning::batch_wait_us, .least = 0, .most = 10000},
     {.key = "recv_buffer_bytes_small", .flags = "recv_buffer_bytes_small",
      .value_name = "<bytes>", .help = "Receive buffer of a quiet connection (default: 4096)",

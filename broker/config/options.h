@@ -24,7 +24,7 @@ struct Tuning {
   int shards = 1;           // set by ParseStartup to DefaultShardCount() (cpuset and cgroup quota)
   bool pin_shards = true;   // one CPU per shard; without effect when shards is 1
   int spin_us = 100;        // longest poll before blocking, 0..1000, where polling pays; 0: off
-  int batch_wait_us = 0;    // shortest wait when blocking, so that more comes together; 0: off; no polling then
+  int batch_wait_us = 0;    // shortest wait, 0..10000, where waking for each message helps nobody; 0: off
 
   int64_t recv_buffer_bytes_small = 4096;        // provided buffers for the many
   int64_t recv_buffer_bytes_large = 128 * 1024;  // and for busy connections

@@ -55,6 +55,8 @@ class Io {
 
   // Submits what was asked for. May block until a result, a Wake or `deadline` (absolute, of Now()) when `may_block`.
   virtual void SubmitAndWait(Nanos deadline, bool may_block) = 0;
+  // The same, blocking: what arrives in the first `at_least` waits for its end.
+  virtual void SubmitAndGather(Nanos deadline, Nanos at_least) = 0;
   // True if results wait to be run, or the kernel has work for us that the next submit will turn into results.
   virtual bool HasCompletions() = 0;
   // Runs the handlers of the quiet sends that left whole with the last SubmitAndWait.

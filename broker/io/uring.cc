@@ -32,17 +32,6 @@ static_assert(alignof(Completion) > kQuiet);
 constexpr uint32_t kSendPartsMax = 64;
 constexpr uint32_t kSmallBuffersAtFirst = 64;
 
-// What Debian's liburing 2.3 does not know yet (include/uapi/linux/io_uring.h of Linux 6.12).
-constexpr uint32_t kFeatureMinTimeout = 1u << 15;
-struct GetEventsArgument {
-  uint64_t sigmask;
-  uint32_t sigmask_bytes;
-  uint32_t min_wait_us;
-  uint64_t timeout;
-};
-// So many results end a wait for a batch early.
-constexpr uint32_t kBatchResults = 64;
-
 // One ring of provided buffers. Buffers are handed out round-robin by the kernel, so every one that is published
 // becomes resident, and passes through the cache, once there is traffic: few are at first, more when they ran out.
 class BufferGroup {
@@ -257,7 +246,6 @@ void UringIo::Enable(const std::vector<int>& peer_ring_fds) {
 }
 
 int UringIo::ring_fd() const { return ring_->ring.ring_fd; }
-bool UringIo::knows_batch_wait() const { return (ring_->ring.features & kFeatureMinTimeout) != 0; }
 
 void UringIo::Accept(int listener, Completion* completion) {
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
@@ -383,32 +371,13 @@ void UringIo::Wake(uint32_t participant) {
   io_uring_sqe_set_data(sqe, nullptr);
 }
 
-// What is there already when the wait begins, such as the result of a send, waits for the batch too.
-void UringIo::WaitForBatch(Nanos deadline) {
-  Ring& r = *ring_;
-  if (io_uring_sq_ready(&r.ring) > 0) io_uring_submit(&r.ring);
-  const Nanos now = Now();
-  if (deadline <= now) return;
-  // Without a timeout the shortest wait would be the longest as well.
-  const Nanos left = std::min<Nanos>(deadline - now, std::chrono::hours(1));
-  __kernel_timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
-  GetEventsArgument argument{};
-  argument.min_wait_us = static_cast<uint32_t>(r.options.batch_wait.count() / 1000);
-  argument.timeout = reinterpret_cast<uint64_t>(&timeout);
-  unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-  if (r.ring.enter_ring_fd != r.ring.ring_fd) flags |= IORING_ENTER_REGISTERED_RING;
-  syscall(__NR_io_uring_enter, r.ring.enter_ring_fd, 0, kBatchResults, flags, &argument, sizeof argument);
-}
-
 void UringIo::SubmitAndWait(Nanos deadline, bool may_block) {
   Ring& r = *ring_;
   if (may_block && io_uring_cq_ready(&r.ring) == 0) {
-    io_uring_cqe* cqe = nullptr;
-    if (r.options.batch_wait > Nanos{0} && knows_batch_wait()) {
-      WaitForBatch(deadline);
-    } else if (deadline == Nanos::max()) {
+    if (deadline == Nanos::max()) {
       io_uring_submit_and_wait(&r.ring, 1);
     } else {
+      io_uring_cqe* cqe = nullptr;
       const Nanos left = std::max(deadline - Now(), Nanos{0});
       __kernel_timespec timeout{left.count() / 1'000'000'000, left.count() % 1'000'000'000};
       io_uring_submit_and_wait_timeout(&r.ring, &cqe, 1, &timeout, nullptr);
@@ -419,6 +388,19 @@ void UringIo::SubmitAndWait(Nanos deadline, bool may_block) {
     r.messages_used = 0;
   }
   r.snapshot = io_uring_cq_ready(&r.ring);
+}
+
+// Asleep outside of the ring nothing is received in between: all that came is received at once, and acknowledged by TCP
+// once (IORING_ENTER's min_wait_usec receives what is there when the wait begins, and the rest at its end).
+void UringIo::SubmitAndGather(Nanos deadline, Nanos at_least) {
+  Ring& r = *ring_;
+  const Nanos nap = std::min(at_least, deadline - Now());
+  if (nap > Nanos{0} && io_uring_cq_ready(&r.ring) == 0) {
+    if (io_uring_sq_ready(&r.ring) > 0) io_uring_submit(&r.ring);
+    const timespec duration{nap.count() / 1'000'000'000, nap.count() % 1'000'000'000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, nullptr);
+  }
+  SubmitAndWait(deadline, true);
 }
 
 bool UringIo::HasCompletions() { return io_uring_cq_ready(&ring_->ring) > 0 || ring_->TaskrunPending(); }

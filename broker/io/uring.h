@@ -22,7 +22,6 @@ struct UringOptions {
   uint32_t small_buffers = 256;  // power of two
   uint32_t large_buffer_bytes = 65536;
   uint32_t large_buffers = 32;  // power of two
-  Nanos batch_wait{0};          // a wait lasts at least so long, unless much arrives; needs Linux 6.12
 };
 
 class UringIo final : public Io {
@@ -34,8 +33,6 @@ class UringIo final : public Io {
   // Called once on the thread that will run the ring. `peers[i]` is the ring that Wake(i) rings.
   void Enable(const std::vector<int>& peer_ring_fds);
   int ring_fd() const;
-  // False: the kernel is too old for UringOptions::batch_wait, which is ignored.
-  bool knows_batch_wait() const;
 
   void Accept(int listener, Completion* completion) override;
   void Recv(int fd, RecvSize size, Completion* completion) override;
@@ -51,6 +48,7 @@ class UringIo final : public Io {
   void Close(int fd) override;
   void Wake(uint32_t participant) override;
   void SubmitAndWait(Nanos deadline, bool may_block) override;
+  void SubmitAndGather(Nanos deadline, Nanos at_least) override;
   bool HasCompletions() override;
   void RunQuietSends() override;
   bool RunCompletions(uint64_t bytes_max) override;
@@ -60,7 +58,6 @@ class UringIo final : public Io {
   struct Ring;
   class Acceptor;
   explicit UringIo(std::unique_ptr<Ring> ring);
-  void WaitForBatch(Nanos deadline);
   io_uring_sqe* PrepareSend(int fd, const iovec* parts, uint32_t count, int flags);
   std::unique_ptr<Ring> ring_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;

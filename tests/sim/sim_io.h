@@ -142,6 +142,7 @@ class SimIo final : public Io {
   void Close(int fd) override;
   void Wake(uint32_t participant) override;
   void SubmitAndWait(Nanos deadline, bool may_block) override;
+  void SubmitAndGather(Nanos deadline, Nanos at_least) override;
   bool HasCompletions() override;
   void RunQuietSends() override;
   bool RunCompletions(uint64_t bytes_max) override;

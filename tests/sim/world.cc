@@ -64,7 +64,8 @@ void SimWorld::DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations) {
   s.send_bytes_shared = r.Pick({3000u, 65536u});
   s.bytes_per_turn = r.Pick({200u, 10000u, 512u * 1024});
   s.limits.turn_deliveries = r.Pick({2u, 30u, 32768u});
-  s.spin_max = Nanos{r.Pick({0, 0, 0, 20000})};
+  s.poll_max = Nanos{r.Pick({0, 0, 0, 20000})};
+  s.gather_max = s.poll_max;
   s.closed_connections_max = static_cast<int64_t>(r.Below(6));
 
   ClientMix& m = p.mix;

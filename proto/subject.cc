@@ -1,31 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/subject.h"
 
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <bit>
 
 namespace millrace {
-
-namespace {
-
-uint64_t SeparatorMaskOf(__m128i bytes) {
-  return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(kTokenSeparator))));
-}
-
-// Bit i: the byte at i is a separator; n is 1 to 16.
-uint64_t SeparatorMask(const char* at, size_t n) {
-  if (n == 16) return SeparatorMaskOf(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
-  const auto load = [](uint64_t word) { return _mm_cvtsi64_si128(static_cast<int64_t>(word)); };
-  if (n >= 8) return SeparatorMaskOf(load(LoadBytes8(at))) | SeparatorMaskOf(load(LoadBytes8(at + n - 8))) << (n - 8);
-  if (n >= 4) return SeparatorMaskOf(load(LoadBytes4(at))) | SeparatorMaskOf(load(LoadBytes4(at + n - 4))) << (n - 4);
-  uint64_t mask = 0;
-  for (size_t i = 0; i < n; ++i) mask |= static_cast<uint64_t>(at[i] == kTokenSeparator) << i;
-  return mask;
-}
-
-}  // namespace
 namespace {
 
 bool IsTokenWildcard(std::string_view token) { return token.size() == 1 && token[0] == kTokenWildcard; }
@@ -100,12 +79,12 @@ bool IsLiteral(std::string_view subject) {
   return true;
 }
 
-size_t CountNamedTokens(std::string_view subject) {
+size_t CountNamedTokensOfLong(std::string_view subject) {
   size_t tokens = 1;
-  uint64_t after_separator = 1;  // what begins is a token
+  uint32_t after_separator = 1;  // what begins is a token
   while (!subject.empty()) {
     const size_t bytes = std::min<size_t>(subject.size(), 16);
-    const uint64_t separators = SeparatorMask(subject.data(), bytes);
+    const uint32_t separators = SeparatorMask(subject.data(), bytes);
     if ((separators & (separators << 1 | after_separator)) != 0) return 0;
     tokens += static_cast<size_t>(std::popcount(separators));
     after_separator = separators >> (bytes - 1) & 1;

@@ -5,6 +5,8 @@
 // Source: spec C-30, C-31.
 #pragma once
 
+#include <emmintrin.h>
+
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -32,8 +34,28 @@ bool IsValidLiteral(std::string_view subject);
 // No token is a wildcard. Says nothing about empty tokens.
 bool IsLiteral(std::string_view subject);
 
+// Bit i: the byte at i is a separator; n is 1 to 16.
+inline uint32_t SeparatorMask(const char* at, size_t n) {
+  const auto mask_of = [](__m128i bytes) {
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(kTokenSeparator))));
+  };
+  const auto load = [](uint64_t word) { return _mm_cvtsi64_si128(static_cast<int64_t>(word)); };
+  if (n == 16) return mask_of(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at)));
+  if (n >= 8) return mask_of(load(LoadBytes8(at))) | mask_of(load(LoadBytes8(at + n - 8))) << (n - 8);
+  if (n >= 4) return mask_of(load(LoadBytes4(at))) | mask_of(load(LoadBytes4(at + n - 4))) << (n - 4);
+  uint32_t mask = 0;
+  for (size_t i = 0; i < n; ++i) mask |= static_cast<uint32_t>(at[i] == kTokenSeparator) << i;
+  return mask;
+}
+
 // How many tokens there are, or 0 when one of them is empty.
-size_t CountNamedTokens(std::string_view subject);
+size_t CountNamedTokensOfLong(std::string_view subject);
+inline size_t CountNamedTokens(std::string_view subject) {
+  if (subject.empty() || subject.size() > 16) return CountNamedTokensOfLong(subject);
+  const uint32_t separators = SeparatorMask(subject.data(), subject.size());
+  if ((separators & (separators << 1 | 1)) != 0 || separators >> (subject.size() - 1) != 0) return 0;
+  return static_cast<size_t>(std::popcount(separators)) + 1;
+}
 
 // No token is empty: the condition for a published subject to match anything.
 inline bool HasOnlyNamedTokens(std::string_view subject) { return CountNamedTokens(subject) > 0; }

@@ -27,13 +27,15 @@ from servers import Server, memory_kib, pinned  # noqa: E402
 PEER_ALWAYS = 'sync_interval: always'
 
 # name, what prepares it, what is measured, messages, how the peer is configured. {n} is the number of messages.
-# "store …" is millrace-load, everything else `nats bench`.
+# "store …" is millrace-load, everything else `nats bench`. {ours_async} is for ours only: the peer's stream is a plain one.
 FILL = 'store --msgs {n}'
 KV = """ --subjects 100000 --stream '"max_msgs_per_subject":1,"allow_direct":true'"""
+ASYNC = """ --stream '"persist_mode":"async"'"""
 SCENARIOS = [
     ('pub-async-durable', [], 'store --msgs {n}', 400_000, 'lazy'),
     ('pub-async-always', [], 'store --msgs {n}', 60_000, 'always'),
-    ('pub-async-async', [], """store --msgs {n} --stream '"persist_mode":"async"'""", 1_000_000, 'lazy'),
+    ('pub-async-async', [], 'store --msgs {n}' + ASYNC, 1_000_000, 'lazy'),
+    ('pub-async-async-default', [], 'store --msgs {n}{ours_async}', 1_000_000, 'lazy'),
     ('pub-sync', [], 'store --inflight 1 --msgs {n}', 4_000, 'always'),
     ('pub-100k-subjects', [], 'store --subjects 100000 --msgs {n}', 500_000, 'lazy'),
     ('pub-memory', [], """store --msgs {n} --stream '"storage":"memory"'""", 1_000_000, 'lazy'),
@@ -95,7 +97,7 @@ class Bench:
             rss_before, _ = memory_kib(server.pid)
             cpu = cpu_s(server.pid)
             started = time.monotonic()
-            done = self.load(server, measured.format(n=count))
+            done = self.load(server, measured.format(n=count, ours_async=ASYNC if name == 'ours' else ''))
             wall = time.monotonic() - started
             cpu = cpu_s(server.pid) - cpu
             rss, peak = memory_kib(server.pid)

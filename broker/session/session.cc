@@ -401,7 +401,7 @@ void Session::OnAuthTimeout() {
 
 // Whether the last match looked at nothing in which this subject differs: with a filter `orders.*` and no other below
 // `orders`, all of orders.1, orders.2, ... go the same way (SubjectTrie::Walk).
-bool Session::MatchesLikeLast(std::string_view subject) const {
+inline bool Session::MatchesLikeLast(std::string_view subject) const {
   const size_t decisive = publishing_->decisive_bytes;
   if (decisive >= publishing_->subject.size() || decisive >= subject.size() ||
       !SameBytes(subject.data(), std::string_view(publishing_->subject.data(), decisive)))
@@ -411,14 +411,19 @@ bool Session::MatchesLikeLast(std::string_view subject) const {
   return tokens > 0 && tokens == publishing_->tokens_behind;
 }
 
-const MatchResult& Session::MatchSubject(std::string_view subject) {
-  Interest& interest = shared_.router.interest();
-  if (publishing_ == nullptr) publishing_ = std::make_unique<Publishing>();
+inline const MatchResult& Session::MatchSubject(std::string_view subject) {
+  if (publishing_ == nullptr) return FindMatch(subject, false);
   const bool repeated = SameText(subject, publishing_->subject) || MatchesLikeLast(subject);
-  if (repeated && publishing_->match != nullptr && publishing_->epoch == interest.epoch()) [[likely]]
+  if (repeated && publishing_->match != nullptr && publishing_->epoch == shared_.router.interest().epoch()) [[likely]]
     return *publishing_->match;
+  return FindMatch(subject, repeated);
+}
+
+[[gnu::noinline]] const MatchResult& Session::FindMatch(std::string_view subject, bool repeated) {
+  if (publishing_ == nullptr) publishing_ = std::make_unique<Publishing>();
   shared_.router.FlushRun();  // it holds a match, which the next one may displace
   publishing_->repeated.clear();
+  Interest& interest = shared_.router.interest();
   const Interest::Matched matched = interest.Match(account_, subject, repeated);
   publishing_->match = matched.lasting ? matched.result : nullptr;
   publishing_->epoch = interest.epoch();

@@ -171,6 +171,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   void FinishTrace(uint32_t id);
   void SendNoResponders(std::string_view subject, std::string_view reply);
   const MatchResult& MatchSubject(std::string_view subject);
+  const MatchResult& FindMatch(std::string_view subject, bool repeated);
   void Unsubscribe(Subscription* sub);
   void RemoveAllSubscriptions();
   void Reply(std::string_view text);

@@ -236,27 +236,38 @@ class RouteCase : public Case {
   std::vector<std::unique_ptr<Client>> subscribers_;
 };
 
-// The same as one run after the other of 64 messages.
+// The same as one run after the other of 64 messages, to one subject or to as many under one wildcard.
 class RunCase : public Case {
  public:
-  explicit RunCase(uint64_t subscribers)
-      : shards_(1), publisher_(shards_, 1), tail_("128\r\n" + std::string(128, 'x') + "\r\n") {
+  RunCase(uint64_t subscribers, bool mixed) : shards_(1), publisher_(shards_, 1), mixed_(mixed) {
+    const std::string subject(kSubject);
+    for (uint64_t i = 0; i < kRun; ++i) {
+      lines_.push_back((mixed ? subject + "." + std::to_string(10 + i) : subject) + " 128\r\n" + std::string(128, 'x') +
+                       "\r\n");
+    }
     for (uint64_t i = 0; i < subscribers; ++i) {
       subscribers_.push_back(std::make_unique<Client>(shards_, 2 + i));
-      subscribers_.back()->Subscribe(kSubject);
+      subscribers_.back()->Subscribe(mixed ? subject + ".*" : subject);
     }
   }
   void Run(uint64_t count) override {
     Shards::Shard& shard = shards_[0];
-    const MatchResult* match = shard.interest.Match(kGlobalAccount, kSubject, true).result;
+    const size_t subject_bytes = lines_[0].find(' ');
     Message common;
-    common.subject = kSubject;
+    common.subject = SubjectOf(lines_[0], subject_bytes);
     common.origin = &publisher_.receiver();
     common.origin_id = publisher_.receiver().id;
+    const MatchResult* match = shard.interest.Match(kGlobalAccount, common.subject, true).result;
     for (uint64_t i = 1; i <= count; ++i) {
-      if (i % 64 == 1) MR_CHECK(shard.router.OpenRun(common, *match));
-      shard.router.AddToRun(kSubject, tail_, 128, 0);
-      if (i % 64 != 0 && i != count) continue;
+      const std::string_view line = lines_[(i - 1) % kRun];
+      const std::string_view subject = SubjectOf(line, subject_bytes);
+      if (i % kRun == 1) {
+        MR_CHECK(shard.router.OpenRun(common, *match));
+      } else if (mixed_) {
+        MR_CHECK(shard.router.ContinueRun(*match, subject));
+      }
+      shard.router.AddToRun(subject, line.substr(subject_bytes + 1), 128, 0);
+      if (i % kRun != 0 && i != count) continue;
       shard.router.FlushRun();
       uint64_t bytes = 0;
       for (const auto& subscriber : subscribers_) bytes += subscriber->Drain();
@@ -266,9 +277,13 @@ class RunCase : public Case {
   }
 
  private:
+  static constexpr uint64_t kRun = 64;
+  static std::string_view SubjectOf(std::string_view line, size_t bytes) { return line.substr(0, bytes); }
+
   Shards shards_;
   Client publisher_;
-  const std::string tail_;
+  const bool mixed_;
+  std::vector<std::string> lines_;
   std::vector<std::unique_ptr<Client>> subscribers_;
 };
 
@@ -293,8 +308,9 @@ const CaseEntry kCases[] = {
     {"encode-hmsg", [] { return std::unique_ptr<Case>(new EncodeCase(true)); }},
     {"route-1x1-128", [] { return std::unique_ptr<Case>(new RouteCase(1)); }},
     {"route-1x8-128", [] { return std::unique_ptr<Case>(new RouteCase(8)); }},
-    {"route-run-1x1-128", [] { return std::unique_ptr<Case>(new RunCase(1)); }},
-    {"route-run-1x8-128", [] { return std::unique_ptr<Case>(new RunCase(8)); }},
+    {"route-run-1x1-128", [] { return std::unique_ptr<Case>(new RunCase(1, false)); }},
+    {"route-run-1x8-128", [] { return std::unique_ptr<Case>(new RunCase(8, false)); }},
+    {"route-mixed-run-1x1-128", [] { return std::unique_ptr<Case>(new RunCase(1, true)); }},
 };
 
 // One function in all of the program between start and stop, so that both amounts see the same code around them.

@@ -133,7 +133,7 @@ void Checkpoint::FlushGroup() {
     if (at == objects_.streams.end()) continue;  // deleted meanwhile
     StoredStream& stream = at->second;
     if (stream.config_dirty) {
-      catalog_.Put(CatalogKind::kStreamConfig, uid, stream.config_lsn, stream.record);
+      catalog_.Put(CatalogKind::kStreamConfig, uid, stream.config_lsn, *stream.record);
       taken_.push_back({uid, stream.config_lsn, Taken::What::kStreamConfig});
     }
     if (stream.options.memory || !(stream.state_dirty || stream.stored->dirty())) continue;
@@ -190,7 +190,7 @@ void Checkpoint::EncodeConsumers() {
     if (at == objects_.consumers.end()) continue;
     StoredConsumer& consumer = at->second;
     if (consumer.config_dirty) {
-      catalog_.Put(CatalogKind::kConsumerConfig, uid, consumer.config_lsn, consumer.record);
+      catalog_.Put(CatalogKind::kConsumerConfig, uid, consumer.config_lsn, *consumer.record);
       taken_.push_back({uid, consumer.config_lsn, Taken::What::kConsumerConfig});
     }
     if (!consumer.state_dirty) continue;
@@ -228,12 +228,12 @@ void Checkpoint::Succeed() {
       const auto at = objects_.streams.find(taken.uid);
       if (at == objects_.streams.end() || at->second.config_lsn != taken.lsn) continue;
       at->second.config_dirty = false;
-      at->second.record = {};
+      at->second.record.reset();
     } else if (taken.what == Taken::What::kConsumerConfig) {
       const auto at = objects_.consumers.find(taken.uid);
       if (at == objects_.consumers.end() || at->second.config_lsn != taken.lsn) continue;
       at->second.config_dirty = false;
-      at->second.record = {};
+      at->second.record.reset();
     }
   }
   taken_.clear();

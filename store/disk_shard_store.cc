@@ -74,8 +74,8 @@ StreamLog* DiskShardStore::CreateStream(std::string_view config, const StreamLog
   const uint64_t uid = objects_.next_uid++;
   StoredStream& stream = objects_.streams[uid];
   stream.options = options;
-  stream.record = EncodeStream(config, options);
-  stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {stream.record});
+  stream.record = std::make_unique<const std::string>(EncodeStream(config, options));
+  stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {*stream.record});
   stream.config_dirty = true;
   stream.stored = logs_.Create(uid, options, wal_);
   *lsn = stream.config_lsn;
@@ -93,8 +93,8 @@ Lsn DiskShardStore::UpdateStream(uint64_t uid, std::string_view config, const St
   StoredStream& stream = at->second;
   MR_CHECK(options.memory == stream.options.memory);
   stream.options = options;
-  stream.record = EncodeStream(config, options);
-  stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {stream.record});
+  stream.record = std::make_unique<const std::string>(EncodeStream(config, options));
+  stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {*stream.record});
   stream.config_dirty = true;
   stream.stored->log()->set_options(options);
   return stream.config_lsn;
@@ -132,8 +132,8 @@ Lsn DiskShardStore::UpdateConsumer(uint64_t uid, std::string_view config) {
   const auto at = objects_.consumers.find(uid);
   MR_CHECK(at != objects_.consumers.end());
   StoredConsumer& consumer = at->second;
-  consumer.record = EncodeConsumerConfig(consumer.stream_uid, config);
-  consumer.config_lsn = wal_.Append(RecordKind::kConsumerPut, uid, {consumer.record});
+  consumer.record = std::make_unique<const std::string>(EncodeConsumerConfig(consumer.stream_uid, config));
+  consumer.config_lsn = wal_.Append(RecordKind::kConsumerPut, uid, {*consumer.record});
   consumer.config_dirty = true;
   return consumer.config_lsn;
 }

@@ -20,7 +20,7 @@ size_t FileStreamLog::memory_bytes() const {
   size_t bytes = BlockLog::memory_bytes() + sizeof(*this) - sizeof(BlockLog);
   for (const ColdRun& cold : cold_) bytes += sizeof(cold) + cold.filter.memory_bytes();
   for (const auto& cached : cached_runs_) bytes += cached->form.memory_bytes();
-  return bytes + (released_.capacity() + released_wipe_.capacity()) * sizeof(Extent);
+  return bytes + released_.capacity() * sizeof(FreedExtent);
 }
 
 size_t FileStreamLog::ColdAtOrAfter(uint64_t key) const {

@@ -61,8 +61,8 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void OnRunDamaged(const Extent& extent);
   void ForEachExtent(const std::function<void(const Extent&)>& visit) const;
   uint64_t disk_bytes() const { return disk_bytes_; }
-  std::vector<Extent>* released() { return &released_; }
-  std::vector<Extent>* released_wipe() { return &released_wipe_; }
+  void OnReleased(const FreedExtent& freed) { released_.push_back(freed); }
+  std::vector<FreedExtent> TakeReleased() { return std::exchange(released_, {}); }
   uint32_t file = 0;  // its own that takes appends; 0: none
 
  private:
@@ -122,8 +122,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   std::vector<std::unique_ptr<CachedRun>> cached_runs_;  // used last first
   uint64_t flush_seq_ = 0;     // Flush covers everything up to here
   uint64_t disk_bytes_ = 0;    // of blocks that live
-  std::vector<Extent> released_;  // since the last EncodeCheckpoint
-  std::vector<Extent> released_wipe_;
+  std::vector<FreedExtent> released_;  // since the last EncodeCheckpoint
   uint64_t next_tag_ = 1;
   size_t used_index_ = 0;  // of the block that was read last
 };

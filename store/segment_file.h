@@ -35,6 +35,13 @@ struct Extent {
   uint64_t offset = 0;
 };
 
+// A place on its way back.
+struct FreedExtent {
+  Extent extent;
+  bool wipe = false;    // its bytes must become unreadable
+  bool wanted = false;  // counted in SegmentFile::wanted and not in held
+};
+
 struct SegmentFile {
   uint32_t number = 0;
   Disk::File file = -1;      // -1: closed

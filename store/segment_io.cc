@@ -181,8 +181,7 @@ void SegmentStore::Release(FileStreamLog* log, Block* block, bool wipe) {
   file->live_bytes -= std::min(file->live_bytes, ShareOf(*block, block->live_bytes));
   --file->wanted;
   ++file->held;
-  std::vector<Extent>* released = wipe ? log->released_wipe() : log->released();
-  released->push_back({block->file, block->stored_bytes, block->offset});
+  log->OnReleased({{block->file, block->stored_bytes, block->offset}, wipe, false});
 }
 
 void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
@@ -190,7 +189,7 @@ void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
   file->live_bytes -= std::min<uint64_t>(file->live_bytes, extent.bytes);
   --file->wanted;
   ++file->held;
-  log->released()->push_back(extent);
+  log->OnReleased({extent, false, false});
   for (auto* ops : {&writes_}) {
     for (auto& op : *ops) {
       if (op->kind == WriteOp::Kind::kBlob && op->file == file && op->extent.offset == extent.offset) op->log = nullptr;

@@ -104,10 +104,10 @@ void SegmentStore::Register(FileStreamLog* log) {
 
 void SegmentStore::Unregister(FileStreamLog* log) {
   logs_.erase(log->uid());
-  std::vector<Freed>& left = left_behind_[log->uid()];
+  std::vector<FreedExtent>& left = left_behind_[log->uid()];
   log->ForEachExtent([&](const Extent& extent) { left.push_back({extent, false, true}); });
-  for (const Extent& extent : *log->released()) left.push_back({extent, false, false});
-  for (const Extent& extent : *log->released_wipe()) left.push_back({extent, true, false});
+  const std::vector<FreedExtent> released = log->TakeReleased();
+  left.insert(left.end(), released.begin(), released.end());
   if (log->file != 0) FileOf(log->file)->takes_appends = false;
   const auto detach = [log](auto& op) {
     if (op->log == log) op->Detach();
@@ -120,7 +120,7 @@ void SegmentStore::Unregister(FileStreamLog* log) {
 void SegmentStore::Discard(uint64_t uid) {
   const auto left = left_behind_.find(uid);
   if (left == left_behind_.end()) return;
-  for (const Freed& freed : left->second) {
+  for (const FreedExtent& freed : left->second) {
     // Its share of the live bytes is not known any more; what is dead is counted from below then.
     Free(freed);
   }
@@ -300,10 +300,8 @@ void SegmentStore::OnRecovered() {
 }
 
 void SegmentStore::OnEncoded(FileStreamLog* log) {
-  for (const Extent& extent : *log->released()) freed_encoded_.push_back({extent, false, false});
-  for (const Extent& extent : *log->released_wipe()) freed_encoded_.push_back({extent, true, false});
-  log->released()->clear();
-  log->released_wipe()->clear();
+  const std::vector<FreedExtent> released = log->TakeReleased();
+  freed_encoded_.insert(freed_encoded_.end(), released.begin(), released.end());
 }
 
 void SegmentStore::SyncAll(Completion* completion) {
@@ -358,15 +356,15 @@ void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
 }
 
 void SegmentStore::OnCheckpointed(bool durable) {
-  const std::vector<Freed> freed = std::exchange(freed_synced_, {});
+  const std::vector<FreedExtent> freed = std::exchange(freed_synced_, {});
   if (!durable) {
     freed_encoded_.insert(freed_encoded_.end(), freed.begin(), freed.end());
     return;
   }
-  for (const Freed& place : freed) Free(place);
+  for (const FreedExtent& place : freed) Free(place);
 }
 
-void SegmentStore::Free(const Freed& freed) {
+void SegmentStore::Free(const FreedExtent& freed) {
   SegmentFile* file = FileOf(freed.extent.file);
   uint32_t& count = freed.wanted ? file->wanted : file->held;
   MR_CHECK(count > 0);

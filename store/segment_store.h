@@ -127,12 +127,6 @@ class SegmentStore final : public StoredLogs {
   struct SyncOp;
   struct FileSync;
   struct Scrub;
-  // A place on its way back.
-  struct Freed {
-    Extent extent;
-    bool wipe = false;
-    bool wanted = false;  // counted in SegmentFile::wanted and not in held
-  };
 
   SegmentStore(Disk& disk, const SegmentStoreOptions& options);
   absl::Status Start();
@@ -152,7 +146,7 @@ class SegmentStore final : public StoredLogs {
   void Insert(BlockBody* body);
   void Remove(BlockBody* body);
   void Evict();
-  void Free(const Freed& freed);
+  void Free(const FreedExtent& freed);
   void RemoveIfUnwanted(uint32_t number);
   bool OpenBlob(const Extent& extent, std::string* bytes);  // false: it is not what was written there
   void ReportBadBlock(FileStreamLog* log, const Block& block);
@@ -171,7 +165,7 @@ class SegmentStore final : public StoredLogs {
   uint64_t turn_ = 0;
   std::map<uint32_t, std::unique_ptr<SegmentFile>> files_;
   absl::flat_hash_map<uint64_t, FileStreamLog*> logs_;
-  absl::flat_hash_map<uint64_t, std::vector<Freed>> left_behind_;  // by logs that are gone, until Discard
+  absl::flat_hash_map<uint64_t, std::vector<FreedExtent>> left_behind_;  // by logs that are gone, until Discard
 
   std::vector<std::unique_ptr<WriteOp>> writes_;  // in flight
   std::deque<std::unique_ptr<WriteOp>> queued_;
@@ -182,8 +176,8 @@ class SegmentStore final : public StoredLogs {
   std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
 
   // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed.
-  std::vector<Freed> freed_encoded_;
-  std::vector<Freed> freed_synced_;
+  std::vector<FreedExtent> freed_encoded_;
+  std::vector<FreedExtent> freed_synced_;
 
   BlockBody* newest_ = nullptr;
   BlockBody* oldest_ = nullptr;

@@ -15,10 +15,13 @@
 
 namespace millrace {
 
+// A configuration in the form in which it is written, held until the catalog has it.
+using PendingRecord = std::unique_ptr<const std::string>;
+
 struct StoredStream {
   std::unique_ptr<StoredLog> stored;
   StreamLogOptions options;
-  std::string record;         // as EncodeStream gives it; held while config_dirty only
+  PendingRecord record;       // as EncodeStream gives it; there while config_dirty
   Lsn config_lsn = 0;
   Lsn state_lsn = 0;          // the catalog's state contains every record up to here
   bool config_dirty = false;  // the catalog does not have it yet
@@ -28,7 +31,7 @@ struct StoredStream {
 
 struct StoredConsumer {
   uint64_t stream_uid = 0;
-  std::string record;  // as EncodeConsumerConfig gives it; held while config_dirty only
+  PendingRecord record;  // as EncodeConsumerConfig gives it; there while config_dirty
   Lsn config_lsn = 0;
   Lsn state_lsn = 0;
   bool config_dirty = false;

@@ -130,7 +130,7 @@ class Recovery {
     stream.options = options;
     stream.config_lsn = lsn;
     stream.config_dirty = dirty;
-    if (dirty) stream.record = record;
+    if (dirty) stream.record = std::make_unique<const std::string>(record);
     streams_[uid].config = config;
   }
 
@@ -145,7 +145,7 @@ class Recovery {
     consumer.stream_uid = stream_uid;
     consumer.config_lsn = lsn;
     consumer.config_dirty = dirty;
-    if (dirty) consumer.record = record;
+    if (dirty) consumer.record = std::make_unique<const std::string>(record);
     consumers_[uid].config = config;
   }
 

@@ -24,7 +24,6 @@ std::unique_ptr<SubjectTransform> CompileTransform(const std::string& source, co
 
 Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
     : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
-  expiry_.Bind<&Stream::ExpireMessages>(this);
   log_->set_listener(this);
   visible_last_seq_ = log_->state().last_seq;
   had_messages_ = log_->state().messages > 0;
@@ -51,14 +50,14 @@ void Stream::Stop(StopReason reason) {
   Unsubscribe();
   const std::vector<std::string> origins = StopUpstream();
   if (reason == StopReason::kDeleted) engine_.readers().Release(origins);
-  port().timers().Cancel(&expiry_);
+  if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   if (later_ != nullptr) {
     for (TimerNode* timer : {&later_->schedule_timer, &later_->scan_timer}) port().timers().Cancel(timer);
   }
   if (batches_ != nullptr) port().timers().Cancel(&batches_->timer);
   waits_for_disk_ = false;
   DropBatches();
-  for (auto& [name, consumer] : consumers_) {
+  for (auto& [name, consumer] : consumers()) {
     engine_.Forget(consumer.get());
     consumer->Stop(reason);
   }
@@ -93,10 +92,9 @@ void Stream::Update(StreamConfig config) {
   }
   if (config_.sealed) DropBatches();
   if (rescan) StartScan();
-  expiry_due_ns_ = 0;
-  port().timers().Cancel(&expiry_);
+  if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   ArmExpiry();
-  for (auto& [name, consumer] : consumers_) consumer->OnStreamUpdated();
+  for (auto& [name, consumer] : consumers()) consumer->OnStreamUpdated();
 }
 
 void Stream::CompileTransforms() {
@@ -168,37 +166,44 @@ void Stream::OnReaderGone() {
 
 // ---- consumers -----------------------------------------------------------------------------------------------------
 
+const Stream::Consumers& Stream::NoConsumers() {
+  static const auto* const kNone = new Consumers;
+  return *kNone;
+}
+
 Consumer* Stream::FindConsumer(std::string_view name) const {
-  const auto it = consumers_.find(name);
-  return it == consumers_.end() ? nullptr : it->second.get();
+  const auto it = consumers().find(name);
+  return it == consumers().end() ? nullptr : it->second.get();
 }
 
 Consumer* Stream::AddConsumer(ConsumerConfig config, ConsumerIdentity identity) {
   auto consumer = std::make_unique<Consumer>(std::move(config), std::move(identity), *log_, *this);
   Consumer* raw = consumer.get();
-  consumers_[raw->name()] = std::move(consumer);
+  if (consumers_ == nullptr) consumers_ = std::make_unique<Consumers>();
+  (*consumers_)[raw->name()] = std::move(consumer);
   if (raw->is_push()) engine_.WatchInterest(raw);
   return raw;
 }
 
 void Stream::RemoveConsumer(std::string_view name, StopReason reason) {
-  const auto it = consumers_.find(name);
-  MR_CHECK(it != consumers_.end());
+  MR_CHECK(consumers_ != nullptr);
+  const auto it = consumers_->find(name);
+  MR_CHECK(it != consumers_->end());
   const std::unique_ptr<Consumer> consumer = std::move(it->second);
-  consumers_.erase(it);
+  consumers_->erase(it);
   engine_.Forget(consumer.get());
   consumer->Stop(reason);
   if (config_.retention == Retention::kInterest) RemoveUnneeded();
 }
 
 size_t Stream::public_consumers() const {
-  return static_cast<size_t>(std::count_if(consumers_.begin(), consumers_.end(), [](const auto& item) {
+  return static_cast<size_t>(std::count_if(consumers().begin(), consumers().end(), [](const auto& item) {
     return !item.second->config().direct && !item.second->config().sourcing;
   }));
 }
 
 bool Stream::HasFilteredConsumers() const {
-  return std::any_of(consumers_.begin(), consumers_.end(),
+  return std::any_of(consumers().begin(), consumers().end(),
                      [](const auto& item) { return !item.second->filters().empty(); });
 }
 
@@ -207,13 +212,13 @@ void Stream::SetVisible(uint64_t seq) {
   const uint64_t from = visible_last_seq_ + 1;
   visible_last_seq_ = seq;
   engine_.readers().WakeReadersOf(config_.name);
-  if (consumers_.empty()) return;
+  if (consumers().empty()) return;
   bool filtered = false;
   // Without a filter every message counts, and their number is all a consumer wants to know.
   const uint64_t live = log_->state().deleted() == 0 && from >= log_->state().first_seq
                             ? seq - from + 1
                             : UINT64_MAX;
-  for (auto& [name, consumer] : consumers_) {
+  for (auto& [name, consumer] : consumers()) {
     if (consumer->filters().empty() && live != UINT64_MAX) {
       consumer->OnAppendedRun(seq, live);
     } else {
@@ -225,7 +230,7 @@ void Stream::SetVisible(uint64_t seq) {
   for (uint64_t at = from; at <= seq; ++at) {
     if (log_->Load(at, &message) != LoadStatus::kFound) continue;  // just written: at hand, or removed again
     const std::string subject(message.subject);
-    for (auto& [name, consumer] : consumers_) {
+    for (auto& [name, consumer] : consumers()) {
       if (consumer->filters().empty() && live != UINT64_MAX) continue;
       consumer->OnAppended(at, subject, message.payload.size());
     }
@@ -278,7 +283,7 @@ void Stream::OnLoaded() {
   engine_.OnLoaded(this);
   if (!std::exchange(waits_for_disk_, false)) return;
   const Nanos now = port().Now();
-  port().timers().Arm(&expiry_, now);
+  port().timers().Arm(&expiry().timer, now);
   if (later_ == nullptr) return;
   if (later_->scanning) port().timers().Arm(&later_->scan_timer, now);
   port().timers().Arm(&later_->schedule_timer, now);

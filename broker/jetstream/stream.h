@@ -104,12 +104,12 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   // --- consumers
   using Consumers = NameMap<std::unique_ptr<Consumer>>;
-  const Consumers& consumers() const { return consumers_; }
+  const Consumers& consumers() const { return consumers_ != nullptr ? *consumers_ : NoConsumers(); }
   Consumer* FindConsumer(std::string_view name) const;
   Consumer* AddConsumer(ConsumerConfig config, ConsumerIdentity identity);
   // A consumer that is no longer there may have been the last that wanted some messages.
   void RemoveConsumer(std::string_view name, StopReason reason);
-  void DropConsumers() { consumers_.clear(); }  // after Stop
+  void DropConsumers() { consumers_.reset(); }  // after Stop
   size_t public_consumers() const;  // without internal ones
 
   // --- the engine
@@ -167,6 +167,11 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
     NameMap<std::unique_ptr<AtomicBatch>> atomic;
     NameMap<std::unique_ptr<FastBatch>> fast;
     TimerNode timer;
+  };
+  struct Expiry {
+    TimerNode timer;
+    int64_t due_ns = 0;      // wall clock, while it is armed
+    uint64_t age_floor = 0;  // messages below that are left are not subject to age (Nats-TTL: never)
   };
   struct Later {
     TtlIndex ttls;
@@ -267,6 +272,12 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   bool ExpireOne(uint64_t seq, std::string_view subject, std::string_view header);
   bool PlaceMarker(const std::string& subject);
   void ArmExpiry();
+  Expiry& expiry();
+  // Whether the timer goes off by then (wall clock).
+  bool ExpiresBy(int64_t due_ns) const {
+    return expiry_ != nullptr && expiry_->timer.armed() && expiry_->due_ns <= due_ns;
+  }
+  static const Consumers& NoConsumers();
   bool HasFilteredConsumers() const;
 
   JetStream& engine_;
@@ -278,15 +289,13 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::unique_ptr<SubjectTransform> republish_transform_;
   std::unique_ptr<MessageIds> ids_;  // since the first id came
   bool had_messages_ = false;        // before anything came: there may be ids among them
+  bool waits_for_disk_ = false;      // expiry, schedules or a scan, for OnLoaded
   uint64_t visible_last_seq_ = 0;
   int64_t last_activity_ns_ = 0;
-  Consumers consumers_;
+  std::unique_ptr<Consumers> consumers_;  // since the first one
 
-  TimerNode expiry_;
-  int64_t expiry_due_ns_ = 0;  // wall clock, while it is armed
-  uint64_t age_floor_ = 0;     // messages below that are left are not subject to age (Nats-TTL: never)
+  std::unique_ptr<Expiry> expiry_;  // since something may expire
   std::unique_ptr<Later> later_;  // where TTLs or schedules are allowed
-  bool waits_for_disk_ = false;  // one of the above, for OnLoaded
 
   std::unique_ptr<Upstream> upstream_;
   Boxed<LostStreamData> lost_;

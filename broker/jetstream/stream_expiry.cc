@@ -27,12 +27,20 @@ bool IsMarker(std::string_view header) {
 
 }  // namespace
 
+Stream::Expiry& Stream::expiry() {
+  if (expiry_ == nullptr) {
+    expiry_ = std::make_unique<Expiry>();
+    expiry_->timer.Bind<&Stream::ExpireMessages>(this);
+  }
+  return *expiry_;
+}
+
 void Stream::ArmExpiry() {
   int64_t due_ns = later_ != nullptr ? later_->ttls.next_ns() : TtlIndex::kNever;
   if (config_.max_age_ns > 0 && log_->state().messages > 0) {
     int64_t first_ns = log_->state().first_time_ns;
-    if (age_floor_ > log_->state().first_seq) {
-      const uint64_t seq = log_->Next({}, age_floor_);
+    if (expiry_ != nullptr && expiry_->age_floor > log_->state().first_seq) {
+      const uint64_t seq = log_->Next({}, expiry_->age_floor);
       StoredMessage message;
       // A message that is not at hand is waited for once it is due for sure: its time is that of its neighbours at
       // least.
@@ -42,9 +50,9 @@ void Stream::ArmExpiry() {
     due_ns = std::min(due_ns, first_ns + config_.max_age_ns);
   }
   if (due_ns == TtlIndex::kNever) return;
-  expiry_due_ns_ = due_ns;
+  expiry().due_ns = due_ns;
   const Nanos wait{std::max<int64_t>(due_ns - port().WallNs(), 0)};
-  port().timers().Arm(&expiry_, port().Now() + std::max(wait, kStride));
+  port().timers().Arm(&expiry().timer, port().Now() + std::max(wait, kStride));
 }
 
 void Stream::ExpireMessages() {
@@ -55,7 +63,7 @@ void Stream::ExpireMessages() {
   }
   size_t budget = kMessagesPerStride;
   if (!ExpireByAge(&budget) || !ExpireByTtl(&budget)) {
-    if (!waits_for_disk_) port().timers().Arm(&expiry_, port().Now() + kRetry);
+    if (!waits_for_disk_) port().timers().Arm(&expiry().timer, port().Now() + kRetry);
     return;
   }
   ArmExpiry();
@@ -66,7 +74,8 @@ bool Stream::ExpireByAge(size_t* budget) {
   if (config_.max_age_ns <= 0) return true;
   const int64_t cutoff_ns = port().WallNs() - config_.max_age_ns;
   StoredMessage message;
-  for (uint64_t seq = log_->Next({}, age_floor_); seq != 0; seq = log_->Next({}, age_floor_)) {
+  uint64_t& floor = expiry().age_floor;
+  for (uint64_t seq = log_->Next({}, floor); seq != 0; seq = log_->Next({}, floor)) {
     if (*budget == 0) return true;
     const LoadStatus status = log_->Load(seq, &message);
     if (status == LoadStatus::kPending) {
@@ -83,7 +92,7 @@ bool Stream::ExpireByAge(size_t* budget) {
         if (!ExpireOne(seq, std::string(message.subject), header)) return false;
       }
     }
-    age_floor_ = seq + 1;
+    floor = seq + 1;
   }
   return true;
 }

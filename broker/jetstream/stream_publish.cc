@@ -151,8 +151,7 @@ void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
   EnforceLimits(in.subject);
   ApplyRollup(in, checked, 1);
   engine_.OnStaged(this, lsn);
-  const bool aged_later = config_.max_age_ns <= 0 ||
-                          (expiry_.armed() && message.time_ns + config_.max_age_ns >= expiry_due_ns_);
+  const bool aged_later = config_.max_age_ns <= 0 || ExpiresBy(message.time_ns + config_.max_age_ns);
   if (!aged_later && !waits_for_disk_) ArmExpiry();
 }
 

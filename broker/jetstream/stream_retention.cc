@@ -10,7 +10,7 @@
 namespace millrace {
 Lsn Stream::RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase) {
   const Lsn lsn = log_->Remove(seq, erase);
-  for (auto& [name, consumer] : consumers_) consumer->OnRemoved(seq, subject);
+  for (auto& [name, consumer] : consumers()) consumer->OnRemoved(seq, subject);
   return lsn;
 }
 
@@ -22,7 +22,7 @@ Lsn Stream::TrimBelow(uint64_t seq) {
 
 void Stream::TellPurged(std::string_view filter) {
   const StreamLogState& state = log_->state();
-  for (auto& [name, consumer] : consumers_) consumer->OnPurged(filter, state.first_seq, state.last_seq);
+  for (auto& [name, consumer] : consumers()) consumer->OnPurged(filter, state.first_seq, state.last_seq);
 }
 
 // `subject`: of the message that has just come; empty: look at the limits of the whole stream only.
@@ -48,12 +48,12 @@ void Stream::EnforceLimits(std::string_view subject) {
     std::string oldest;
     if (filtered && log_->Load(first, &message) == LoadStatus::kFound) oldest = message.subject;
     log_->TrimBelow(first + 1);
-    for (auto& [name, consumer] : consumers_) consumer->OnRemoved(first, oldest);
+    for (auto& [name, consumer] : consumers()) consumer->OnRemoved(first, oldest);
   }
 }
 
 bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const {
-  const bool needed = std::any_of(consumers_.begin(), consumers_.end(), [&](const auto& item) {
+  const bool needed = std::any_of(consumers().begin(), consumers().end(), [&](const auto& item) {
     return item.second.get() != but && item.second->NeedsAck(seq, subject);
   });
   return !needed && !engine_.readers().Need(*this, seq, subject);

@@ -64,7 +64,7 @@ void Stream::NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject
       const int64_t expires_ns = time_ns + ttl_s * kNsPerSecond;
       if (later_->ttls.WantsSweep()) later_->ttls.Sweep([this](uint64_t one) { return IsLive(one); });
       later_->ttls.Add(seq, expires_ns);
-      if (!waits_for_disk_ && (!expiry_.armed() || expires_ns < expiry_due_ns_)) ArmExpiry();
+      if (!waits_for_disk_ && !ExpiresBy(expires_ns)) ArmExpiry();
     }
   }
   if (!config_.allow_msg_schedules) return;

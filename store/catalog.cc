@@ -535,6 +535,7 @@ void Catalog::OnIo(const IoResult& result) {
 void Catalog::Adopt() {
   for (const auto& [key, place] : changes_) Apply(key, place);
   changes_.clear();
+  changes_.shrink_to_fit();
   root_ = next_root_;
   phase_ = Phase::kIdle;
 }

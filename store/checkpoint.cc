@@ -236,7 +236,7 @@ void Checkpoint::Succeed() {
       at->second.record.reset();
     }
   }
-  taken_.clear();
+  ForgetWork();
   for (const DeletedObject& object : removing_) {
     if (object.marked) objects_.deleted.push_back(object);  // the next one takes the mark out
   }
@@ -246,6 +246,13 @@ void Checkpoint::Succeed() {
   logs_.OnCheckpointed(true);
   ++count_;
   written_at_last_ = begun_at_;
+}
+
+// There may have been a hundred thousand, once.
+void Checkpoint::ForgetWork() {
+  std::vector<Taken>().swap(taken_);
+  std::vector<uint64_t>().swap(streams_);
+  std::vector<uint64_t>().swap(consumers_todo_);
 }
 
 // As if it had not begun, and wanted again.
@@ -259,7 +266,7 @@ void Checkpoint::PutBack() {
       if (at != objects_.consumers.end()) at->second.state_dirty = true;
     }
   }
-  taken_.clear();
+  ForgetWork();
   for (DeletedObject& object : removing_) {
     object.marked = true;  // nobody knows
     objects_.deleted.push_back(object);

@@ -73,6 +73,7 @@ class Checkpoint {
   void Succeed();
   void Abort(std::string why);
   void PutBack();
+  void ForgetWork();
   void OnSynced(const IoResult& result);
 
   Catalog& catalog_;

@@ -107,8 +107,6 @@ void Checkpoint::Begin() {
   bound_ = wal_.durable();
   begun_at_ = wal_.written_bytes();
   settled_at_ = 0;
-  streams_.clear();
-  consumers_todo_.clear();
   for (const auto& [uid, stream] : objects_.streams) {
     const bool state = !stream.options.memory && (stream.state_dirty || stream.stored->dirty());
     if (stream.config_dirty || state) streams_.push_back(uid);
@@ -120,7 +118,6 @@ void Checkpoint::Begin() {
   std::sort(streams_.begin(), streams_.end());
   std::sort(consumers_todo_.begin(), consumers_todo_.end());
   next_stream_ = next_consumer_ = 0;
-  taken_.clear();
   step_ = Phase::kFlush;
 }
 

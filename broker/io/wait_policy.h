@@ -70,6 +70,7 @@ class WaitPolicy {
     uint32_t backoff = kBackoffMin;
   };
 
+  // The one under way.
   Trial& trial() { return mode_ == Mode::kPoll ? polling_ : gathering_; }
 
   void StartPhase() {
@@ -106,10 +107,8 @@ class WaitPolicy {
   }
 
   void GiveUp() {
-    if (mode_ != Mode::kSleep) {
-      if (phases_ == 0) trial().backoff = std::min(trial().backoff * 2, kBackoffMax);
-      trial().until = trial().backoff;
-    }
+    if (phases_ == 0) trial().backoff = std::min(trial().backoff * 2, kBackoffMax);
+    trial().until = trial().backoff;
     phases_until_sleep_ = kPhasesMin;
     mode_ = Mode::kSleep;
     misses_ = 0;

@@ -243,6 +243,7 @@ void Session::ConsumeRepeated(std::string_view* input) {
 }
 
 Message Session::RunCommon(std::string_view subject) {
+  // All members are named, or gcc clears the whole first, with a slow instruction.
   return Message{.account = account_,
                  .subject = subject,
                  .deliver_to = {},
@@ -428,8 +429,8 @@ inline const MatchResult& Session::MatchSubject(std::string_view subject) {
   publishing_->match = matched.lasting ? matched.result : nullptr;
   publishing_->epoch = interest.epoch();
   publishing_->subject.assign(subject);
-  publishing_->decisive_bytes = matched.decisive_bytes;
-  const size_t decisive = matched.decisive_bytes;
+  const uint32_t decisive = matched.decisive_bytes;
+  publishing_->decisive_bytes = decisive;
   publishing_->tokens_behind = decisive < subject.size() ? CountNamedTokens(TextBehind(subject, decisive)) : 0;
   return *matched.result;
 }
@@ -523,20 +524,15 @@ void Session::OnPub(const Command& command) {
 }
 
 Message Session::MessageOf(const Command& command) {
-  // All members are named, or gcc clears the whole first, with a slow instruction.
-  return Message{.account = account_,
-                 .subject = command.subject,
-                 .deliver_to = {},
-                 .reply = command.reply,
-                 .payload = command.payload,
-                 .tail = command.tail,
-                 .header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0,
-                 .header_zeros = command.header_zeros,
-                 .size_zeros = command.size_zeros,
-                 .origin = &receiver_,
-                 .origin_id = receiver_.id,
-                 .trace = nullptr,
-                 .report_undelivered = connect_.no_responders && !command.reply.empty()};
+  Message message = RunCommon(command.subject);
+  message.reply = command.reply;
+  message.payload = command.payload;
+  message.tail = command.tail;
+  message.header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
+  message.header_zeros = command.header_zeros;
+  message.size_zeros = command.size_zeros;
+  message.report_undelivered = connect_.no_responders && !command.reply.empty();
+  return message;
 }
 
 bool Session::TracePublish(const Command& command) {

@@ -125,11 +125,19 @@ class Uring : public testing::Test {
 
   // Turns until the condition holds. `each` runs once a turn, for what the test does at the other end.
   bool RunUntil(const std::function<bool()>& done, const std::function<void()>& each = nullptr, bool block = true) {
+    return TurnUntil(done, [&] {
+      if (each) each();
+      io_->SubmitAndWait(io_->Now() + (each ? std::chrono::milliseconds(1) : kPatience), block);
+    });
+  }
+  bool GatherUntil(const std::function<bool()>& done, Nanos at_least) {
+    return TurnUntil(done, [&] { io_->SubmitAndGather(io_->Now() + kPatience, at_least); });
+  }
+  bool TurnUntil(const std::function<bool()>& done, const std::function<void()>& wait) {
     const Nanos give_up = io_->Now() + kPatience;
     while (!done()) {
       if (io_->Now() > give_up) return false;
-      if (each) each();
-      io_->SubmitAndWait(io_->Now() + (each ? std::chrono::milliseconds(1) : kPatience), block);
+      wait();
       io_->RunCompletions(UINT64_MAX);
     }
     return true;
@@ -508,19 +516,15 @@ TEST_F(Uring, AWaitForABatchGathersAndEndsAfterItsTime) {
   char text[] = "y";
   const iovec part{text, 1};
   io_->Send(pair.ours, &part, 1, &send.completion);
-  const auto gather = [this](Nanos deadline) {
-    io_->SubmitAndGather(deadline, kBatch);
-    io_->RunCompletions(UINT64_MAX);
-  };
-  while (!send.ended() || recv.values.empty()) gather(io_->Now() + kPatience);
+  ASSERT_TRUE(GatherUntil([&] { return send.ended() && !recv.values.empty(); }, kBatch));
   // One result alone is held back for the whole time, and not for longer.
   const Nanos start = io_->Now();
   pair.Write("x");
-  while (recv.values.size() < 2) gather(io_->Now() + kPatience);
+  ASSERT_TRUE(GatherUntil([&] { return recv.values.size() == 2; }, kBatch));
   EXPECT_GE(io_->Now() - start, kBatch);
   // Without any the deadline counts.
   const Nanos deadline = io_->Now() + std::chrono::milliseconds(5);
-  gather(deadline);
+  io_->SubmitAndGather(deadline, kBatch);
   EXPECT_GE(io_->Now(), deadline);
   io_->Cancel(&recv.completion);
   ASSERT_TRUE(RunUntil([&] { return recv.ended(); }));

@@ -19,7 +19,6 @@ using std::chrono::milliseconds;
 constexpr Nanos kMax = microseconds(100);
 constexpr Nanos kBusy = microseconds(8);    // one turn
 constexpr Nanos kWakeUp = microseconds(15);  // what sleeping adds before the turn begins
-
 constexpr Nanos kGather = microseconds(20);
 
 struct Outcome {

@@ -429,6 +429,7 @@ void Server::StartShards() {
         mesh_->port(i).Ship([thread](uint32_t target) { thread->io->Wake(target); });
       }
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
+      if (thread->disk != nullptr) thread->disk->WaitIdle();
     });
   }
 }

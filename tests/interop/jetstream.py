@@ -118,8 +118,9 @@ def stop_under_pulls(tally, label, binary, flags):
         told = 0
         for client in clients:
             told += b"NATS/1.0 409 Server Shutdown\r\nNats-Pending-Messages: 5\r\n" in client.client.read_to_close()
-        server.process.wait(PATIENCE_S)
-        tally.add(label + " stop under pulls", "PASS" if told == len(clients) else "FAIL", f"{told} of 4 told")
+        code = server.process.wait(PATIENCE_S)
+        passed = told == len(clients) and code == 0
+        tally.add(label + " stop under pulls", "PASS" if passed else "FAIL", f"{told} of 4 told, exit {code}")
 
 
 MARKERS = [b"MARKERSTREAM", b"marker.subject", b"MARKERPAYLOAD", b"MARKERCONSUMER"]

@@ -144,10 +144,8 @@ TEST_P(UringDiskTest, NamesComeAndGo) {
   EXPECT_EQ(sync.value, 0);
   disk_->Close(directory);
   disk_->RemoveLater("d/c");
-  while (!disk_->idle()) {
-    io_->SubmitAndWait(Nanos::max(), true);
-    io_->RunCompletions(UINT64_MAX);
-  }
+  EXPECT_FALSE(disk_->idle());
+  disk_->WaitIdle();
   EXPECT_EQ(*disk_->List("d"), (std::vector<std::string>{"a"}));
   EXPECT_TRUE(disk_->Remove("d/a").ok());
   EXPECT_TRUE(disk_->Remove("d/a").ok());

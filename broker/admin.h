@@ -26,6 +26,7 @@ enum class Parcel::Type : uint8_t {
   kPolicyChange,  // control -> shard
   kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
+  kBusy,           // shard -> control
   kReady,          // shard 0 -> control: it serves what it has found on disk
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed
@@ -82,6 +83,12 @@ struct Answer final : Parcel {
   std::optional<JetStreamVarz> jetstream;
   std::optional<JszSnapshot> jsz;
   std::optional<JetStreamHealth> health;
+};
+
+// The shard has much to do, or no more; at first it has not.
+struct Busy final : Parcel {
+  explicit Busy(bool is_busy) : Parcel(Type::kBusy), busy(is_busy) {}
+  const bool busy;
 };
 
 struct Ready final : Parcel {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "broker/config/startup.h"
+#include "broker/memory.h"
 #include "broker/server.h"
 
 int main(int argc, char** argv) {
@@ -12,6 +13,7 @@ int main(int argc, char** argv) {
   std::fflush(stdout);
   std::fputs(startup.err.c_str(), stderr);
   if (startup.action == millrace::config::Startup::Action::kExit) return startup.exit_code;
+  millrace::SetFreedMemory(millrace::FreedMemory::kGoesAtOnce);  // until a shard is busy
   millrace::Server server(std::move(startup), argv[0]);
   return server.Run();
 }

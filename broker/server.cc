@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/server.h"
 
-#include <mimalloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -22,6 +21,7 @@
 #include "broker/identity.h"
 #include "broker/io/uring_disk.h"
 #include "broker/jetstream/banner.h"
+#include "broker/memory.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
 #include "store/segment_store.h"
@@ -191,6 +191,7 @@ absl::Status Server::Start() {
 // The first shard has said what it restores.
 void Server::OnReady() {
   if (state_ != State::kStarting) return;  // told to stop meanwhile
+  CollectFreedMemory();  // what this thread has recovered, and the shard has taken over and freed
   if (jetstream_) LogJetStreamStarted();
   WriteRunFiles();
   log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options().host, client_listener_.port));
@@ -332,11 +333,8 @@ absl::Status Server::OpenStore() {
   MR_ASSIGN_OR_RETURN(home->store, ShardStore::Open(*home->disk, *home->segments, store));
   const Recovered& recovered = home->store->recovered();
   for (const std::string& note : recovered.report.notes) log_.Warn("  Recovery: " + note);
-  uint64_t bytes = 0;
-  for (const RecoveredStream& stream : recovered.streams) {
-    if (!stream.log->options().memory) bytes += stream.log->state().bytes;
-  }
-  jetstream_->config.max_storage = FinishMaxStorage(*jetstream_, static_cast<int64_t>(bytes));
+  jetstream_->config.max_storage =
+      FinishMaxStorage(*jetstream_, static_cast<int64_t>(recovered.report.message_bytes));
   return absl::OkStatus();
 }
 
@@ -403,6 +401,7 @@ void Server::StartShards() {
     shard.closed_connections_max = options.max_closed_clients;
     MR_CHECK(getrandom(&shard.seed, sizeof shard.seed, 0) == sizeof shard.seed);
     shard.entropy = [](char* out, size_t bytes) { MR_CHECK(getrandom(out, bytes, 0) == static_cast<ssize_t>(bytes)); };
+    shard.collect_memory = CollectFreedMemory;
     ShardThread* thread = shards_[i].get();
     const int cpu = pin ? cpus[i] : -1;
     thread->thread = std::thread([this, thread, shard, i, cpu] {
@@ -421,7 +420,7 @@ void Server::StartShards() {
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
       if (thread->store != nullptr) {
         thread->shard->StartJetStream(*thread->store, EngineOptions());
-        mi_collect(true);  // what only the recovery needed
+        CollectFreedMemory();  // what only the recovery needed
       }
       if (i == 0) {
         thread->shard->log().Flush();
@@ -464,6 +463,9 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     }
     case Parcel::Type::kAnswer:
       return OnAnswer(static_cast<Answer&>(*parcel));
+    case Parcel::Type::kBusy:
+      busy_shards_ += static_cast<const Busy&>(*parcel).busy ? 1 : -1;
+      return SetFreedMemory(busy_shards_ > 0 ? FreedMemory::kIsKept : FreedMemory::kGoesAtOnce);
     case Parcel::Type::kReady:
       return OnReady();
     case Parcel::Type::kStopAccepting:

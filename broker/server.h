@@ -107,6 +107,7 @@ class Server final : public MonitorHost {
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;
   uint32_t shards_stopped_ = 0;
+  int busy_shards_ = 0;
 
   ListeningSocket client_listener_;
   ListeningSocket monitor_listener_;

@@ -24,6 +24,8 @@ constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
 // What a connection sends without asking for its result keeps its chunk until the shard wakes the next time.
 constexpr uint64_t kQuietBytesMax = 16384;
 constexpr Nanos kTrimInterval = std::chrono::seconds(1);
+constexpr Nanos kQuietCheckInterval = std::chrono::seconds(5);
+constexpr uint64_t kQuietTurns = 500;  // in one of them
 // How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
 constexpr Nanos kStallMax = std::chrono::milliseconds(5);
 
@@ -80,6 +82,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
   accept_retry_.Bind<&Shard::RearmAccept>(this);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
+  quiet_check_.Bind<&Shard::CheckQuiet>(this);
   session_shared_.now = io.Now();
   session_shared_.wall_ns = wall_clock_() * 1000;
 }
@@ -90,6 +93,7 @@ Shard::~Shard() {
   timers_.Cancel(&accept_retry_);
   timers_.Cancel(&stop_deadline_);
   timers_.Cancel(&trim_);
+  timers_.Cancel(&quiet_check_);
 }
 
 uint64_t Shard::Random() {
@@ -144,6 +148,20 @@ void Shard::CountTurn() {
     if (ns > counters_.longest_turn_ns.Get()) counters_.longest_turn_ns.Set(ns);
   }
   std::fill(std::begin(laps_), std::end(laps_), Nanos{0});
+  ++turns_since_check_;
+  if (turns_since_check_ == 2) timers_.Arm(&quiet_check_, session_shared_.now + kQuietCheckInterval);
+  if (turns_since_check_ == kQuietTurns && !std::exchange(busy_, true)) {
+    mesh_.SendParcel(mesh_.control(), std::make_unique<Busy>(true));
+  }
+}
+
+// The turn of this timer counts as one: a shard that has nothing else to do is left alone.
+void Shard::CheckQuiet() {
+  const bool was_quiet = turns_since_check_ < kQuietTurns;
+  turns_since_check_ = 0;
+  if (!was_quiet || !std::exchange(busy_, false)) return;
+  mesh_.SendParcel(mesh_.control(), std::make_unique<Busy>(false));
+  options_.collect_memory();
 }
 
 void Shard::TrimChunks() {
@@ -411,6 +429,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kStop:
       return OnStop();
     case Parcel::Type::kLogBatch:
+    case Parcel::Type::kBusy:
     case Parcel::Type::kReady:
     case Parcel::Type::kHashCheck:
     case Parcel::Type::kAnswer:

@@ -39,6 +39,7 @@ struct ShardOptions {
   int64_t closed_connections_max = 10000;
   uint64_t seed = 1;
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes, for nonces
+  std::function<void()> collect_memory = [] {};  // when it has become quiet; see memory.h
 };
 
 class Shard final : public ConnectionHost {
@@ -63,6 +64,7 @@ class Shard final : public ConnectionHost {
  private:
   // Phases of a turn.
   void TrimChunks();
+  void CheckQuiet();
   void EnterKernel(bool may_block);
   bool Spin(Nanos budget);
   void Lap(TurnPhase phase);
@@ -145,6 +147,9 @@ class Shard final : public ConnectionHost {
   TimerNode accept_retry_;
   TimerNode stop_deadline_;
   TimerNode trim_;  // armed while there is unused memory to give back
+  TimerNode quiet_check_;
+  uint64_t turns_since_check_ = 0;
+  bool busy_ = false;
   int listener_ = -1;
   bool stop_accepting_ = false;
   uint64_t next_cid_ = 5;  // as the peer: its own internal clients come first

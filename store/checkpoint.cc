@@ -108,8 +108,7 @@ void Checkpoint::Begin() {
   begun_at_ = wal_.written_bytes();
   settled_at_ = 0;
   for (const auto& [uid, stream] : objects_.streams) {
-    const bool state = !stream.options.memory && (stream.state_dirty || stream.stored->dirty());
-    if (stream.config_dirty || state) streams_.push_back(uid);
+    if (stream.config_dirty || stream.changed()) streams_.push_back(uid);
   }
   for (const auto& [uid, consumer] : objects_.consumers) {
     if (consumer.config_dirty || consumer.state_dirty) consumers_todo_.push_back(uid);
@@ -133,7 +132,7 @@ void Checkpoint::FlushGroup() {
       catalog_.Put(CatalogKind::kStreamConfig, uid, stream.config_lsn, *stream.record);
       taken_.push_back({uid, stream.config_lsn, Taken::What::kStreamConfig});
     }
-    if (stream.options.memory || !(stream.state_dirty || stream.stored->dirty())) continue;
+    if (!stream.changed()) continue;
     stream.stored->Flush();
     group_.push_back({uid, wal_.staged(), next_stream_ - 1});
   }

@@ -77,14 +77,35 @@ StreamLog* DiskShardStore::CreateStream(std::string_view config, const StreamLog
   stream.record = std::make_unique<const std::string>(EncodeStream(config, options));
   stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {*stream.record});
   stream.config_dirty = true;
-  stream.stored = logs_.Create(uid, options, wal_);
   *lsn = stream.config_lsn;
-  return stream.stored->log();
+  return stream.Wake(uid, logs_, wal_).log();
 }
 
 StreamLog* DiskShardStore::FindStream(uint64_t uid) {
   const auto at = objects_.streams.find(uid);
-  return at == objects_.streams.end() ? nullptr : at->second.stored->log();
+  if (at == objects_.streams.end()) return nullptr;
+  at->second.unused = false;
+  return at->second.Wake(uid, logs_, wal_).log();
+}
+
+void DiskShardStore::LetRest(uint64_t uid) {
+  const auto at = objects_.streams.find(uid);
+  if (at == objects_.streams.end()) return;
+  at->second.unused = true;
+  if (checkpoint_.running() || !at->second.Rest()) unused_.push_back(uid);
+}
+
+// Those that had something for the checkpoint that has ended.
+void DiskShardStore::LetMoreRest() {
+  if (checkpoint_.running()) return;
+  for (uint32_t i = 0; i < options_.checkpoint_slice && !resting_.empty(); ++i) {
+    const uint64_t uid = resting_.back();
+    resting_.pop_back();
+    const auto at = objects_.streams.find(uid);
+    if (at == objects_.streams.end() || !at->second.unused || at->second.Rest()) continue;
+    // One with messages does not rest whatever comes; nor has anybody to ask for it before it does.
+    if (at->second.changed()) unused_.push_back(uid);
+  }
 }
 
 Lsn DiskShardStore::UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) {
@@ -96,14 +117,14 @@ Lsn DiskShardStore::UpdateStream(uint64_t uid, std::string_view config, const St
   stream.record = std::make_unique<const std::string>(EncodeStream(config, options));
   stream.config_lsn = wal_.Append(RecordKind::kStreamPut, uid, {*stream.record});
   stream.config_dirty = true;
-  stream.stored->log()->set_options(options);
+  if (stream.stored != nullptr) stream.stored->log()->set_options(options);
   return stream.config_lsn;
 }
 
 Lsn DiskShardStore::DeleteStream(uint64_t uid) {
   const auto at = objects_.streams.find(uid);
   if (at == objects_.streams.end()) return 0;
-  const std::vector<uint64_t> consumers = std::move(at->second.consumers);
+  const absl::InlinedVector<uint64_t, 1> consumers = std::move(at->second.consumers);
   for (const uint64_t consumer : consumers) {
     if (objects_.consumers.contains(consumer)) DropConsumer(consumer);
   }
@@ -149,7 +170,10 @@ Lsn DiskShardStore::DeleteConsumer(uint64_t uid) {
   const auto at = objects_.consumers.find(uid);
   if (at == objects_.consumers.end()) return 0;
   const auto stream = objects_.streams.find(at->second.stream_uid);
-  if (stream != objects_.streams.end()) std::erase(stream->second.consumers, uid);
+  if (stream != objects_.streams.end()) {
+    auto& consumers = stream->second.consumers;
+    consumers.erase(std::remove(consumers.begin(), consumers.end(), uid), consumers.end());
+  }
   return DropConsumer(uid);
 }
 
@@ -168,6 +192,7 @@ void DiskShardStore::EndTurn(Nanos now) {
     discards_.pop_front();
   }
   StepCheckpoint(now);
+  LetMoreRest();
   if (now >= old_keys_at_) StepOldKeys(now);
   if (now >= scrub_at_ && !closing_) scrub_at_ = logs_.StepScrub(now);
   wal_.EndTurn(now);
@@ -206,7 +231,12 @@ void DiskShardStore::StepCheckpoint(Nanos now) {
     if (consumers_ == nullptr && !objects_.consumers.empty()) return;
   }
   const uint64_t failures = checkpoint_.failures();
+  const uint64_t count = checkpoint_.count();
   checkpoint_.Step(now);
+  if (count != checkpoint_.count()) {
+    resting_.insert(resting_.end(), unused_.begin(), unused_.end());
+    std::vector<uint64_t>().swap(unused_);
+  }
   if (failures != checkpoint_.failures() && listener_ != nullptr) {
     listener_->OnStorage(state(), checkpoint_.TakeError());
   }
@@ -232,7 +262,7 @@ Nanos DiskShardStore::NextTick() const {
 
 bool DiskShardStore::HasWork() const {
   if (wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty())) return false;
-  return checkpoint_.has_work();
+  return checkpoint_.has_work() || (!resting_.empty() && !checkpoint_.running());
 }
 
 StorageState DiskShardStore::state() const {

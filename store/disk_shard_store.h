@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "store/catalog.h"
 #include "store/checkpoint.h"
@@ -27,6 +28,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
 
   StreamLog* CreateStream(std::string_view config, const StreamLogOptions& options, Lsn* lsn) override;
   StreamLog* FindStream(uint64_t uid) override;
+  void LetRest(uint64_t uid) override;
   Lsn UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) override;
   Lsn DeleteStream(uint64_t uid) override;
   uint64_t CreateConsumer(uint64_t stream_uid, std::string_view config, Lsn* lsn) override;
@@ -59,6 +61,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
 
   void OnWalDurable(Lsn durable) override;
   void OnWalState(WalState state, const std::string& why) override;
+  void LetMoreRest();
   void StepCheckpoint(Nanos now);
   void StepOldKeys(Nanos now);
   bool FellIdle(Nanos now);
@@ -76,6 +79,8 @@ class DiskShardStore final : public ShardStore, private WalListener {
   ShardStoreListener* listener_ = nullptr;
   ConsumerStateSource* consumers_ = nullptr;
   std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
+  std::vector<uint64_t> unused_;   // streams that LetRest was told of, and whose logs a checkpoint still wants
+  std::vector<uint64_t> resting_;  // the same, after a checkpoint
   Nanos relief_at_{0};
   Nanos idle_at_ = Nanos::max();       // when the log counts as idle, if it does not grow until then
   uint64_t idle_log_bytes_ = 0;

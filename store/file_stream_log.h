@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // FileStreamLog: a stream whose messages are on disk: journalled when they come, written to segment files behind that.
 // Owner:  shard. segments and journal outlive it.
-// Memory: a stream at rest is its directory of blocks (about 120 bytes each) and its live sequences; the index by
-//         subject is made at first use, from the index runs on disk, and goes again when many other streams are used
-//         instead.
+// Memory: a stream that is not used is its directory of blocks (about 120 bytes each) and its live sequences; the index
+//         by subject is made at first use, from the index runs on disk, and goes again when many other streams are used
+//         instead. When there are no blocks either, all of it may go (StoredLog::hollow).
 // Restart: Restore, then Replay, read nothing but what they are given. Whatever Replay is told again changes nothing.
 // Proof:  tests/store/file_stream_log_test.cc: the twin, with restarts at any point.
 #pragma once
@@ -37,6 +37,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void Flush() override;
   bool flushed() const override;
   void EncodeCheckpoint(std::string* out) override;
+  bool hollow() const override { return blocks_.empty() && cold_.empty() && released_.empty() && file == 0; }
 
   size_t memory_bytes() const override;
 

@@ -32,6 +32,7 @@ class MemoryStoredLog final : public StoredLog {
   void Flush() override {}
   bool flushed() const override { return true; }
   void EncodeCheckpoint(std::string*) override {}
+  bool hollow() const override { return log_->state().last_seq == 0; }
 
  private:
   std::unique_ptr<StreamLog> log_;
@@ -104,10 +105,10 @@ void SegmentStore::Register(FileStreamLog* log) {
 
 void SegmentStore::Unregister(FileStreamLog* log) {
   logs_.erase(log->uid());
-  std::vector<FreedExtent>& left = left_behind_[log->uid()];
+  if (logs_.capacity() > 1024 && logs_.capacity() > 8 * logs_.size()) logs_.rehash(0);  // by itself it does not shrink
+  std::vector<FreedExtent> left = log->TakeReleased();
   log->ForEachExtent([&](const Extent& extent) { left.push_back({extent, false, true}); });
-  const std::vector<FreedExtent> released = log->TakeReleased();
-  left.insert(left.end(), released.begin(), released.end());
+  if (!left.empty()) left_behind_[log->uid()] = std::move(left);
   if (log->file != 0) FileOf(log->file)->takes_appends = false;
   const auto detach = [log](auto& op) {
     if (op->log == log) op->Detach();

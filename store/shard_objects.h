@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "store/journal.h"
 #include "store/stored_log.h"
 
@@ -19,14 +20,24 @@ namespace millrace {
 using PendingRecord = std::unique_ptr<const std::string>;
 
 struct StoredStream {
-  std::unique_ptr<StoredLog> stored;
+  std::unique_ptr<StoredLog> stored;  // nullptr: at rest
+  PendingRecord at_rest;              // what makes it again, when that is more than an empty log
   StreamLogOptions options;
   PendingRecord record;       // as EncodeStream gives it; there while config_dirty
   Lsn config_lsn = 0;
   Lsn state_lsn = 0;          // the catalog's state contains every record up to here
   bool config_dirty = false;  // the catalog does not have it yet
   bool state_dirty = false;   // besides stored->dirty(): a checkpoint that had encoded it failed
-  std::vector<uint64_t> consumers;
+  bool unused = false;        // nobody has its log
+  absl::InlinedVector<uint64_t, 1> consumers;
+
+  // The catalog lacks some of its messages' state.
+  bool changed() const { return !options.memory && (state_dirty || (stored != nullptr && stored->dirty())); }
+  // Its log, made again if it is at rest.
+  StoredLog& Wake(uint64_t uid, StoredLogs& logs, Journal& journal);
+  // Destroys the log if nobody has it and nothing is lost by that. Not while a checkpoint runs: it may fail, and want
+  // the log once more.
+  bool Rest();
 };
 
 struct StoredConsumer {

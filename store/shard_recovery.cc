@@ -92,7 +92,7 @@ class Recovery {
       if (kind == CatalogKind::kStreamState) {
         const auto at = objects_.streams.find(uid);
         if (at == objects_.streams.end() || at->second.options.memory) return;
-        const absl::Status restored = at->second.stored->Restore(blob);
+        const absl::Status restored = at->second.Wake(uid, logs_, wal_).Restore(blob);
         if (!restored.ok()) return Damage(uid, std::string(restored.message()));
         at->second.state_lsn = lsn;
       } else if (kind == CatalogKind::kConsumerState) {
@@ -119,15 +119,12 @@ class Recovery {
       report_.notes.push_back(absl::StrFormat("stream %d: its configuration is of a version that we do not know", uid));
       return;
     }
-    StoredStream& stream = objects_.streams[uid];
-    if (stream.stored != nullptr && lsn <= stream.config_lsn) return;
-    if (stream.stored == nullptr) {
-      stream.stored = logs_.Create(uid, options, wal_);
-    } else {
-      options.memory = stream.options.memory;
-      stream.stored->log()->set_options(options);
-    }
+    const auto [at, fresh] = objects_.streams.try_emplace(uid);
+    StoredStream& stream = at->second;
+    if (!fresh && lsn <= stream.config_lsn) return;
+    if (!fresh) options.memory = stream.options.memory;
     stream.options = options;
+    if (stream.stored != nullptr) stream.stored->log()->set_options(options);
     stream.config_lsn = lsn;
     stream.config_dirty = dirty;
     if (dirty) stream.record = std::make_unique<const std::string>(record);
@@ -210,14 +207,15 @@ class Recovery {
     if (at == objects_.streams.end()) return false;
     StoredStream& stream = at->second;
     if (lsn <= stream.state_lsn || stream.options.memory) return true;
+    StoredLog& stored = stream.Wake(record.object, logs_, wal_);
     if (gaps_passed_ == 0 || record.kind != RecordKind::kAppend) [[likely]] {
-      stream.stored->Replay(record.kind, record.body);
+      stored.Replay(record.kind, record.body);
       return true;
     }
     StreamFacts& facts = streams_[record.object];
-    const uint64_t before = stream.stored->log()->state().last_seq;
-    stream.stored->Replay(record.kind, record.body);
-    const uint64_t after = stream.stored->log()->state().last_seq;
+    const uint64_t before = stored.log()->state().last_seq;
+    stored.Replay(record.kind, record.body);
+    const uint64_t after = stored.log()->state().last_seq;
     const bool concerned = facts.gaps_seen < gaps_passed_ && scan_.gaps[gaps_passed_ - 1].last > stream.state_lsn;
     facts.gaps_seen = gaps_passed_;
     if (concerned && after > before + 1) {
@@ -288,12 +286,14 @@ class Recovery {
   // To the engine: streams and consumers in the order of their creation. A consumer whose stream is gone is gone.
   void Hand() {
     std::vector<uint64_t> uids;
-    for (const auto& [uid, stream] : objects_.streams) uids.push_back(uid);
+    for (const auto& [uid, stream] : objects_.streams) {
+      uids.push_back(uid);
+      if (stream.stored != nullptr) report_.message_bytes += stream.stored->log()->state().bytes;
+    }
     std::sort(uids.begin(), uids.end());
     for (const uint64_t uid : uids) {
       StreamFacts& facts = streams_[uid];
-      recovered_.streams.push_back({uid, std::move(facts.config), objects_.streams[uid].stored->log(),
-                                    std::move(facts.lost), std::move(facts.damage)});
+      recovered_.streams.push_back({uid, std::move(facts.config), std::move(facts.lost), std::move(facts.damage)});
     }
     uids.clear();
     for (const auto& [uid, consumer] : objects_.consumers) uids.push_back(uid);

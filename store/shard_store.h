@@ -74,10 +74,9 @@ struct LostRange {
   uint64_t last_seq = 0;
 };
 
-struct RecoveredStream {
+struct RecoveredStream {  // FindStream gives its log
   uint64_t uid = 0;
   std::string config;
-  StreamLog* log = nullptr;
   std::vector<LostRange> lost;
   std::string damage;  // empty, or what is wrong with it in words; it is served as far as it goes
 };
@@ -94,6 +93,7 @@ struct RecoveryReport {
   uint64_t records = 0;        // replayed from the log
   uint64_t log_bytes = 0;
   uint64_t catalog_bytes = 0;
+  uint64_t message_bytes = 0;  // StreamLogState::bytes of all streams
   uint64_t torn_bytes = 0;     // of the log's tail that no acknowledgement rests on: cut, copied to quarantine
   uint64_t damaged_batches = 0;   // of the log, below its durable watermark
   uint64_t uncertain_records = 0;  // above the watermark, but a valid batch follows: may never have been flushed
@@ -122,6 +122,9 @@ class ShardStore {
   // --- streams. A memory stream's configuration is kept, its messages are not: after a restart it is there, and empty.
   virtual StreamLog* CreateStream(std::string_view config, const StreamLogOptions& options, Lsn* lsn) = 0;
   virtual StreamLog* FindStream(uint64_t uid) = 0;  // nullptr: no such stream
+  // The caller forgets the stream's log, and asks FindStream for it when it wants it again: one without messages takes
+  // no memory meanwhile.
+  virtual void LetRest(uint64_t uid) = 0;
   virtual Lsn UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) = 0;
   // The StreamLog is destroyed; its files go when the deletion is durable. Consumers of it are deleted with it.
   virtual Lsn DeleteStream(uint64_t uid) = 0;

@@ -34,6 +34,10 @@ class StoredLog {
   virtual void Flush() = 0;
   virtual bool flushed() const = 0;
   virtual void EncodeCheckpoint(std::string* out) = 0;
+
+  // There is nothing in it but what EncodeCheckpoint tells, at most its counters: while it is clean it may be
+  // destroyed, and Restore makes another like it.
+  virtual bool hollow() const { return false; }
 };
 
 // What is left of files under old keys, or under none (store_keys.h).

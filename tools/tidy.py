@@ -35,7 +35,8 @@ LAYERS = {
     'broker/admin': ('broker/session', 'broker/monitor'),
     'broker/shard': ('broker/net', 'broker/jetstream', 'broker/admin'),
     'broker/identity': ('broker/account',),
-    'broker/server': ('broker/shard', 'broker/identity'),
+    'broker/memory': (),
+    'broker/server': ('broker/shard', 'broker/identity', 'broker/memory'),
     'broker/main': ('broker/server',),
 }
 

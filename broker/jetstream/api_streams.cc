@@ -92,31 +92,15 @@ bool JetStream::OnStreamUpdate(const ApiRequest& request) {
   return true;
 }
 
-// By name; with a filter only those that take some subject of it.
-std::vector<Stream*> JetStream::StreamsSorted(const std::string& filter) const {
-  std::vector<Stream*> found;
-  for (const auto& [name, stream] : streams_) {
-    const auto& subjects = stream->config().subjects;
-    if (!filter.empty() && std::none_of(subjects.begin(), subjects.end(), [&filter](const std::string& subject) {
-          return SubjectsCollide(filter, subject);
-        })) {
-      continue;
-    }
-    found.push_back(stream.get());
-  }
-  std::sort(found.begin(), found.end(), [](const Stream* a, const Stream* b) { return a->name() < b->name(); });
-  return found;
-}
-
 bool JetStream::OnStreamNames(const ApiRequest& request) {
   StreamListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamNames, &list)) return true;
-  const std::vector<Stream*> found = StreamsSorted(list.subject);
+  const std::vector<std::string_view> found = streams_.Names(list.subject);
   const auto total = static_cast<int64_t>(found.size());
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
   std::vector<std::string> names;
   for (int64_t i = offset; i < std::min(total, offset + kApiNamesLimit); ++i)
-    names.push_back(found[static_cast<size_t>(i)]->name());
+    names.emplace_back(found[static_cast<size_t>(i)]);
   Respond(request, StreamNamesAnswer(Paging{total, offset, kApiNamesLimit}, names));
   return true;
 }
@@ -124,12 +108,14 @@ bool JetStream::OnStreamNames(const ApiRequest& request) {
 bool JetStream::OnStreamList(const ApiRequest& request) {
   StreamListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamList, &list)) return true;
-  const std::vector<Stream*> found = StreamsSorted(list.subject);
+  const std::vector<std::string_view> found = streams_.Names(list.subject);
   const auto total = static_cast<int64_t>(found.size());
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  const int64_t end = std::min(total, offset + kApiListLimit);
+  const std::vector<std::string> page(found.begin() + offset, found.begin() + end);  // finding one may wake it
   std::vector<StreamInfo> infos;
-  for (int64_t i = offset; i < std::min(total, offset + kApiListLimit); ++i) {
-    Stream& stream = *found[static_cast<size_t>(i)];
+  for (const std::string& name : page) {
+    Stream& stream = *FindStream(name);
     infos.push_back(InfoOf(stream, nullptr));
     infos.back().config = stream.config();  // the peer's list leaves the dynamic fields out
   }
@@ -271,7 +257,7 @@ bool JetStream::OnMessageGet(const ApiRequest& request) {
 }
 
 // The stream itself if it may answer: it knows most; else a mirror of it.
-Stream* JetStream::FindDirect(std::string_view name) const {
+Stream* JetStream::FindDirect(std::string_view name) {
   Stream* stream = FindStream(name);
   if (stream != nullptr && stream->config().allow_direct) return stream;
   return readers_.DirectMirrorOf(name);

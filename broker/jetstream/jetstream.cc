@@ -31,14 +31,14 @@ constexpr uint64_t kNoStream = 0;  // uids begin at 1
 }  // namespace
 
 JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOptions options)
-    : port_(port), store_(store), options_(std::move(options)) {
+    : port_(port), store_(store), options_(std::move(options)), streams_(*this, store, options_.streams) {
   store_.set_listener(this);
   store_.set_consumers(this);
 }
 
 JetStream::~JetStream() {
   backups_.Stop();
-  for (auto& [name, stream] : streams_) stream->Stop(StopReason::kServerShutdown);
+  streams_.Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
 }
 
@@ -50,13 +50,17 @@ void JetStream::Start() {
     domain_prefix_ = "$JS." + options_.domain + ".API.";
     subscriptions_.push_back(port_.Subscribe(kGlobalAccount, domain_prefix_ + ">", this));
   }
-  for (auto& [name, stream] : streams_) stream->Start();
+  streams_.ForEachAwake([](Stream& stream) {
+    if (!stream.started()) stream.Start();
+  });
 }
 
 // Streams and consumers as the store has found them.
 void JetStream::Adopt() {
   Recovered& recovered = store_.recovered();
-  for (const RecoveredStream& found : recovered.streams) {
+  absl::flat_hash_set<uint64_t> with_consumers;
+  for (const RecoveredConsumer& consumer : recovered.consumers) with_consumers.insert(consumer.stream_uid);
+  for (RecoveredStream& found : recovered.streams) {
     int64_t created_ns = 0;
     StreamConfig config;
     if (!ReadStored(found.config, &created_ns, &config)) {
@@ -71,42 +75,47 @@ void JetStream::Adopt() {
                                         lost.first_seq, lost.last_seq));
     }
     port_.log().Info(RestoreStartsLine("$G", config.name));
-    auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, found.log);
+    Stream* stream = streams_.Add(
+        std::make_unique<Stream>(*this, std::move(config), created_ns, store_.FindStream(found.uid)));
     stream->NoteLost(found.lost);
     // The store has done the work before; what is left takes no time.
     port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
-    List(stream.get());
-    std::string name = stream->name();
-    streams_[std::move(name)] = std::move(stream);
+    List(stream);
+    // One of very many, that reads no other: it is at rest until somebody uses it.
+    const bool reads = stream->config().mirror || !stream->config().sources.empty();
+    std::string().swap(found.config);
+    if (reads || with_consumers.contains(found.uid) || !streams_.crowded()) continue;
+    stream->Start();
+    streams_.TryRest(stream);
   }
   for (const RecoveredConsumer& found : recovered.consumers) {
-    const auto stream = streams_by_uid_.find(found.stream_uid);
-    if (stream != streams_by_uid_.end() && found.config == kSourceRecord) {
-      source_records_[found.uid] = stream->second;
-      stream->second->RestoreSources(found.state);
-      for (const std::string& delta : found.deltas) stream->second->RestoreSources(delta);
+    Stream* stream = streams_.FindAwake(found.stream_uid);
+    if (stream != nullptr && found.config == kSourceRecord) {
+      source_records_[found.uid] = stream;
+      stream->RestoreSources(found.state);
+      for (const std::string& delta : found.deltas) stream->RestoreSources(delta);
       continue;
     }
     int64_t created_ns = 0;
     ConsumerConfig config;
-    if (stream == streams_by_uid_.end() || !ReadStored(found.config, &created_ns, &config)) continue;
+    if (stream == nullptr || !ReadStored(found.config, &created_ns, &config)) continue;
     std::string name = config.name;
     Consumer* consumer =
-        stream->second->AddConsumer(std::move(config), ConsumerIdentity{std::move(name), created_ns, found.uid});
+        stream->AddConsumer(std::move(config), ConsumerIdentity{std::move(name), created_ns, found.uid});
     const std::vector<std::string_view> deltas(found.deltas.begin(), found.deltas.end());
     const absl::Status restored = consumer->RestoreState(found.state, deltas);
     if (!restored.ok()) {
       port_.log().Error(absl::StrFormat("JetStream: state of consumer '%s > %s > %s': %s", "$G",
-                                        stream->second->name(), consumer->name(), std::string(restored.message())));
+                                        stream->name(), consumer->name(), std::string(restored.message())));
     }
     consumers_by_uid_[found.uid] = consumer;
   }
-  for (const auto& [name, stream] : streams_) {
-    if (const size_t count = stream->consumers().size(); count > 0)
-      port_.log().Info(ConsumersRecoverLine("$G", name, count));
-  }
-  recovered.streams.clear();
-  recovered.consumers.clear();
+  streams_.ForEachAwake([this](Stream& stream) {
+    if (const size_t count = stream.consumers().size(); count > 0)
+      port_.log().Info(ConsumersRecoverLine("$G", stream.name(), count));
+  });
+  std::vector<RecoveredStream>().swap(recovered.streams);
+  std::vector<RecoveredConsumer>().swap(recovered.consumers);
 }
 
 // ---- the turn ------------------------------------------------------------------------------------------------------
@@ -123,16 +132,18 @@ bool JetStream::RunTurn() {
   DeleteConsumers();
   // Answers and deliveries may have caused more of both.
   Release(&immediate_, 0);
+  // Loads that were asked for are told of to streams that are awake.
+  const bool resting = !stopping_ && parked_.empty() && late_acks_.empty() && streams_.LetRest();
   store_.EndTurn(port_.Now());
   ++turn_;
   const bool copying = pulling || backing_up;
-  return copying || !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
+  return copying || resting || !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
 }
 
 void JetStream::StartStop() {
   stopping_ = true;
   backups_.Stop();
-  for (auto& [name, stream] : streams_) stream->Stop(StopReason::kServerShutdown);
+  streams_.Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
   subscriptions_.clear();
   requests_.clear();
@@ -154,8 +165,7 @@ void JetStream::AnswerParked() {
     if (!Handle(request)) parked_.push_back(std::move(request));
   }
   for (const auto& [uid, seq] : std::exchange(late_acks_, {})) {
-    const auto stream = streams_by_uid_.find(uid);
-    if (stream != streams_by_uid_.end()) stream->second->OnAcked(nullptr, seq);
+    if (Stream* stream = streams_.FindAwake(uid)) stream->OnAcked(nullptr, seq);
   }
   for (const Ready& waiting : std::exchange(loading_, {})) MarkReady(waiting.consumer, waiting.stream);
   readers_.WakeLoading();
@@ -165,8 +175,8 @@ void JetStream::ReleaseDurable() {
   durable_moved_ = false;
   const Lsn durable = store_.durable();
   while (!staged_.empty() && staged_.front().lsn <= durable) {
-    const auto stream = streams_by_uid_.find(staged_.front().stream_uid);
-    if (stream != streams_by_uid_.end()) stream->second->SetVisible(staged_.front().seq);
+    // One that is at rest has had it.
+    if (Stream* stream = streams_.FindAwake(staged_.front().stream_uid)) stream->SetVisible(staged_.front().seq);
     staged_.pop_front();
   }
   Release(&immediate_, 0);
@@ -349,11 +359,6 @@ void JetStream::ForgetSources(Stream* stream) {
 
 // ---- streams -------------------------------------------------------------------------------------------------------
 
-Stream* JetStream::FindStream(std::string_view name) const {
-  const auto it = streams_.find(name);
-  return it == streams_.end() ? nullptr : it->second.get();
-}
-
 StreamLogOptions JetStream::LogOptionsOf(const StreamConfig& config) const {
   StreamLogOptions log;
   log.memory = config.storage == Storage::kMemory;
@@ -363,7 +368,7 @@ StreamLogOptions JetStream::LogOptionsOf(const StreamConfig& config) const {
   return log;
 }
 
-StreamCheckContext JetStream::CheckContext() const {
+StreamCheckContext JetStream::CheckContext() {
   StreamCheckContext context;
   context.server = options_.limits;
   context.find_stream = [this](std::string_view name) -> const StreamConfig* {
@@ -375,13 +380,11 @@ StreamCheckContext JetStream::CheckContext() const {
 }
 
 void JetStream::List(Stream* stream) {
-  streams_by_uid_[stream->uid()] = stream;
   for (const std::string& subject : stream->config().subjects) subjects_.Add(subject, stream->uid());
   Reserve(stream->config(), 1);
 }
 
 void JetStream::Unlist(Stream* stream) {
-  streams_by_uid_.erase(stream->uid());
   for (const std::string& subject : stream->config().subjects) subjects_.Remove(subject, stream->uid());
   Reserve(stream->config(), -1);
 }
@@ -435,11 +438,9 @@ JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic, Begin 
   const int64_t created_ns = port_.WallNs();
   Lsn lsn = 0;
   StreamLog* log = store_.CreateStream(WriteStored(created_ns, config), LogOptionsOf(config), &lsn);
-  auto stream = std::make_unique<Stream>(*this, std::move(config), created_ns, log);
-  made.stream = stream.get();
+  made.stream = streams_.Add(std::make_unique<Stream>(*this, std::move(config), created_ns, log));
   made.created = true;
-  List(stream.get());
-  streams_[stream->name()] = std::move(stream);
+  List(made.stream);
   if (begin == Begin::kLater) return made;
   made.stream->Start();
   readers_.WakeReadersOf(made.stream->name());
@@ -459,9 +460,7 @@ void JetStream::DropStream(Stream* stream) {
   stream->Stop(StopReason::kDeleted);
   for (const auto& [name, consumer] : stream->consumers()) consumers_by_uid_.erase(consumer->identity().uid);
   Unlist(stream);
-  const auto it = streams_.find(stream->name());
-  std::unique_ptr<Stream> owned = std::move(it->second);
-  streams_.erase(it);
+  std::unique_ptr<Stream> owned = streams_.Remove(stream);
   const uint64_t uid = stream->uid();
   owned->DropConsumers();
   absl::erase_if(source_records_, [&owned](const auto& item) { return item.second == owned.get(); });
@@ -484,7 +483,7 @@ bool JetStream::Deliver(const Subscription& subscription, const Message& message
 }
 
 Consumer* JetStream::FindConsumer(std::string_view stream_name, std::string_view name) const {
-  const Stream* stream = FindStream(stream_name);
+  const Stream* stream = streams_.FindAwake(stream_name);
   return stream == nullptr ? nullptr : stream->FindConsumer(name);
 }
 
@@ -507,11 +506,11 @@ bool JetStream::DeliverFlowControl(const Message& message) {
 
 AccountInfo JetStream::Usage() const {
   AccountInfo info;
-  for (const auto& [name, stream] : streams_) {
-    const bool memory = stream->config().storage == Storage::kMemory;
-    (memory ? info.total.memory : info.total.storage) += stream->log().state().bytes;
-    info.total.consumers += static_cast<int64_t>(stream->public_consumers());
-  }
+  info.total.memory = streams_.ContentOf(Storage::kMemory).bytes;
+  info.total.storage = streams_.ContentOf(Storage::kFile).bytes;
+  streams_.ForEachAwake([&info](const Stream& stream) {
+    info.total.consumers += static_cast<int64_t>(stream.public_consumers());
+  });
   info.total.reserved_memory = static_cast<uint64_t>(reserved_memory_);
   info.total.reserved_storage = static_cast<uint64_t>(reserved_storage_);
   info.total.streams = static_cast<int64_t>(streams_.size());

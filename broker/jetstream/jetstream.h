@@ -30,6 +30,7 @@
 #include "broker/jetstream/port.h"
 #include "broker/jetstream/stream.h"
 #include "broker/jetstream/stream_readers.h"
+#include "broker/jetstream/stream_table.h"
 #include "store/shard_store.h"
 
 namespace millrace {
@@ -48,6 +49,7 @@ struct JetStreamEngineOptions {
   uint64_t max_pending = 64 << 20;
   uint64_t request_queue_max = 10'000;
   BatchLimits batches;
+  StreamTableOptions streams;
 };
 
 // One API request as it waits for its phase of the turn.
@@ -111,8 +113,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void ForgetSources(Stream* stream);
 
   // --- streams
-  Stream* FindStream(std::string_view name) const;
-  const auto& streams() const { return streams_; }
+  Stream* FindStream(std::string_view name) { return streams_.Find(name); }
+  StreamTable& streams() { return streams_; }
+  const StreamTable& streams() const { return streams_; }
   struct Made {
     Stream* stream = nullptr;
     bool created = false;
@@ -157,7 +160,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void Reserve(const StreamConfig& config, int64_t sign);
   // Some of the subjects belong to another stream.
   bool AreTaken(const std::vector<std::string>& subjects, uint64_t but_uid) const;
-  StreamCheckContext CheckContext() const;
+  StreamCheckContext CheckContext();
   Reservations ReservationsWithout(const Stream* stream, Storage storage) const;
 
   // --- handlers of the API (api.cc, api_streams.cc, api_consumers.cc)
@@ -192,18 +195,17 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   bool OnConsumerUnpin(const ApiRequest& request);
   bool OnConsumerReset(const ApiRequest& request);
   bool OnClusterOnly(const ApiRequest& request);
-  Stream* FindDirect(std::string_view name) const;
+  Stream* FindDirect(std::string_view name);
   Stream* StreamOf(const ApiRequest& request, ResponseKind kind, size_t token);
   StreamInfo InfoOf(Stream& stream, const StreamInfoRequest* details);
   ConsumerInfo InfoOf(Consumer& consumer);
-  std::vector<Stream*> StreamsSorted(const std::string& filter) const;
   std::string NewConsumerName();
   std::string RandomDigits(size_t count);  // of base 62
 
   JetStreamPort& port_;
   ShardStore& store_;
   JetStreamEngineOptions options_;
-  NameMap<std::unique_ptr<Stream>> streams_;
+  StreamTable streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<Subscription*> subscriptions_;
   std::string domain_prefix_;  // of API requests; empty without a domain
@@ -224,7 +226,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   };
   std::deque<Staged> staged_;
   uint64_t turn_ = 0;
-  absl::flat_hash_map<uint64_t, Stream*> streams_by_uid_;
   FilterIndex subjects_;  // of all streams, by uid
   int64_t reserved_memory_ = 0;
   int64_t reserved_storage_ = 0;

@@ -73,11 +73,14 @@ void JetStreamPages::FillJsz(const JszOptions& options, JszSnapshot* jsz) const 
   FillVarz(&jsz->server);
   jsz->total = 1;
   jsz->streams = static_cast<int>(engine_.streams().size());
-  for (const auto& [name, stream] : engine_.streams()) {
-    jsz->messages += stream->log().state().messages;
-    jsz->bytes += stream->log().state().bytes;
-    jsz->consumers += static_cast<int>(stream->public_consumers());
+  for (const Storage storage : {Storage::kFile, Storage::kMemory}) {
+    const StreamTable::Content content = engine_.streams().ContentOf(storage);
+    jsz->messages += content.messages;
+    jsz->bytes += content.bytes;
   }
+  engine_.streams().ForEachAwake([jsz](const Stream& stream) {
+    jsz->consumers += static_cast<int>(stream.public_consumers());
+  });
   if (SelectJszAccounts(options, {std::string(kAccount)}).empty()) return;
   JszAccount& account = jsz->accounts.emplace_back();
   account.name = account.id = kAccount;
@@ -87,9 +90,9 @@ void JetStreamPages::FillJsz(const JszOptions& options, JszSnapshot* jsz) const 
   account.api_total = stats.api_total;
   account.api_errors = stats.api_errors;
   if (!options.streams) return;
-  for (const Stream* stream : Sorted(engine_.streams())) {
-    account.streams.push_back(Describe(*stream, options, engine_.options().server_name));
-  }
+  engine_.streams().ForEach([&](const Stream& stream) {
+    account.streams.push_back(Describe(stream, options, engine_.options().server_name));
+  });
 }
 
 void JetStreamPages::FillHealth(const HealthzOptions& options, JetStreamHealth* health) const {
@@ -100,17 +103,17 @@ void JetStreamPages::FillHealth(const HealthzOptions& options, JetStreamHealth* 
   health->consumer_found = health->stream_found && named->FindConsumer(options.consumer) != nullptr;
   if (engine_.store().state() != StorageState::kFailed) return;
   // Nothing can be stored any more, in no stream of the disk.
-  for (const Stream* stream : Sorted(engine_.streams())) {
-    if (stream->config().storage == Storage::kMemory) continue;
-    if (!options.account.empty() && !health->account_found) continue;
-    if (!options.stream.empty() && stream != named) continue;
+  engine_.streams().ForEach([&](const Stream& stream) {
+    if (stream.config().storage == Storage::kMemory) return;
+    if (!options.account.empty() && !health->account_found) return;
+    if (!options.stream.empty() && stream.name() != options.stream) return;
     HealthError& error = health->broken.emplace_back();
     error.type = HealthErrorType::kStream;
     error.account = kAccount;
-    error.stream = stream->name();
+    error.stream = stream.name();
     error.error = absl::StrFormat("JetStream stream '%s > %s' write error: the write-ahead log failed", kAccount,
-                                  stream->name());
-  }
+                                  stream.name());
+  });
 }
 
 }  // namespace millrace

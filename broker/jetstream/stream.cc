@@ -40,10 +40,33 @@ void Stream::Start() {
     log_->SkipTo(config_.first_seq - 1);
     visible_last_seq_ = log_->state().last_seq;
   }
+  started_ = true;
   Subscribe();
   StartScan();
   ArmExpiry();
   StartUpstream();
+}
+
+bool Stream::MayRest() const {
+  const bool upstream = config_.mirror || !config_.sources.empty() || source_record_;
+  const bool timed = (expiry_ != nullptr && expiry_->timer.armed()) || later_ != nullptr;
+  const bool batches = batches_ != nullptr && !(batches_->atomic.empty() && batches_->fast.empty());
+  return started_ && consumers().empty() && !upstream && !timed && !batches && !waits_for_disk_ && !lost_ &&
+         visible_last_seq_ == log_->state().last_seq;
+}
+
+Stream::Remains Stream::Leave() {
+  if (batches_ != nullptr) port().timers().Cancel(&batches_->timer);
+  Remains remains{std::move(subscriptions_), std::move(ids_)};
+  subscriptions_.clear();
+  return remains;
+}
+
+void Stream::Return(Remains remains) {
+  started_ = true;
+  subscriptions_ = std::move(remains.subscriptions);
+  for (Subscription* subscription : subscriptions_) subscription->sink = this;
+  ids_ = std::move(remains.ids);
 }
 
 void Stream::Stop(StopReason reason) {

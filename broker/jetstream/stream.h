@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/batch.h"
 #include "broker/jetstream/consumer.h"
@@ -55,10 +56,31 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   // Subscribes to its subjects, and arms what depends on the messages that are there.
   void Start();
+  bool started() const { return started_; }
   // Takes its subscriptions back and stops its consumers.
   void Stop(StopReason reason);
   // A config that api/stream_check.h allows after the present one.
   void Update(StreamConfig config);
+
+  // --- rest (stream_table.h)
+  // What was in memory only: message ids that came in the window.
+  struct MessageIds {
+    Dedupe dedupe;
+    std::string last;  // of the message that came last; empty: it had none
+  };
+  using Subscriptions = absl::InlinedVector<Subscription*, 1>;
+  // What a stream at rest keeps, besides what the store and StreamTable know.
+  struct Remains {
+    Subscriptions subscriptions;
+    std::unique_ptr<MessageIds> ids;
+  };
+  // It waits for nothing, and nothing but messages and requests will come to it.
+  bool MayRest() const;
+  Remains Leave();              // before it is destroyed, in the place of Stop
+  void Return(Remains remains);  // in the place of Start
+  // Of the turn in which it was found last, or was sent a message.
+  Nanos used_at() const { return used_at_; }
+  void OnUsed() { used_at_ = port().Now(); }
 
   // Messages that the store could not recover, for the state that clients see.
   void NoteLost(const std::vector<LostRange>& ranges);
@@ -115,7 +137,6 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // --- the engine
   // Messages up to `seq` are durable.
   void SetVisible(uint64_t seq);
-  int64_t last_activity_ns() const { return last_activity_ns_; }
 
   // --- ConsumerHost
   JetStreamPort& port() override;
@@ -159,10 +180,6 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   };
 
   // --- what a stream has only when it is used, to be small when it is not
-  struct MessageIds {
-    Dedupe dedupe;
-    std::string last;  // of the message that came last; empty: it had none
-  };
   struct Batches {
     NameMap<std::unique_ptr<AtomicBatch>> atomic;
     NameMap<std::unique_ptr<FastBatch>> fast;
@@ -280,18 +297,22 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   static const Consumers& NoConsumers();
   bool HasFilteredConsumers() const;
 
+  friend class StreamTable;
+
   JetStream& engine_;
   StreamConfig config_;
   const int64_t created_ns_;
   StreamLog* const log_;
-  std::vector<Subscription*> subscriptions_;
+  Subscriptions subscriptions_;
   std::unique_ptr<SubjectTransform> ingest_transform_;
   std::unique_ptr<SubjectTransform> republish_transform_;
   std::unique_ptr<MessageIds> ids_;  // since the first id came
+  bool started_ = false;
   bool had_messages_ = false;        // before anything came: there may be ids among them
   bool waits_for_disk_ = false;      // expiry, schedules or a scan, for OnLoaded
   uint64_t visible_last_seq_ = 0;
-  int64_t last_activity_ns_ = 0;
+  Nanos used_at_{0};
+  size_t place_ = 0;  // StreamTable's
   std::unique_ptr<Consumers> consumers_;  // since the first one
 
   std::unique_ptr<Expiry> expiry_;  // since something may expire

@@ -26,6 +26,7 @@ std::string Quote(std::string_view text) {
 }  // namespace
 
 bool Stream::Deliver(const Subscription& subscription, const Message& message) {
+  OnUsed();
   Inbound in;
   in.subject = message.subject;
   in.reply = message.reply;
@@ -38,7 +39,6 @@ bool Stream::Deliver(const Subscription& subscription, const Message& message) {
 }
 
 void Stream::PublishAny(const Inbound& original) {
-  last_activity_ns_ = port().WallNs();
   Inbound in = original;
   std::string cleaned;
   // A status is not stored, nor what an import of another account says of the client.
@@ -56,7 +56,6 @@ void Stream::PublishAny(const Inbound& original) {
 }
 
 std::optional<ApiError> Stream::Publish(const Inbound& original) {
-  last_activity_ns_ = port().WallNs();
   Inbound in = original;
   Checked checked;
   if (!in.header.empty()) {

@@ -37,6 +37,7 @@ class StreamReaders {
 
   // Some reader still has to copy the message.
   bool Need(const Stream& origin, uint64_t seq, std::string_view subject) const;
+  bool HasReadersOf(std::string_view origin) const { return by_origin_.contains(origin); }
   // A mirror that answers DIRECT.GET in the place of this stream; nullptr: none does.
   Stream* DirectMirrorOf(std::string_view origin) const;
 

@@ -74,6 +74,7 @@ class FakeLog final : public StoredLog, public StreamLog {
       out->append(payload);
     }
   }
+  bool hollow() const override { return flushed(); }  // messages go into the checkpoint
   void EndTurn() { flushing_ -= flushing_ > 0 ? 1 : 0; }
 
   // --- StreamLog, as far as a test of the store needs it
@@ -165,6 +166,8 @@ class FakeLogs final : public StoredLogs {
   }
   bool idle() const override { return true; }
 
+  size_t live() const { return live_.size(); }
+
   std::set<uint64_t> discarded;
   bool kept = false;
 
@@ -180,6 +183,7 @@ class FakeLogs final : public StoredLogs {
     void Flush() override { log_.Flush(); }
     bool flushed() const override { return log_.flushed(); }
     void EncodeCheckpoint(std::string* out) override { log_.EncodeCheckpoint(out); }
+    bool hollow() const override { return log_.hollow(); }
     FakeLogs& owner_;
     FakeLog log_;
   };

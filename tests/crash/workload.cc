@@ -202,6 +202,12 @@ void Workload::Operate() {
     }
     Record(stream, lsn, DigestOf(log), false);
   }
+  MaybeRest(stream);
+}
+
+// Nothing here holds on to logs: any of them may go, and come again with the next operation.
+void Workload::MaybeRest(uint64_t stream) {
+  if (rest_random_.OneIn(2)) store_->LetRest(stream);
 }
 
 void Workload::Turn() {
@@ -253,7 +259,7 @@ bool Workload::Check(SimDisk& disk, const char* when) {
   std::map<uint64_t, std::pair<uint64_t, std::string>> states;  // digest, configuration
   for (const RecoveredStream& stream : found.streams) {
     if (!stream.lost.empty() || !stream.damage.empty()) good = Fail(absl::StrFormat("%s: %s", when, stream.damage));
-    states[stream.uid] = {DigestOf(stream.log), stream.config};
+    states[stream.uid] = {DigestOf(store->FindStream(stream.uid)), stream.config};
   }
   for (const RecoveredConsumer& consumer : found.consumers) {
     uint64_t value = Number(consumer.state);
@@ -315,8 +321,10 @@ void Workload::Adopt() {
   Recovered& found = store_->recovered();
   for (const RecoveredStream& stream : found.streams) {
     Object& object = objects[stream.uid];
-    object.memory = stream.log->options().memory;
-    object.history.push_back({1, DigestOf(stream.log), false, ConfigNumber(stream.config)});
+    StreamLog* log = store_->FindStream(stream.uid);
+    object.memory = log->options().memory;
+    object.history.push_back({1, DigestOf(log), false, ConfigNumber(stream.config)});
+    MaybeRest(stream.uid);
   }
   for (const RecoveredConsumer& consumer : found.consumers) {
     uint64_t value = Number(consumer.state);

@@ -23,7 +23,7 @@ ShardStoreOptions SmallStore();
 class Workload : public ShardStoreListener, public ConsumerStateSource {
  public:
   // `real`: with SegmentStore and FileStreamLog, otherwise with FakeLogs (faster, and exact about the rest).
-  Workload(uint64_t seed, bool real) : random_(seed), real_(real) {}
+  Workload(uint64_t seed, bool real) : random_(seed), rest_random_(~seed), real_(real) {}
 
   // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
   // call goes on with what survived. Returns false at the first disagreement (see failure()).
@@ -64,6 +64,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void EncodeConsumer(uint64_t uid, std::string* out) override;
 
   void Operate();
+  void MaybeRest(uint64_t stream);
   void Turn();
   void OnBoundary();
   bool Check(SimDisk& disk, const char* when);
@@ -79,6 +80,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   std::string Config(uint64_t version) const { return "config " + std::to_string(version); }
 
   SeededRandom random_;
+  SeededRandom rest_random_;  // of its own: what else a seed does stays as it was
   const bool real_;
   std::unique_ptr<SimDisk> disk_ = std::make_unique<SimDisk>(1);
   std::unique_ptr<StoreKeys> keys_;

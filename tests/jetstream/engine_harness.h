@@ -3,6 +3,7 @@
 // Owner:  caller (the test); everything on its one thread.
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -71,6 +72,8 @@ class EngineHarness {
         port_(shards_[0].router, shards_[0].chunks, timers_, log_,
               RouterPort::Shard{now_, wall_ns_, [this] { return Random(); },
                                 [](const ConnectionId&) { return true; }}) {
+    // All that engines are tested for holds as well where streams are at rest whenever they may be.
+    if (std::getenv("MR_TEST_REST") != nullptr) options.streams = StreamTableOptions{0, Nanos{0}};
     options.memory_max = options.storage_max = int64_t{1} << 40;
     engine_ = std::make_unique<JetStream>(port_, store_, options);
     engine_->Start();

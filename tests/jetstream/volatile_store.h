@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,8 +43,10 @@ class VolatileStore final : public ShardStore {
   }
   StreamLog* FindStream(uint64_t uid) override {
     const auto it = logs_.find(uid);
+    resting.erase(uid);
     return it == logs_.end() ? nullptr : it->second.get();
   }
+  void LetRest(uint64_t uid) override { resting.insert(uid); }
   Lsn UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) override {
     configs_[uid] = config;
     return Stage();
@@ -79,6 +82,7 @@ class VolatileStore final : public ShardStore {
   Stats stats() const override { return {}; }
 
   StorageState storage = StorageState::kOk;
+  std::set<uint64_t> resting;  // LetRest was told of
 
  private:
   Lsn Stage() { return ++staged_; }

@@ -215,6 +215,8 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
     case Parcel::Type::kStop:
       ++stopped_;
       return;
+    case Parcel::Type::kBusy:
+      return;
     default:
       Fail("the control thread got a parcel that it does not expect");
   }

@@ -83,7 +83,7 @@ class Life : public ShardStoreListener, public ConsumerStateSource {
   }
   StreamLog* log() {
     const auto& streams = store->recovered().streams;
-    return streams.empty() ? nullptr : streams[0].log;
+    return streams.empty() ? nullptr : store->FindStream(streams[0].uid);
   }
   // How many messages can be read; each of them has to be right.
   int Readable() {

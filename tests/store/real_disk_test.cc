@@ -90,7 +90,7 @@ TEST(RealDisk, WhatWasAcknowledgedIsThereAfterARestart) {
     EXPECT_EQ(found.streams[0].uid, uid);
     EXPECT_EQ(found.streams[0].config, "ORDERS");
     EXPECT_TRUE(found.report.notes.empty());
-    StreamLog* log = found.streams[0].log;
+    StreamLog* log = shop.store->FindStream(uid);
     EXPECT_GE(log->state().messages, acknowledged);
     for (uint64_t seq = 1; seq <= acknowledged; ++seq) {
       StoredMessage message;

@@ -60,6 +60,7 @@ class Driven : public ShardStoreListener, public ConsumerStateSource {
     Lsn lsn = 0;
     return store->CreateStream(config, options, &lsn);
   }
+  StreamLog* LogOf(size_t index) { return store->FindStream(store->recovered().streams[index].uid); }
   Lsn Put(StreamLog* log, std::string_view payload) {
     StoredMessage message;
     message.seq = log->state().last_seq + 1;
@@ -116,7 +117,7 @@ TEST(ShardStore, KeepsStreamsConsumersAndTheirDeltas) {
     ASSERT_EQ(found.streams.size(), 1u);
     EXPECT_EQ(found.streams[0].uid, stream_uid);
     EXPECT_EQ(found.streams[0].config, "ORDERS");
-    EXPECT_EQ(found.streams[0].log->state().messages, 1u);
+    EXPECT_EQ(run.LogOf(0)->state().messages, 1u);
     ASSERT_EQ(found.consumers.size(), 1u);
     EXPECT_EQ(found.consumers[0].stream_uid, stream_uid);
     EXPECT_EQ(found.consumers[0].config, "worker");
@@ -131,7 +132,64 @@ TEST(ShardStore, KeepsStreamsConsumersAndTheirDeltas) {
   EXPECT_EQ(found.consumers[0].state, "state of " + std::to_string(consumer_uid));
   EXPECT_TRUE(found.consumers[0].deltas.empty());
   EXPECT_EQ(found.report.records, 0u);
-  EXPECT_EQ(found.streams[0].log->state().messages, 1u);
+  EXPECT_EQ(run.LogOf(0)->state().messages, 1u);
+}
+
+TEST(ShardStore, ALogThatNobodyHasGoesWhenACheckpointHasWhatIsInIt) {
+  SimDisk disk(1);
+  Driven run(disk);
+  const uint64_t used = run.NewStream("USED")->uid();
+  const uint64_t fresh = run.NewStream("FRESH")->uid();
+  const uint64_t held = run.NewStream("HELD")->uid();
+  run.Put(run.store->FindStream(used), "one");
+  run.store->FindStream(held);
+  EXPECT_EQ(run.logs.live(), 3u);
+  run.store->LetRest(fresh);
+  EXPECT_EQ(run.logs.live(), 2u);  // nothing was ever in it
+  run.store->LetRest(used);
+  run.Settle();
+  EXPECT_EQ(run.logs.live(), 2u);
+  run.store->StartCheckpoint();
+  run.Settle();
+  EXPECT_EQ(run.logs.live(), 1u);
+  EXPECT_EQ(run.store->FindStream(used)->state().messages, 1u);
+  EXPECT_EQ(run.store->FindStream(fresh)->state().last_seq, 0u);
+  EXPECT_EQ(run.logs.live(), 3u);
+  // Changed while the checkpoint ran that was to let it go: it waits for the next one.
+  run.Put(run.store->FindStream(used), "two");
+  run.store->LetRest(used);
+  run.store->StartCheckpoint();
+  while (!run.store->HasWork()) run.Turn();
+  run.Turn();
+  run.Put(run.store->FindStream(used), "three");
+  run.store->LetRest(used);
+  run.Settle();
+  run.store->StartCheckpoint();
+  run.Settle();
+  EXPECT_EQ(run.logs.live(), 2u);
+  EXPECT_EQ(run.store->FindStream(used)->state().messages, 3u);
+  // Asked for in between: it stays.
+  run.Put(run.store->FindStream(used), "four");
+  run.store->LetRest(used);
+  run.store->FindStream(used);
+  run.store->StartCheckpoint();
+  run.Settle();
+  EXPECT_EQ(run.logs.live(), 3u);
+  // Configured and deleted while at rest.
+  run.store->LetRest(fresh);
+  run.store->UpdateStream(fresh, "FRESHER", {});
+  run.store->LetRest(held);
+  run.store->DeleteStream(held);
+  run.Close();
+  const auto after = disk.Survivor(1, Survival::kNothing);
+  Driven again(*after);
+  const Recovered& found = again.store->recovered();
+  ASSERT_EQ(found.streams.size(), 2u);
+  EXPECT_EQ(again.logs.live(), 1u);
+  EXPECT_EQ(found.streams[0].config, "USED");
+  EXPECT_EQ(again.LogOf(0)->state().messages, 4u);
+  EXPECT_EQ(found.streams[1].config, "FRESHER");
+  EXPECT_EQ(again.LogOf(1)->state().last_seq, 0u);
 }
 
 TEST(ShardStore, AMemoryStreamComesBackEmpty) {
@@ -146,8 +204,8 @@ TEST(ShardStore, AMemoryStreamComesBackEmpty) {
   Driven run(*after);
   ASSERT_EQ(run.store->recovered().streams.size(), 1u);
   EXPECT_EQ(run.store->recovered().streams[0].config, "MEM");
-  EXPECT_TRUE(run.store->recovered().streams[0].log->options().memory);
-  EXPECT_EQ(run.store->recovered().streams[0].log->state().messages, 0u);
+  EXPECT_TRUE(run.LogOf(0)->options().memory);
+  EXPECT_EQ(run.LogOf(0)->state().messages, 0u);
 }
 
 TEST(ShardStore, ADeletedStreamsFilesGoWhenTheDeletionIsDurable) {
@@ -253,10 +311,10 @@ TEST(ShardStore, DamageInTheLogIsReportedToTheStreamsItConcerns) {
         ASSERT_EQ(stream.lost.size(), 1u);
         EXPECT_EQ(stream.lost[0].first_seq, 2u);
         EXPECT_EQ(stream.lost[0].last_seq, 3u);
-        EXPECT_EQ(stream.log->state().last_seq, 4u);
+        EXPECT_EQ(run.store->FindStream(stream.uid)->state().last_seq, 4u);
       } else {
         EXPECT_TRUE(stream.lost.empty());
-        EXPECT_EQ(stream.log->state().messages, 2u);
+        EXPECT_EQ(run.store->FindStream(stream.uid)->state().messages, 2u);
       }
     }
   }
@@ -279,7 +337,7 @@ TEST(ShardStore, ATornTailIsKeptInQuarantine) {
   after->FlipBit(path, content.find("torn"), 0);
   Driven run(*after);
   EXPECT_EQ(run.store->recovered().report.torn_bytes, 4096u);
-  EXPECT_EQ(run.store->recovered().streams[0].log->state().messages, 1u);
+  EXPECT_EQ(run.LogOf(0)->state().messages, 1u);
   ASSERT_EQ(after->List("quarantine")->size(), 1u);
   EXPECT_FALSE(run.logs.kept);
 }
@@ -318,7 +376,7 @@ TEST(ShardStore, AFailedCheckpointIsReportedTriedAgainAndLosesNothing) {
     const auto after = disk.Survivor(1, Survival::kNothing);
     Driven again(*after);
     ASSERT_EQ(again.store->recovered().streams.size(), 1u);
-    EXPECT_EQ(again.store->recovered().streams[0].log->state().messages, 2u);
+    EXPECT_EQ(again.LogOf(0)->state().messages, 2u);
   }
 }
 

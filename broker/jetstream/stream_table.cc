@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/stream_table.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/jetstream/api/print.h"
+#include "broker/jetstream/jetstream.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kVisitsPerTurn = 256;
+
+template <class Subjects>
+bool TakesSome(const Subjects& subjects, std::string_view filter) {
+  return filter.empty() || std::any_of(subjects.begin(), subjects.end(), [filter](std::string_view subject) {
+           return SubjectsCollide(filter, subject);
+         });
+}
+
+}  // namespace
+
+const StreamShapes::Shape* StreamShapes::Hold(StreamConfig config) {
+  config.name.clear();
+  config.subjects.clear();
+  if (newest_ != nullptr && newest_->config == config) {  // as a rule they are all alike
+    ++newest_->streams;
+    return newest_;
+  }
+  const uint64_t hash = NameHash()(PrintJson(config));
+  const auto [first, last] = shapes_.equal_range(hash);
+  auto at = std::find_if(first, last, [&config](const auto& item) { return item.second.config == config; });
+  if (at == last) at = shapes_.emplace(hash, Shape{std::move(config), hash, 0});
+  newest_ = &at->second;
+  ++newest_->streams;
+  return newest_;
+}
+
+void StreamShapes::Release(const Shape* shape) {
+  const auto [first, last] = shapes_.equal_range(shape->hash);
+  const auto at = std::find_if(first, last, [shape](const auto& item) { return &item.second == shape; });
+  MR_CHECK(at != last);
+  if (--at->second.streams > 0) return;
+  if (newest_ == shape) newest_ = nullptr;
+  shapes_.erase(at);
+}
+
+StreamTable::StreamTable(JetStream& engine, ShardStore& store, const StreamTableOptions& options)
+    : engine_(engine), store_(store), options_(options) {
+  round_timer_.Bind<&StreamTable::StartRound>(this);
+}
+
+StreamTable::~StreamTable() { engine_.port().timers().Cancel(&round_timer_); }
+
+// ---- finding -------------------------------------------------------------------------------------------------------
+
+Stream* StreamTable::FindAwake(std::string_view name) const {
+  const auto at = awake_.find(name);
+  return at == awake_.end() ? nullptr : at->second.get();
+}
+
+Stream* StreamTable::FindAwake(uint64_t uid) const {
+  const auto at = awake_by_uid_.find(uid);
+  return at == awake_by_uid_.end() ? nullptr : at->second;
+}
+
+Stream* StreamTable::Find(std::string_view name) {
+  if (Stream* stream = FindAwake(name)) {
+    stream->OnUsed();
+    return stream;
+  }
+  const auto at = resting_.find(name);
+  return at == resting_.end() ? nullptr : Wake(at->get());
+}
+
+Stream* StreamTable::Add(std::unique_ptr<Stream> stream) {
+  Stream* const added = stream.get();
+  added->OnUsed();
+  awake_by_uid_[added->uid()] = added;
+  added->place_ = clock_.size();
+  clock_.push_back(added);
+  std::string name = added->name();
+  awake_[std::move(name)] = std::move(stream);
+  ArmRound();
+  return added;
+}
+
+std::unique_ptr<Stream> StreamTable::Remove(Stream* stream) {
+  awake_by_uid_.erase(stream->uid());
+  clock_[stream->place_] = clock_.back();
+  clock_[stream->place_]->place_ = stream->place_;
+  clock_.pop_back();
+  const auto at = awake_.find(stream->name());
+  MR_CHECK(at != awake_.end());
+  std::unique_ptr<Stream> removed = std::move(at->second);
+  awake_.erase(at);
+  return removed;
+}
+
+std::vector<std::string_view> StreamTable::Names(std::string_view filter) const {
+  std::vector<std::string_view> names;
+  for (const auto& [name, stream] : awake_) {
+    if (TakesSome(stream->config().subjects, filter)) names.push_back(name);
+  }
+  std::vector<std::string_view> subjects;
+  for (const auto& resting : resting_) {
+    subjects.clear();
+    for (const Subscription* subscription : resting->remains.subscriptions) subjects.push_back(subscription->subject());
+    if (TakesSome(subjects, filter)) names.push_back(resting->name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void StreamTable::ForEachAwake(const std::function<void(Stream&)>& visit) const {
+  for (size_t i = 0; i < clock_.size(); ++i) visit(*clock_[i]);
+}
+
+void StreamTable::ForEach(const std::function<void(Stream&)>& visit) {
+  const std::vector<std::string_view> views = Names();
+  for (const std::string& name : std::vector<std::string>(views.begin(), views.end())) {
+    Stream* stream = FindAwake(name);
+    const bool rests = stream == nullptr;
+    if (rests) stream = Find(name);
+    visit(*stream);
+    if (rests) TryRest(stream);
+  }
+}
+
+StreamTable::Content StreamTable::ContentOf(Storage storage) const {
+  Content content = storage == Storage::kMemory ? memory_at_rest_ : file_at_rest_;
+  for (const auto& [name, stream] : awake_) {
+    if (stream->config().storage != storage) continue;
+    content.messages += stream->log().state().messages;
+    content.bytes += stream->log().state().bytes;
+  }
+  return content;
+}
+
+void StreamTable::Stop(StopReason reason) {
+  for (auto& [name, stream] : awake_) stream->Stop(reason);
+  for (const auto& resting : resting_) {
+    for (Subscription* subscription : resting->remains.subscriptions) engine_.port().Unsubscribe(subscription);
+    resting->remains.subscriptions.clear();
+  }
+}
+
+// ---- rest ----------------------------------------------------------------------------------------------------------
+
+bool StreamTable::MayRest(const Stream& stream) const {
+  return stream.MayRest() && !engine_.readers().HasReadersOf(stream.name());
+}
+
+void StreamTable::TryRest(Stream* stream) {
+  if (MayRest(*stream)) Rest(stream);
+}
+
+void StreamTable::Count(Storage storage, const StreamLogState& state, bool rests) {
+  Content& content = storage == Storage::kMemory ? memory_at_rest_ : file_at_rest_;
+  content.messages += rests ? state.messages : -state.messages;
+  content.bytes += rests ? state.bytes : -state.bytes;
+}
+
+void StreamTable::Rest(Stream* stream) {
+  std::unique_ptr<Stream> tired = Remove(stream);
+  auto resting = std::make_unique<Resting>(*this, *tired, shapes_.Hold(tired->config()));
+  resting->remains = tired->Leave();
+  for (Subscription* subscription : resting->remains.subscriptions) subscription->sink = resting.get();
+  Count(tired->config().storage, tired->log().state(), true);
+  tired.reset();
+  store_.LetRest(resting->uid);
+  resting_.insert(std::move(resting));
+}
+
+Stream* StreamTable::Wake(Resting* resting) {
+  const std::unique_ptr<Resting> rested = std::move(resting_.extract(resting_.find(resting->name)).value());
+  StreamConfig config = rested->shape->config;
+  shapes_.Release(rested->shape);
+  config.name = rested->name;
+  for (const Subscription* subscription : rested->remains.subscriptions)
+    config.subjects.emplace_back(subscription->subject());
+  auto stream =
+      std::make_unique<Stream>(engine_, std::move(config), rested->created_ns, store_.FindStream(rested->uid));
+  Count(stream->config().storage, stream->log().state(), false);
+  stream->Return(std::move(rested->remains));
+  return Add(std::move(stream));
+}
+
+void StreamTable::ArmRound() {
+  if (!crowded() || to_visit_ > 0 || round_timer_.armed() || options_.rest_after == Nanos{0}) return;
+  engine_.port().timers().Arm(&round_timer_, engine_.port().Now() + options_.rest_after);
+}
+
+bool StreamTable::LetRest() {
+  if (options_.rest_after == Nanos{0}) StartRound();
+  if (to_visit_ == 0) return false;
+  const Nanos used_since = engine_.port().Now() - options_.rest_after;
+  for (size_t i = 0; i < kVisitsPerTurn && to_visit_ > 0 && crowded(); ++i, --to_visit_) {
+    if (hand_ >= clock_.size()) hand_ = 0;
+    Stream* stream = clock_[hand_];
+    if (stream->used_at() > used_since || !MayRest(*stream)) {
+      ++hand_;
+    } else {
+      Rest(stream);  // the last one has its place now
+    }
+  }
+  if (!crowded()) to_visit_ = 0;
+  if (to_visit_ == 0 && awake_.capacity() > 8 * awake_.size()) {  // tables do not shrink by themselves
+    awake_.rehash(0);
+    awake_by_uid_.rehash(0);
+  }
+  ArmRound();
+  return to_visit_ > 0;
+}
+
+}  // namespace millrace

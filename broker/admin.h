@@ -85,10 +85,10 @@ struct Answer final : Parcel {
   std::optional<JetStreamHealth> health;
 };
 
-// The shard has much to do, or no more; at first it has not.
+// How many more shards have much to do: 1 when this one begins to, -1 when it is quiet again, 0 when its start is over.
 struct Busy final : Parcel {
-  explicit Busy(bool is_busy) : Parcel(Type::kBusy), busy(is_busy) {}
-  const bool busy;
+  explicit Busy(int shards) : Parcel(Type::kBusy), more(shards) {}
+  const int more;
 };
 
 struct Ready final : Parcel {

@@ -464,8 +464,7 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case Parcel::Type::kAnswer:
       return OnAnswer(static_cast<Answer&>(*parcel));
     case Parcel::Type::kBusy:
-      busy_shards_ += static_cast<const Busy&>(*parcel).busy ? 1 : -1;
-      return SetFreedMemory(busy_shards_ > 0 ? FreedMemory::kIsKept : FreedMemory::kGoesAtOnce);
+      return OnBusy(static_cast<const Busy&>(*parcel).more);
     case Parcel::Type::kReady:
       return OnReady();
     case Parcel::Type::kStopAccepting:
@@ -475,6 +474,12 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     default:
       MR_CHECK(false);
   }
+}
+
+void Server::OnBusy(int more) {
+  busy_shards_ += more;
+  SetFreedMemory(busy_shards_ > 0 ? FreedMemory::kIsKept : FreedMemory::kGoesAtOnce);
+  if (more <= 0) CollectFreedMemory();
 }
 
 void Server::ReadSignals() {

@@ -60,6 +60,7 @@ class Server final : public MonitorHost {
   void OnReady();
 
   void RunOnce();
+  void OnBusy(int more);
   void OnMail(uint32_t from, const MailHeader& header, const char* body);
   void OnSignal(const IoResult& result);
   void ReadSignals();

@@ -150,8 +150,8 @@ void Shard::CountTurn() {
   std::fill(std::begin(laps_), std::end(laps_), Nanos{0});
   ++turns_since_check_;
   if (turns_since_check_ == 2) timers_.Arm(&quiet_check_, session_shared_.now + kQuietCheckInterval);
-  if (turns_since_check_ == kQuietTurns && !std::exchange(busy_, true)) {
-    mesh_.SendParcel(mesh_.control(), std::make_unique<Busy>(true));
+  if (turns_since_check_ == kQuietTurns && std::exchange(activity_, Activity::kBusy) != Activity::kBusy) {
+    mesh_.SendParcel(mesh_.control(), std::make_unique<Busy>(1));
   }
 }
 
@@ -159,8 +159,9 @@ void Shard::CountTurn() {
 void Shard::CheckQuiet() {
   const bool was_quiet = turns_since_check_ < kQuietTurns;
   turns_since_check_ = 0;
-  if (!was_quiet || !std::exchange(busy_, false)) return;
-  mesh_.SendParcel(mesh_.control(), std::make_unique<Busy>(false));
+  if (!was_quiet || activity_ == Activity::kQuiet) return;
+  mesh_.SendParcel(mesh_.control(), std::make_unique<Busy>(activity_ == Activity::kBusy ? -1 : 0));
+  activity_ = Activity::kQuiet;
   options_.collect_memory();
 }
 

@@ -149,7 +149,7 @@ class Shard final : public ConnectionHost {
   TimerNode trim_;  // armed while there is unused memory to give back
   TimerNode quiet_check_;
   uint64_t turns_since_check_ = 0;
-  bool busy_ = false;
+  enum class Activity : uint8_t { kStarting, kQuiet, kBusy } activity_ = Activity::kStarting;
   int listener_ = -1;
   bool stop_accepting_ = false;
   uint64_t next_cid_ = 5;  // as the peer: its own internal clients come first

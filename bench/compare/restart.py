@@ -20,6 +20,8 @@ from servers import Server, memory_kib, pinned  # noqa: E402
 
 PATIENCE_S = 60
 WINDOW = 500
+REST_S = 15
+REST_MAX_S = 90
 
 
 class Client:
@@ -96,32 +98,46 @@ def main():
         measure(options, count, folder)
 
 
+def at_rest(server):
+    """Resident KiB once they have not changed for a while: bursts end with a checkpoint, unused streams go to rest."""
+    deadline = time.monotonic() + REST_MAX_S
+    since, lowest = time.monotonic(), memory_kib(server.pid)[0]
+    while time.monotonic() < min(deadline, since + REST_S):
+        time.sleep(0.5)
+        resident, _ = memory_kib(server.pid)
+        if abs(resident - lowest) > lowest / 100:
+            since, lowest = time.monotonic(), resident
+    return lowest
+
+
 def measure(options, count, folder):
-    def start():
-        return Server('restart', options.server, f'-js -sd {folder}/store', pinned(0, False))
+    fill = {'messages': fill_messages, 'streams': fill_streams}[options.what]
+
+    def start(store):
+        return Server('restart', options.server, f'-js -sd {folder}/{store}', pinned(0, False))
+
+    def each(resident):
+        return f'resident {resident / 1024:.1f} MiB, {(resident - empty) * 1024 / count:,.1f} B each'
 
     def look(server, began, how):
         client = Client(server.port)
         client.ask(b'$JS.API.INFO')
         answered = time.monotonic() - began
-        time.sleep(1)  # what only the start needed goes back to the system
-        resident, _ = memory_kib(server.pid)
-        print(f'{how}: first answer after {answered:.2f} s, resident {resident / 1024:.1f} MiB, '
-              f'{(resident - empty) * 1024 / count:,.1f} B each', flush=True)
+        print(f'{how}: first answer after {answered:.2f} s, {each(at_rest(server))}', flush=True)
 
-    with start() as server:
+    if options.what == 'streams':
+        with start('made') as server:
+            empty, _ = memory_kib(server.pid)
+            fill(Client(server.port), count)
+            print(f'{count:,} made: {each(memory_kib(server.pid)[0])}, at rest {each(at_rest(server))}', flush=True)
+    with start('killed') as server:
         empty, _ = memory_kib(server.pid)
-        {'messages': fill_messages, 'streams': fill_streams}[options.what](Client(server.port), count)
-        resident, _ = memory_kib(server.pid)
-        print(f'{count:,} {options.what} made: resident {resident / 1024:.1f} MiB, '
-              f'{(resident - empty) * 1024 / count:,.1f} B each', flush=True)
-        server.process.kill()
-    began = time.monotonic()
-    with start() as server:
-        look(server, began, 'after kill -9')
-    began = time.monotonic()
-    with start() as server:
-        look(server, began, 'after a stop')
+        fill(Client(server.port), count)
+        server.process.kill()  # in the middle of things: the log is long
+    for how in ('after kill -9', 'after a stop'):
+        began = time.monotonic()
+        with start('killed') as server:
+            look(server, began, how)
 
 
 if __name__ == '__main__':

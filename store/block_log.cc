@@ -351,6 +351,7 @@ Lsn BlockLog::TrimBelow(uint64_t seq) {
 }
 
 Lsn BlockLog::Purge() {
+  if (state_.last_seq == 0) state_.first_seq = 1;  // as the peer tells it, until it starts again
   if (state_.messages == 0) return 0;
   DoPurge();
   if (journal_ == nullptr) return 0;

@@ -37,7 +37,10 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void Flush() override;
   bool flushed() const override;
   void EncodeCheckpoint(std::string* out) override;
-  bool hollow() const override { return blocks_.empty() && cold_.empty() && released_.empty() && file == 0; }
+  bool hollow() const override {
+    const bool told = state_.last_seq > 0 || state_.first_seq == 0;
+    return told && blocks_.empty() && cold_.empty() && released_.empty() && file == 0;
+  }
 
   size_t memory_bytes() const override;
 

@@ -32,7 +32,7 @@ class MemoryStoredLog final : public StoredLog {
   void Flush() override {}
   bool flushed() const override { return true; }
   void EncodeCheckpoint(std::string*) override {}
-  bool hollow() const override { return log_->state().last_seq == 0; }
+  bool hollow() const override { return log_->state().last_seq == 0 && log_->state().first_seq == 0; }
 
  private:
   std::unique_ptr<StreamLog> log_;

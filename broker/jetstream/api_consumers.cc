@@ -137,7 +137,7 @@ bool JetStream::OnConsumerList(const ApiRequest& request) {
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
   std::vector<ConsumerInfo> infos;
   for (int64_t i = offset; i < std::min(total, offset + kApiListLimit); ++i)
-    infos.push_back(InfoOf(*found[static_cast<size_t>(i)]));
+    infos.push_back(found[static_cast<size_t>(i)]->Info());  // the peer's list leaves the dynamic fields out
   Respond(request, ConsumerListAnswer(Paging{total, offset, kApiListLimit}, infos));
   return true;
 }
@@ -214,16 +214,21 @@ bool JetStream::OnConsumerReset(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerReset;
   Consumer* consumer = FindConsumer(TokenAt(request.subject, 4), TokenAt(request.subject, 5));
   if (consumer == nullptr) return true;  // nobody listens there, as at the peer
+  // The peer's consumer answers by itself: it is not strict, and nothing is counted or audited.
+  if (request.reply.empty()) return true;
+  const auto answer = [&](const std::string& text) {
+    durable_.Push(store_.staged(), request.account, request.reply, text);
+    return true;
+  };
   ConsumerResetRequest reset;
-  if (!IsEmptyRequest(request.body) && !Parse(request, kKind, &reset)) return true;
+  const std::string error = request.body.empty() ? std::string() : ParseJson(request.body, &reset);
+  if (!error.empty()) return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kInvalidJSON, error)));
   const absl::StatusOr<uint64_t> seq = consumer->Reset(reset.seq);
   if (!seq.ok()) {
-    Refuse(request, kKind,
-           MakeErrorText(ApiErrorId::kConsumerInvalidReset, std::string(seq.status().message())));
-    return true;
+    const std::string why(seq.status().message());
+    return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kConsumerInvalidReset, why)));
   }
-  Respond(request, ConsumerResetAnswer(InfoOf(*consumer), *seq), store_.staged());
-  return true;
+  return answer(ConsumerResetAnswer(InfoOf(*consumer), *seq));
 }
 
 // Taken in DeliverApi; here only as a row of the table.

@@ -202,11 +202,15 @@ bool JetStream::OnMessageDelete(const ApiRequest& request) {
   } else if (stream->config().deny_delete) {
     Refuse(request, kKind, MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "message delete not permitted"));
   } else if (!stream->Delete(remove.seq, !remove.no_erase, &lsn)) {
-    // The peer's two stores say it in two ways.
-    Refuse(request, kKind,
-           stream->config().storage == Storage::kMemory
-               ? MakeError(ApiErrorId::kSequenceNotFound, {{"seq", std::to_string(remove.seq)}})
-               : MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "stream store EOF"));
+    // The peer's two stores say it in two ways, and neither counts it as an error of the API.
+    const StreamLogState& state = stream->log().state();
+    ApiError error = MakeError(ApiErrorId::kSequenceNotFound, {{"seq", std::to_string(remove.seq)}});
+    if (stream->config().storage == Storage::kFile && remove.seq > state.last_seq) {
+      error = MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "stream store EOF");
+    } else if (stream->config().storage == Storage::kFile && remove.seq < std::max<uint64_t>(state.first_seq, 1)) {
+      error = MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "no message found");
+    }
+    Respond(request, ErrorAnswer(kKind, error));
   } else {
     Respond(request, SuccessAnswer(kKind), lsn);
   }
@@ -252,7 +256,8 @@ bool JetStream::OnMessageGet(const ApiRequest& request) {
   if (!get.no_hdr) answer.hdrs = message.header();
   answer.data = message.body();
   answer.time_ns = message.time_ns;
-  Respond(request, MessageGetAnswer(answer));
+  // The peer neither counts nor audits this one.
+  if (!request.reply.empty()) SendNow(request.account, request.reply, MessageGetAnswer(answer), 0);
   return true;
 }
 

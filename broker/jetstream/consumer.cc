@@ -250,13 +250,14 @@ void Consumer::Ready() {
 bool Consumer::paused() const { return config_.pause_until_ns.has_value() && port_.WallNs() < *config_.pause_until_ns; }
 
 void Consumer::Pause(int64_t until_ns) {
+  const bool changed = config_.pause_until_ns.value_or(kGoZeroTimeNs) != until_ns;
   config_.pause_until_ns = until_ns;
   pause_ends_at_ = Nanos::max();
   if (paused()) {
     pause_ends_at_ = MonotonicOf(until_ns);
     WakeAt(pause_ends_at_);
   }
-  AdvisePause();
+  if (changed) AdvisePause();
   Ready();
 }
 

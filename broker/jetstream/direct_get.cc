@@ -79,11 +79,11 @@ LoadStatus GetMultiLast(StreamLog& log, const MessageGetRequest& request, uint64
     answers->End("NATS/1.0 413 Too Many Results\r\n\r\n");
     return LoadStatus::kFound;
   }
-  std::erase_if(seqs, [&request](uint64_t seq) { return seq < request.seq; });
   if (seqs.empty()) {
     answers->End("NATS/1.0 404 No Results\r\n\r\n");
     return LoadStatus::kFound;
   }
+  std::erase_if(seqs, [&request](uint64_t seq) { return seq < request.seq; });
   uint64_t pending = seqs.size();
   int64_t sent = 0;
   StoredMessage message;

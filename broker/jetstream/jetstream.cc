@@ -458,7 +458,11 @@ void JetStream::RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot) {
 
 void JetStream::DropStream(Stream* stream) {
   stream->Stop(StopReason::kDeleted);
-  for (const auto& [name, consumer] : stream->consumers()) consumers_by_uid_.erase(consumer->identity().uid);
+  for (const auto& [name, consumer] : stream->consumers()) {
+    consumers_by_uid_.erase(consumer->identity().uid);
+    if (!consumer->config().direct && !consumer->config().sourcing)
+      Advise(ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete, options_.domain});
+  }
   Unlist(stream);
   std::unique_ptr<Stream> owned = streams_.Remove(stream);
   const uint64_t uid = stream->uid();

@@ -36,8 +36,9 @@ Stream::~Stream() {
 }
 
 void Stream::Start() {
-  if (config_.first_seq > 1 && log_->state().last_seq == 0) {
-    log_->SkipTo(config_.first_seq - 1);
+  if (config_.first_seq > 0 && log_->state().last_seq == 0) {
+    log_->Purge();
+    if (config_.first_seq > 1) log_->SkipTo(config_.first_seq - 1);
     visible_last_seq_ = log_->state().last_seq;
   }
   started_ = true;
@@ -92,6 +93,7 @@ void Stream::Update(StreamConfig config) {
   const bool subjects_changed = config.subjects != config_.subjects;
   const bool upstream_changed = config.mirror != config_.mirror || config.sources != config_.sources;
   const bool had_sources = !config_.sources.empty();
+  const bool interest = config.retention == Retention::kInterest && config_.retention == Retention::kLimits;
   std::vector<std::string> origins;
   if (upstream_changed) origins = StopUpstream();
   config_ = std::move(config);
@@ -118,6 +120,7 @@ void Stream::Update(StreamConfig config) {
   if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   ArmExpiry();
   for (auto& [name, consumer] : consumers()) consumer->OnStreamUpdated();
+  if (interest) RemoveUnneeded();
 }
 
 void Stream::CompileTransforms() {

@@ -94,7 +94,12 @@ uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
          seq = log_->Next(filters, seq + 1)) {
       seqs.push_back(seq);
     }
-    if (!seqs.empty()) *lsn = log_->RemoveMany(seqs);
+    StoredMessage message;
+    if (seqs.size() == 1 && log_->LoadNow(seqs[0], &message) == LoadStatus::kFound) {
+      *lsn = RemoveMessage(seqs[0], std::string(message.subject));  // consumers say so of a single one, as the peer's
+    } else if (!seqs.empty()) {
+      *lsn = log_->RemoveMany(seqs);
+    }
   }
   const uint64_t purged = before - log_->state().messages;
   if (purged == 0) return 0;

@@ -137,9 +137,9 @@ bool JetStream::OnStreamInfo(const ApiRequest& request) {
     const auto total = static_cast<int64_t>(info.state.subjects.size());
     paging = Paging{total, std::max<int64_t>(details.offset, 0), kSubjectDetailsMax};
     if (paging.offset > 0 || total > kSubjectDetailsMax) {
-      paging.offset = std::min(paging.offset, total);
-      auto begin = std::next(info.state.subjects.begin(), paging.offset);
-      auto end = std::next(begin, std::min(kSubjectDetailsMax, total - paging.offset));
+      const int64_t offset = std::min(paging.offset, total);
+      auto begin = std::next(info.state.subjects.begin(), offset);
+      auto end = std::next(begin, std::min(kSubjectDetailsMax, total - offset));
       info.state.subjects = std::map<std::string, uint64_t>(begin, end);
     }
   }

@@ -42,7 +42,7 @@ Consumer::Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& 
   }
   if (config_.priority_policy == PriorityPolicy::kPinnedClient) pin_ = std::make_unique<Pin>();
   ApplyConfig();
-  SetInactiveThreshold();
+  SetInactiveThreshold(config_.is_durable());
 }
 
 Consumer::~Consumer() {
@@ -79,9 +79,9 @@ void Consumer::ApplyConfig() {
 }
 
 // Deadlines of many consumers that lost their clients together are spread over a second, as in the peer.
-void Consumer::SetInactiveThreshold() {
+void Consumer::SetInactiveThreshold(bool durable) {
   int64_t threshold_ns = config_.inactive_threshold_ns;
-  const bool ephemeral_default = !config_.is_durable() && threshold_ns <= 0;
+  const bool ephemeral_default = !durable && threshold_ns <= 0;
   if (ephemeral_default) config_.inactive_threshold_ns = threshold_ns = kEphemeralInactiveDefaultNs;
   if (threshold_ns <= 0) {
     inactive_threshold_ = {};
@@ -270,6 +270,7 @@ void Consumer::AdvisePause() {
 
 void Consumer::UpdateConfig(ConsumerConfig config) {
   const bool deliver_changed = config.deliver_subject != config_.deliver_subject;
+  const bool was_durable = config_.is_durable();
   const bool inactive_changed = config.inactive_threshold_ns != config_.inactive_threshold_ns;
   const bool pause_changed = config.pause_until_ns != config_.pause_until_ns;
   Filters filters = ReadFilters(config);
@@ -278,11 +279,9 @@ void Consumer::UpdateConfig(ConsumerConfig config) {
   config_ = std::move(config);
   ApplyConfig();
   if (inactive_changed) {
-    SetInactiveThreshold();
+    SetInactiveThreshold(was_durable);  // one that becomes durable keeps an ephemeral's default, at the peer as well
     inactive_at_ = inactive_threshold_ == Nanos{} ? Nanos::max() : port_.Now() + inactive_threshold_;
     if (is_push() && active_) inactive_at_ = Nanos::max();
-  } else if (!config_.is_durable() && config_.inactive_threshold_ns <= 0) {
-    config_.inactive_threshold_ns = kEphemeralInactiveDefaultNs;
   }
   if (pause_changed) Pause(config_.pause_until_ns.value_or(kGoZeroTimeNs));
   if (filters_changed) {

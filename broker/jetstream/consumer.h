@@ -183,7 +183,7 @@ class Consumer {
 
   // --- consumer.cc
   void ApplyConfig();
-  void SetInactiveThreshold();
+  void SetInactiveThreshold(bool durable);
   void Activate();
   void RecountPending();
   bool HasSubject(std::string_view subject) const;

@@ -120,7 +120,12 @@ void Stream::Update(StreamConfig config) {
   if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   ArmExpiry();
   for (auto& [name, consumer] : consumers()) consumer->OnStreamUpdated();
-  if (interest) RemoveUnneeded();
+  if (!interest) return;
+  // Without consumers everything goes; with some, what they have acknowledged. What none of them reads stays, as at the
+  // peer.
+  uint64_t through = consumers().empty() ? UINT64_MAX : 0;
+  for (auto& [name, consumer] : consumers()) through = std::max(through, consumer->ack_floor());
+  RemoveUnneeded(through);
 }
 
 void Stream::CompileTransforms() {

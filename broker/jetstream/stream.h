@@ -279,7 +279,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   Lsn TrimBelow(uint64_t seq);
   void TellPurged(std::string_view filter);
   bool NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const;
-  void RemoveUnneeded();
+  void RemoveUnneeded(uint64_t through = UINT64_MAX);
 
   // --- age and TTL (stream_expiry.cc)
   void ExpireMessages();

@@ -59,11 +59,11 @@ bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer*
   return !needed && !engine_.readers().Need(*this, seq, subject);
 }
 
-// A consumer has gone: what only it still needed goes too.
-void Stream::RemoveUnneeded() {
+// A consumer has gone, or interest counts from now on: what nobody needs goes, up to a sequence.
+void Stream::RemoveUnneeded(uint64_t through) {
   std::vector<uint64_t> seqs;
   StoredMessage message;
-  for (uint64_t seq = log_->Next({}, 0); seq != 0; seq = log_->Next({}, seq + 1)) {
+  for (uint64_t seq = log_->Next({}, 0); seq != 0 && seq <= through; seq = log_->Next({}, seq + 1)) {
     if (log_->Load(seq, &message) != LoadStatus::kFound) continue;
     if (NobodyNeeds(seq, message.subject, nullptr)) seqs.push_back(seq);
   }

@@ -191,5 +191,103 @@ TEST(Engine, UnknownNamesAndSubjects) {
   EXPECT_THAT(js.Request("$JS.API.STREAM.LEADER.STEPDOWN.X", ""), HasSubstr("\"err_code\":10010"));
 }
 
+// What tests/interop/jetstream_differential.py has found to differ from nats-server 2.15.2, once.
+
+TEST(Engine, ADeletionThatFindsNothingSaysWhere) {
+  EngineHarness js;
+  Create(js, "F", ",\"subjects\":[\"f\"]");
+  Create(js, "M", ",\"subjects\":[\"m\"],\"storage\":\"memory\"");
+  for (int i = 0; i < 3; ++i) js.Request("f", "x");
+  const auto remove = [&js](std::string_view stream, int seq) {
+    return js.Request("$JS.API.STREAM.MSG.DELETE." + std::string(stream), "{\"seq\":" + std::to_string(seq) + "}");
+  };
+  EXPECT_THAT(remove("F", 0), HasSubstr("\"err_code\":10057,\"description\":\"no message found\""));
+  EXPECT_THAT(remove("F", 9), HasSubstr("\"err_code\":10057,\"description\":\"stream store EOF\""));
+  EXPECT_THAT(remove("F", 2), HasSubstr("\"success\":true"));
+  EXPECT_THAT(remove("F", 2), HasSubstr("\"err_code\":10043,\"description\":\"sequence 2 not found\""));
+  EXPECT_THAT(remove("F", 1), HasSubstr("\"success\":true"));
+  EXPECT_THAT(remove("F", 1), HasSubstr("\"description\":\"no message found\""));
+  EXPECT_THAT(remove("M", 9), HasSubstr("\"err_code\":10043,\"description\":\"sequence 9 not found\""));
+  EXPECT_THAT(js.Request("$JS.API.INFO", ""), HasSubstr("\"errors\":0"));
+}
+
+TEST(Engine, WhatCountsAsARequest) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  js.Request("s", "x");
+  js.Request("$JS.API.CONSUMER.CREATE.S.c",
+             R"({"stream_name":"S","config":{"durable_name":"c","name":"c","ack_policy":"explicit"}})");
+  EXPECT_THAT(js.Request("$JS.API.INFO", ""), HasSubstr("\"total\":2"));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.MSG.GET.S", R"({"seq":1})"), HasSubstr("\"seq\":1"));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.RESET.S.c", R"({"seq":1,"unknown":true})"), HasSubstr("\"reset_seq\":1"));
+  EXPECT_THAT(js.Request("$JS.API.INFO", ""), HasSubstr("\"total\":3"));
+}
+
+TEST(Engine, ConsumersOfADeletedStreamAreToldOf) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  js.Request("$JS.API.CONSUMER.CREATE.S.c", R"({"stream_name":"S","config":{"name":"c","ack_policy":"explicit"}})");
+  EngineHarness::Client listener(js, 7);
+  listener.Subscribe("$JS.EVENT.ADVISORY.*.DELETED.>");
+  js.Request("$JS.API.STREAM.DELETE.S", "");
+  const std::vector<EngineHarness::Received> told = listener.Take();
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[0].subject, "$JS.EVENT.ADVISORY.CONSUMER.DELETED.S.c");
+  EXPECT_EQ(told[1].subject, "$JS.EVENT.ADVISORY.STREAM.DELETED.S");
+}
+
+TEST(Engine, InterestCountsFromItsDayOn) {
+  EngineHarness js;
+  const auto update = [&js](const std::string& name) {
+    return js.Request("$JS.API.STREAM.UPDATE." + name, "{\"name\":\"" + name + "\",\"subjects\":[\"" + name +
+                                                           ".*\"],\"retention\":\"interest\"}");
+  };
+  for (const char* name : {"A", "B"}) {
+    Create(js, name, ",\"subjects\":[\"" + std::string(name) + ".*\"]");
+    for (int i = 0; i < 3; ++i) js.Request(std::string(name) + ".x", "x");
+  }
+  js.Request("$JS.API.CONSUMER.CREATE.B.c",
+             R"({"stream_name":"B","config":{"name":"c","durable_name":"c","ack_policy":"explicit"}})");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("in");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.B.c", "1", "in");
+  js.Settle();
+  const std::vector<EngineHarness::Received> got = reader.Take();
+  ASSERT_EQ(got.size(), 1u);
+  js.Publish(got[0].reply, "+ACK");
+  js.Settle();
+  EXPECT_THAT(update("A"), HasSubstr("\"messages\":0"));
+  EXPECT_THAT(update("B"), HasSubstr("\"messages\":2"));
+}
+
+TEST(Engine, AFirstSequenceOfOneIsTold) {
+  EngineHarness js;
+  EXPECT_THAT(Create(js, "S", ",\"subjects\":[\"s\"],\"first_seq\":1"), HasSubstr("\"first_seq\":1,\"first_ts\""));
+  EXPECT_EQ(js.Request("s", "x"), "{\"stream\":\"S\",\"seq\":1}");
+  Create(js, "T", ",\"subjects\":[\"t\"]");
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.T", ""), HasSubstr("\"first_seq\":0,\"first_ts\""));
+  js.Request("$JS.API.STREAM.PURGE.T", "");
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.T", ""), HasSubstr("\"first_seq\":1,\"first_ts\""));
+}
+
+TEST(Engine, APurgeOfOneMessageTerminatesIt) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s.*\"]");
+  for (const char* subject : {"s.a", "s.b"}) js.Request(subject, "x");
+  js.Request("$JS.API.CONSUMER.CREATE.S.c", R"({"stream_name":"S","config":{"name":"c","ack_policy":"explicit"}})");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("in");
+  reader.Subscribe("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>", "2");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.c", "2", "in");
+  js.Settle();
+  EXPECT_EQ(reader.Take().size(), 2u);
+  js.Request("$JS.API.STREAM.PURGE.S", R"({"filter":"s.a"})");
+  const std::vector<EngineHarness::Received> told = reader.Take();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_THAT(told[0].body, HasSubstr("\"stream_seq\":1,\"deliveries\":1"));
+  EXPECT_THAT(told[0].body, HasSubstr("\"reason\":\"Unacknowledged message was deleted\""));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.INFO.S.c", ""), HasSubstr("\"num_ack_pending\":1"));
+}
+
 }  // namespace
 }  // namespace millrace

@@ -91,8 +91,14 @@ StreamLog* DiskShardStore::FindStream(uint64_t uid) {
 void DiskShardStore::LetRest(uint64_t uid) {
   const auto at = objects_.streams.find(uid);
   if (at == objects_.streams.end()) return;
-  at->second.unused = true;
-  if (checkpoint_.running() || !at->second.Rest()) unused_.push_back(uid);
+  StoredStream& stream = at->second;
+  stream.unused = true;
+  const bool rests = !checkpoint_.running() && stream.Rest();
+  if (!rests && (checkpoint_.running() || stream.changed())) AwaitRest(uid, &stream);
+}
+
+void DiskShardStore::AwaitRest(uint64_t uid, StoredStream* stream) {
+  if (!std::exchange(stream->awaits_rest, true)) unused_.push_back(uid);
 }
 
 // Those that had something for the checkpoint that has ended.
@@ -102,9 +108,9 @@ void DiskShardStore::LetMoreRest() {
     const uint64_t uid = resting_.back();
     resting_.pop_back();
     const auto at = objects_.streams.find(uid);
-    if (at == objects_.streams.end() || !at->second.unused || at->second.Rest()) continue;
-    // One with messages does not rest whatever comes; nor has anybody to ask for it before it does.
-    if (at->second.changed()) unused_.push_back(uid);
+    if (at == objects_.streams.end()) continue;
+    at->second.awaits_rest = false;
+    if (at->second.unused && !at->second.Rest() && at->second.changed()) AwaitRest(uid, &at->second);
   }
 }
 

@@ -61,6 +61,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
 
   void OnWalDurable(Lsn durable) override;
   void OnWalState(WalState state, const std::string& why) override;
+  void AwaitRest(uint64_t uid, StoredStream* stream);
   void LetMoreRest();
   void StepCheckpoint(Nanos now);
   void StepOldKeys(Nanos now);

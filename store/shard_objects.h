@@ -29,6 +29,7 @@ struct StoredStream {
   bool config_dirty = false;  // the catalog does not have it yet
   bool state_dirty = false;   // besides stored->dirty(): a checkpoint that had encoded it failed
   bool unused = false;        // nobody has its log
+  bool awaits_rest = false;   // it is listed to be looked at after a checkpoint
   absl::InlinedVector<uint64_t, 1> consumers;
 
   // The catalog lacks some of its messages' state.

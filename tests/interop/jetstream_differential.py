@@ -36,6 +36,8 @@ def clean(text):
     text = re.sub(r'"client":\{.*?\}', '"client":{}', text)
     # Nothing has ever been in its file store, and message 0 is missing.
     text = text.replace('"num_deleted":1,"deleted":[0],', "")
+    # In the order of its map.
+    text = re.sub(r"violates consumers: ([^\"]+)", lambda found: ", ".join(sorted(found[1].split(", "))), text)
     text = re.sub(r'"pause_remaining":\d+', '"pause_remaining":<ns>', text)
     text = re.sub(r"Nats-Pin-Id: \S+", "Nats-Pin-Id: <id>", text)
     return re.sub(r'"pinned_client_id":"\S+?"', '"pinned_client_id":"<id>"', text)
@@ -44,13 +46,14 @@ def clean(text):
 class Link:
     """One connection: everything that arrives, in buckets by the subject that it was asked under."""
 
-    def __init__(self, port):
+    def __init__(self, port, run):
+        self.inbox = f"in.{run}."
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.data = b""
         self.got = {}    # bucket -> texts
         self.acks = []   # reply subjects of deliveries
         self.sock.sendall(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n'
-                          b"SUB in.* 1\r\nSUB dlv.> 2\r\nSUB $JS.EVENT.ADVISORY.> 3\r\nPING\r\n")
+                          b"SUB " + self.inbox.encode() + b"* 1\r\nSUB dlv.> 2\r\nSUB $JS.EVENT.ADVISORY.> 3\r\nPING\r\n")
         while b"PONG\r\n" not in self.data:
             self.data += self.sock.recv(65536)
         self.data = self.data.split(b"PONG\r\n", 1)[1]
@@ -97,7 +100,7 @@ class Link:
         if reply.startswith("$JS.ACK."):
             self.acks.append(reply)
         # A pull's messages come under their own subject: the ack names the consumer.
-        bucket = subject if sid != "1" else self.asked
+        bucket = subject if sid != "1" or subject.startswith(self.inbox) else self.asked
         if subject == "$JS.EVENT.ADVISORY.API":  # says what the answers say
             payload = "audit of " + json.loads(payload)["subject"]
             if "STREAM.DELETE" in payload:
@@ -349,14 +352,14 @@ class Dice:
 
 
 def run(seed, ports, options):
-    links = [Link(port) for port in ports]
+    links = [Link(port, seed) for port in ports]
     dice = Dice(seed)
     trace = []
     try:
         for number in range(options.steps):
             step = dice.step()
             trace.append(step)
-            inbox = f"in.{number}"
+            inbox = f"in.{seed}.{number}"
             sent = send(links, step, inbox)
             if sent:
                 deadline = time.monotonic() + PATIENCE_S
@@ -425,7 +428,7 @@ def clear(links, number):
     for name in STREAMS:
         for link in links:
             link.got = {}
-            inbox = f"in.{number}"
+            inbox = f"{link.inbox}{number}"
             link.asked = inbox
             link.send(f"$JS.API.STREAM.DELETE.{name}", "", None, inbox)
             deadline = time.monotonic() + PATIENCE_S
@@ -459,7 +462,7 @@ def main():
                     print("  " + item)
                     continue
                 bucket, mine, theirs = item
-                number = bucket.split(".")[1] if bucket.startswith("in.") else None
+                number = bucket.split(".")[2] if bucket.startswith("in.") else None
                 if number is not None and int(number) < len(trace):
                     print("  step", number, trace[int(number)])
                 else:

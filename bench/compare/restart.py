@@ -101,13 +101,13 @@ def main():
 def at_rest(server):
     """Resident KiB once they have not changed for a while: bursts end with a checkpoint, unused streams go to rest."""
     deadline = time.monotonic() + REST_MAX_S
-    since, lowest = time.monotonic(), memory_kib(server.pid)[0]
+    since, steady = time.monotonic(), memory_kib(server.pid)[0]
     while time.monotonic() < min(deadline, since + REST_S):
         time.sleep(0.5)
         resident, _ = memory_kib(server.pid)
-        if abs(resident - lowest) > lowest / 100:
-            since, lowest = time.monotonic(), resident
-    return lowest
+        if abs(resident - steady) > steady / 100:
+            since, steady = time.monotonic(), resident
+    return steady
 
 
 def measure(options, count, folder):

@@ -12,7 +12,6 @@
 namespace millrace {
 namespace {
 
-bool IsHidden(const ConsumerConfig& config) { return config.direct || config.sourcing; }
 
 std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) {
   std::vector<OtherConsumer> others;
@@ -25,7 +24,7 @@ std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) 
 std::vector<Consumer*> PublicConsumers(const Stream& stream) {
   std::vector<Consumer*> found;
   for (const auto& [name, consumer] : stream.consumers()) {
-    if (!IsHidden(consumer->config())) found.push_back(consumer.get());
+    if (!consumer->hidden()) found.push_back(consumer.get());
   }
   std::sort(found.begin(), found.end(), [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); });
   return found;
@@ -101,7 +100,7 @@ bool JetStream::OnConsumerCreate(const ApiRequest& request) {
   if (stored) consumers_by_uid_[consumer->identity().uid] = consumer;
   consumer->Start();
   Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
-  if (!IsHidden(consumer->config()))
+  if (!consumer->hidden())
     Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, options_.domain});
   if (paused) {
     Advise(ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns,

@@ -123,6 +123,8 @@ class Consumer {
   const ConsumerConfig& config() const { return config_; }
   const Filters& filters() const { return filters_; }  // empty: all messages
   bool is_push() const { return config_.is_push(); }
+  // Another stream reads by it: it is neither listed nor counted, and nobody is told of it.
+  bool hidden() const { return config_.direct || config_.sourcing; }
   // Push: somebody listens. Pull: always.
   bool active() const { return active_; }
   bool Matches(std::string_view subject) const;

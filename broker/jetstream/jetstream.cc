@@ -233,7 +233,7 @@ void JetStream::DeliverReady() {
 void JetStream::DeleteConsumers() {
   for (const Ready& gone : std::exchange(to_delete_, {})) {
     const std::string name = gone.consumer->name();
-    const bool hidden = gone.consumer->config().direct || gone.consumer->config().sourcing;
+    const bool hidden = gone.consumer->hidden();
     consumers_by_uid_.erase(gone.consumer->identity().uid);
     store_.DeleteConsumer(gone.consumer->identity().uid);
     gone.stream->RemoveConsumer(name, StopReason::kDeleted);
@@ -460,7 +460,7 @@ void JetStream::DropStream(Stream* stream) {
   stream->Stop(StopReason::kDeleted);
   for (const auto& [name, consumer] : stream->consumers()) {
     consumers_by_uid_.erase(consumer->identity().uid);
-    if (!consumer->config().direct && !consumer->config().sourcing)
+    if (!consumer->hidden())
       Advise(ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete, options_.domain});
   }
   Unlist(stream);
@@ -510,11 +510,10 @@ bool JetStream::DeliverFlowControl(const Message& message) {
 
 AccountInfo JetStream::Usage() const {
   AccountInfo info;
-  info.total.memory = streams_.ContentOf(Storage::kMemory).bytes;
-  info.total.storage = streams_.ContentOf(Storage::kFile).bytes;
-  streams_.ForEachAwake([&info](const Stream& stream) {
-    info.total.consumers += static_cast<int64_t>(stream.public_consumers());
-  });
+  const StreamTable::Totals totals = streams_.totals();
+  info.total.memory = totals.memory.bytes;
+  info.total.storage = totals.file.bytes;
+  info.total.consumers = static_cast<int64_t>(totals.consumers);
   info.total.reserved_memory = static_cast<uint64_t>(reserved_memory_);
   info.total.reserved_storage = static_cast<uint64_t>(reserved_storage_);
   info.total.streams = static_cast<int64_t>(streams_.size());

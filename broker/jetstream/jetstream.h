@@ -115,7 +115,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   // --- streams
   Stream* FindStream(std::string_view name) { return streams_.Find(name); }
   StreamTable& streams() { return streams_; }
-  const StreamTable& streams() const { return streams_; }
   struct Made {
     Stream* stream = nullptr;
     bool created = false;

@@ -44,7 +44,7 @@ JszStream Describe(const Stream& stream, const JszOptions& options, const std::s
   }
   if (!options.consumers) return page;
   for (Consumer* consumer : Sorted(stream.consumers())) {
-    const bool direct = consumer->config().direct || consumer->config().sourcing;
+    const bool direct = consumer->hidden();
     if (direct && !options.direct_consumers) continue;
     ConsumerInfo info = consumer->Info();
     if (!options.config) info.config.reset();
@@ -73,14 +73,10 @@ void JetStreamPages::FillJsz(const JszOptions& options, JszSnapshot* jsz) const 
   FillVarz(&jsz->server);
   jsz->total = 1;
   jsz->streams = static_cast<int>(engine_.streams().size());
-  for (const Storage storage : {Storage::kFile, Storage::kMemory}) {
-    const StreamTable::Content content = engine_.streams().ContentOf(storage);
-    jsz->messages += content.messages;
-    jsz->bytes += content.bytes;
-  }
-  engine_.streams().ForEachAwake([jsz](const Stream& stream) {
-    jsz->consumers += static_cast<int>(stream.public_consumers());
-  });
+  const StreamTable::Totals totals = engine_.streams().totals();
+  jsz->messages = totals.file.messages + totals.memory.messages;
+  jsz->bytes = totals.file.bytes + totals.memory.bytes;
+  jsz->consumers = static_cast<int>(totals.consumers);
   if (SelectJszAccounts(options, {std::string(kAccount)}).empty()) return;
   JszAccount& account = jsz->accounts.emplace_back();
   account.name = account.id = kAccount;

@@ -229,7 +229,7 @@ void Stream::RemoveConsumer(std::string_view name, StopReason reason) {
 
 size_t Stream::public_consumers() const {
   return static_cast<size_t>(std::count_if(consumers().begin(), consumers().end(), [](const auto& item) {
-    return !item.second->config().direct && !item.second->config().sourcing;
+    return !item.second->hidden();
   }));
 }
 

@@ -64,7 +64,7 @@ void StreamSnapshot::WriteStart(const Stream& stream) {
   std::vector<std::pair<std::string, std::string>> consumers;
   if (!request_.no_consumers) {
     for (const auto& [name, consumer] : stream.consumers()) {
-      if (consumer->config().direct || consumer->config().sourcing) continue;
+      if (consumer->hidden()) continue;
       ConsumerSnapshot snapshot;
       consumer->Export(state_.last_seq, &snapshot);
       consumers.emplace_back("consumers/" + name, PrintConsumerSnapshot(snapshot));

@@ -129,14 +129,15 @@ void StreamTable::ForEach(const std::function<void(Stream&)>& visit) {
   }
 }
 
-StreamTable::Content StreamTable::ContentOf(Storage storage) const {
-  Content content = storage == Storage::kMemory ? memory_at_rest_ : file_at_rest_;
-  for (const auto& [name, stream] : awake_) {
-    if (stream->config().storage != storage) continue;
+StreamTable::Totals StreamTable::totals() const {
+  Totals totals = at_rest_;
+  for (const Stream* stream : clock_) {
+    Content& content = totals.of(stream->config().storage);
     content.messages += stream->log().state().messages;
     content.bytes += stream->log().state().bytes;
+    totals.consumers += stream->public_consumers();
   }
-  return content;
+  return totals;
 }
 
 void StreamTable::Stop(StopReason reason) {
@@ -157,18 +158,14 @@ void StreamTable::TryRest(Stream* stream) {
   if (MayRest(*stream)) Rest(stream);
 }
 
-void StreamTable::Count(Storage storage, const StreamLogState& state, bool rests) {
-  Content& content = storage == Storage::kMemory ? memory_at_rest_ : file_at_rest_;
-  content.messages += rests ? state.messages : -state.messages;
-  content.bytes += rests ? state.bytes : -state.bytes;
-}
-
 void StreamTable::Rest(Stream* stream) {
   std::unique_ptr<Stream> tired = Remove(stream);
   auto resting = std::make_unique<Resting>(*this, *tired, shapes_.Hold(tired->config()));
   resting->remains = tired->Leave();
   for (Subscription* subscription : resting->remains.subscriptions) subscription->sink = resting.get();
-  Count(tired->config().storage, tired->log().state(), true);
+  Content& content = at_rest_.of(tired->config().storage);
+  content.messages += tired->log().state().messages;
+  content.bytes += tired->log().state().bytes;
   tired.reset();
   store_.LetRest(resting->uid);
   resting_.insert(std::move(resting));
@@ -183,7 +180,9 @@ Stream* StreamTable::Wake(Resting* resting) {
     config.subjects.emplace_back(subscription->subject());
   auto stream =
       std::make_unique<Stream>(engine_, std::move(config), rested->created_ns, store_.FindStream(rested->uid));
-  Count(stream->config().storage, stream->log().state(), false);
+  Content& content = at_rest_.of(stream->config().storage);
+  content.messages -= stream->log().state().messages;
+  content.bytes -= stream->log().state().bytes;
   stream->Return(std::move(rested->remains));
   return Add(std::move(stream));
 }

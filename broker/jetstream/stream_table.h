@@ -81,7 +81,13 @@ class StreamTable {
     uint64_t bytes = 0;
   };
   // Of all streams.
-  Content ContentOf(Storage storage) const;
+  struct Totals {
+    Content file;
+    Content memory;
+    size_t consumers = 0;  // without hidden ones
+    Content& of(Storage storage) { return storage == Storage::kMemory ? memory : file; }
+  };
+  Totals totals() const;
 
   // The last thing in a turn. True: there is more to do.
   bool LetRest();
@@ -121,7 +127,6 @@ class StreamTable {
   bool MayRest(const Stream& stream) const;
   void Rest(Stream* stream);
   Stream* Wake(Resting* resting);
-  void Count(Storage storage, const StreamLogState& state, bool rests);
   void StartRound() { to_visit_ = clock_.size(); }
   void ArmRound();
 
@@ -132,8 +137,7 @@ class StreamTable {
   absl::flat_hash_map<uint64_t, Stream*> awake_by_uid_;
   absl::flat_hash_set<std::unique_ptr<Resting>, ByName, ByName> resting_;
   StreamShapes shapes_;
-  Content file_at_rest_;
-  Content memory_at_rest_;
+  Totals at_rest_;
 
   // Rounds over the awake ones, while they are too many.
   std::vector<Stream*> clock_;  // all of them; each knows its place

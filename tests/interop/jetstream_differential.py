@@ -77,6 +77,12 @@ class Link:
             return True
         return False
 
+    def wait(self, bucket, seconds=PATIENCE_S):
+        """Until something came under this name, or for so long."""
+        deadline = time.monotonic() + seconds
+        while bucket not in self.got and time.monotonic() < deadline:
+            self.read(0.02)
+
     def parse(self):
         while True:
             end = self.data.find(b"\r\n")
@@ -254,6 +260,13 @@ class Dice:
             return body
         return self.pick("", "{", "[]", "null", "7", '"x"', body + "x", "{}", '{"a":}', body[:-1])
 
+    def get_request(self, name):
+        request = {}
+        self.some(request, "seq", 2, 1, 2, 3, 50, 0)
+        self.some(request, "last_by_subj", 4, self.subject(name), self.filter(name))
+        self.some(request, "next_by_subj", 4, self.subject(name), self.filter(name))
+        return request
+
     def step(self):
         """subject, body, headers; or ("ack", which, kind, reply wanted)."""
         name, consumer = self.stream(), self.pick(*CONSUMERS)
@@ -287,10 +300,7 @@ class Dice:
             self.some(request, "keep", 3, 1, 2, 0)
             api, body = f"STREAM.PURGE.{name}", json.dumps(request) if request else ""
         elif what < 62:
-            request = {}
-            self.some(request, "seq", 2, 1, 2, 3, 50, 0)
-            self.some(request, "last_by_subj", 4, self.subject(name), self.filter(name))
-            self.some(request, "next_by_subj", 4, self.subject(name), self.filter(name))
+            request = self.get_request(name)
             self.some(request, "no_hdr", 12, True)
             api, body = f"STREAM.MSG.GET.{name}", json.dumps(request)
         elif what < 65:
@@ -298,10 +308,7 @@ class Dice:
             self.some(request, "no_erase", 2, True)
             api, body = f"STREAM.MSG.DELETE.{name}", json.dumps(request)
         elif what < 69:
-            request = {}
-            self.some(request, "seq", 2, 1, 2, 3, 50, 0)
-            self.some(request, "last_by_subj", 4, self.subject(name), self.filter(name))
-            self.some(request, "next_by_subj", 4, self.subject(name), self.filter(name))
+            request = self.get_request(name)
             self.some(request, "batch", 4, 1, 3, 0)
             self.some(request, "max_bytes", 8, 10, 100)
             self.some(request, "multi_last", 6, [">"], [self.filter(name)], [f"{name.lower()}.x", f"{name.lower()}.y"], [])
@@ -362,11 +369,8 @@ def run(seed, ports, options):
             inbox = f"in.{seed}.{number}"
             sent = send(links, step, inbox)
             if sent:
-                deadline = time.monotonic() + PATIENCE_S
-                while time.monotonic() < deadline and not all(inbox in link.got for link in links):
-                    for link in links:
-                        if inbox not in link.got:
-                            link.read(0.02)
+                for link in links:
+                    link.wait(inbox)
             if "MSG.NEXT" in step[0] and '"expires": 5' in step[1]:  # its end comes under the name of this step
                 settle_for(links, 0.15)
             if number % 8 == 7 or number + 1 == options.steps:
@@ -386,7 +390,7 @@ def send(links, step, inbox):
     if step[0] != "ack":
         for link in links:
             link.send(step[0], step[1], step[2], inbox)
-        return "no_ack" not in step
+        return True
     _, which, kind, wants_reply = step
     count = min(len(link.acks) for link in links)
     if count == 0:
@@ -431,9 +435,7 @@ def clear(links, number):
             inbox = f"{link.inbox}{number}"
             link.asked = inbox
             link.send(f"$JS.API.STREAM.DELETE.{name}", "", None, inbox)
-            deadline = time.monotonic() + PATIENCE_S
-            while inbox not in link.got and time.monotonic() < deadline:
-                link.read(0.05)
+            link.wait(inbox)
     for link in links:
         link.sock.close()
 

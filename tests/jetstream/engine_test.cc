@@ -18,6 +18,14 @@ std::string Create(EngineHarness& js, const std::string& name, const std::string
   return js.Request("$JS.API.STREAM.CREATE." + name, "{\"name\":\"" + name + "\"" + more + "}");
 }
 
+// What a consumer ("STREAM.NAME") gives to a client that takes "in".
+std::vector<EngineHarness::Received> Pull(EngineHarness& js, EngineHarness::Client* client, const std::string& consumer,
+                                          std::string_view request) {
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT." + consumer, request, "in");
+  js.Settle();
+  return client->Take();
+}
+
 std::string Header(std::string_view key, std::string_view value) {
   return "NATS/1.0\r\n" + std::string(key) + ": " + std::string(value) + "\r\n\r\n";
 }
@@ -173,10 +181,8 @@ TEST(Engine, AWorkQueueForgetsWhatIsAcknowledged) {
   js.Request("$JS.API.CONSUMER.CREATE.W.C",
              R"({"stream_name":"W","config":{"durable_name":"C","name":"C","ack_policy":"explicit"}})");
   EngineHarness::Client reader(js, 7);
-  reader.Subscribe("inbox");
-  js.Publish("$JS.API.CONSUMER.MSG.NEXT.W.C", "1", "inbox");
-  js.Settle();
-  const auto got = reader.Take();
+  reader.Subscribe("in");
+  const auto got = Pull(js, &reader, "W.C", "1");
   ASSERT_EQ(got.size(), 1u);
   js.Publish(got[0].reply, "+ACK");
   js.Settle();
@@ -250,9 +256,7 @@ TEST(Engine, InterestCountsFromItsDayOn) {
              R"({"stream_name":"B","config":{"name":"c","durable_name":"c","ack_policy":"explicit"}})");
   EngineHarness::Client reader(js, 7);
   reader.Subscribe("in");
-  js.Publish("$JS.API.CONSUMER.MSG.NEXT.B.c", "1", "in");
-  js.Settle();
-  const std::vector<EngineHarness::Received> got = reader.Take();
+  const auto got = Pull(js, &reader, "B.c", "1");
   ASSERT_EQ(got.size(), 1u);
   js.Publish(got[0].reply, "+ACK");
   js.Settle();
@@ -278,9 +282,7 @@ TEST(Engine, APurgeOfOneMessageTerminatesIt) {
   EngineHarness::Client reader(js, 7);
   reader.Subscribe("in");
   reader.Subscribe("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>", "2");
-  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.c", "2", "in");
-  js.Settle();
-  EXPECT_EQ(reader.Take().size(), 2u);
+  EXPECT_EQ(Pull(js, &reader, "S.c", "2").size(), 2u);
   js.Request("$JS.API.STREAM.PURGE.S", R"({"filter":"s.a"})");
   const std::vector<EngineHarness::Received> told = reader.Take();
   ASSERT_EQ(told.size(), 1u);

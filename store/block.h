@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proto/base/bytes.h"
 #include "proto/base/check.h"
 #include "store/stream_log.h"
 
@@ -91,8 +92,7 @@ class BlockBody {
                               message.header_bytes, seq_offset, message.time_ns};
     std::memcpy(to, &header, sizeof header);
     to += sizeof header;
-    std::memcpy(to, message.subject.data(), message.subject.size());
-    std::memcpy(to + message.subject.size(), message.payload.data(), message.payload.size());
+    CopyBytes(CopyBytes(to, message.subject), message.payload);
   }
   // A record of another block, under another offset.
   void AppendRecord(uint32_t seq_offset, std::string_view record) {

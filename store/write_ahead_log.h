@@ -15,12 +15,12 @@
 // kFull      room again                   kOk
 #pragma once
 
-#include <cstring>
 #include <deque>
 #include <initializer_list>
 #include <memory>
 #include <string>
 
+#include "proto/base/bytes.h"
 #include "proto/base/check.h"
 #include "proto/base/nanos.h"
 #include "store/disk.h"
@@ -71,10 +71,7 @@ class WriteAheadLog final : public Journal {
     if (filling_->used + bytes > filling_->capacity) [[unlikely]] MakeRoom(bytes);
     WalBuffer& buffer = *filling_;
     char* to = PutWalRecordHeader(buffer.data + buffer.used, kind, object, bytes - kWalRecordHeaderBytes);
-    for (const std::string_view part : parts) {
-      std::memcpy(to, part.data(), part.size());
-      to += part.size();
-    }
+    for (const std::string_view part : parts) to = CopyBytes(to, part);
     buffer.used += bytes;
     ++buffer.records;
     return ++staged_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "broker/route/subscription.h"
+#include "proto/base/bytes.h"
 #include "proto/base/check.h"
 #include "store/journal.h"
 
@@ -23,8 +24,7 @@ class ReplyQueue {
     bytes_.resize(at + sizeof head + to.size() + payload.size());
     char* out = bytes_.data() + at;
     std::memcpy(out, &head, sizeof head);
-    std::memcpy(out + sizeof head, to.data(), to.size());
-    if (!payload.empty()) std::memcpy(out + sizeof head + to.size(), payload.data(), payload.size());
+    CopyBytes(CopyBytes(out + sizeof head, to), payload);
     ++count_;
   }
 

@@ -11,7 +11,7 @@
 // Stale:  runs go on naming messages that are removed; every answer is checked against the LiveSet, and a run is
 //         rebuilt
 //         when three quarters of what it names is gone.
-// Proof:  tests/store/stream_log_test.cc (naive_stream_log.h).
+// Proof:  the tests of both stream logs, beside a naive twin (tests/store/stream_log_twin.h).
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,7 @@
 //         disk are kept in any case.
 // Damage: what fails its checksum is never served; its file is never removed, but moved to DIR/quarantine when nothing
 //         else in it is wanted. on_damage says so once per block.
-// Format: store/FORMAT.md.  Proof: tests/store/file_stream_log_test.cc, segment_damage_test.cc.
+// Format: store/FORMAT.md.  Proof: tests/store/file_stream_log_test.cc, segment_store_test.cc.
 #pragma once
 
 #include <deque>

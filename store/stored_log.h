@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // StoredLog: one stream's messages as recovery and checkpoints see them. StoredLogs: makes them, and owns what the logs
-//            of a shard share (segments, caches). FileStreamLog and SegmentStore stand behind it (stored_files.h);
+//            of a shard share (segments, caches). FileStreamLog and SegmentStore stand behind it;
 //            tests have a small fake.
 // Owner:  shard.
 #pragma once

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ScanWal: reads the files of a write-ahead log and decides what of it counts.
 // Owner:  caller; blocking, at start only.  Input is not trusted.
-// Rules (study 8.6): D, the durable watermark, is the highest durable_lsn that any intact header of this log carries.
+// Rules: D, the durable watermark, is the highest durable_lsn that any intact header of this log carries.
 //   - A batch that fails its checksum above D is a torn tail: nothing in it was acknowledged. It is cut.
 //   - Records missing at or below D were acknowledged: damage. Nothing is cut, later batches count, the range is
 //   reported.

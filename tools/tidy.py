@@ -10,7 +10,7 @@ import re
 import sys
 
 COLUMNS_MAX = 120  # of C++; scripts hold tables of cases and recorded lines
-FOLDERS = ('broker', 'proto', 'store', 'bench', 'tests', 'tools', '.ci')
+FOLDERS = ('broker', 'proto', 'store', 'bench', 'tests', 'tools', 'docs', '.ci')
 PRODUCT = ('broker/', 'proto/', 'store/')
 
 # What a folder builds upon; it may include these and all that they build upon. A file at the top of broker/ is a layer of
@@ -196,6 +196,43 @@ def check_shape(path, text):
             yield number, 'TODO' + '(now) has to be done now'
 
 
+MENTION = re.compile(r'(?<![\w./*$%{}<-])((?:[A-Za-z0-9_.-]+/)*[A-Za-z0-9_-]+\.(?:cc|h|py|md|def))(?![\w(*])')
+FOREIGN = {'nats.py'}  # what somebody else's project is called
+
+
+def comment_of(line, code):
+    """The comment at the end of a line of C++; `code` is the same line with comments and literals blanked."""
+    at = line.find('//')
+    while at >= 0 and code[at:].strip():
+        at = line.find('//', at + 1)
+    return line[at:] if at >= 0 else ''
+
+
+def check_mentions(path, text, known):
+    """Files that comments and pages name are there. `known`: every path, and every end of one that begins with a name."""
+    if path.startswith('tests/tidy/'):
+        return
+    lines = text.split('\n')
+    if language(path, text) == 'c++':
+        lines = [comment_of(*pair) for pair in zip(lines, without_comments(text).split('\n'))]
+    elif not path.endswith('.md'):
+        return
+    for number, line in enumerate(lines, 1):
+        for match in MENTION.finditer(line):
+            name = match.group(1)
+            if name not in known and name not in FOREIGN and not name.startswith('../shared/'):
+                yield number, f'{name} is not there'
+
+
+def ends_of(paths):
+    """Every path from each of its folders on: a/b.h gives a/b.h and b.h."""
+    known = set()
+    for path in paths:
+        names = path.split('/')
+        known.update('/'.join(names[i:]) for i in range(len(names)))
+    return known
+
+
 def language(path, text):
     if path.endswith(('.h', '.cc')):
         return 'c++'
@@ -243,14 +280,16 @@ def main(root):
     if cycle := cycle_in(LAYERS):
         print(f'tools/tidy.py: LAYERS has a cycle through {cycle}')
         count += 1
-    for path in sources(root):
+    paths = list(sources(root)) + [name for name in os.listdir(root) if name.endswith('.md')]
+    known = ends_of(paths)
+    for path in paths:
         try:
             with open(os.path.join(root, path), encoding='utf-8') as file:
                 text = file.read()
         except (UnicodeDecodeError, FileNotFoundError):  # data; or gone since it was listed
             continue
         files += 1
-        for number, message in check_text(path, text):
+        for number, message in sorted([*check_text(path, text), *check_mentions(path, text, known)]):
             print(f'{path}:{number}: {message}')
             count += 1
     print(f'tidy: {files} files, ' + (f'{count} findings' if count else 'clean'))

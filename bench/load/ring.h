@@ -37,7 +37,7 @@ struct HeldBuffer {
 class Ring {
  public:
   struct Options {
-    // 64 KiB read at a time is what one busy connection wants (architecture.md, section 10); with a thousand
+    // 64 KiB read at a time is what one busy connection wants (bench/README.md); with a thousand
     // connections the count matters more, because a recv that finds no buffer has to be armed again.
     uint32_t buffer_bytes = 64 * 1024;
     uint32_t buffer_count = 16;  // a power of two

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What writing one MSG line costs (design aim: 10 to 15 ns, study.md D6.5).
+// What writing one MSG line costs (design aim: 10 to 15 ns).
 #include <benchmark/benchmark.h>
 
 #include <vector>

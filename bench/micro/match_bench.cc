@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a walk of the trie costs with up to a million filters, what inbox churn costs beside them, and the memory.
-// The match cache of route/ stands in front: these are the misses (design aim: 300 ns, study.md section 6).
+// The match cache of route/ stands in front: these are the misses (design aim: 300 ns).
 #include <benchmark/benchmark.h>
 
 #include <cstdio>

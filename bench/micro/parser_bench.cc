@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What one command costs to parse: 64 KiB of the same command, as a busy connection's receive buffer holds them.
-// The time per item is the figure; design aim: 15 ns for a PUB of a 16-byte subject (study.md D4.4).
+// The time per item is the figure; design aim: 15 ns for a PUB of a 16-byte subject.
 #include <benchmark/benchmark.h>
 
 #include <string>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outbox: bytes on their way to one peer, coalesced into chunks; one send is in flight at a time.
 // Owner:  shard.  Bounds: pending_bytes() is checked by the router against max_pending; an idle outbox holds no chunk.
-// Why chunks: below about 4 KiB a copy beats a reference (study.md 4.5), and few large chunks, still warm, beat many.
+// Why chunks: below about 4 KiB a copy beats a reference, and few large chunks, still warm, beat many.
 #pragma once
 
 #include <sys/uio.h>

@@ -3,7 +3,7 @@
 // Owner:  shard.
 // States: kConnecting (authentication is required and CONNECT has not come) -> kChecking (a hash is being compared
 //         elsewhere; input waits) -> kReady <-> kBarrier -> kClosed. An open server starts in kReady.
-// Barrier: PONG leaves only when every shard that got something from this client has consumed it (architecture.md
+// Barrier: PONG leaves only when every shard that got something from this client has consumed it (docs/architecture.md,
 //         section 3). Until then (kBarrier) its input waits, so that nothing it causes itself can overtake the PONG.
 #pragma once
 

@@ -199,6 +199,18 @@ class TidyTest(unittest.TestCase):
             self.assertEqual(code, 1)
             self.assertIn('proto/scan.cc:2: proto may not include broker/shard.h', out)
 
+    def test_what_comments_and_pages_name_is_there(self):
+        known = tidy.ends_of(['proto/scan.cc', 'README.md', 'docs/a.md'])
+        self.assertEqual(known, {'proto/scan.cc', 'scan.cc', 'README.md', 'docs/a.md', 'a.md'})
+
+        def found(path, text):
+            return [number for number, _ in tidy.check_mentions(path, text, known)]
+
+        self.assertEqual(found('proto/x.cc', '// as scan.cc (docs/a.md) says\nint a;  // see proto/gone.cc\n// gone.h\n'), [2, 3])
+        self.assertEqual(found('proto/x.cc', 'Open("gone.h");  // scan.cc\n#include "gone.h"\nint b;  // "//" in gone.md\n'), [3])
+        self.assertEqual(found('docs/a.md', 'nats.py, `*_test.cc`, <gone.h> and ../shared/x.py\n`gone.md`\n'), [2])
+        self.assertEqual(found('proto/x.py', '# gone.py\n'), [])
+
 
 if __name__ == '__main__':
     sys.argv = [a if a != '--quiet' else '-q' for a in sys.argv]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shard: one thread's share of the broker: its connections, subscriptions, timers, and its end of the mesh.
 // Owner:  shard (its thread, from the first RunOnce on; in tests/sim many shards take turns on one thread).
-// A turn: enter the kernel, drain mail, run completions, timers, then ship mail and send. That order makes the PING barrier
-//         exact (docs/architecture.md, section 3): tails are published before sends are submitted, and mail that was
-//         published before a byte arrived is seen before that byte.
+// A turn: enter the kernel, drain mail, run completions, timers, then ship mail and send. That order makes the PING
+//         barrier exact (docs/architecture.md, section 3): tails are published before sends are submitted, and mail
+//         that was published before a byte arrived is seen before that byte.
 #pragma once
 
 #include <deque>

@@ -119,8 +119,7 @@ class TokenCursor {
 inline uint64_t HashSubject(std::string_view subject) { return HashBytes(subject, 0); }
 
 // The partition whose home shard owns interest in this filter: by its first two tokens, by its first, or the account's
-// one partition for filters that begin with a wildcard (docs/architecture.md, section 3). account_key is any stable
-// 64-bit number.
+// one partition for filters that begin with a wildcard (docs/architecture.md). account_key is any stable 64-bit number.
 uint32_t PartitionOfFilter(uint64_t account_key, std::string_view filter);
 
 // The partitions that a match of this published subject rests on: filters outside of them cannot take it.

@@ -22,11 +22,25 @@ uint64_t MessageBytes(bool memory, size_t subject_bytes, size_t header_bytes, si
 
 BlockLog::~BlockLog() {
   for (const auto& block : blocks_) MR_CHECK(block->body == nullptr);  // the derived class has dropped them
+  MR_CHECK(bytes_sum_ == nullptr);
 }
 
 void BlockLog::set_options(const StreamLogOptions& options) {
   MR_CHECK(options.memory == options_.memory);
   options_ = options;
+}
+
+void BlockLog::set_bytes_sum(uint64_t* sum) {
+  if (bytes_sum_ != nullptr) *bytes_sum_ -= state_.bytes;
+  bytes_sum_ = sum;
+  if (bytes_sum_ != nullptr) *bytes_sum_ += state_.bytes;
+}
+
+// At most what is there: sizes of damaged messages are guesses.
+void BlockLog::TakeBytes(uint64_t bytes) {
+  bytes = std::min(bytes, state_.bytes);
+  state_.bytes -= bytes;
+  if (bytes_sum_ != nullptr) *bytes_sum_ -= bytes;
 }
 
 // --- append
@@ -76,7 +90,7 @@ void BlockLog::DoAppend(const StoredMessage& message) {
   }
   dirty_ = true;
   ++state_.messages;
-  state_.bytes += MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
+  AddBytes(MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size()));
   state_.last_seq = message.seq;
   state_.last_time_ns = message.time_ns;
 }
@@ -106,10 +120,9 @@ void BlockLog::DoSkipTo(uint64_t seq) {
 void BlockLog::AccountRemoved(uint64_t seq, uint64_t bytes) {
   dirty_ = true;
   --state_.messages;
-  state_.bytes -= std::min(bytes, state_.bytes);
+  TakeBytes(state_.messages == 0 ? state_.bytes : bytes);
   if (index_ != nullptr) state_.subjects = index_->subject_count();
   if (state_.messages == 0) {
-    state_.bytes = 0;
     state_.first_seq = state_.last_seq + 1;
     state_.first_time_ns = 0;
     state_stale_ = false;
@@ -197,7 +210,7 @@ void BlockLog::DropBlocksBelow(uint64_t seq) {
     dirty_ = true;
     subjects_stale_ = true;
     state_.messages -= messages;
-    state_.bytes -= std::min(bytes, state_.bytes);
+    TakeBytes(bytes);
   }
   if (gone == 0) return;
   DropBlocks(0, gone);
@@ -236,7 +249,8 @@ void BlockLog::DoPurge() {
   DropBlocks(0, blocks_.size());
   blocks_.shrink_to_fit();
   ends_.shrink_to_fit();
-  state_.messages = state_.bytes = state_.subjects = 0;
+  TakeBytes(state_.bytes);
+  state_.messages = state_.subjects = 0;
   state_.first_seq = state_.last_seq == 0 ? 0 : state_.last_seq + 1;
   state_.first_time_ns = 0;
   state_stale_ = false;

@@ -30,6 +30,7 @@ class BlockLog : public StreamLog {
   const StreamLogOptions& options() const final { return options_; }
   void set_options(const StreamLogOptions& options) final;
   void set_listener(StreamLogListener* listener) final { listener_ = listener; }
+  void set_bytes_sum(uint64_t* sum) final;
 
   Lsn Append(const StoredMessage& message) final;
   Lsn SkipTo(uint64_t seq) final;
@@ -119,7 +120,7 @@ class BlockLog : public StreamLog {
   StreamLogOptions options_;
   Journal* const journal_;
   StreamLogListener* listener_ = nullptr;
-  StreamLogState state_;
+  StreamLogState state_;  // bytes change in AddBytes and TakeBytes only, once there is a sum
   bool state_stale_ = false;  // first_time_ns has to be read
   bool subjects_stale_ = false;  // changed while there was no index
   bool dirty_ = false;
@@ -132,10 +133,17 @@ class BlockLog : public StreamLog {
 
  private:
   void AccountRemoved(uint64_t seq, uint64_t bytes);
+  void AddBytes(uint64_t bytes) {
+    state_.bytes += bytes;
+    if (bytes_sum_ != nullptr) *bytes_sum_ += bytes;
+  }
+  void TakeBytes(uint64_t bytes);
   LoadStatus LoadSlow(uint64_t seq, StoredMessage* message, Wait wait);
   bool LoadAtCursor(uint64_t seq, StoredMessage* message);
   bool PeekAt(size_t index, uint64_t seq, Wait wait, StoredMessage* message);
   void SetCursor(size_t index);
+
+  uint64_t* bytes_sum_ = nullptr;
 
  protected:
   Block* cursor_ = nullptr;  // read last

@@ -86,6 +86,8 @@ class StreamLog {
   virtual const StreamLogOptions& options() const = 0;
   virtual void set_options(const StreamLogOptions& options) = 0;  // `memory` does not change
   virtual void set_listener(StreamLogListener* listener) = 0;
+  // state().bytes is part of *sum from now on, at once whatever changes it, until another sum or nullptr is given.
+  virtual void set_bytes_sum(uint64_t* sum) = 0;
 
   // --- changes. Each returns the position to wait for, 0 when there is nothing to wait for.
   // message.seq is above state().last_seq; what lies between is absent for good.

@@ -44,7 +44,8 @@ struct BatchChanges {
     bool schedule = false;  // the last of them is one
   };
   uint64_t messages = 0;
-  uint64_t bytes = 0;  // as the stream counts them
+  uint64_t bytes = 0;       // as the stream counts them
+  uint64_t last_bytes = 0;  // of the last one
   NameMap<Subject> subjects;
   NameMap<CounterResult> counters;  // the last of each subject
   NameMap<uint64_t> expected;       // last sequence of a subject, as it was checked

@@ -2,6 +2,7 @@
 #include "broker/jetstream/jetstream.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/banner.h"
@@ -25,6 +26,8 @@ constexpr size_t kRequestsPerTurn = 64;
 constexpr int64_t kMessagesPerTurn = 4096;
 constexpr int64_t kBytesPerTurn = 1 << 20;
 constexpr int64_t kMessagesPerConsumer = 512;
+
+constexpr Nanos kTellLimitEvery = std::chrono::seconds(10);
 
 constexpr uint64_t kNoStream = 0;  // uids begin at 1
 
@@ -259,8 +262,17 @@ void JetStream::Publish(AccountId account, std::string_view to, std::string_view
 
 // ---- what streams and consumers use --------------------------------------------------------------------------------
 
-bool JetStream::OutOfResources(Storage storage) const {
-  return storage == Storage::kFile && !store_.accepting();
+bool JetStream::OutOfResources(Storage storage, uint64_t more) {
+  if (storage == Storage::kFile && !store_.accepting()) return true;
+  const int64_t max = storage == Storage::kMemory ? options_.memory_max : options_.storage_max;
+  if (streams_.used(storage) + more <= static_cast<uint64_t>(max)) [[likely]]
+    return false;
+  if (port_.Now() >= tell_limit_at_) {
+    tell_limit_at_ = port_.Now() + kTellLimitEvery;
+    port_.log().Error(absl::StrFormat("JetStream %s resource limits exceeded for server",
+                                      storage == Storage::kMemory ? "memory" : "file"));
+  }
+  return true;
 }
 
 void JetStream::MarkReady(Consumer* consumer, Stream* stream) {
@@ -447,6 +459,19 @@ JetStream::Made JetStream::MakeStream(StreamConfig config, bool pedantic, Begin 
   return made;
 }
 
+std::optional<ApiError> JetStream::CheckRestore(StreamConfig config, uint64_t bytes) {
+  const auto wanted = static_cast<int64_t>(std::min<uint64_t>(bytes, std::numeric_limits<int64_t>::max()));
+  config.max_bytes = std::max(config.max_bytes, wanted);
+  Stream* existing = FindStream(config.name);  // of the older form it is there once its first file has come
+  const auto others = static_cast<int64_t>(streams_.size()) - (existing != nullptr ? 1 : 0);
+  Reservations reservations = ReservationsWithout(existing, config.storage);
+  if (existing != nullptr) {
+    (config.storage == Storage::kMemory ? reservations.server_memory : reservations.server_storage) -=
+        std::max<int64_t>(existing->config().max_bytes, 0);
+  }
+  return CheckStreamLimits(config, CheckContext(), others, reservations);
+}
+
 void JetStream::RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot) {
   ConsumerIdentity identity{snapshot.config.name, port_.WallNs(), 0};
   Lsn lsn = 0;
@@ -511,8 +536,8 @@ bool JetStream::DeliverFlowControl(const Message& message) {
 AccountInfo JetStream::Usage() const {
   AccountInfo info;
   const StreamTable::Totals totals = streams_.totals();
-  info.total.memory = totals.memory.bytes;
-  info.total.storage = totals.file.bytes;
+  info.total.memory = streams_.used(Storage::kMemory);
+  info.total.storage = streams_.used(Storage::kFile);
   info.total.consumers = static_cast<int64_t>(totals.consumers);
   info.total.reserved_memory = static_cast<uint64_t>(reserved_memory_);
   info.total.reserved_storage = static_cast<uint64_t>(reserved_storage_);

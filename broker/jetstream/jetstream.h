@@ -43,8 +43,10 @@ struct JetStreamEngineOptions {
   bool strict = true;         // requests with unknown fields are refused
   bool async = false;         // streams that do not say otherwise are confirmed before they are durable
   uint32_t block_bytes = 256 * 1024;
-  int64_t memory_max = 0;     // bytes of memory streams
-  int64_t storage_max = 0;    // bytes of file streams
+  // Bytes of messages, as StreamLogState counts them: with more than that nothing is stored, and max_bytes of all
+  // streams together may not exceed it.
+  int64_t memory_max = 0;
+  int64_t storage_max = 0;
   uint64_t max_payload = 1 << 20;
   uint64_t max_pending = 64 << 20;
   uint64_t request_queue_max = 10'000;
@@ -92,7 +94,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   const JetStreamEngineOptions& options() const { return options_; }
   uint64_t max_payload() const { return options_.max_payload; }
   uint64_t max_pending() const { return options_.max_pending; }
-  bool OutOfResources(Storage storage) const;
+  // No message may be stored: the disk is full, or the server's limit is exceeded (by the last one that was stored;
+  // with `more`: once so many bytes have been stored). Says so in the log.
+  bool OutOfResources(Storage storage, uint64_t more = 0);
   void MarkReady(Consumer* consumer, Stream* stream);
   void WatchInterest(Consumer* consumer) { push_consumers_.insert(consumer); }
   void Forget(Consumer* consumer);  // it is about to go: nothing here refers to it any more
@@ -123,6 +127,8 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   // kLater: it takes messages from Stream::FinishRestore on.
   enum class Begin : uint8_t { kNow, kLater };
   Made MakeStream(StreamConfig config, bool pedantic, Begin begin = Begin::kNow);
+  // A stream that is to be restored, and needs so many bytes: its limits and reservations.
+  std::optional<ApiError> CheckRestore(StreamConfig config, uint64_t bytes);
   void RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot);
   void DropStream(Stream* stream);
 
@@ -228,6 +234,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   FilterIndex subjects_;  // of all streams, by uid
   int64_t reserved_memory_ = 0;
   int64_t reserved_storage_ = 0;
+  Nanos tell_limit_at_{0};  // not before
 
   struct Ready {
     Consumer* consumer;

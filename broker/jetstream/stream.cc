@@ -25,6 +25,7 @@ std::unique_ptr<SubjectTransform> CompileTransform(const std::string& source, co
 Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
     : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
   log_->set_listener(this);
+  log_->set_bytes_sum(engine_.streams().in_use(config_.storage));
   visible_last_seq_ = log_->state().last_seq;
   had_messages_ = log_->state().messages > 0;
   CompileTransforms();
@@ -33,6 +34,7 @@ Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, Strea
 Stream::~Stream() {
   MR_DCHECK(subscriptions_.empty());
   log_->set_listener(nullptr);
+  log_->set_bytes_sum(nullptr);
 }
 
 void Stream::Start() {

@@ -43,7 +43,7 @@ struct Inbound {
   bool sourced = false;   // comes from another stream, or from this one: stored as it is
   uint64_t seq = 0;       // of a mirror: its place, above all that is there
   int64_t time_ns = 0;    // of a mirror: when it was published
-  bool in_place = false;  // takes the place of a message: limits do not refuse it
+  uint64_t in_place_of = 0;  // bytes of a message whose place it takes: limits of the stream do not refuse it
 };
 
 class Stream final : public Sink, public ConsumerHost, public StreamLogListener {
@@ -210,6 +210,11 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::optional<ApiError> CheckDiscardNew(const Inbound& in);
   std::optional<ApiError> Count(Inbound* in, Checked* checked, BatchChanges* batch);
   uint64_t LastSequenceOf(std::string_view subject);
+  // As the stream's state counts a message.
+  uint64_t BytesOf(const Inbound& in) const {
+    return MessageBytes(config_.storage == Storage::kMemory, in.subject.size(), in.header.size(),
+                        in.header.size() + in.body.size());
+  }
   static void Rewrite(Inbound* in, Checked* checked, std::string header);
 
   // --- checks of messages of batches, whose order is another (stream_batch_checks.cc)
@@ -286,8 +291,9 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   bool ExpireByAge(size_t* budget);
   bool ExpireByTtl(size_t* budget);
   // The message's time is over. False: not now.
-  bool ExpireOne(uint64_t seq, std::string_view subject, std::string_view header);
-  bool PlaceMarker(const std::string& subject);
+  bool ExpireOne(const StoredMessage& message);
+  void ExpireLater(uint64_t seq);
+  bool PlaceMarker(const std::string& subject, uint64_t in_place_of);
   void ArmExpiry();
   Expiry& expiry();
   // Whether the timer goes off by then (wall clock).

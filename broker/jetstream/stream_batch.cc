@@ -122,6 +122,13 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
     message.header = std::move(header);
     message.body = std::move(body);
   }
+  // One message may exceed the server's limit, the last one here. What the stream's own limit makes room for counts.
+  uint64_t before_last = changes.bytes - changes.last_bytes;
+  if (config_.max_bytes > 0 && config_.discard == Discard::kOld) {
+    const auto max = static_cast<uint64_t>(config_.max_bytes);
+    before_last = std::min(before_last, max - std::min(max, log_->state().bytes));
+  }
+  if (engine_.OutOfResources(config_.storage, before_last)) return MakeError(ApiErrorId::kInsufficientResources);
   // The last message says so, also where another has ended the batch.
   if (without_last) AddHeader(&messages.back().header, kBatchCommitHeader, "1");
 

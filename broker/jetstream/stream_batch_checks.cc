@@ -41,8 +41,8 @@ std::optional<ApiError> Stream::CheckInBatch(Inbound* in, Checked* checked, Batc
     if (std::optional<ApiError> error = CheckRollup(*in, checked, batch)) return error;
   }
   ++batch->messages;
-  batch->bytes += MessageBytes(config_.storage == Storage::kMemory, in->subject.size(), in->header.size(),
-                               in->header.size() + in->body.size());
+  batch->last_bytes = BytesOf(*in);
+  batch->bytes += batch->last_bytes;
   BatchChanges::Subject& subject = batch->subjects[std::string(in->subject)];
   ++subject.messages;
   subject.schedule = !checked->headers.schedule.empty();

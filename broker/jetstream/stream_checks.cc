@@ -35,7 +35,9 @@ std::optional<ApiError> Stream::Check(Inbound* in, Checked* checked) {
   if (std::optional<ApiError> error = Count(in, checked, nullptr)) return error;
   // The checks may have made the message larger.
   if (std::optional<ApiError> error = CheckSize(*in)) return error;
-  if (engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  // What makes room may come in: without its marker no message would expire.
+  const bool shrinks = in->in_place_of > 0 && in->in_place_of >= BytesOf(*in) && engine_.store().accepting();
+  if (!shrinks && engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
   return std::nullopt;
 }
 
@@ -155,7 +157,7 @@ void Stream::Rewrite(Inbound* in, Checked* checked, std::string header) {
 
 // Limits that refuse the new message instead of dropping old ones (spec J-16).
 std::optional<ApiError> Stream::CheckDiscardNew(const Inbound& in) {
-  if (config_.discard != Discard::kNew || in.in_place) return std::nullopt;
+  if (config_.discard != Discard::kNew || in.in_place_of > 0) return std::nullopt;
   const auto refuse = [](std::string_view why) { return MakeErrorText(ApiErrorId::kStreamStoreFailedF, why); };
   bool subject_full = false;
   uint64_t first_of_subject = 0;
@@ -173,7 +175,7 @@ std::optional<ApiError> Stream::CheckDiscardNew(const Inbound& in) {
     return refuse("maximum messages exceeded");
   if (config_.max_bytes > 0) {
     const bool memory = config_.storage == Storage::kMemory;
-    const uint64_t bytes = MessageBytes(memory, in.subject.size(), in.header.size(), in.header.size() + in.body.size());
+    const uint64_t bytes = BytesOf(in);
     if (state.bytes + bytes > static_cast<uint64_t>(config_.max_bytes)) {
       if (!subject_full) return refuse("maximum bytes exceeded");
       // The subject's oldest message goes; is the room that it leaves enough?

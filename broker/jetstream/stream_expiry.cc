@@ -62,14 +62,10 @@ void Stream::ExpireMessages() {
     return ArmExpiry();
   }
   size_t budget = kMessagesPerStride;
-  if (!ExpireByAge(&budget) || !ExpireByTtl(&budget)) {
-    if (!waits_for_disk_) port().timers().Arm(&expiry().timer, port().Now() + kRetry);
-    return;
-  }
-  ArmExpiry();
+  if (ExpireByAge(&budget) && ExpireByTtl(&budget)) ArmExpiry();
 }
 
-// False: go on later.
+// False: it waits for the disk.
 bool Stream::ExpireByAge(size_t* budget) {
   if (config_.max_age_ns <= 0) return true;
   const int64_t cutoff_ns = port().WallNs() - config_.max_age_ns;
@@ -88,8 +84,7 @@ bool Stream::ExpireByAge(size_t* budget) {
       const bool stays = ttl && !ttl->empty() && ParseMessageTtl(*ttl).value_or(0) == kTtlNever;
       if (!stays) {
         --*budget;
-        const std::string header(message.header());
-        if (!ExpireOne(seq, std::string(message.subject), header)) return false;
+        if (!ExpireOne(message)) ExpireLater(seq);
       }
     }
     floor = seq + 1;
@@ -104,32 +99,41 @@ bool Stream::ExpireByTtl(size_t* budget) {
   for (size_t i = 0; i < due.size(); ++i) {
     const LoadStatus status = log_->Load(due[i], &message);
     if (status == LoadStatus::kAbsent) continue;
-    bool done = status != LoadStatus::kPending;
-    waits_for_disk_ = waits_for_disk_ || !done;
-    if (status == LoadStatus::kFound) {
-      const std::string header(message.header());
-      done = ExpireOne(due[i], std::string(message.subject), header);
-    } else if (done) {
-      RemoveMessage(due[i], {});
+    if (status == LoadStatus::kPending) {
+      waits_for_disk_ = true;
+      for (; i < due.size(); ++i) later_->ttls.Add(due[i], port().WallNs());
+      return false;
     }
-    if (done) continue;
-    for (; i < due.size(); ++i) later_->ttls.Add(due[i], port().WallNs());
-    return false;
+    if (status != LoadStatus::kFound) {
+      RemoveMessage(due[i], {});
+    } else if (!ExpireOne(message)) {
+      ExpireLater(due[i]);
+    }
   }
   return true;
 }
 
-bool Stream::ExpireOne(uint64_t seq, std::string_view subject, std::string_view header) {
-  if (config_.subject_delete_marker_ttl_ns >= kNsPerSecond && !IsMarker(header)) {
+bool Stream::ExpireOne(const StoredMessage& message) {
+  const uint64_t seq = message.seq;
+  const std::string subject(message.subject);
+  if (config_.subject_delete_marker_ttl_ns >= kNsPerSecond && !IsMarker(message.header())) {
+    const uint64_t bytes = MessageBytes(config_.storage == Storage::kMemory, subject.size(), message.header_bytes,
+                                        message.payload.size());
     const std::optional<SubjectState> state = log_->FindSubject(subject);
-    if (state && state->messages == 1 && !PlaceMarker(std::string(subject))) return false;
+    if (state && state->messages == 1 && !PlaceMarker(subject, bytes)) return false;
   }
   // The marker has rolled it up, unless the stream may not be purged.
   if (IsLive(seq)) RemoveMessage(seq, subject);
   return true;
 }
 
-bool Stream::PlaceMarker(const std::string& subject) {
+// Its marker cannot be stored. Those behind it, which may make room, do not wait for it.
+void Stream::ExpireLater(uint64_t seq) {
+  MR_CHECK(later_ != nullptr);  // markers imply TTLs
+  later_->ttls.Add(seq, port().WallNs() + kRetry.count());
+}
+
+bool Stream::PlaceMarker(const std::string& subject, uint64_t in_place_of) {
   const int64_t ttl_s = config_.subject_delete_marker_ttl_ns / kNsPerSecond;
   const std::string header =
       absl::StrFormat("NATS/1.0\r\n%s: MaxAge\r\n%s: %s\r\n%s: sub\r\n\r\n", std::string(kMarkerReasonHeader),
@@ -137,7 +141,8 @@ bool Stream::PlaceMarker(const std::string& subject) {
   Inbound in;
   in.subject = subject;
   in.header = header;
-  in.sourced = in.in_place = true;
+  in.sourced = true;
+  in.in_place_of = in_place_of;
   return !Publish(in).has_value();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/stream_restore.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -43,6 +44,7 @@ StreamRestore::StreamRestore(JetStream& engine, StreamConfig config, std::option
 }
 
 StreamRestore::~StreamRestore() {
+  Release(held_bytes_);
   engine_.port().timers().Cancel(&timer_);
   engine_.port().Unsubscribe(subscription_);
   if (!done_) {
@@ -139,6 +141,10 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
   StreamState state;
   if (const std::string error = ParseJson(entry.body, &state); !error.empty()) return "error in state.json: " + error;
   if (const std::string error = CheckState(state); !error.empty()) return error;
+  // All of it is set aside at once, so that nobody else takes the room meanwhile.
+  if (std::optional<ApiError> error = engine_.CheckRestore(config_, state.bytes)) return Refuse(*std::move(error));
+  Hold(state.bytes);
+  if (engine_.OutOfResources(config_.storage)) return RefuseForRoom();
   if (std::string error = MakeStream(); !error.empty()) return error;
   if (state.first_seq > 1) stream()->SkipTo(state.first_seq - 1);
   consumers_left_ = state.consumer_count;
@@ -148,10 +154,31 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
 
 std::string StreamRestore::MakeStream() {
   const JetStream::Made made = engine_.MakeStream(config_, /*pedantic=*/false, JetStream::Begin::kLater);
-  if (made.error) return made.error->description;
-  if (!made.created) return MakeError(ApiErrorId::kStreamNameExistRestoreFailed).description;
+  if (made.error) return Refuse(*made.error);
+  if (!made.created) return Refuse(MakeError(ApiErrorId::kStreamNameExistRestoreFailed));
   stream_uid_ = made.stream->uid();
   return "";
+}
+
+void StreamRestore::Hold(uint64_t bytes) {
+  held_bytes_ += bytes;
+  *engine_.streams().in_use(config_.storage) += bytes;
+}
+
+void StreamRestore::Release(uint64_t bytes) {
+  bytes = std::min(bytes, held_bytes_);
+  held_bytes_ -= bytes;
+  *engine_.streams().in_use(config_.storage) -= bytes;
+}
+
+std::string StreamRestore::Refuse(ApiError error) {
+  refusal_ = std::move(error);
+  return refusal_->description;
+}
+
+std::string StreamRestore::RefuseForRoom() {
+  return Refuse(MakeError(config_.storage == Storage::kMemory ? ApiErrorId::kMemoryResourcesExceeded
+                                                              : ApiErrorId::kStorageResourcesExceeded));
 }
 
 std::string StreamRestore::TakeConsumer(const ArchiveEntry& entry) {
@@ -177,7 +204,12 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
     return absl::StrFormat("message sequence %d exceeds maximum message size", entry.seq);
   if (entry.seq <= to->log().state().last_seq)
     return absl::StrFormat("message sequence %d out of order", entry.seq);
-  if (engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kStorageResourcesExceeded).description;
+  const bool memory = config_.storage == Storage::kMemory;
+  const uint64_t stored_bytes = MessageBytes(memory, entry.name.size(), entry.header.size(), bytes);
+  const bool more = stored_bytes > held_bytes_;
+  if (more) Hold(stored_bytes - held_bytes_);
+  const bool refused = more ? engine_.OutOfResources(config_.storage) : !memory && !engine_.store().accepting();
+  if (refused) return RefuseForRoom();
   StoredMessage message;
   message.seq = entry.seq;
   message.time_ns = entry.time_ns;
@@ -187,6 +219,7 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
   message.payload = entry.body;
   if (!entry.header.empty()) message.payload = joined.append(entry.header).append(entry.body);
   to->Restore(message);
+  Release(stored_bytes);
   return "";
 }
 
@@ -216,8 +249,8 @@ BackupStep StreamRestore::Fail(const std::string& reply, const std::string& erro
   AdviseComplete();
   engine_.port().log().Warn(absl::StrFormat("Restore failed for stream '%s > %s': %s", "$G", config_.name, error));
   if (!reply.empty()) {
-    const std::string answer =
-        ErrorAnswer(ResponseKind::kStreamCreate, MakeErrorText(ApiErrorId::kStreamRestore, error));
+    const std::string answer = ErrorAnswer(
+        ResponseKind::kStreamCreate, refusal_ ? *refusal_ : MakeErrorText(ApiErrorId::kStreamRestore, error));
     engine_.SendNow(kGlobalAccount, reply, answer, 0);
   }
   return BackupStep::kDone;

@@ -16,6 +16,7 @@
 
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/api/advisories.h"
+#include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/stream_config.h"
 #include "broker/jetstream/backup/archive.h"
 #include "broker/jetstream/backup/consumer_snapshot.h"
@@ -46,6 +47,11 @@ class StreamRestore final : public Sink {
   // Errors are texts for clients; empty: none.
   std::string Take(const Chunk& chunk);
   std::string MakeStream();
+  // Of messages that are to come: counts against the server's limits as if it were stored.
+  void Hold(uint64_t bytes);
+  void Release(uint64_t bytes);
+  std::string Refuse(ApiError error);
+  std::string RefuseForRoom();
   std::string TakeEntries();
   std::string TakeEntry(const ArchiveEntry& entry);
   std::string TakeState(const ArchiveEntry& entry);
@@ -82,6 +88,9 @@ class StreamRestore final : public Sink {
   int64_t consumers_left_ = 0;
   std::vector<ConsumerSnapshot> consumers_;
   uint64_t stream_uid_ = 0;  // 0: not made yet
+  uint64_t held_bytes_ = 0;
+  uint64_t file_bytes_ = 0;  // of an archive of the older form
+  std::optional<ApiError> refusal_;  // the error, where it has a code of its own
   bool ended_ = false;       // the archive is complete
   bool done_ = false;
   Nanos active_at_{};

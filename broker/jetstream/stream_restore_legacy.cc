@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Backups of nats-server before 2.15: a tar of the files that it keeps of a stream: meta.inf, msgs/N.blk in the order
 // of their messages, obs/NAME/meta.inf and obs/NAME/o.dat. Others (checksums, indexes) say nothing that these do not.
+#include <algorithm>
+
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/backup/block_file.h"
@@ -31,6 +33,10 @@ std::string StreamRestore::TakeFiles() {
 
 std::string StreamRestore::TakeFile(const TarFile& file) {
   const std::string_view name = file.name;
+  file_bytes_ += file.content.size();
+  const uint64_t reserved = static_cast<uint64_t>(std::max<int64_t>(config_.max_bytes, 1));
+  if (std::optional<ApiError> error = engine_.CheckRestore(config_, reserved + file_bytes_))
+    return Refuse(*std::move(error));
   if (name == "meta.inf") {
     StreamConfig config;
     if (const std::string error = ParseJson(file.content, &config); !error.empty()) return error;

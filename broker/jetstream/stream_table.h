@@ -86,8 +86,14 @@ class StreamTable {
     Content memory;
     size_t consumers = 0;  // without hidden ones
     Content& of(Storage storage) { return storage == Storage::kMemory ? memory : file; }
+    const Content& of(Storage storage) const { return storage == Storage::kMemory ? memory : file; }
   };
   Totals totals() const;
+  // What counts against the server's limit of a kind of storage: StreamLogState::bytes of all streams, and what a
+  // restore holds for messages to come.
+  uint64_t used(Storage storage) const { return in_use_[Place(storage)] + at_rest_.of(storage).bytes; }
+  // Where streams in use and restores add their bytes to.
+  uint64_t* in_use(Storage storage) { return &in_use_[Place(storage)]; }
 
   // The last thing in a turn. True: there is more to do.
   bool LetRest();
@@ -124,6 +130,7 @@ class StreamTable {
     }
   };
 
+  static size_t Place(Storage storage) { return storage == Storage::kMemory ? 1 : 0; }
   bool MayRest(const Stream& stream) const;
   void Rest(Stream* stream);
   Stream* Wake(Resting* resting);
@@ -133,6 +140,7 @@ class StreamTable {
   JetStream& engine_;
   ShardStore& store_;
   const StreamTableOptions options_;
+  uint64_t in_use_[2] = {0, 0};  // by Place
   NameMap<std::unique_ptr<Stream>> awake_;
   absl::flat_hash_map<uint64_t, Stream*> awake_by_uid_;
   absl::flat_hash_set<std::unique_ptr<Resting>, ByName, ByName> resting_;

@@ -15,7 +15,7 @@ class TtlIndex {
  public:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-  // Each seq once.
+  // A seq that is added again is due again.
   void Add(uint64_t seq, int64_t expires_ns) {
     heap_.push_back({expires_ns, seq});
     std::push_heap(heap_.begin(), heap_.end(), Later);

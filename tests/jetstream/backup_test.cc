@@ -189,6 +189,21 @@ TEST(Restore, MakesTheStreamOfAPeersBackup) {
   EXPECT_THAT(js.Request("$JS.API.STREAM.RESTORE.BK", kPeerConfig), HasSubstr("10130"));
 }
 
+// All that it holds is taken at once, and given back whatever comes of it.
+TEST(Restore, NeedsTheRoomThatTheBackupSaysItNeeds) {
+  for (const int64_t room : {118'118, 118'119}) {  // it was a file stream, whose messages count more
+    JetStreamEngineOptions options;
+    options.memory_max = room;
+    EngineHarness js(options);
+    const std::string answer = RestoreFrom(js, kPeerConfig, PeerBackup(), 1000);
+    const bool fits = room == 118'119;
+    EXPECT_THAT(answer, HasSubstr(fits ? R"("messages":36,)" : R"("err_code":10028,)")) << room;
+    const StreamTable& streams = js.engine().streams();
+    EXPECT_EQ(streams.used(Storage::kMemory), fits ? 117'567u : 0u);
+    EXPECT_EQ(streams.totals().memory.bytes, streams.used(Storage::kMemory));
+  }
+}
+
 TEST(Restore, OfACutBackupNothingStays) {
   EngineHarness js;
   const std::string backup = PeerBackup();

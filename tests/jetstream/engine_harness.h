@@ -74,7 +74,9 @@ class EngineHarness {
                                 [](const ConnectionId&) { return true; }}) {
     // All that engines are tested for holds as well where streams are at rest whenever they may be.
     if (std::getenv("MR_TEST_REST") != nullptr) options.streams = StreamTableOptions{0, Nanos{0}};
-    options.memory_max = options.storage_max = int64_t{1} << 40;
+    for (int64_t* max : {&options.memory_max, &options.storage_max}) {
+      if (*max == 0) *max = int64_t{1} << 40;
+    }
     engine_ = std::make_unique<JetStream>(port_, store_, options);
     engine_->Start();
   }

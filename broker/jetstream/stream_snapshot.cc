@@ -132,7 +132,9 @@ bool StreamSnapshot::SendChunk() {
 
 BackupStep StreamSnapshot::Run() {
   const Nanos now = engine_.port().Now();
-  if (engine_.port().HasInterest(kGlobalAccount, request_.deliver_subject)) {
+  // Of exactly this subject: clients that listen to all of their inbox subscribe to it after the answer, and chunks
+  // that come before would be lost to them. Who listens with a wildcard only gets them after a while.
+  if (engine_.port().HasSubscription(kGlobalAccount, request_.deliver_subject, {})) {
     if (!std::exchange(had_interest_, true)) sent_at_ = now;
   } else if (had_interest_) {
     return Finish("no interest", "NATS/1.0 408 No Interest\r\n\r\n");

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backs streams up with the nats command line and restores them: ours to ours, and with a peer in both directions.
 
-    backup.py build/release/millrace --nats /tmp/peer/nats [--peer /tmp/peer/nats-server]
+    backup.py build/release/millrace [--nats /tmp/peer/nats] [--peer /tmp/peer/nats-server]
 
-A stream's messages, gaps and consumers must be the same behind the way; exit code 1 when they are not.
+Each way that the command line has is gone: of one stream, by the old and the new name of the command, and of the account. Without
+--nats the versions of install.py are used, the pinned one and the newest. A stream's messages, gaps and consumers must be the
+same behind the way; exit code 1 when they are not.
 """
 import argparse
 import json
@@ -14,6 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from install import nats_clis  # noqa: E402
 
 API = "$JS.API."
 
@@ -111,48 +116,84 @@ def describe(client):
     return {"state": state, "messages": messages, "consumer": position}
 
 
-def transfer(nats, source, target, folder):
-    def run(port, *words):
-        done = subprocess.run([nats, "-s", f"nats://127.0.0.1:{port}", "stream", *words, "--no-progress"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
-        if done.returncode != 0:
-            raise RuntimeError(f"nats stream {words[0]}: {done.stdout.decode()}")
+# name: (to take a backup of BK into a folder, to restore it from there)
+WAYS = {
+    "stream backup": (["stream", "backup", "BK", "DIR", "--no-progress"], ["stream", "restore", "DIR", "--no-progress"]),
+    "backup stream": (["backup", "stream", "BK", "DIR", "--no-progress"], ["backup", "restore", "stream", "DIR", "--no-progress"]),
+    "account backup": (["account", "backup", "DIR", "--force"], ["account", "restore", "DIR"]),
+    "backup account": (["backup", "account", "DIR", "--force"], ["backup", "restore", "account", "DIR"]),
+}
 
-    run(source.port, "backup", "BK", folder)
-    run(target.port, "restore", folder)
+
+class Cli:
+    def __init__(self, label, binary, home):
+        self.label = label
+        self.binary = binary
+        self.env = dict(os.environ, HOME=home, XDG_CONFIG_HOME=home, NO_COLOR="1")
+
+    def run(self, *words):
+        return subprocess.run([self.binary, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                              timeout=120, env=self.env)
+
+    def knows(self, words):
+        """Old names are to go one day."""
+        return self.run(*words[:2], "--help").returncode == 0
+
+    def must(self, port, words, folder):
+        done = self.run("-s", f"nats://127.0.0.1:{port}", *(folder if word == "DIR" else word for word in words))
+        if done.returncode != 0:
+            raise RuntimeError(f"nats {' '.join(words[:2])}: {done.stdout.decode()[-600:]}")
+
+
+def compare(label, before, after):
+    same = before == after
+    print(f"{label}: {'same' if same else 'DIFFERENT'}")
+    for key in before:
+        if before[key] != after[key]:
+            print(f"  {key}: {str(before[key])[:400]}\n  behind: {str(after[key])[:400]}")
+    return same
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("ours")
     parser.add_argument("--peer")
-    parser.add_argument("--nats", required=True)
+    parser.add_argument("--nats")
     parser.add_argument("--messages", type=int, default=60)
     parser.add_argument("--size", type=int, default=300)
     args = parser.parse_args()
+    found = [("nats CLI", args.nats)] if args.nats else nats_clis(lambda why: print(f"SKIP  {why}"))
     pairs = [("ours", "ours")]
     if args.peer:
         pairs += [("peer", "ours"), ("ours", "peer")]
     failed = False
     for source_kind, target_kind in pairs:
         with tempfile.TemporaryDirectory() as folder:
+            clis = [Cli(label, binary, folder) for label, binary in found]
             servers = []
             for i, kind in enumerate((source_kind, target_kind)):
                 place = os.path.join(folder, str(i))
                 os.mkdir(place)
                 servers.append(Server(args.ours if kind == "ours" else args.peer, place))
+            source, target = servers
             try:
-                fill(servers[0].client, args.messages, args.size)
-                before = describe(servers[0].client)
-                transfer(args.nats, servers[0], servers[1], os.path.join(folder, "backup"))
-                after = describe(servers[1].client)
-                same = before == after
-                print(f"{source_kind} -> {target_kind}: {'same' if same else 'DIFFERENT'}")
-                for key in before:
-                    if before[key] != after[key]:
-                        print(f"  {key}: {str(before[key])[:400]}\n  behind: {str(after[key])[:400]}")
-                failed |= not same
-            except (RuntimeError, KeyError, EOFError, OSError) as error:
+                fill(source.client, args.messages, args.size)
+                before = describe(source.client)
+                for cli, (name, (backup, restore)) in ((c, w) for c in clis for w in WAYS.items()):
+                    label = f"{source_kind} -> {target_kind}, {cli.label}, {name}"
+                    if not cli.knows(backup):
+                        print(f"SKIP  {label}: there is no such command")
+                        continue
+                    place = os.path.join(folder, cli.label.replace(" ", "-") + "-" + name.replace(" ", "-"))
+                    try:
+                        cli.must(source.port, backup, place)
+                        cli.must(target.port, restore, place)
+                        failed |= not compare(label, before, describe(target.client))
+                    except (RuntimeError, KeyError) as error:
+                        print(f"{label}: FAILED {error}")
+                        failed = True
+                    target.client.api("STREAM.DELETE.BK")
+            except (EOFError, OSError, KeyError) as error:
                 print(f"{source_kind} -> {target_kind}: FAILED {error!r}")
                 failed = True
             finally:

@@ -18,28 +18,11 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import wire  # noqa: E402
+from install import Skip, install, nats_clis  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 CLIENTS = os.path.join(HERE, "clients")
 BUILD = os.path.join(ROOT, "build", "interop")
-INSTALL_TIMEOUT_S = 300
-
-
-class Skip(Exception):
-    pass
-
-
-def install(argv, what, **options):
-    try:
-        r = subprocess.run(argv, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, **options)
-    except FileNotFoundError:
-        raise Skip(f"{what}: {argv[0]} is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise Skip(f"{what}: no answer within {INSTALL_TIMEOUT_S} s") from None
-    if r.returncode:
-        # Only an unreachable registry is a reason to skip, but no client tells it in the same words: name what it said.
-        lines = [line for line in (r.stderr or r.stdout).strip().splitlines() if "error" in line.lower()] or ["?"]
-        raise Skip(f"{what}: {lines[0][:200]}")
 
 
 # -- where each client comes from
@@ -82,18 +65,6 @@ def find_node():
             os.makedirs(home, exist_ok=True)
             install(["npm", "install", "--no-fund", "--no-audit", "--prefix", home, "@nats-io/transport-node"], "@nats-io/transport-node from npm")
     return ["node", os.path.join(CLIENTS, "check.mjs"), home]
-
-
-def find_cli():
-    given = os.environ.get("MILLRACE_NATS_CLI")
-    if given:
-        return given
-    tools = os.path.join(ROOT, "build", "tools")
-    binary = os.path.join(tools, "nats")
-    if not os.path.exists(binary):
-        os.makedirs(tools, exist_ok=True)
-        install(["go", "install", "github.com/nats-io/natscli/nats@latest"], "nats CLI from the Go module proxy", env=dict(os.environ, GOBIN=tools))
-    return binary
 
 
 # -- the nats command line
@@ -261,8 +232,12 @@ def main():
     args = parser.parse_args()
     tally = Tally()
     programs = {}
-    finders = {"c": ("libnats (C)", find_c), "py": ("nats-py", find_python), "node": ("@nats-io/transport-node", find_node), "cli": ("nats CLI", find_cli)}
+    finders = {"c": ("libnats (C)", find_c), "py": ("nats-py", find_python), "node": ("@nats-io/transport-node", find_node)}
+    clis = []
     for key in [k for k in args.only.split(",") if k]:
+        if key == "cli":
+            clis = nats_clis(lambda why: tally.add("nats CLI", "SKIP", why))
+            continue
         label, finder = finders[key]
         try:
             programs[key] = finder()
@@ -280,17 +255,15 @@ def main():
         with server:
             url = f"nats://127.0.0.1:{server.port}"
             for key, program in programs.items():
-                label = finders[key][0] + suffix
-                if key != "cli":
-                    run_program(tally, label, program, url)
-                    continue
+                run_program(tally, finders[key][0] + suffix, program, url)
+            for label, program in clis:
                 for name, check in CLI_CHECKS.items():
                     cli = Cli(program, url, server.dir)
                     try:
                         check(cli)
-                        tally.add(f"{label}: {name}", "PASS")
+                        tally.add(f"{label}{suffix}: {name}", "PASS")
                     except (AssertionError, subprocess.TimeoutExpired) as e:
-                        tally.add(f"{label}: {name}", "FAIL", str(e))
+                        tally.add(f"{label}{suffix}: {name}", "FAIL", str(e))
                     finally:
                         cli.stop()
             if not server.alive():

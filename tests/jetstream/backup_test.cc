@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -315,6 +316,29 @@ TEST(Snapshot, GoesInChunksAsTheyAreAcknowledgedAndComesBack) {
   EXPECT_EQ(a.floor_stream, b.floor_stream);
   js.Request("$JS.API.STREAM.DELETE.BK", "");
   EXPECT_THAT(RestoreFrom(js, kPeerConfig, backup, 3000), HasSubstr(R"("messages":36,)"));
+}
+
+// Clients that listen to all of their inbox subscribe to the chunks' subject when they have the answer.
+TEST(Snapshot, WaitsForASubscriptionToItsOwnSubject) {
+  EngineHarness js;
+  RestoreFrom(js, kPeerConfig, PeerBackup(), 100'000);
+  EngineHarness::Client client(js, 50);
+  client.Subscribe("_INBOX.client.*", "all");
+  js.Request("$JS.API.STREAM.SNAPSHOT.BK", R"({"deliver_subject":"_INBOX.client.chunks"})");
+  EXPECT_TRUE(client.Take().empty());
+  client.Subscribe("_INBOX.client.chunks", "chunks");
+  js.Settle();
+  const std::vector<EngineHarness::Received> chunks = client.Take();
+  ASSERT_FALSE(chunks.empty());
+  EXPECT_EQ(std::count_if(chunks.begin(), chunks.end(), [](const auto& chunk) { return chunk.sid == "chunks"; }),
+            static_cast<ptrdiff_t>(chunks.size() / 2));
+  // One that has no other than the wildcard gets them after a while, as from the peer.
+  js.Request("$JS.API.STREAM.SNAPSHOT.BK", R"({"deliver_subject":"_INBOX.client.others"})");
+  EXPECT_TRUE(client.Take().empty());
+  js.Advance(std::chrono::milliseconds(1900));
+  EXPECT_TRUE(client.Take().empty());
+  js.Advance(std::chrono::milliseconds(200));
+  EXPECT_FALSE(client.Take().empty());
 }
 
 TEST(Snapshot, EndsWhenNobodyAnswers) {

@@ -4,6 +4,8 @@
 // Owner:  shard. Only its thread calls it. Results of asynchronous calls arrive through their Completion, never from
 //         inside the call that starts them.
 // Paths:  relative to the directory that the Disk was opened on, with '/' between names.
+// Lock:   two processes that write into one directory destroy what both have stored. Whoever opens a store locks it
+//         before the first read (store_lock.h); nothing else here looks at it.
 // Errors: blocking calls say absl::Status with the path and the system's words; asynchronous ones IoResult.
 #pragma once
 
@@ -47,6 +49,10 @@ class Disk {
   virtual absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) = 0;
   virtual absl::Status SyncNow(File file) = 0;
   virtual absl::StatusOr<uint64_t> FreeBytes() = 0;  // what a write may still take
+  // Takes the file for this Disk alone, until it is destroyed or the process ends, however that ends; `note` stands in
+  // the file then. Somebody else has it: kAlreadyExists, the message is the note they left, and nothing has changed.
+  // No locks are to be had in this file system: kUnimplemented.
+  virtual absl::Status Lock(std::string_view path, std::string_view note) = 0;
 
   // --- asynchronous
   // What is in the page cache at once: bytes read, or -EAGAIN when it would block.

@@ -297,11 +297,15 @@ void DiskShardStore::OnWalState(WalState state, const std::string& why) {
 void DiskShardStore::StartClose() {
   closing_ = true;
   failures_at_close_ = checkpoint_.failures();
+  count_at_close_ = checkpoint_.count();
   checkpoint_.Want();
 }
 
 bool DiskShardStore::closed() const {
-  if (!closing_ || !wal_.idle() || !logs_.idle() || checkpoint_.in_flight()) return false;
+  if (!closing_ || !logs_.idle() || checkpoint_.in_flight()) return false;
+  // On a full disk nobody waits for room: a checkpoint has been tried, and what is staged was confirmed to nobody.
+  const bool tried = checkpoint_.failures() != failures_at_close_ || checkpoint_.count() != count_at_close_;
+  if (!wal_.idle()) return tried && wal_.stuck();
   if (wal_.failed()) return true;  // wherever a checkpoint was: it goes on no more
   if (checkpoint_.running()) return false;
   const bool cannot = consumers_ == nullptr && !objects_.consumers.empty();

@@ -90,6 +90,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   uint32_t old_keys_checkpoints_ = 0;  // made for that
   bool closing_ = false;
   uint64_t failures_at_close_ = 0;
+  uint64_t count_at_close_ = 0;
 };
 
 }  // namespace millrace

@@ -88,6 +88,8 @@ class WriteAheadLog final : public Journal {
   void OnTick(Nanos now);
   Nanos NextTick() const;
   bool Congested() const { return waiting_bytes_ + filling_->used > congested_bytes_; }
+  // Nothing is under way, and nothing will be before there is room on the disk.
+  bool stuck() const { return state_ == WalState::kFull && !flight_.busy() && !files_.preparing(); }
   bool idle() const { return !flight_.busy() && !files_.preparing() && (failed() || staged_ == durable_); }
 
   WalState state() const { return state_; }

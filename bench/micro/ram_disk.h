@@ -63,6 +63,7 @@ class RamDisk final : public Disk {
   }
   absl::Status SyncNow(File) override { return absl::OkStatus(); }
   absl::StatusOr<uint64_t> FreeBytes() override { return uint64_t{1} << 40; }
+  absl::Status Lock(std::string_view, std::string_view) override { return absl::OkStatus(); }
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override {
     return static_cast<int32_t>(*ReadNow(file, offset, to, bytes));
   }

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "broker/io/file_lock.h"
 #include "proto/base/status.h"
 
 namespace millrace {
@@ -163,6 +164,7 @@ UringDisk::UringDisk(Io& io, std::string path, int root, const SyncProbe& sync)
 
 UringDisk::~UringDisk() {
   MR_CHECK(idle());
+  for (const int lock : locks_) close(lock);  // ends it: nobody else has this open file description
   close(root_);
 }
 
@@ -315,6 +317,12 @@ absl::StatusOr<uint64_t> UringDisk::FreeBytes() {
   struct statvfs info {};
   if (fstatvfs(root_, &info) != 0) return Failed("look at", root_path_);
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
+}
+
+absl::Status UringDisk::Lock(std::string_view path, std::string_view note) {
+  MR_ASSIGN_OR_RETURN(const int lock, LockFile(root_, std::string(path), note));
+  locks_.push_back(lock);
+  return absl::OkStatus();
 }
 
 // --- asynchronous

@@ -18,6 +18,8 @@ class UringDisk final : public Disk {
  public:
   // Makes the directory if it is not there. `io` outlives the disk.
   static absl::StatusOr<std::unique_ptr<UringDisk>> Open(Io& io, const std::string& directory, const SyncProbe& sync);
+  // Before any file is open: the way to write is found out when the directory is ours.
+  void set_sync(const SyncProbe& sync) { sync_ = sync; }
   ~UringDisk() override;  // idle() only
 
   bool idle() const { return in_flight_ == 0; }
@@ -39,6 +41,7 @@ class UringDisk final : public Disk {
   absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) override;
   absl::Status SyncNow(File file) override;
   absl::StatusOr<uint64_t> FreeBytes() override;
+  absl::Status Lock(std::string_view path, std::string_view note) override;
 
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override;
   void Read(File file, uint64_t offset, char* to, size_t bytes, Completion* completion) override;
@@ -57,7 +60,8 @@ class UringDisk final : public Disk {
   Io& io_;
   const std::string root_path_;
   const int root_;
-  const SyncProbe sync_;
+  SyncProbe sync_;
+  std::vector<int> locks_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> free_;
   size_t in_flight_ = 0;

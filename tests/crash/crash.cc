@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts a workload at every write and every sync, recovers from what survived, twice, and compares with the oracle.
-// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults] [--encrypt]
+// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults] [--encrypt] [--processes]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   bool fake = false;
   bool faults = false;
   bool encrypt = false;
+  bool processes = false;
   for (int i = 1; i < argc; ++i) {
     const auto number = [&](const char* name, uint64_t* to) {
       const size_t length = std::strlen(name);
@@ -27,11 +28,13 @@ int main(int argc, char** argv) {
     fake |= std::strcmp(argv[i], "--fake") == 0;
     faults |= std::strcmp(argv[i], "--faults") == 0;
     encrypt |= std::strcmp(argv[i], "--encrypt") == 0;
+    processes |= std::strcmp(argv[i], "--processes") == 0;
   }
   millrace::Workload workload(seed, !fake);
   workload.set_every(every);
   workload.set_faults(faults);
   workload.set_encrypt(encrypt);
+  workload.set_processes(processes);
   for (uint64_t life = 0; life < lives; ++life) {
     if (!workload.Life(ops / lives)) {
       std::printf("seed %zu, life %zu: %s\n", static_cast<size_t>(seed), static_cast<size_t>(life),
@@ -42,6 +45,11 @@ int main(int argc, char** argv) {
   if (encrypt) {
     std::printf("%zu lives ended with nothing under old keys\n", static_cast<size_t>(workload.finished()));
     if (!faults && workload.finished() == 0) return 1;
+  }
+  if (processes) {
+    std::printf("%zu stores handed over, %zu second processes refused\n", static_cast<size_t>(workload.handed_over()),
+                static_cast<size_t>(workload.refused()));
+    if (workload.handed_over() == 0 || workload.refused() == 0) return 1;
   }
   std::printf(
       "seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu bytes scrubbed, "

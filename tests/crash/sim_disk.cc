@@ -25,7 +25,74 @@ absl::Status Error(int error, std::string_view what) {
 
 }  // namespace
 
+// Says on whose behalf the disk is called.
+class SimDisk::Process final : public Disk {
+ public:
+  Process(SimDisk& disk, uint32_t id) : disk_(disk), id_(id) {}
+  ~Process() override {
+    for (auto& [path, held] : disk_.locks_) {
+      if (held.process == id_) held.process = 0;
+    }
+  }
+  absl::Status MakeDirectory(std::string_view path) override { return As().MakeDirectory(path); }
+  absl::StatusOr<std::vector<std::string>> List(std::string_view directory) override { return As().List(directory); }
+  absl::StatusOr<File> Open(std::string_view path, FileUse use, bool create) override {
+    return As().Open(path, use, create);
+  }
+  void Close(File file) override { As().Close(file); }
+  absl::StatusOr<uint64_t> Size(File file) override { return As().Size(file); }
+  absl::Status FillWithZeros(File file, uint64_t bytes) override { return As().FillWithZeros(file, bytes); }
+  absl::Status Truncate(File file, uint64_t bytes) override { return As().Truncate(file, bytes); }
+  absl::Status Rename(std::string_view from, std::string_view to) override { return As().Rename(from, to); }
+  absl::Status Remove(std::string_view path) override { return As().Remove(path); }
+  absl::Status SyncDirectory(std::string_view path) override { return As().SyncDirectory(path); }
+  absl::StatusOr<size_t> ReadNow(File file, uint64_t offset, char* to, size_t bytes) override {
+    return As().ReadNow(file, offset, to, bytes);
+  }
+  absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) override {
+    return As().WriteNow(file, offset, bytes);
+  }
+  absl::Status SyncNow(File file) override { return As().SyncNow(file); }
+  absl::StatusOr<uint64_t> FreeBytes() override { return As().FreeBytes(); }
+  absl::Status Lock(std::string_view path, std::string_view note) override { return As().Lock(path, note); }
+  int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override {
+    return As().TryRead(file, offset, to, bytes);
+  }
+  void Read(File file, uint64_t offset, char* to, size_t bytes, Completion* completion) override {
+    As().Read(file, offset, to, bytes, completion);
+  }
+  void Write(File file, uint64_t offset, std::string_view bytes, Completion* completion) override {
+    As().Write(file, offset, bytes, completion);
+  }
+  void WriteDurable(File file, uint64_t offset, std::string_view bytes, Completion* completion) override {
+    As().WriteDurable(file, offset, bytes, completion);
+  }
+  void Sync(File file, Completion* completion) override { As().Sync(file, completion); }
+  void RemoveLater(std::string_view path) override { As().RemoveLater(path); }
+
+ private:
+  SimDisk& As() {
+    disk_.process_ = id_;
+    return disk_;
+  }
+  SimDisk& disk_;
+  const uint32_t id_;
+};
+
 SimDisk::~SimDisk() { MR_CHECK(queue_.empty()); }
+
+std::unique_ptr<Disk> SimDisk::Join() { return std::make_unique<Process>(*this, ++processes_); }
+
+void SimDisk::Touch() const {
+  for (const auto& [path, held] : locks_) MR_CHECK(held.process == 0 || held.process == process_);
+}
+
+absl::Status SimDisk::Lock(std::string_view path, std::string_view note) {
+  Held& held = locks_[std::string(path)];
+  if (held.process != 0) return absl::AlreadyExistsError(held.note);
+  held = {process_, std::string(note)};
+  return absl::OkStatus();
+}
 
 uint64_t SimDisk::Next() {  // splitmix64
   uint64_t z = (random_ += 0x9e3779b97f4a7c15u);
@@ -158,11 +225,13 @@ void SimDisk::StabiliseDirectory(const std::string& directory) {
 }
 
 absl::Status SimDisk::MakeDirectory(std::string_view path) {
+  Touch();
   for (std::string at(path); !at.empty(); at = DirectoryOf(at)) directories_.insert(at);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> SimDisk::List(std::string_view directory) {
+  Touch();
   std::vector<std::string> names;
   const std::string prefix = directory.empty() ? "" : std::string(directory) + "/";
   for (const auto& [path, inode] : names_) {
@@ -180,6 +249,7 @@ absl::StatusOr<std::vector<std::string>> SimDisk::List(std::string_view director
 }
 
 absl::StatusOr<Disk::File> SimDisk::Open(std::string_view path, FileUse use, bool create) {
+  Touch();
   if (dead_) return Error(EIO, path);
   const std::string name(path);
   std::shared_ptr<Inode> inode;
@@ -205,6 +275,7 @@ void SimDisk::Close(File file) {
 }
 
 absl::Status SimDisk::Rename(std::string_view from, std::string_view to) {
+  Touch();
   if (dead_) return Error(EIO, from);
   const auto at = names_.find(std::string(from));
   if (at == names_.end()) return Error(ENOENT, from);
@@ -213,6 +284,7 @@ absl::Status SimDisk::Rename(std::string_view from, std::string_view to) {
 }
 
 absl::Status SimDisk::Remove(std::string_view path) {
+  Touch();
   if (dead_) return Error(EIO, path);
   const std::string name(path);
   if (directories_.erase(name) == 0 && names_.count(name) != 0) Change({DirectoryOf(name), name, nullptr, ""});
@@ -220,6 +292,7 @@ absl::Status SimDisk::Remove(std::string_view path) {
 }
 
 absl::Status SimDisk::SyncDirectory(std::string_view path) {
+  Touch();
   if (dead_) return Error(EIO, path);
   Boundary();
   if (const int error = SyncFault()) return Error(error, path);
@@ -254,6 +327,7 @@ int SimDisk::SyncFault() {
 }
 
 absl::Status SimDisk::FillWithZeros(File file, uint64_t bytes) {
+  Touch();
   const Handle handle = Get(file);
   uint64_t id;
   if (const int32_t rc = DoWrite(handle.inode.get(), 0, std::string(bytes, '\0'), &id); rc < 0) {
@@ -263,6 +337,7 @@ absl::Status SimDisk::FillWithZeros(File file, uint64_t bytes) {
 }
 
 absl::Status SimDisk::Truncate(File file, uint64_t bytes) {
+  Touch();
   const Handle handle = Get(file);
   if (dead_) return Error(EIO, handle.path);
   Pending change{next_write_++, 0, ""};
@@ -274,6 +349,7 @@ absl::Status SimDisk::Truncate(File file, uint64_t bytes) {
 }
 
 absl::StatusOr<size_t> SimDisk::ReadNow(File file, uint64_t offset, char* to, size_t bytes) {
+  Touch();
   const Handle& handle = Get(file);
   if (dead_) return Error(EIO, handle.path);
   const std::string& content = handle.inode->now;
@@ -284,6 +360,7 @@ absl::StatusOr<size_t> SimDisk::ReadNow(File file, uint64_t offset, char* to, si
 }
 
 absl::Status SimDisk::WriteNow(File file, uint64_t offset, std::string_view bytes) {
+  Touch();
   const Handle handle = Get(file);
   uint64_t id;
   if (const int32_t rc = DoWrite(handle.inode.get(), offset, bytes, &id); rc < 0) return Error(-rc, handle.path);
@@ -292,6 +369,7 @@ absl::Status SimDisk::WriteNow(File file, uint64_t offset, std::string_view byte
 }
 
 absl::Status SimDisk::SyncNow(File file) {
+  Touch();
   const Handle handle = Get(file);
   if (dead_) return Error(EIO, handle.path);
   if (handle.inode == nullptr) return SyncDirectory(handle.path);
@@ -335,6 +413,7 @@ void SimDisk::Read(File file, uint64_t offset, char* to, size_t bytes, Completio
 }
 
 void SimDisk::Write(File file, uint64_t offset, std::string_view bytes, Completion* completion) {
+  Touch();
   const Handle& handle = Get(file);
   if (handle.use == FileUse::kDirect) MR_CHECK(offset % kDiskAlignment == 0 && bytes.size() % kDiskAlignment == 0);
   Request request{Kind::kWrite, nullptr, 0, handle.inode, ""};
@@ -343,6 +422,7 @@ void SimDisk::Write(File file, uint64_t offset, std::string_view bytes, Completi
 }
 
 void SimDisk::WriteDurable(File file, uint64_t offset, std::string_view bytes, Completion* completion) {
+  Touch();
   const Handle& handle = Get(file);
   if (handle.use == FileUse::kDirect) MR_CHECK(offset % kDiskAlignment == 0 && bytes.size() % kDiskAlignment == 0);
   Request request{Kind::kWriteDurable, nullptr, 0, handle.inode, ""};
@@ -351,6 +431,7 @@ void SimDisk::WriteDurable(File file, uint64_t offset, std::string_view bytes, C
 }
 
 void SimDisk::Sync(File file, Completion* completion) {
+  Touch();
   const Handle& handle = Get(file);
   Request request{Kind::kSync, nullptr, 0, handle.inode, handle.path};
   request.id = next_write_ - 1;

@@ -6,6 +6,9 @@
 //         stable after a sync of the directory; what is not stable survives a crash as some prefix of the changes in
 //         their order. Every 512-byte sector of a write that is not stable survives a crash or not, as the seed says.
 //         After a failed sync the pages count as clean: a later sync does not make them stable (as Linux does it).
+// Lock:   processes share the disk: the SimDisk itself is the first one's, Join() gives others theirs. Whoever reads or
+//         changes anything while another process has a lock fails the run. A lock goes with its process, and in a
+//         crash; its file is outside the model, for nothing rests on what it holds.
 // Crash:  boundary() counts every point at which a crash would leave something else behind; on_boundary runs there and
 //         may take a Survivor(): a new disk with what a crash at this point leaves.
 #pragma once
@@ -32,6 +35,8 @@ class SimDisk final : public Disk {
   // Delivers the results of what was asked for before the call.
   void RunCompletions();
   bool busy() const { return !queue_.empty(); }
+  // Another process on the same files; this outlives it. Its end, the Disk's, lets its locks go.
+  std::unique_ptr<Disk> Join();
 
   // --- crash
   std::unique_ptr<SimDisk> Survivor(uint64_t seed, Survival survival, size_t sector_bytes = 512) const;
@@ -73,6 +78,7 @@ class SimDisk final : public Disk {
   absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) override;
   absl::Status SyncNow(File file) override;
   absl::StatusOr<uint64_t> FreeBytes() override;
+  absl::Status Lock(std::string_view path, std::string_view note) override;
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override;
   void Read(File file, uint64_t offset, char* to, size_t bytes, Completion* completion) override;
   void Write(File file, uint64_t offset, std::string_view bytes, Completion* completion) override;
@@ -114,6 +120,12 @@ class SimDisk final : public Disk {
     uint64_t id = 0;  // the write; sync: all pending up to here
   };
 
+  class Process;
+  struct Held {
+    uint32_t process;  // 0: nobody
+    std::string note;
+  };
+  void Touch() const;
   void Boundary();
   uint64_t Next();
   Handle& Get(File file);
@@ -127,6 +139,9 @@ class SimDisk final : public Disk {
   static void ApplyName(std::map<std::string, std::shared_ptr<Inode>>* names, const NameChange& change);
   void Enqueue(Request request, Completion* completion);
 
+  std::map<std::string, Held> locks_;
+  uint32_t process_ = 1;  // whose call this is
+  uint32_t processes_ = 1;
   std::map<std::string, std::shared_ptr<Inode>> names_;
   std::map<std::string, std::shared_ptr<Inode>> stable_names_;
   std::vector<NameChange> changes_;

@@ -3,11 +3,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "store/hash.h"
 #include "store/segment_store.h"
+#include "store/store_lock.h"
 
 namespace millrace {
 namespace {
@@ -53,7 +55,7 @@ KeyOptions Workload::Keys() {
   return options;
 }
 
-bool Workload::OpenKeys(SimDisk& disk, std::unique_ptr<StoreKeys>* keys) {
+bool Workload::OpenKeys(Disk& disk, std::unique_ptr<StoreKeys>* keys) {
   absl::StatusOr<std::unique_ptr<StoreKeys>> opened = StoreKeys::Open(disk, Keys());
   if (!opened.ok()) return Fail(opened.status().ToString());
   *keys = *std::move(opened);
@@ -73,7 +75,7 @@ void Workload::LookForPlainBytes() {
   }
 }
 
-std::unique_ptr<StoredLogs> Workload::OpenLogs(SimDisk& disk, StoreKeys* keys) {
+std::unique_ptr<StoredLogs> Workload::OpenLogs(Disk& disk, StoreKeys* keys) {
   if (!real_) return std::make_unique<FakeLogs>(disk);
   SegmentStoreOptions options;
   options.random = 815;
@@ -239,17 +241,8 @@ void Workload::OnBoundary() {
   checking_ = false;
 }
 
-// Recovers, compares with what may be, and leaves the disk as the recovery left it.
-bool Workload::Check(SimDisk& disk, const char* when) {
-  std::unique_ptr<StoreKeys> keys;
-  if (!OpenKeys(disk, &keys)) return false;
-  const std::unique_ptr<StoredLogs> logs = OpenLogs(disk, keys.get());
-  if (logs == nullptr) return false;
-  ShardStoreOptions options = SmallStore();
-  options.keys = keys.get();
-  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(disk, *logs, options);
-  if (!opened.ok()) return Fail(absl::StrFormat("%s: %s", when, opened.status().ToString()));
-  const std::unique_ptr<ShardStore> store = *std::move(opened);
+// What a restart finds is what may be.
+bool Workload::CheckFound(ShardStore* store, const char* when) {
   Recovered& found = store->recovered();
   const RecoveryReport& report = found.report;
   bool good = true;
@@ -308,6 +301,21 @@ bool Workload::Check(SimDisk& disk, const char* when) {
   for (const auto& [uid, state] : states) {
     if (objects_.count(uid) == 0) good = Fail(absl::StrFormat("%s: object %d came from nowhere", when, uid));
   }
+  return good;
+}
+
+// Recovers, compares with what may be, and leaves the disk as the recovery left it.
+bool Workload::Check(SimDisk& disk, const char* when) {
+  std::unique_ptr<StoreKeys> keys;
+  if (!OpenKeys(disk, &keys)) return false;
+  const std::unique_ptr<StoredLogs> logs = OpenLogs(disk, keys.get());
+  if (logs == nullptr) return false;
+  ShardStoreOptions options = SmallStore();
+  options.keys = keys.get();
+  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(disk, *logs, options);
+  if (!opened.ok()) return Fail(absl::StrFormat("%s: %s", when, opened.status().ToString()));
+  const std::unique_ptr<ShardStore> store = *std::move(opened);
+  const bool good = CheckFound(store.get(), when);
   // What recovery asked for without waiting never happens.
   disk.PullThePlug();
   while (disk.busy()) disk.RunCompletions();
@@ -339,21 +347,74 @@ void Workload::Adopt() {
   found = Recovered{};
 }
 
+bool Workload::Lock(Disk& disk) {
+  const absl::Status status = LockStore(disk, StoreUser{static_cast<int64_t>(lives_), "sim"});
+  return status.ok() || Fail("the store cannot be locked: " + status.ToString());
+}
+
+// A second server on this store: it is told who has it, and has changed nothing (SimDisk sees to it that it reads
+// nothing either).
+void Workload::Intrude() {
+  if (!processes_ || !process_random_.OneIn(20)) return;
+  const auto seen = [this] { return std::tuple(disk_->boundary(), disk_->writes(), disk_->syncs(), disk_->Paths()); };
+  const auto before = seen();
+  const std::unique_ptr<Disk> other = disk_->Join();
+  const absl::Status status = LockStore(*other, StoreUser{4711, "sim"});
+  const std::string holder = absl::StrFormat("process %d on sim", lives_);
+  if (!absl::IsAlreadyExists(status) || status.message() != holder) Fail("a second process: " + status.ToString());
+  if (seen() != before) Fail("a second process has left traces");
+  ++refused_;
+}
+
+// Lame duck mode: the store is closed while its successor asks for it in every turn, and gets it when nothing of the
+// old process is under way any more. The disk goes on as it is.
+void Workload::HandOver() {
+  std::unique_ptr<Disk> next = disk_->Join();
+  const StoreUser user{static_cast<int64_t>(lives_) + 1, "sim"};
+  store_->StartClose();
+  for (int i = 0; i < 20'000 && !store_->closed() && failure_.empty(); ++i) {
+    if (!absl::IsAlreadyExists(LockStore(*next, user))) Fail("the successor has a store that is in use");
+    Turn();
+  }
+  if (!store_->closed()) Fail("the store does not close");
+  if (failure_.empty()) LookForPlainBytes();
+  checkpoints_ += store_->stats().checkpoints;
+  EndProcess();
+  if (!failure_.empty()) return;
+  const absl::Status status = LockStore(*next, user);
+  if (!status.ok()) Fail("after a hand-over: " + status.ToString());
+  next_ = std::move(next);
+  ++handed_over_;
+}
+
+// In the order in which a server lets go.
+void Workload::EndProcess() {
+  store_ = nullptr;
+  logs_ = nullptr;
+  keys_ = nullptr;
+  while (disk_->busy()) disk_->RunCompletions();
+  process_ = nullptr;
+}
+
 bool Workload::Life(uint64_t operations) {
   ++lives_;
+  const bool handed_over = next_ != nullptr;
+  process_ = handed_over ? std::move(next_) : disk_->Join();
+  if (!handed_over && !Lock(*process_)) return false;
   // Recovery itself is cut at every boundary as well; what may be found is still what the last life left.
   disk_->on_boundary = [this] { OnBoundary(); };
-  if (!OpenKeys(*disk_, &keys_)) return false;
-  logs_ = OpenLogs(*disk_, keys_.get());
+  if (!OpenKeys(*process_, &keys_)) return false;
+  logs_ = OpenLogs(*process_, keys_.get());
   if (logs_ == nullptr) return false;
   ShardStoreOptions options = SmallStore();
   options.keys = keys_.get();
   options.on_keys = [this](const absl::Status& status) {
     if (!status.ok() && !faults_) Fail(status.ToString());
   };
-  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(*disk_, *logs_, options);
+  absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(*process_, *logs_, options);
   if (!opened.ok()) return Fail(opened.status().ToString());
   store_ = *std::move(opened);
+  if (handed_over && !CheckFound(store_.get(), "after a hand-over")) return false;
   Adopt();
   durable_ = store_->durable();
   store_->set_listener(this);
@@ -362,10 +423,18 @@ bool Workload::Life(uint64_t operations) {
   const auto failed = [this] { return store_->state() == StorageState::kFailed; };
   for (uint64_t i = 0; i < operations && failure_.empty() && !failed(); ++i) {
     Operate();
+    Intrude();
     if (random_.OneIn(3)) Turn();
     while (store_->Congested() && failure_.empty() && !failed()) Turn();
   }
-  if (random_.OneIn(2)) {
+  const bool stops = random_.OneIn(2);
+  if (processes_ && process_random_.OneIn(2) && failure_.empty()) {
+    acknowledged_ += durable_ - before;
+    HandOver();
+    disk_->on_boundary = nullptr;
+    return failure_.empty();
+  }
+  if (stops) {
     store_->StartClose();
     for (int i = 0; i < 20'000 && !store_->closed() && failure_.empty(); ++i) Turn();
     if (!store_->closed()) Fail("the store does not close");
@@ -378,9 +447,7 @@ bool Workload::Life(uint64_t operations) {
   disk_->on_boundary = nullptr;
   disk_->PullThePlug();
   while (disk_->busy()) disk_->RunCompletions();
-  store_ = nullptr;
-  logs_ = nullptr;
-  keys_ = nullptr;
+  EndProcess();
   disk_ = std::move(after);
   return failure_.empty();
 }

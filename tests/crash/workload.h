@@ -23,7 +23,8 @@ ShardStoreOptions SmallStore();
 class Workload : public ShardStoreListener, public ConsumerStateSource {
  public:
   // `real`: with SegmentStore and FileStreamLog, otherwise with FakeLogs (faster, and exact about the rest).
-  Workload(uint64_t seed, bool real) : random_(seed), rest_random_(~seed), real_(real) {}
+  Workload(uint64_t seed, bool real)
+      : random_(seed), rest_random_(~seed), process_random_(seed ^ 0x5eed), real_(real) {}
 
   // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
   // call goes on with what survived. Returns false at the first disagreement (see failure()).
@@ -43,6 +44,11 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   // The first life writes plain bytes; the second one encrypts them, the third one has another key, the fourth another
   // cipher, and so on. What was written before is written anew meanwhile; when that is done no byte of it is left.
   void set_encrypt(bool on) { encrypt_ = on; }
+  // Other processes try to open the store while it is in use, and some lives end in lame duck mode: the next process
+  // waits for the store, gets it when all is closed, and goes on with the disk as it is.
+  void set_processes(bool on) { processes_ = on; }
+  uint64_t handed_over() const { return handed_over_; }
+  uint64_t refused() const { return refused_; }
   uint64_t finished() const { return finished_; }  // lives that ended with nothing under old keys
 
  private:
@@ -63,15 +69,20 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void OnStorage(StorageState state, std::string_view why) override;
   void EncodeConsumer(uint64_t uid, std::string* out) override;
 
+  bool Lock(Disk& disk);
+  void Intrude();
+  void HandOver();
+  void EndProcess();
   void Operate();
   void MaybeRest(uint64_t stream);
   void Turn();
   void OnBoundary();
   bool Check(SimDisk& disk, const char* when);
+  bool CheckFound(ShardStore* store, const char* when);
   static uint64_t DigestOf(StreamLog* log);  // of the messages and of last_seq
   KeyOptions Keys();
-  bool OpenKeys(SimDisk& disk, std::unique_ptr<StoreKeys>* keys);
-  std::unique_ptr<StoredLogs> OpenLogs(SimDisk& disk, StoreKeys* keys);
+  bool OpenKeys(Disk& disk, std::unique_ptr<StoreKeys>* keys);
+  std::unique_ptr<StoredLogs> OpenLogs(Disk& disk, StoreKeys* keys);
   void LookForPlainBytes();
   void Record(uint64_t uid, Lsn lsn, uint64_t digest, bool deleted);
   void Adopt();
@@ -81,8 +92,11 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
 
   SeededRandom random_;
   SeededRandom rest_random_;  // of its own: what else a seed does stays as it was
+  SeededRandom process_random_;  // the same
   const bool real_;
   std::unique_ptr<SimDisk> disk_ = std::make_unique<SimDisk>(1);
+  std::unique_ptr<Disk> process_;  // the disk as the process of this life has it
+  std::unique_ptr<Disk> next_;     // that of the next one, which has the store already
   std::unique_ptr<StoreKeys> keys_;
   std::unique_ptr<StoredLogs> logs_;
   std::unique_ptr<ShardStore> store_;
@@ -97,6 +111,9 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   uint64_t every_ = 1;
   bool faults_ = false;
   bool encrypt_ = false;
+  bool processes_ = false;
+  uint64_t handed_over_ = 0;
+  uint64_t refused_ = 0;
   uint64_t lives_ = 0;
   uint64_t finished_ = 0;
   uint64_t scrubbed_bytes_ = 0;

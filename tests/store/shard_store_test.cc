@@ -417,6 +417,30 @@ TEST(ShardStore, ALogThatFailsTwiceEndsAcknowledgementsAndCloses) {
   run.Close();
 }
 
+TEST(ShardStore, AFullDiskDoesNotKeepAStoreOpen) {
+  SimDisk disk(1);
+  {
+    Driven run(disk);
+    StreamLog* log = run.NewStream("A");
+    Lsn lsn = 0;
+    const uint64_t consumer = run.store->CreateConsumer(log->uid(), "c", &lsn);
+    run.Settle();
+    disk.set_capacity(disk.used_bytes());
+    // More than the files that are there have room for.
+    for (int i = 0; i < 200; ++i) {
+      run.store->PutConsumerState(consumer, std::string(4000, 'a'));
+      run.Turn();
+    }
+    run.Settle();
+    EXPECT_LT(run.store->durable(), run.store->staged());
+    run.Close();
+  }
+  disk.PlugIn();
+  Driven again(disk);
+  ASSERT_TRUE(again.store != nullptr) << again.status;
+  EXPECT_EQ(again.store->recovered().consumers.size(), 1u);
+}
+
 TEST(ShardStore, RecoveryTellsHowFarItIs) {
   SimDisk disk(1);
   {

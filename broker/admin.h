@@ -31,7 +31,10 @@ enum class Parcel::Type : uint8_t {
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed
   kCloseSome,      // control -> shard: lame duck mode, or a reload that lowered max_connections
-  kStop,           // control -> shard 0 -> the others; each -> control when its connections are closed
+  kStopJetStream,  // control -> shard 0, and back when the store is closed and no longer ours
+  kStop,           // control -> shard 0 -> the others; each -> control when all that was its own has ended
+  kExit,           // control -> shard, when all shards have said so
+  kStopReport,     // control -> shard, and back with what its stop waits for
 };
 
 struct LogBatch final : Parcel {
@@ -110,8 +113,21 @@ struct CloseSome final : Parcel {
   const ClosedReason reason;  // kServerShutdown or kMaxConnectionsExceeded
 };
 
+struct StopJetStream final : Parcel {
+  StopJetStream() : Parcel(Type::kStopJetStream) {}
+};
+
 struct Stop final : Parcel {
   Stop() : Parcel(Type::kStop) {}
+};
+
+struct Exit final : Parcel {
+  Exit() : Parcel(Type::kExit) {}
+};
+
+struct StopReport final : Parcel {
+  explicit StopReport(std::string what = {}) : Parcel(Type::kStopReport), waits_for(std::move(what)) {}
+  const std::string waits_for;
 };
 
 }  // namespace millrace

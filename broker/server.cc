@@ -22,6 +22,7 @@
 #include "broker/io/uring_disk.h"
 #include "broker/jetstream/banner.h"
 #include "broker/memory.h"
+#include "broker/store_wait.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
 #include "store/segment_store.h"
@@ -30,7 +31,6 @@ namespace millrace {
 namespace {
 
 constexpr int kListenBacklog = 4096;
-constexpr Nanos kLameDuckStepMax = std::chrono::seconds(1);
 constexpr int kLastSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 
 int64_t WallClockNs() {
@@ -100,15 +100,22 @@ uint32_t RingBytes(const Options& options) {
   return static_cast<uint32_t>(std::max(std::bit_ceil(needed), static_cast<uint64_t>(options.tuning.ring_bytes)));
 }
 
+// As the peer words it when its listener is not open: before it is ready, in lame duck mode, at the end.
+HealthSnapshot NotServing() {
+  HealthSnapshot health;
+  health.http_status = 500;
+  health.status = "error";
+  HealthError& error = health.errors.emplace_back();
+  error.type = HealthErrorType::kConnection;
+  error.error = "failed to be ready for connections after 1ms: server";
+  return health;
+}
+
 }  // namespace
 
 struct Server::ShardThread {
   std::unique_ptr<UringIo> io;
-  // Of the shard that JetStream lives on.
-  std::unique_ptr<UringDisk> disk;
-  std::unique_ptr<StoreKeys> keys;
-  std::unique_ptr<SegmentStore> segments;
-  std::unique_ptr<ShardStore> store;
+  DiskHome home;  // of the shard that JetStream lives on
   std::unique_ptr<Shard> shard;
   std::thread thread;
 };
@@ -118,6 +125,7 @@ Server::Server(config::Startup startup, std::string argv0)
   signal_read_.Bind<&Server::OnSignal>(this);
   monitor_accept_.Bind<&Server::OnMonitorAccept>(this);
   lame_duck_timer_.Bind<&Server::CloseNextClients>(this);
+  stop_timer_.Bind<&Server::OnStopTimer>(this);
   second_timer_.Bind<&Server::OnSecond>(this);
 }
 
@@ -135,6 +143,12 @@ uint64_t Server::Sum(Counter ShardCounters::*counter) const {
 
 int Server::Run() {
   const absl::Status status = Start();
+  if (absl::IsCancelled(status)) {  // told to stop before anything ran
+    log_.Info("Server Exiting..");
+    log_.Close();
+    std::fflush(nullptr);
+    _exit(0);
+  }
   if (!status.ok()) {
     log_.Fatal(std::string(status.message().data(), status.message().size()));
     // Threads that already run own rings and sockets; the process ends here, as the peer's does.
@@ -142,10 +156,13 @@ int Server::Run() {
     std::fflush(nullptr);
     _exit(1);
   }
-  while (state_ != State::kStopped) RunOnce();
+  // Until each shard can see that it may go, and has been woken for it.
+  while (state_ != State::kStopped || mesh_->port(mesh_->control()).AnyOverflowAbove(0)) RunOnce();
+  io_->SubmitAndWait(Nanos::max(), false);
   for (const std::unique_ptr<ShardThread>& shard : shards_) shard->thread.join();
   // Our own operations end before what they point at does.
   while (signal_read_.busy() || monitor_accept_.busy() || !monitor_connections_.empty()) RunOnce();
+  timers_->Cancel(&stop_timer_);
   ports_file_.Remove().IgnoreError();
   log_.Info("Server Exiting..");
   log_.Close();
@@ -177,6 +194,11 @@ absl::Status Server::Start() {
   LogBanner();
 
   MR_RETURN_IF_ERROR(OpenRings());
+  // A store that is not ours ends the start before a port is taken and before the pid file says something else.
+  MR_RETURN_IF_ERROR(LockStore());
+  if (const absl::Status pid = WritePidFile(options.pid_file); !pid.ok()) {
+    return absl::UnavailableError(absl::StrFormat("Could not write pidfile: %s", std::string(pid.message())));
+  }
   MR_RETURN_IF_ERROR(OpenListeners());
   info_.port = client_listener_.port;
   startup_.options.port = client_listener_.port;
@@ -184,6 +206,7 @@ absl::Status Server::Start() {
   policies_.push_back(std::make_unique<Policy>(startup_.options));
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
+  ReadSignals();
   StartShards();
   return absl::OkStatus();
 }
@@ -193,7 +216,7 @@ void Server::OnReady() {
   if (state_ != State::kStarting) return;  // told to stop meanwhile
   CollectFreedMemory();  // what this thread has recovered, and the shard has taken over and freed
   if (jetstream_) LogJetStreamStarted();
-  WriteRunFiles();
+  WritePortsFile(options().ports_file_dir);
   log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options().host, client_listener_.port));
   mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(client_listener_.fd));
   log_.Info("Server is ready");
@@ -234,7 +257,6 @@ absl::Status Server::OpenRings() {
   ring_fds_.push_back(io_->ring_fd());
   io_->Enable(ring_fds_);
   timers_ = std::make_unique<TimerWheel>(io_->Now());
-  ReadSignals();
   return absl::OkStatus();
 }
 
@@ -264,6 +286,25 @@ absl::Status Server::OpenListeners() {
   return absl::OkStatus();
 }
 
+// Before anything of the store is read, and for as long as this process lives or lame duck mode lets it go.
+absl::Status Server::LockStore() {
+  const JetStreamOptions& options = startup_.options.jetstream;
+  if (!options.enabled) return absl::OkStatus();
+  const std::string directory = ResolveJetStream(options).config.store_dir;
+  absl::Status status = PrepareStoreDir(directory);
+  if (status.ok()) {
+    absl::StatusOr<std::unique_ptr<UringDisk>> disk = UringDisk::Open(*shards_[0]->io, directory, SyncProbe{});
+    status = disk.status();
+    if (status.ok()) status = TakeStore(**disk, StoreWait{directory, options.store_lock_wait, signal_fd_}, &log_);
+    if (status.ok()) shards_[0]->home.disk = *std::move(disk);
+  }
+  if (status.ok() || absl::IsCancelled(status)) return status;
+  log_.Info("Starting JetStream");
+  jetstream_start_ns_ = WallClockNs();
+  LogJetStreamStarted();
+  return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
+}
+
 // Where and how much JetStream stores; the shard that it lives on opens what is there.
 absl::Status Server::PrepareJetStream() {
   const JetStreamOptions& options = startup_.options.jetstream;
@@ -273,10 +314,6 @@ absl::Status Server::PrepareJetStream() {
   jetstream_ = ResolveJetStream(options);
   if (jetstream_->temporary) log_.Warn("Temporary storage directory used, data could be lost on system reboot");
   if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
-  if (const absl::Status status = PrepareStoreDir(jetstream_->config.store_dir); !status.ok()) {
-    LogJetStreamStarted();
-    return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
-  }
   absl::Status opened = OpenStore();
   if (!opened.ok()) {
     LogJetStreamStarted();
@@ -294,11 +331,10 @@ absl::Status Server::OpenStore() {
   MR_ASSIGN_OR_RETURN(const SyncProbe sync, ProbeSync(directory, false));
   jetstream_->sync_method = Describe(sync);
   for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
-  MR_ASSIGN_OR_RETURN(home->disk, UringDisk::Open(*home->io, directory, sync));
-
+  home->home.disk->set_sync(sync);
   MR_RETURN_IF_ERROR(OpenKeys(home));
   SegmentStoreOptions segments;
-  segments.keys = home->keys.get();
+  segments.keys = home->home.keys.get();
   MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
   segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
   segments.scrub_bytes_per_second = static_cast<uint64_t>(options.scrub_bytes_per_second);
@@ -315,11 +351,11 @@ absl::Status Server::OpenStore() {
       log_.Error(line);  // still starting: no shard runs yet
     }
   };
-  MR_ASSIGN_OR_RETURN(home->segments, SegmentStore::Open(*home->disk, segments));
+  MR_ASSIGN_OR_RETURN(home->home.segments, SegmentStore::Open(*home->home.disk, segments));
 
   ShardStoreOptions store = StoreOptionsOf(options);
   MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
-  store.keys = home->keys.get();
+  store.keys = home->home.keys.get();
   store.on_keys = [home](const absl::Status& status) {  // comes from a turn
     if (status.ok()) {
       home->shard->log().Info("JetStream storage is encrypted as a whole, the old key is forgotten");
@@ -330,8 +366,8 @@ absl::Status Server::OpenStore() {
   store.progress = [this](uint64_t done, uint64_t total, uint64_t records) {
     log_.Info(absl::StrFormat("  Recovering: %d of %d MiB of the log, %d records", done >> 20, total >> 20, records));
   };
-  MR_ASSIGN_OR_RETURN(home->store, ShardStore::Open(*home->disk, *home->segments, store));
-  const Recovered& recovered = home->store->recovered();
+  MR_ASSIGN_OR_RETURN(home->home.shard_store, ShardStore::Open(*home->home.disk, *home->home.segments, store));
+  const Recovered& recovered = home->home.store().recovered();
   for (const std::string& note : recovered.report.notes) log_.Warn("  Recovery: " + note);
   jetstream_->config.max_storage =
       FinishMaxStorage(*jetstream_, static_cast<int64_t>(recovered.report.message_bytes));
@@ -343,12 +379,13 @@ absl::Status Server::OpenKeys(ShardThread* home) {
   options.random = [](uint8_t* to, size_t bytes) {
     MR_CHECK(getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes));  // up to 256 bytes come whole
   };
-  MR_ASSIGN_OR_RETURN(home->keys, StoreKeys::Open(*home->disk, options));
-  if (home->keys == nullptr) return absl::OkStatus();
-  if (home->keys->rotated()) log_.Info("  Encryption key changed: prev_key opened the store, and may go");
-  if (home->keys->converting()) {
+  MR_ASSIGN_OR_RETURN(home->home.keys, StoreKeys::Open(*home->home.disk, options));
+  const StoreKeys* keys = home->home.keys.get();
+  if (keys == nullptr) return absl::OkStatus();
+  if (keys->rotated()) log_.Info("  Encryption key changed: prev_key opened the store, and may go");
+  if (keys->converting()) {
     log_.Info(absl::StrFormat("  Encrypting what was stored %s, while the server works",
-                              home->keys->has_plain() ? "without a key" : "with another cipher"));
+                              keys->has_plain() ? "without a key" : "with another cipher"));
   }
   return absl::OkStatus();
 }
@@ -356,20 +393,22 @@ absl::Status Server::OpenKeys(ShardThread* home) {
 // Also when it could not start, as the peer does.
 void Server::LogJetStreamStarted() { log_.Info(JetStreamStartedLine(WallClockNs() - jetstream_start_ns_)); }
 
-void Server::WriteRunFiles() {
-  const Options& options = startup_.options;
-  if (!options.pid_file.empty()) {
-    const absl::Status status = pid_file_.Write(options.pid_file, PidFileContent(getpid()), kPidFileMode);
-    if (!status.ok()) log_.Error(absl::StrFormat("Could not write pidfile: %s", std::string(status.message())));
-    pid_file_.Release();
-  }
-  if (options.ports_file_dir.empty()) return;
+// The peer leaves it behind at the end, and does not start without it.
+absl::Status Server::WritePidFile(const std::string& path) {
+  if (path.empty()) return absl::OkStatus();
+  absl::Status status = pid_file_.Write(path, PidFileContent(getpid()), kPidFileMode);
+  pid_file_.Release();
+  return status;
+}
+
+void Server::WritePortsFile(const std::string& directory) {
+  if (directory.empty()) return;
   PortsInfo ports;
   ports.nats.push_back(BoundListener{"nats", client_listener_.host, client_listener_.port});
   if (monitor_listener_.fd >= 0) {
     ports.monitoring.push_back(BoundListener{"http", monitor_listener_.host, monitor_listener_.port});
   }
-  const std::string path = PortsFilePath(options.ports_file_dir, argv0_, getpid());
+  const std::string path = PortsFilePath(directory, argv0_, getpid());
   const absl::Status status = ports_file_.Write(path, PortsFileContent(ports), kPortsFileMode);
   if (!status.ok())
     log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
@@ -418,8 +457,8 @@ void Server::StartShards() {
       thread->io->Enable(ring_fds_);
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
-      if (thread->store != nullptr) {
-        thread->shard->StartJetStream(*thread->store, EngineOptions());
+      if (thread->home.disk != nullptr) {
+        thread->shard->StartJetStream(thread->home, EngineOptions());
         CollectFreedMemory();  // what only the recovery needed
       }
       if (i == 0) {
@@ -428,7 +467,6 @@ void Server::StartShards() {
         mesh_->port(i).Ship([thread](uint32_t target) { thread->io->Wake(target); });
       }
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
-      if (thread->disk != nullptr) thread->disk->WaitIdle();
     });
   }
 }
@@ -469,8 +507,13 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return OnReady();
     case Parcel::Type::kStopAccepting:
       return OnAcceptingStopped();
+    case Parcel::Type::kStopJetStream:
+      return OnJetStreamStopped();
     case Parcel::Type::kStop:
       return OnShardStopped();
+    case Parcel::Type::kStopReport:
+      if (from < stop_reports_.size()) stop_reports_[from] = static_cast<const StopReport&>(*parcel).waits_for;
+      return;
     default:
       MR_CHECK(false);
   }
@@ -538,6 +581,14 @@ void Server::Reload() {
     if (!opened.ok()) return fail(opened);
   }
   for (const config::Change& change : plan->changes) {
+    if (change.option == "pid_file") {
+      const absl::Status wrote = WritePidFile(plan->options.pid_file);
+      if (!wrote.ok()) log_.Error(absl::StrFormat("Failed to write pidfile: %s", std::string(wrote.message())));
+    }
+    if (change.option == "ports_file_dir") {
+      ports_file_.Remove().IgnoreError();
+      WritePortsFile(plan->options.ports_file_dir);
+    }
     if (change.option == "max_connections") CloseConnectionsAbove(plan->options.max_connections);
     if (!change.text.empty()) log_.Info(change.text);
   }
@@ -578,74 +629,12 @@ void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announ
   }
 }
 
-// ---- lame duck mode, shutdown --------------------------------------------------------------------------------------
-
-void Server::EnterLameDuck() {
-  if (state_ != State::kRunning) return;
-  log_.Info("Entering lame duck mode, stop accepting new clients");
-  state_ = State::kLameDuck;
-  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<StopAccepting>());
-}
-
-void Server::OnAcceptingStopped() {
-  if (state_ != State::kLameDuck) return;
-  const uint64_t clients = Sum(&ShardCounters::connections);
-  if (clients == 0) return BeginStop();
-  const Nanos grace = options().lame_duck_grace_period;
-  Nanos rest = options().lame_duck_duration - grace;
-  if (rest <= Nanos{0}) rest = std::chrono::seconds(1);
-  lame_duck_interval_ns_ = std::min<int64_t>(rest.count() / static_cast<int64_t>(clients), kLameDuckStepMax.count());
-  info_.lame_duck = true;
-  ApplyPolicy(options(), false, true);
-  timers_->Arm(&lame_duck_timer_, io_->Now() + grace);
-}
-
-// Closes one client, or as many as fall into one tick, of the shard that has the most.
-void Server::CloseNextClients() {
-  if (state_ != State::kLameDuck) return;
-  uint64_t left = Sum(&ShardCounters::connections);
-  if (left == 0) return BeginStop();
-  if (lame_duck_interval_ns_ >= 0 && !lame_duck_timer_.armed()) {
-    constexpr int64_t kTickNs = 1'000'000;
-    const auto batch =
-        static_cast<uint64_t>(std::max<int64_t>(1, kTickNs / std::max<int64_t>(lame_duck_interval_ns_, 1)));
-    uint32_t fullest = 0;
-    for (uint32_t shard = 1; shard < mesh_->shards(); ++shard) {
-      if (mesh_->counters(shard).connections.Get() > mesh_->counters(fullest).connections.Get()) fullest = shard;
-    }
-    mesh_->port(mesh_->control())
-        .SendParcel(fullest, std::make_unique<CloseSome>(batch, ClosedReason::kServerShutdown));
-  }
-  uint64_t random = 0;
-  MR_CHECK(getrandom(&random, sizeof random, 0) == sizeof random);
-  const int64_t half = lame_duck_interval_ns_ / 2;
-  const Nanos pause{half + (half > 0 ? static_cast<int64_t>(random % static_cast<uint64_t>(half)) : 0)};
-  timers_->Arm(&lame_duck_timer_, io_->Now() + pause);
-}
-
-void Server::BeginStop() {
-  if (state_ == State::kStopping || state_ == State::kStopped) return;
-  state_ = State::kStopping;
-  log_.Info("Initiating Shutdown...");
-  if (jetstream_) log_.Info("Initiating JetStream Shutdown...");
-  timers_->Cancel(&lame_duck_timer_);
-  timers_->Cancel(&second_timer_);
-  io_->Cancel(&monitor_accept_);
-  for (MonitorConnection* connection : MonitorConnections()) connection->End();
-  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<Stop>());
-}
-
-void Server::OnShardStopped() {
-  if (++shards_stopped_ < mesh_->shards()) return;
-  if (jetstream_) log_.Info("JetStream Shutdown");
-  io_->Cancel(&signal_read_);
-  state_ = State::kStopped;
-}
-
 // ---- monitoring ----------------------------------------------------------------------------------------------------
 
 void Server::OnMonitorAccept(const IoResult& result) {
-  if (result.ok()) {
+  if (result.ok() && state_ >= State::kStopping) {
+    io_->Close(result.value);  // it came while accepting was being cancelled; nobody would end it
+  } else if (result.ok()) {
     const uint64_t id = next_monitor_id_++;
     auto connection = std::make_unique<MonitorConnection>(*io_, *this, result.value, id);
     connection->Start();
@@ -677,7 +666,7 @@ void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
   query.connection = connection->id();
   query.request = monitor_->Start(http);
   if (!query.request.warning.empty()) log_.WarnLimited(query.request.warning);
-  const uint32_t of_shards = kOfShards | (options().jetstream.enabled ? kOfJetStream : 0u);
+  const uint32_t of_shards = kOfShards | (JetStreamRuns() ? kOfJetStream : 0u);
   if ((query.request.needs & of_shards) == 0) return FinishQuery(id);
   query.answers_missing = mesh_->shards();
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
@@ -729,11 +718,16 @@ void Server::FinishQuery(uint64_t id) {
   data.system_account = "$SYS";
   data.account_names = {"$G", "$SYS"};
   if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
+  if (!JetStreamRuns()) data.varz.jetstream.reset(), data.jsz.reset();
   if (data.varz.jetstream) AddSettings(&*data.varz.jetstream);
   if (data.jsz) AddSettings(&data.jsz->server);
   if (query.request.endpoint == MonitorEndpoint::kHealthz && !query.request.bad_health) {
     const std::optional<JetStreamHealth>& health = query.jetstream_health;
-    if (options().jetstream.enabled) data.health = HealthOf(query.request.healthz, health ? &*health : nullptr);
+    if (state_ != State::kRunning) {
+      data.health = NotServing();
+    } else if (options().jetstream.enabled) {
+      data.health = HealthOf(query.request.healthz, health ? &*health : nullptr);
+    }
     const std::string warning = HealthWarning(data.health, query.request.healthz);
     if (!warning.empty()) log_.WarnLimited(warning);
   }
@@ -743,7 +737,7 @@ void Server::FinishQuery(uint64_t id) {
       snapshot.name = snapshot.name_tag = system ? "$SYS" : "$G";
       if ((query.request.needs & kNeedAccountDetail) != 0 && snapshot.name != query.request.accountz_name) continue;
       snapshot.is_system = system;
-      snapshot.jetstream_enabled = !system && options().jetstream.enabled;
+      snapshot.jetstream_enabled = !system && JetStreamRuns();
       if (!system) {
         snapshot.clients = static_cast<int>(Sum(&ShardCounters::connections));
         snapshot.subscriptions = static_cast<uint32_t>(Sum(&ShardCounters::subscriptions));

@@ -2,6 +2,7 @@
 // Server: puts the shards together and is the control thread: signals, monitoring, log, reload, lame duck, shutdown.
 // Owner:  process; Run is called by the main thread, which becomes the control thread. Only server.cc has threads.
 // States (F-30, C-39): kStarting -> kRunning -> [kLameDuck ->] kStopping -> kStopped.
+// Bound:  a stop takes kStopMax (server_stop.cc) at most: then the process says what it waited for, and ends.
 #pragma once
 
 #include <map>
@@ -49,13 +50,15 @@ class Server final : public MonitorHost {
   absl::Status Start();
   void LogBanner();
   absl::Status OpenRings();
+  absl::Status LockStore();
+  absl::Status WritePidFile(const std::string& path);
   absl::Status OpenListeners();
   absl::Status PrepareJetStream();
   absl::Status OpenStore();
   absl::Status OpenKeys(ShardThread* home);
   JetStreamEngineOptions EngineOptions() const;
   void LogJetStreamStarted();
-  void WriteRunFiles();
+  void WritePortsFile(const std::string& directory);
   void StartShards();
   void OnReady();
 
@@ -67,11 +70,19 @@ class Server final : public MonitorHost {
   void Reload();
   void CloseConnectionsAbove(int64_t max);
   void ApplyPolicy(const Options& options, bool recheck_users, bool announce_info);
+
+  // The end (server_stop.cc).
+  bool JetStreamRuns() const { return jetstream_.has_value() && jetstream_state_ == JetStreamState::kRuns; }
   void EnterLameDuck();
   void OnAcceptingStopped();
+  void StopJetStream();
+  void OnJetStreamStopped();
+  void TellLameDuck();
   void CloseNextClients();
   void BeginStop();
   void OnShardStopped();
+  void OnStopTimer();
+  std::string StopWaitsFor() const;
 
   // Monitoring.
   void OnMonitorAccept(const IoResult& result);
@@ -117,6 +128,13 @@ class Server final : public MonitorHost {
   int signal_fd_ = -1;
   alignas(8) char signal_buffer_[128];
   Completion signal_read_;
+  // Of JetStream, if it is on. kStopping: it is closing its store; kStopped: the store is no longer ours.
+  enum class JetStreamState : uint8_t { kRuns, kStopping, kStopped };
+  JetStreamState jetstream_state_ = JetStreamState::kRuns;
+  bool accepting_ = true;
+  TimerNode stop_timer_;                   // bounds the end
+  std::vector<std::string> stop_reports_;  // by shard, while they are asked for
+  bool stop_overdue_ = false;
   TimerNode lame_duck_timer_;
   int64_t lame_duck_interval_ns_ = 0;
 

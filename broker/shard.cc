@@ -19,8 +19,6 @@ namespace {
 constexpr Nanos kSharedFor = std::chrono::milliseconds(10);
 constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
 constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
-// A stopping server waits so long for clients to take what is queued for them.
-constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
 // What a connection sends without asking for its result keeps its chunk until the shard wakes the next time.
 constexpr uint64_t kQuietBytesMax = 16384;
 constexpr Nanos kTrimInterval = std::chrono::seconds(1);
@@ -287,12 +285,13 @@ bool Shard::HasDrained(const ConnectionId& id) {
   return connection == nullptr || connection->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
 }
 
-void Shard::StartJetStream(ShardStore& store, const JetStreamEngineOptions& options) {
+void Shard::StartJetStream(StoreHome& home, const JetStreamEngineOptions& options) {
+  home_ = &home;
   const auto relieved = [this](const ConnectionId& id) { return id.shard != mesh_.self() || HasDrained(id); };
   jetstream_port_ = std::make_unique<RouterPort>(
       router_, chunks_, timers_, log_,
       RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved});
-  jetstream_ = std::make_unique<JetStream>(*jetstream_port_, store, options);
+  jetstream_ = std::make_unique<JetStream>(*jetstream_port_, home.store(), options);
   jetstream_monitor_ = std::make_unique<JetStreamPages>(*jetstream_);
   jetstream_->Start();
 }
@@ -344,14 +343,7 @@ void Shard::FlushDirty() {
 void Shard::Bury() {
   interest_.FreeRemoved();
   graveyard_.clear();
-  const bool closed = open_ == 0 && !accept_.busy() && (jetstream_ == nullptr || jetstream_->stopped());
-  // What waits for room in a ring may be the others' stop.
-  if (stopping_ && closed && !mesh_.AnyOverflowAbove(0) && !stopped_) {
-    stopped_ = true;
-    mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
-    mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
-    io_.SubmitAndWait(Nanos::max(), false);
-  }
+  StepStop();
 }
 
 // ---- mail ----------------------------------------------------------------------------------------------------------
@@ -427,8 +419,16 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       return FinishStopAccepting();
     case Parcel::Type::kCloseSome:
       return OnCloseSome(static_cast<const CloseSome&>(*parcel));
+    case Parcel::Type::kStopJetStream:
+      return OnStopJetStream();
     case Parcel::Type::kStop:
       return OnStop();
+    case Parcel::Type::kExit:
+      MR_CHECK(finished_);
+      stopped_ = true;
+      return;
+    case Parcel::Type::kStopReport:
+      return mesh_.SendParcel(mesh_.control(), std::make_unique<StopReport>(StopWaitsFor()));
     case Parcel::Type::kLogBatch:
     case Parcel::Type::kBusy:
     case Parcel::Type::kReady:
@@ -468,25 +468,6 @@ void Shard::OnCloseSome(const CloseSome& some) {
       connection->EndAfterFlush(some.reason);
     }
     --left;
-  }
-}
-
-void Shard::OnStop() {
-  stopping_ = true;
-  stop_accepting_ = true;
-  if (accept_.busy()) io_.Cancel(&accept_);
-  if (jetstream_ != nullptr) jetstream_->StartStop();
-  // The other shards hear of it from here, behind what JetStream just told their clients.
-  for (uint32_t shard = 1; mesh_.self() == 0 && shard < mesh_.shards(); ++shard) {
-    mesh_.SendParcel(shard, std::make_unique<Stop>());
-  }
-  OnCloseSome(CloseSome(UINT64_MAX, ClosedReason::kServerShutdown));
-  timers_.Arm(&stop_deadline_, session_shared_.now + kStopPatience);
-}
-
-void Shard::OnStopDeadline() {
-  for (const std::unique_ptr<Connection>& connection : connections_) {
-    if (connection != nullptr) connection->End(ClosedReason::kServerShutdown);
   }
 }
 
@@ -582,7 +563,7 @@ Connection* Shard::Find(const ConnectionId& id) {
 }
 
 void Shard::OnClosing(Connection* connection) {
-  if (options_.closed_connections_max <= 0) return;
+  if (options_.closed_connections_max <= 0 || stopping_) return;  // nobody will ask
   closed_.push_back(Describe(*connection, true));
   closed_.back().stop_ns = session_shared_.wall_ns;
   closed_.back().reason = ClosedReasonText(connection->closed_reason());

@@ -18,6 +18,7 @@
 #include "broker/io/wait_policy.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/router_port.h"
+#include "broker/jetstream/store_home.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
 #include "broker/monitor/jetstream_monitor.h"
@@ -48,12 +49,12 @@ class Shard final : public ConnectionHost {
         WallClock wall_clock);
   ~Shard() override;
 
-  // Before the first turn: streams live on this shard, on what `store` keeps (it outlives the shard).
-  void StartJetStream(ShardStore& store, const JetStreamEngineOptions& options);
+  // Before the first turn: streams live on this shard, on the store that is at `home` (which outlives the shard).
+  void StartJetStream(StoreHome& home, const JetStreamEngineOptions& options);
 
   // One turn. Blocks when there is nothing to do and `may_block`.
   void RunOnce(bool may_block);
-  // Everything is closed and the control thread has been told.
+  // Everything is closed, here and on all other shards.
   bool stopped() const { return stopped_; }
 
   LogPort& log() { return log_; }
@@ -88,8 +89,14 @@ class Shard final : public ConnectionHost {
   void OnQuery(const Query& query);
   void AskJetStream(const Query& query, Answer* answer) const;
   void OnCloseSome(const CloseSome& some);
+
+  // The end (shard_stop.cc).
   void OnStop();
   void OnStopDeadline();
+  void OnStopJetStream();
+  void LeaveStore();
+  void StepStop();
+  std::string StopWaitsFor() const;
 
   // Accepting (shard 0).
   void OnAccept(const IoResult& result);
@@ -129,8 +136,9 @@ class Shard final : public ConnectionHost {
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
 
-  std::unique_ptr<RouterPort> jetstream_port_;
-  std::unique_ptr<JetStream> jetstream_;  // nullptr: not on this shard
+  StoreHome* home_ = nullptr;                   // until the store is closed
+  std::unique_ptr<RouterPort> jetstream_port_;  // mail for JetStream may be under way when it is gone
+  std::unique_ptr<JetStream> jetstream_;        // nullptr: not on this shard, or not any more
   std::unique_ptr<JetStreamMonitor> jetstream_monitor_;  // with it
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
@@ -163,6 +171,7 @@ class Shard final : public ConnectionHost {
   uint64_t wait_messages_ = 0;
   bool work_left_ = false;  // completions or paused work remain: do not block
   bool stopping_ = false;
+  bool finished_ = false;  // the control thread has been told; what the others still say is taken
   bool stopped_ = false;
   uint64_t random_;
 };

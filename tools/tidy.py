@@ -34,9 +34,12 @@ LAYERS = {
                          'store'),
     'broker/admin': ('broker/session', 'broker/monitor'),
     'broker/shard': ('broker/net', 'broker/jetstream', 'broker/admin'),
+    'broker/shard_stop': ('broker/shard',),
     'broker/identity': ('broker/account',),
+    'broker/store_wait': ('broker/config', 'broker/log', 'broker/io', 'store'),
     'broker/memory': (),
-    'broker/server': ('broker/shard', 'broker/identity', 'broker/memory'),
+    'broker/server': ('broker/shard', 'broker/identity', 'broker/memory', 'broker/store_wait'),
+    'broker/server_stop': ('broker/server',),
     'broker/main': ('broker/server',),
 }
 

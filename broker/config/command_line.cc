@@ -46,6 +46,12 @@ std::string CheckValue(const FlagKind& kind, std::string_view flag, std::string_
   if (flag == "js-cipher" && !ParseCipher(value)) {
     return absl::StrFormat("invalid value %s for flag -%s: must be chacha, chachapoly or aes", Quote(value), flag);
   }
+  if (row != nullptr && row->Holds<std::chrono::nanoseconds>()) {
+    const auto duration = ParseDuration(value);
+    if (duration.ok() && *duration >= std::chrono::nanoseconds(0)) return "";
+    return absl::StrFormat("invalid value %s for flag -%s: %s", Quote(value), flag,
+                           duration.ok() ? "must not be negative" : Message(duration.status()));
+  }
   if (!kind.is_number) return "";
   const auto number = ParseFlagInteger(value);
   std::string why = number.ok() ? "" : Message(number.status());
@@ -95,6 +101,8 @@ void Apply(const OptionRow& row, std::string_view value, Options* options) {
             target = row.key == "cipher" ? ParseCipher(value).value_or("chacha") : value;
           } else if constexpr (std::is_same_v<Type, Durability>) {
             target = ParseDurability(value).value_or(Durability::kDurable);
+          } else if constexpr (std::is_same_v<Type, std::chrono::nanoseconds>) {
+            target = ParseDuration(value).value_or(std::chrono::nanoseconds(0));
           } else if constexpr (std::is_integral_v<Type>) {
             target = static_cast<Type>(ParseFlagInteger(value).value_or(0));
           }

@@ -91,6 +91,7 @@ struct JetStreamOptions {
   int64_t block_cache_bytes = 16 * 1024 * 1024;  // of stored messages, per store
   int64_t scrub_bytes_per_second = 8 * 1024 * 1024;  // read in the background to find damage; 0: nothing
   int64_t block_bytes = 256 * 1024;              // of one block of messages on disk
+  std::chrono::nanoseconds store_lock_wait{0};   // for another server to let the store go; 0: not at all
   bool operator==(const JetStreamOptions&) const = default;
 };
 

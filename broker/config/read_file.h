@@ -85,6 +85,7 @@ void ReadDuplicateWindow(Reading& reading, const Value& value);
 void ReadJetStreamBatch(Reading& reading, const Value& value);
 void ReadBatchTimeout(Reading& reading, const Value& value);
 void ReadDurability(Reading& reading, const Value& value);
+void ReadStoreLockWait(Reading& reading, const Value& value);
 void ReadLameDuckDuration(Reading& reading, const Value& value);
 void ReadLameDuckGracePeriod(Reading& reading, const Value& value);
 void ReadServerTags(Reading& reading, const Value& value);

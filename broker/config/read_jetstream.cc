@@ -231,6 +231,13 @@ void ReadBatchTimeout(Reading& reading, const Value& value) {
   ReadDurationWithoutPlace(reading, value, &reading.options.jetstream.limits.batch_timeout);
 }
 
+void ReadStoreLockWait(Reading& reading, const Value& value) {
+  const auto duration = DurationOrSeconds(reading, value, "store_lock_wait");
+  if (!duration) return;
+  if (*duration < std::chrono::nanoseconds(0)) return reading.Error(value, "store_lock_wait must not be negative");
+  reading.options.jetstream.store_lock_wait = *duration;
+}
+
 void ReadDurability(Reading& reading, const Value& value) {
   const std::string* word = reading.String(value);
   if (word == nullptr) return;

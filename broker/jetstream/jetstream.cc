@@ -144,7 +144,7 @@ bool JetStream::RunTurn() {
 }
 
 void JetStream::StartStop() {
-  stopping_ = true;
+  if (std::exchange(stopping_, true)) return;
   backups_.Stop();
   streams_.Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);

@@ -144,11 +144,8 @@ absl::Status PrepareStoreDir(const std::string& directory) {
     return absl::UnavailableError(absl::StrFormat("could not create storage directory - %s", error));
   }
   if (!S_ISDIR(info.st_mode)) return absl::UnavailableError("storage directory is not a directory");
-  std::string probe = Join(directory, "_test_XXXXXX");
-  const int fd = mkstemp(probe.data());
-  if (fd < 0) return absl::UnavailableError("storage directory is not writable");
-  close(fd);
-  unlink(probe.c_str());
+  // Another server may be at work in it: asked, not tried.
+  if (access(directory.c_str(), W_OK | X_OK) != 0) return absl::UnavailableError("storage directory is not writable");
   return absl::OkStatus();
 }
 

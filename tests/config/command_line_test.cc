@@ -105,6 +105,11 @@ TEST(CommandLine, JetStreamAndItsTuningHaveFlags) {
   EXPECT_EQ(jetstream.wal_file_bytes, 1048576);
   EXPECT_EQ(jetstream.wal_files, 8);
   EXPECT_TRUE(startup.warnings.empty());
+  EXPECT_EQ(Start({"--store_lock_wait", "1m30s"}).options.jetstream.store_lock_wait, std::chrono::seconds(90));
+  EXPECT_TRUE(Start({"--store-lock-wait=-1s"})
+                  .err.starts_with("invalid value \"-1s\" for flag -store-lock-wait: must not be negative"));
+  EXPECT_TRUE(Start({"--store_lock_wait", "soon"})
+                  .err.starts_with("invalid value \"soon\" for flag -store_lock_wait: "));
   EXPECT_TRUE(Start({"--js-durability", "maybe"})
                   .err.starts_with("invalid value \"maybe\" for flag -js-durability: must be durable or async"));
   EXPECT_EQ(Start({"--js-wal-files", "1"}).err, "nats-server: js_wal_files is 1 but must be between 2 and 1024\n");

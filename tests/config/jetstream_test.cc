@@ -25,7 +25,7 @@ TEST(JetStreamOptions, EveryKeyIsRead) {
       }
     }
     millrace { js_durability: async, js_wal_file_bytes: 1MB, js_wal_files: 3, js_block_cache_bytes: 2MB,
-               js_block_bytes: 64KB })");
+               js_block_bytes: 64KB, store_lock_wait: 90s })");
   JetStreamOptions expected;
   expected.enabled = true;
   expected.store_dir = "/tmp/x";
@@ -48,6 +48,7 @@ TEST(JetStreamOptions, EveryKeyIsRead) {
   expected.wal_files = 3;
   expected.block_cache_bytes = 2 << 20;
   expected.block_bytes = 65536;
+  expected.store_lock_wait = std::chrono::seconds(90);
   EXPECT_EQ(options, expected);
 }
 

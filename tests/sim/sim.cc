@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sim: runs the broker's shards against scripted clients under a simulated kernel, one seed after the other.
-//   sim [--seeds=FROM:COUNT | --seed=N] [--shards=N] [--ops=N] [--trace] [--verbose] [--keep-going] [--no-fork]
+//   sim [--seeds=FROM:COUNT | --seed=N] [--shards=N] [--ops=N] [--stops]
+//       [--trace] [--verbose] [--keep-going] [--no-fork]
 // Each seed runs in a process of its own, so that it finds the same memory layout whether it runs alone or among
 // thousands. Exit code 1 and a line to repeat it when a seed fails.
 #include <signal.h>
@@ -32,6 +33,7 @@ struct Arguments {
   uint64_t count = 300;
   uint32_t shards = 0;
   uint64_t operations = 0;
+  bool stops = false;
   bool trace = false;
   bool verbose = false;
   bool keep_going = false;
@@ -46,6 +48,7 @@ void PrintReplay() {
   std::string line = std::string("replay: ") + g_program + " --seed=" + std::to_string(g_seed);
   if (g_arguments.shards != 0) line += " --shards=" + std::to_string(g_arguments.shards);
   if (g_arguments.operations != 0) line += " --ops=" + std::to_string(g_arguments.operations);
+  if (g_arguments.stops) line += " --stops";
   std::fprintf(stderr, "%s --trace\n", line.c_str());
 }
 
@@ -72,6 +75,8 @@ bool Parse(int argc, char** argv) {
       a.shards = static_cast<uint32_t>(number());
     } else if (Take(argument, "--ops", &value)) {
       a.operations = number();
+    } else if (argument == "--stops") {
+      a.stops = true;
     } else if (argument == "--trace") {
       a.trace = true;
     } else if (argument == "--verbose") {
@@ -92,7 +97,7 @@ void RunSeed(uint64_t seed) {
   g_seed = seed;
   {
     SimWorld world(seed, g_arguments.shards, g_arguments.operations);
-    world.Run();
+    g_arguments.stops ? world.RunStop() : world.Run();
     if (g_arguments.verbose) std::printf("seed %" PRIu64 ": %s\n", seed, world.Summary().c_str());
   }
 #if defined(__SANITIZE_ADDRESS__)

@@ -358,7 +358,7 @@ void SimIo::SubmitAndWait(Nanos deadline, bool may_block) {
 void SimIo::SubmitAndGather(Nanos deadline, Nanos) { SubmitAndWait(deadline, true); }
 
 bool SimIo::Wakeable() const {
-  if (!results_.empty() || kernel_.now >= deadline_) return true;
+  if (!results_.empty() || kernel_.now >= deadline_ || DiskBusy()) return true;
   return std::any_of(operations_.begin(), operations_.end(), [this](const Operation& operation) {
     return operation.not_before <= kernel_.now && Ready(operation);
   });
@@ -366,7 +366,7 @@ bool SimIo::Wakeable() const {
 
 bool SimIo::ProgressWhileBlocked() {
   Progress();
-  return !results_.empty() || kernel_.now >= deadline_;
+  return !results_.empty() || kernel_.now >= deadline_ || (DiskBusy() && kernel_.random.Chance(50));
 }
 
 Nanos SimIo::NextEvent() const {
@@ -378,7 +378,7 @@ Nanos SimIo::NextEvent() const {
 }
 
 bool SimIo::HasCompletions() {
-  if (!results_.empty()) return true;
+  if (!results_.empty() || DiskBusy()) return true;
   return std::any_of(operations_.begin(), operations_.end(), [this](const Operation& operation) {
     return operation.not_before <= kernel_.now && Ready(operation);
   });
@@ -389,6 +389,7 @@ void SimIo::RunQuietSends() {
 }
 
 bool SimIo::RunCompletions(uint64_t bytes_max) {
+  if (DiskBusy() && kernel_.random.Chance(50)) disk_.run();
   uint64_t bytes = 0;
   while (snapshot_ > 0) {
     if (bytes >= bytes_max) return false;

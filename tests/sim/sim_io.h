@@ -149,6 +149,12 @@ class SimIo final : public Io {
   Nanos Now() override;
 
   // For the world.
+  // A disk whose results come in this participant's turns.
+  struct Disk {
+    std::function<bool()> busy;
+    std::function<void()> run;
+  };
+  void Attach(Disk disk) { disk_ = std::move(disk); }
   bool blocked() const { return blocked_; }
   // Blocked, and something is there that a kernel would wake it for. Does not make progress.
   bool Wakeable() const;
@@ -196,6 +202,7 @@ class SimIo final : public Io {
   bool Post(const Operation& operation, int32_t value, bool more, std::string_view bytes = {});
   std::shared_ptr<Socket> Get(int fd, const char* what);
   void MaybePreempt();
+  bool DiskBusy() const { return disk_.busy != nullptr && disk_.busy(); }
 
   SimKernel& kernel_;
   const uint32_t self_;
@@ -203,6 +210,7 @@ class SimIo final : public Io {
   std::vector<Operation> operations_;  // in the kernel
   std::deque<Result> results_;
   std::vector<std::pair<Completion*, int32_t>> quiet_;  // quiet sends that have left whole
+  Disk disk_;
   size_t snapshot_ = 0;
   uint32_t in_use_[2] = {0, 0};  // receive buffers
   bool blocked_ = false;

@@ -127,10 +127,11 @@ std::string SimWorld::Summary() const {
   return absl::StrFormat(
       "%d shards, %d clients, %d messages, %d deliveries (%d by queue), %d without responders, %d steps, %d waits, %d "
       "ms, overflow "
-      "%d, second picks out of order %d and late %d, half-closes cut %d, closed by the broker %d",
+      "%d, second picks out of order %d and late %d, half-closes cut %d, closed by the broker %d, "
+      "confirmed streams %d",
       plan_.shards, clients_.size(), s.messages, s.deliveries, s.queue_deliveries, s.no_responders, steps_, jumps_,
       (kernel_->now - Nanos{std::chrono::hours(1)}) / std::chrono::milliseconds(1), overflow_max_,
-      s.second_pick_reorders, s.second_pick_late, half_close_cuts_, closed_by_broker_);
+      s.second_pick_reorders, s.second_pick_late, half_close_cuts_, closed_by_broker_, confirmed_);
 }
 
 // ---- participants --------------------------------------------------------------------------------------------------
@@ -159,6 +160,7 @@ void SimWorld::Start() {
     shard.seed = random_.Next() | 1;
     participant.shard = std::make_unique<Shard>(shard, *participant.io, mesh_->port(i), mesh_->counters(i),
                                                 policies_[0].get(), [this] { return kernel_->now.count() / 1000; });
+    if (i == 0 && home_ != nullptr) OpenStore();
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
   kernel_->listener_open = true;
@@ -178,7 +180,7 @@ void SimWorld::ShardBody(uint32_t self) {
 void SimWorld::ControlBody() {
   MeshPort& mesh = mesh_->port(mesh_->control());
   SimIo& io = *participants_[mesh_->control()].io;
-  while (stopped_ < mesh_->shards()) {
+  while (stopped_ < mesh_->shards() || mesh.AnyOverflowAbove(0)) {
     for (; !errands_.empty(); errands_.pop_front())
       mesh.SendParcel(errands_.front().first, std::move(errands_.front().second));
     mesh.Ship([&io](uint32_t target) { io.Wake(target); });
@@ -190,6 +192,7 @@ void SimWorld::ControlBody() {
     io.RunCompletions(UINT64_MAX);
     mesh.Ship([&io](uint32_t target) { io.Wake(target); });
   }
+  io.SubmitAndWait(Nanos::max(), false);  // the last doorbells
 }
 
 void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char* body) {
@@ -213,7 +216,15 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
       ++answers_;
       return;
     case Parcel::Type::kStop:
-      ++stopped_;
+      if (++stopped_ < mesh_->shards()) return;
+      for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
+        mesh_->port(mesh_->control()).SendParcel(shard, std::make_unique<Exit>());
+      return;
+    case Parcel::Type::kStopAccepting:
+      accepting_ = false;
+      return;
+    case Parcel::Type::kStopJetStream:
+      store_open_ = false;
       return;
     case Parcel::Type::kBusy:
       return;
@@ -258,7 +269,7 @@ SimWorld::Outcome SimWorld::Step() {
   struct Candidate {
     uint32_t weight;
     uint32_t index;
-    uint8_t kind;  // 0: participant, 1: client moves, 2: client operates
+    uint8_t kind;  // 0: participant, 1: client moves, 2: client operates, 3: flooder moves
   };
   static std::vector<Candidate> candidates;
   candidates.clear();
@@ -274,6 +285,9 @@ SimWorld::Outcome SimWorld::Step() {
     if (clients_[i]->CanMove()) add(8, i, 1);
     if (operating_ && operations_left_ > 0 && clients_[i]->MayOperate()) add(2, i, 2);
   }
+  for (size_t i = 0; i < flooders_.size(); ++i) {
+    if (flooders_[i]->CanMove()) add(8, i, 3);
+  }
   if (candidates.empty() && steps_ < frozen_until_) {
     frozen_until_ = 0;
     return Outcome::kMoved;
@@ -287,6 +301,8 @@ SimWorld::Outcome SimWorld::Step() {
     }
     if (candidate.kind == 0) {
       RunParticipant(candidate.index);
+    } else if (candidate.kind == 3) {
+      flooders_[candidate.index]->Move();
     } else if (candidate.kind == 1) {
       SimClient& client = *clients_[candidate.index];
       client.Move();
@@ -354,8 +370,7 @@ void SimWorld::CheckStuck(Nanos next) {
   if (waiting) Fail("nothing moves any more, but there are replies to come:" + who);
 }
 
-template <class Condition>
-void SimWorld::RunUntil(const char* what, Condition&& condition) {
+void SimWorld::RunUntil(const char* what, const std::function<bool()>& condition) {
   if (Tracing()) Trace(absl::StrFormat("---- until %s", what));
   while (!condition()) {
     if (Step() == Outcome::kMoved) continue;

@@ -6,14 +6,17 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "broker/admin.h"
 #include "broker/shard.h"
+#include "tests/crash/sim_disk.h"
 #include "tests/sim/client.h"
 #include "tests/sim/fiber.h"
+#include "tests/sim/flooder.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/sim_io.h"
 
@@ -46,6 +49,8 @@ class SimWorld {
 
   // Fails the process when a rule is broken.
   void Run();
+  // Another run, of a server that is told to stop in the middle of whatever it does (stops.cc).
+  void RunStop();
   std::string Summary() const;
 
  private:
@@ -76,13 +81,18 @@ class SimWorld {
   void OpenClient();
   void MaybeAdminister();
   size_t OpenClients() const;
-  template <class Condition>
-  void RunUntil(const char* what, Condition&& condition);
+  void RunUntil(const char* what, const std::function<bool()>& condition);
   void RunUntilQuiet();
   void Settle();
   void EndConnections();
   void Stop();
   void TearDown();
+
+  // Runs of stops.cc.
+  void OpenStore();
+  void OpenFlooder();
+  void TellOfLameDuck();
+  void CheckStore();
 
   Random random_;
   SimPlan plan_;
@@ -91,6 +101,9 @@ class SimWorld {
   std::vector<std::unique_ptr<Policy>> policies_;
   std::unique_ptr<Mesh> mesh_;
   std::vector<Participant> participants_;  // the control thread is last
+  std::unique_ptr<SimDisk> disk_;  // of the runs that stop, with JetStream on the first shard
+  std::unique_ptr<StoreHome> home_;
+  std::vector<std::unique_ptr<Flooder>> flooders_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::vector<std::shared_ptr<Socket>> sockets_;
   std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> errands_;  // of the control thread
@@ -107,9 +120,12 @@ class SimWorld {
   uint64_t answers_ = 0;
   uint64_t queries_ = 0;
   uint64_t half_close_cuts_ = 0;
-  uint32_t stopped_ = 0;
+  uint32_t stopped_ = 0;   // shards that have said so
+  bool accepting_ = true;
+  bool store_open_ = false;
   uint64_t overflow_max_ = 0;
   uint64_t closed_by_broker_ = 0;
+  uint64_t confirmed_ = 0;  // streams whose confirmed messages were looked for
 };
 
 }  // namespace millrace::sim

@@ -124,6 +124,7 @@ void JetStream::Adopt() {
 // ---- the turn ------------------------------------------------------------------------------------------------------
 
 bool JetStream::RunTurn() {
+  port_.DeliverKept();  // of timers
   if (store_.NextTick() <= port_.Now()) store_.OnTick(port_.Now());
   if (loaded_) AnswerParked();
   AnswerRequests();
@@ -135,12 +136,14 @@ bool JetStream::RunTurn() {
   DeleteConsumers();
   // Answers and deliveries may have caused more of both.
   Release(&immediate_, 0);
+  port_.DeliverKept();
   // Loads that were asked for are told of to streams that are awake.
   const bool resting = !stopping_ && parked_.empty() && late_acks_.empty() && streams_.LetRest();
   store_.EndTurn(port_.Now());
   ++turn_;
   const bool copying = pulling || backing_up;
-  return copying || resting || !requests_.empty() || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
+  const bool answers = !requests_.empty() || !immediate_.empty();
+  return copying || resting || answers || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
 }
 
 void JetStream::StartStop() {
@@ -503,7 +506,10 @@ void JetStream::DropStream(Stream* stream) {
 bool JetStream::Deliver(const Subscription& subscription, const Message& message) {
   if (subscription.subject() == kAckFilter) return DeliverAck(message);
   if (subscription.subject() == kFlowControlFilter) return DeliverFlowControl(message);
-  if (domain_prefix_.empty() || !message.subject.starts_with(domain_prefix_)) return DeliverApi(message);
+  if (domain_prefix_.empty() || !message.subject.starts_with(domain_prefix_)) {
+    // A consumer may deliver to here what says another subject: that is no request.
+    return message.subject.starts_with(kApiPrefix) && DeliverApi(message);
+  }
   // $JS.<domain>.API.… means $JS.API.… (spec J-04).
   const std::string subject = std::string(kApiPrefix) + std::string(message.subject.substr(domain_prefix_.size()));
   Message mapped = message;

@@ -39,8 +39,11 @@ class JetStreamPort {
   virtual TimerWheel& timers() = 0;
   virtual LogPort& log() = 0;
 
-  // Not from inside Sink::Deliver.
+  // Not from inside Sink::Deliver. No sink is called meanwhile, so nothing that JetStream has moves under what it
+  // publishes: its own streams and requests get theirs in DeliverKept.
   virtual Sent Publish(const Outgoing& message) = 0;
+  // After what has published, in the same turn.
+  virtual void DeliverKept() {}
   // What the last kCongested waits for, and whether that has passed.
   virtual ConnectionId congested_by() const { return {}; }
   virtual bool Relieved(const ConnectionId& by) const { return true; }

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // ReplyQueue: answers that wait until what they confirm is durable. They leave in the order in which they were queued.
 // Owner:  shard.  No allocation per answer; memory follows what waits.
+// Views:  what Release hands out stays where it is until the call that got it returns, also when that queues more.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
+#include <deque>
+#include <memory>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "broker/route/subscription.h"
 #include "proto/base/bytes.h"
@@ -20,9 +24,7 @@ class ReplyQueue {
   void Push(Lsn lsn, AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes = 0) {
     const Head head{lsn, account, header_bytes, static_cast<uint32_t>(to.size()),
                     static_cast<uint32_t>(payload.size())};
-    const size_t at = bytes_.size();
-    bytes_.resize(at + sizeof head + to.size() + payload.size());
-    char* out = bytes_.data() + at;
+    char* out = Take(sizeof head + to.size() + payload.size());
     std::memcpy(out, &head, sizeof head);
     CopyBytes(CopyBytes(out + sizeof head, to), payload);
     ++count_;
@@ -32,16 +34,18 @@ class ReplyQueue {
   template <class Send>
   void Release(Lsn durable, Send&& send) {
     while (count_ > 0) {
+      if (begin_ == chunks_.front().bytes) DropFirst();
+      const char* at = chunks_.front().data.get() + begin_;
       Head head;
-      std::memcpy(&head, bytes_.data() + begin_, sizeof head);
-      if (head.lsn > durable) break;
-      const char* text = bytes_.data() + begin_ + sizeof head;
+      std::memcpy(&head, at, sizeof head);
+      if (head.lsn > durable) return;
+      const char* text = at + sizeof head;
       send(head.account, std::string_view(text, head.to_bytes),
            std::string_view(text + head.to_bytes, head.payload_bytes), head.header_bytes);
       begin_ += sizeof head + head.to_bytes + head.payload_bytes;
       --count_;
     }
-    Compact();
+    while (!chunks_.empty()) DropFirst();
   }
 
   size_t size() const { return count_; }
@@ -55,21 +59,40 @@ class ReplyQueue {
     uint32_t to_bytes;
     uint32_t payload_bytes;
   };
-  static constexpr size_t kKeepBytes = 256 * 1024;
+  // Chunks do not grow, so nothing in them moves. An answer is whole in one of them.
+  struct Chunk {
+    std::unique_ptr<char[]> data;
+    size_t room = 0;
+    size_t bytes = 0;
+  };
+  static constexpr size_t kChunkBytes = 64 * 1024;
 
-  void Compact() {
-    if (count_ == 0) {
-      bytes_.clear();
-      begin_ = 0;
-      if (bytes_.capacity() > kKeepBytes) std::vector<char>().swap(bytes_);
-    } else if (begin_ > bytes_.size() / 2) {
-      bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<ptrdiff_t>(begin_));
-      begin_ = 0;
+  char* Take(size_t bytes) {
+    if (chunks_.empty() || chunks_.back().room - chunks_.back().bytes < bytes) AddChunk(bytes);
+    Chunk& last = chunks_.back();
+    char* const out = last.data.get() + last.bytes;
+    last.bytes += bytes;
+    return out;
+  }
+  void AddChunk(size_t bytes) {
+    if (spare_.room < bytes) {
+      const size_t room = std::max(bytes, kChunkBytes);
+      spare_ = Chunk{std::make_unique_for_overwrite<char[]>(room), room, 0};
     }
+    chunks_.push_back(std::exchange(spare_, {}));
+  }
+  void DropFirst() {
+    if (chunks_.front().room == kChunkBytes) {
+      spare_ = std::move(chunks_.front());
+      spare_.bytes = 0;
+    }
+    chunks_.pop_front();
+    begin_ = 0;
   }
 
-  std::vector<char> bytes_;
-  size_t begin_ = 0;
+  std::deque<Chunk> chunks_;
+  Chunk spare_;       // the last one that became empty
+  size_t begin_ = 0;  // of the first answer, in the first chunk
   size_t count_ = 0;
 };
 

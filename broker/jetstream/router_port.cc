@@ -6,6 +6,8 @@ namespace {
 
 // How long a stall notice from another shard holds; it says so again while it lasts.
 constexpr Nanos kRemoteStall = std::chrono::milliseconds(1);
+// Who pauses because the disk cannot keep up pauses for a while: no connection has this shard's number.
+constexpr ConnectionId kDisk{UINT32_MAX, kJetStreamSlot, 1};
 
 }  // namespace
 
@@ -28,6 +30,7 @@ const MatchResult& RouterPort::MatchOf(AccountId account, std::string_view subje
 }
 
 Sent RouterPort::Publish(const Outgoing& out) {
+  MR_DCHECK(router_.depth() == 0);
   const MatchResult& match = MatchOf(out.account, out.deliver_to);
   if (match.empty()) return Sent::kNobody;
   Message message;
@@ -39,8 +42,14 @@ Sent RouterPort::Publish(const Outgoing& out) {
   message.header_bytes = out.header_bytes;
   message.origin = &origin_;
   message.origin_id = origin_.id;
+  message.sinks_later = true;
   origin_.stall_requested = false;
+  const size_t kept = router_.kept();
   if (!router_.Publish(message, match).delivered) return Sent::kNobody;
+  if (router_.kept() != kept && sinks_stall_) {
+    origin_.stalled_by = kDisk;
+    return Sent::kCongested;
+  }
   if (origin_.stall_requested) return Sent::kCongested;
   if (router_.Congested() || shard_.now < remote_stall_until_) {
     origin_.stalled_by = ConnectionId{};
@@ -49,7 +58,10 @@ Sent RouterPort::Publish(const Outgoing& out) {
   return Sent::kDelivered;
 }
 
-bool RouterPort::HasInterest(AccountId account, std::string_view subject) { return !MatchOf(account, subject).empty(); }
+void RouterPort::DeliverKept() {
+  origin_.stall_requested = false;
+  if (router_.DeliverKept()) sinks_stall_ = origin_.stall_requested;
+}
 
 Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, Sink* sink) {
   Subscription* subscription = Subscription::Create(account, nullptr, sink, filter, "", "");
@@ -57,10 +69,7 @@ Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, 
   return subscription;
 }
 
-// Not for as long as some receiver is full, but for a while: no connection has this shard's number.
-void RouterPort::StallPublisher(const Message& message) {
-  router_.Stall(message, ConnectionId{UINT32_MAX, kJetStreamSlot, 1});
-}
+void RouterPort::StallPublisher(const Message& message) { router_.Stall(message, kDisk); }
 
 void RouterPort::OnRemoteStall() { remote_stall_until_ = shard_.now + kRemoteStall; }
 

@@ -32,7 +32,10 @@ class RouterPort final : public JetStreamPort {
   TimerWheel& timers() override { return timers_; }
   LogPort& log() override { return log_; }
   Sent Publish(const Outgoing& message) override;
-  bool HasInterest(AccountId account, std::string_view subject) override;
+  void DeliverKept() override;
+  bool HasInterest(AccountId account, std::string_view subject) override {
+    return router_.interest().HasInterest(account, subject);
+  }
   bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) override {
     return router_.interest().HasSubscription(account, filter, group);
   }
@@ -55,6 +58,7 @@ class RouterPort final : public JetStreamPort {
   const Shard shard_;
   Receiver origin_;  // stands for JetStream as a publisher; nothing is ever sent to it
   Nanos remote_stall_until_{0};
+  bool sinks_stall_ = false;  // what was kept last was too much for the disk
 
   // The last match, which holds while interest stands still: consumers deliver to one inbox many times.
   const MatchResult* match_ = nullptr;

@@ -144,7 +144,23 @@ bool Interest::HasSubscription(AccountId id, std::string_view filter, std::strin
   });
 }
 
+bool Interest::HasInterest(AccountId id, std::string_view subject) const {
+  if (id >= accounts_.size()) return false;
+  bool found = false;
+  accounts_[id]->trie.Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
+  return found;
+}
+
+// One that nobody has in use.
+MatchResult* Interest::Scratch() {
+  for (MatchResult& scratch : scratch_) {
+    if (scratch.pins == 0) [[likely]] return &scratch;
+  }
+  MR_CHECK(false);  // deliveries within deliveries: Router bounds them
+}
+
 uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* result) {
+  MR_CHECK(result->pins == 0);
   result->plain.clear();
   result->groups.clear();
   result->remote_plain = 0;
@@ -233,7 +249,11 @@ Interest::Cached* Interest::Admit(uint64_t hash, AccountId id, std::string_view 
   uint32_t way = 0;
   while (way < kWays && bucket.ways[way] != nullptr) ++way;
   if (way == kWays) {
-    way = evict_++ % kWays;
+    uint32_t tries = 0;
+    do {
+      if (tries++ == kWays) return nullptr;
+      way = evict_++ % kWays;
+    } while (bucket.ways[way]->result.pins > 0);
   } else {
     bucket.ways[way] = std::make_unique<Cached>();
     ++cached_;
@@ -257,12 +277,16 @@ Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool r
     return {&cached->result, true, cached->changes == changes_ ? cached->result.decisive_bytes : kWholeSubject};
   }
   counters_.cache_misses.Add(1);
-  if (cached == nullptr) {
-    const uint32_t steps = Fill(id, subject, &scratch_);
-    const bool cheap = steps <= kCheapSteps && scratch_.plain.size() <= kCheapTargets && scratch_.groups.empty();
-    if (!repeated && (cheap || FirstSight(hash))) return {&scratch_, false, scratch_.decisive_bytes};
+  if (cached == nullptr || cached->result.pins > 0) [[likely]] {
+    MatchResult* const scratch = Scratch();
+    const uint32_t steps = Fill(id, subject, scratch);
+    const Matched passing{scratch, false, scratch->decisive_bytes};
+    if (cached != nullptr) return passing;  // what is known of it is out of date, and in use
+    const bool cheap = steps <= kCheapSteps && scratch->plain.size() <= kCheapTargets && scratch->groups.empty();
+    if (!repeated && (cheap || FirstSight(hash))) return passing;
     cached = Admit(hash, id, subject);
-    std::swap(cached->result, scratch_);
+    if (cached == nullptr) return passing;
+    std::swap(cached->result, *scratch);
   } else {
     Fill(id, subject, &cached->result);
   }

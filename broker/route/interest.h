@@ -7,6 +7,8 @@
 //         dropped when the generation of one of them has moved. A churn of unique inboxes so invalidates 1/1024 of the
 //         cache.
 // Bounds: the cache holds at most the configured number of results, evicting within a bucket.
+// In use: who walks a result while others may ask for theirs pins it (MatchPin); a pinned result is neither filled anew
+//         nor evicted, and at most kInUseMax are pinned at a time.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +21,7 @@
 #include "broker/mesh/counters.h"
 #include "broker/mesh/mail.h"
 #include "broker/route/subscription.h"
+#include "proto/base/check.h"
 #include "proto/subject.h"
 #include "proto/subject_trie.h"
 
@@ -62,13 +65,31 @@ struct MatchResult {
   enum class Runs : uint8_t { kUnknown, kYes, kNo };
   mutable Runs runs = Runs::kUnknown;
   uint32_t decisive_bytes = 0;  // as of when it was found: ask Interest::Matched
+  mutable uint32_t pins = 0;    // MatchPin
 
   bool empty() const { return plain.empty() && groups.empty() && remote_plain == 0; }
   size_t fanout() const { return plain.size() + groups.size(); }
 };
 
+// Keeps a result as it is while it is in use.
+class MatchPin {
+ public:
+  explicit MatchPin(const MatchResult& result) : result_(result) { ++result_.pins; }
+  ~MatchPin() {
+    MR_DCHECK(result_.pins > 0);
+    --result_.pins;
+  }
+  MatchPin(const MatchPin&) = delete;
+  MatchPin& operator=(const MatchPin&) = delete;
+
+ private:
+  const MatchResult& result_;
+};
+
 class Interest {
  public:
+  static constexpr uint32_t kInUseMax = 8;
+
   // Called when this shard's interest in a filter changes in a way that others must know.
   using Announce = std::function<void(const InterestMail&, std::string_view filter, std::string_view queue)>;
 
@@ -86,7 +107,9 @@ class Interest {
   void ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue);
 
   struct Matched {
-    const MatchResult* result;  // valid until the next change of interest or the next Match; never nullptr
+    // Valid until the next Match, or for as long as it is pinned, or (lasting) as long as epoch() stands still. Never
+    // nullptr.
+    const MatchResult* result;
     bool lasting;               // valid as long as epoch() stands still
     // The same holds for subjects that differ behind these bytes (SubjectTrie::Walk), as long as epoch() stands still.
     uint32_t decisive_bytes;
@@ -94,6 +117,8 @@ class Interest {
   // `repeated`: the caller saw this subject just before, and would like a lasting result.
   Matched Match(AccountId account, std::string_view subject, bool repeated = false);
 
+  // Somebody, here or on another shard, would get this subject. Touches no result.
+  bool HasInterest(AccountId account, std::string_view subject) const;
   // Somebody, here or on another shard, has subscribed to exactly this filter, in this group (empty: in none).
   bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) const;
   // Moves with every change and every eviction.
@@ -130,14 +155,16 @@ class Interest {
   Account& account(AccountId id);
   void Changed(AccountId account, std::string_view filter);
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
-  // Returns what it cost, in steps of SubjectTrie::Walk.
+  // Returns what it cost, in steps of SubjectTrie::Walk. Nobody may have the result in use.
   uint32_t Fill(AccountId account, std::string_view subject, MatchResult* result);
+  MatchResult* Scratch();
   bool Fresh(const Cached& cached) const;
   void GrowCache();
   Bucket& BucketOf(uint64_t hash) { return cache_[static_cast<uint32_t>(hash) & cache_mask_]; }
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
   Cached* FindCached(uint64_t hash, AccountId account, std::string_view subject);
   bool FirstSight(uint64_t hash);
+  // nullptr: everything in its bucket is in use.
   Cached* Admit(uint64_t hash, AccountId account, std::string_view subject);
 
   ShardCounters& counters_;
@@ -156,7 +183,7 @@ class Interest {
   uint32_t evict_ = 0;
   std::vector<uint64_t> doorkeeper_;  // a bit per hash: the second sight of a subject enters the cache
   uint32_t doorkeeper_marks_ = 0;
-  MatchResult scratch_;
+  MatchResult scratch_[kInUseMax];
 };
 
 }  // namespace millrace

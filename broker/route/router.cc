@@ -72,8 +72,9 @@ Router::Router(MeshPort& mesh, ShardCounters& counters, Interest& interest, cons
       counters_(counters),
       interest_(interest),
       limits_(limits),
-      random_(seed * 2 + 1),
-      group_picks_(mesh.shards()) {}
+      random_(seed * 2 + 1) {
+  for (auto& picks : group_picks_) picks.resize(mesh.shards());
+}
 
 // xorshift64*: a queue pick needs speed and evenness, not secrecy.
 uint32_t Router::Random(uint32_t below) {
@@ -201,6 +202,8 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
   Receiver* receiver = sub->receiver;
   if (receiver == nullptr) {
     ++sub->delivered;
+    if (message.sinks_later) [[unlikely]]
+      return Keep(sub, message);
     return sub->sink->Deliver(*sub, message);
   }
   if (IsUnwantedEcho(*receiver, message)) return false;
@@ -219,6 +222,36 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
     receiver->hooks->OnDelivered(*sub, message);
   if (sub->max != 0 && sub->delivered >= sub->max) [[unlikely]]
     AutoUnsubscribe(sub);
+  return true;
+}
+
+bool Router::Keep(Subscription* sub, const Message& message) {
+  Kept kept{sub, message, nullptr};
+  std::string_view* const views[] = {&kept.message.subject, &kept.message.deliver_to, &kept.message.reply,
+                                     &kept.message.payload};
+  size_t bytes = 0;
+  for (const std::string_view* view : views) bytes += view->size();
+  kept.text = std::make_unique_for_overwrite<char[]>(bytes);
+  char* at = kept.text.get();
+  for (std::string_view* view : views) {
+    char* const from = at;
+    at = AppendBytes(at, *view);
+    *view = {from, view->size()};
+  }
+  kept.message.tail = {};
+  kept.message.sinks_later = false;
+  kept_.push_back(std::move(kept));
+  return true;
+}
+
+bool Router::DeliverKept() {
+  if (kept_.empty()) return false;
+  // What a sink publishes in its turn joins the end.
+  for (size_t i = 0; i < kept_.size(); ++i) {
+    const Kept kept = std::move(kept_[i]);
+    if (!kept.subscription->removed) kept.subscription->sink->Deliver(*kept.subscription, kept.message);
+  }
+  kept_.clear();
   return true;
 }
 
@@ -246,7 +279,7 @@ void Router::PickGroups(const Message& message, const MatchResult& match, Outcom
     pick = pick < local ? Random(group.remote_weight) : pick - local;
     for (const RemoteMembers& remote : group.remotes) {
       if (pick < remote.weight) {
-        group_picks_[remote.shard].push_back(group.name);
+        group_picks_[depth_ - 1][remote.shard].push_back(group.name);
         outcome->sent_to |= ShardSet{1} << remote.shard;
         break;
       }
@@ -274,6 +307,7 @@ bool Router::OpenRun(const Message& common, const MatchResult& match) {
   if (!MayRun(match)) return false;
   run_ = common;
   run_match_ = &match;
+  ++match.pins;
   run_remote_ = match.remote_plain;
   run_mixed_ = false;
   const uint64_t receivers = std::max<uint64_t>(match.plain.size(), 1);
@@ -393,8 +427,15 @@ void Router::DeliverRunTo(Subscription* sub) {
     OverHighWater(receiver, run_);
 }
 
+void Router::CloseRun() {
+  if (run_count_ > 0) DeliverRun();
+  --run_match_->pins;
+  run_match_ = nullptr;
+}
+
 void Router::DeliverRun() {
   const MatchResult& match = *run_match_;
+  const Delivering delivering(this, match);
   // Of many receivers the next ones are rarely in the cache.
   constexpr size_t kAhead = 4;
   const size_t count = match.plain.size();
@@ -489,13 +530,15 @@ void Router::OnMessageRun(const char* body) {
     message.tail = tail;
     message.payload = tail.substr(tail.size() - kCrLf.size() - part.payload_bytes, part.payload_bytes);
     message.header_bytes = part.header_bytes;
+    const Delivering delivering(this, *match);
     for (Subscription* sub : match->plain) Deliver(sub, message);
   }
   FlushRun();
 }
 
 Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
-  MR_DCHECK(run_count_ == 0);
+  MR_DCHECK(run_count_ == 0 || depth_ > 0);
+  const Delivering delivering(this, match);
   Outcome outcome;
   // Delivery may unsubscribe, never free: the lists of `match` stay what they are until the turn ends.
   for (Subscription* sub : match.plain) outcome.delivered |= Deliver(sub, message);
@@ -508,8 +551,9 @@ Router::Outcome Router::Publish(const Message& message, const MatchResult& match
   for (ShardSet rest = outcome.sent_to; rest != 0; rest &= rest - 1) {
     const auto target = static_cast<uint32_t>(std::countr_zero(rest));
     const bool to_plain = (match.remote_plain >> target & 1) != 0;
-    SendTo(target, message, to_plain, group_picks_[target], 0, report, &frame);
-    group_picks_[target].clear();
+    std::vector<std::string_view>& picks = group_picks_[depth_ - 1][target];
+    SendTo(target, message, to_plain, picks, 0, report, &frame);
+    picks.clear();
   }
   outcome.delivered = true;
   return outcome;
@@ -615,6 +659,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
 
   const std::string_view matched = deliver_to.empty() ? message.subject : deliver_to;
   const MatchResult& match = *interest_.Match(message.account, matched).result;
+  const Delivering delivering(this, match);
   bool delivered = false;
   if ((mail.flags & kToPlain) != 0) {
     for (Subscription* sub : match.plain) delivered |= Deliver(sub, message);

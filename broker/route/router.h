@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Router: takes a publish to everyone who wants it, on this shard and on others, with one record per other shard.
 // Owner:  shard.  Rows: C-13 C-14 C-25 C-27 C-28 C-33 C-35.
+// Depth:  a sink that publishes from its Deliver is inside of another Publish, kPublishDepthMax deep at most. What is
+//         walked meanwhile is pinned (interest.h).
 // Bounds: a receiver over max_pending is marked slow and closed by its connection at the end of the turn; one over the
 //         high-water mark asks its producers to pause; mail overflow is reported by Congested().
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,10 +41,18 @@ class Router {
   };
   // `match` is the result for message.subject (from Interest::Match or remembered).
   Outcome Publish(const Message& message, const MatchResult& match);
+  static constexpr uint32_t kPublishDepthMax = 4;
+  // Publishes and deliveries of mail under way.
+  uint32_t depth() const { return depth_; }
+
+  // What sinks were to get later (Message::sinks_later), copied, to those that are still there. Belongs behind what has
+  // published it, in the same turn. True: there was some.
+  bool DeliverKept();
+  size_t kept() const { return kept_.size(); }
 
   // Publish for many messages in a row with one match: collects them and delivers later, receiver by receiver, so that
   // a receiver is looked up, and its output found in memory, once for all. What is kept are views: FlushRun has to
-  // come before they end, before another Match, and before anything else is written to anybody.
+  // come before they end and before anything else is written to anybody. The match is pinned until then.
   // OpenRun: `common` is what the messages share (account, origin), with the subject of the first to come; they have
   // tails, no reply and no trace. Subjects may differ as long as the match is the same; OpenRun hears of a new one.
   // False: this match takes no runs.
@@ -58,7 +69,7 @@ class Router {
     run_messages_[run_count_++] = RunMessage{subject, tail, static_cast<uint32_t>(payload_bytes), header_bytes};
   }
   void FlushRun() {
-    if (run_count_ > 0) DeliverRun();
+    if (run_match_ != nullptr) CloseRun();
   }
 
   // A record from another shard.
@@ -118,8 +129,31 @@ class Router {
   static constexpr uint32_t kRunMax = 128;
   static constexpr uint32_t kRunOfManyMin = 64;  // shorter ones would be sends too small for their price
 
+  // Within it what is delivered may publish, too.
+  class Delivering {
+   public:
+    Delivering(Router* router, const MatchResult& match) : router_(router), pin_(match) {
+      MR_CHECK_OP(router_->depth_, <, kPublishDepthMax);
+      ++router_->depth_;
+    }
+    ~Delivering() { --router_->depth_; }
+
+   private:
+    Router* const router_;
+    const MatchPin pin_;
+  };
+  // For a sink that gets it later: the message with the bytes that it speaks of.
+  struct Kept {
+    Subscription* subscription;
+    Message message;
+    std::unique_ptr<char[]> text;
+  };
+
+  bool Keep(Subscription* sub, const Message& message);
+
   static bool MayRun(const MatchResult& match);
   void DeliverRun();
+  void CloseRun();
   void DeliverRunTo(Subscription* sub);
   void SendRun();
   void SendRunRecord(uint32_t target, uint32_t begin, uint32_t end, size_t bytes);
@@ -151,7 +185,9 @@ class Router {
   int64_t wall_ns_ = 0;
   std::vector<Receiver*> dirty_;
   std::vector<Receiver*> slow_;
-  std::vector<std::vector<std::string_view>> group_picks_;  // per shard, reused
+  std::vector<std::vector<std::string_view>> group_picks_[kPublishDepthMax];  // per depth and shard, reused
+  uint32_t depth_ = 0;
+  std::vector<Kept> kept_;
   struct ForeignFrame {
     uint32_t owner;
     Frame* frame;
@@ -161,7 +197,7 @@ class Router {
   std::vector<Undelivered> undelivered_here_;
 
   Message run_;  // what all messages of the run have in common
-  const MatchResult* run_match_ = nullptr;
+  const MatchResult* run_match_ = nullptr;  // pinned; nullptr: no run is open
   ShardSet run_remote_ = 0;  // shards that get it too
   uint32_t run_count_ = 0;
   uint32_t run_limit_ = kRunMax;

@@ -39,10 +39,12 @@ struct Message {
   ConnectionId origin_id;
   MessageTrace* trace = nullptr;    // set for the rare message whose way is recorded
   bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
+  bool sinks_later = false;         // what sinks do might take these bytes away: they get theirs in DeliverKept
 };
 
 // Anything on this shard, other than a client connection, that takes messages (a stream, a service). Deliver runs
-// inside the publisher's turn: it keeps or queues what it gets and publishes nothing itself until later in the turn.
+// inside the publisher's turn: it keeps or queues what it gets. One that publishes from within is inside of the
+// publisher's Publish (Router::kPublishDepthMax).
 class Sink {
  public:
   virtual ~Sink() = default;

@@ -256,7 +256,8 @@ Message Session::RunCommon(std::string_view subject) {
                  .origin = &receiver_,
                  .origin_id = receiver_.id,
                  .trace = nullptr,
-                 .report_undelivered = false};
+                 .report_undelivered = false,
+                 .sinks_later = false};
 }
 
 void Session::OnCommand(const Command& command) {

@@ -291,5 +291,94 @@ TEST(Engine, APurgeOfOneMessageTerminatesIt) {
   EXPECT_THAT(js.Request("$JS.API.CONSUMER.INFO.S.c", ""), HasSubstr("\"num_ack_pending\":1"));
 }
 
+// The acknowledgement is walked while the consumer asks who listens to the advisory about it.
+TEST(Engine, WhoSharesAdvisoriesGetsNoAcknowledgements) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  js.Request("s", "m");
+  js.Request("$JS.API.CONSUMER.CREATE.S.C",
+             R"({"stream_name":"S","config":{"durable_name":"C","name":"C","ack_policy":"explicit"}})");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("in");
+  EngineHarness::Client watcher(js, 8);
+  for (const char* advisory : {"MSG_NAKED", "MSG_TERMINATED"})
+    watcher.Subscribe(std::string("$JS.EVENT.ADVISORY.CONSUMER.") + advisory + ".S.C", "1", "watchers");
+  for (const char* kind : {"-NAK", "+TERM"}) {
+    const auto got = Pull(js, &reader, "S.C", "1");
+    ASSERT_EQ(got.size(), 1u);
+    js.Publish(got[0].reply, kind);
+    js.Settle();
+    const auto told = watcher.Take();
+    ASSERT_EQ(told.size(), 1u) << told.back().body;
+    EXPECT_THAT(told[0].body, StartsWith("{\"type\":\"io.nats.jetstream.advisory"));
+  }
+}
+
+// Streams that take what JetStream itself sends, and answer or send more for it: nothing that is on its way may move.
+TEST(Engine, AStreamMayRepublishIntoOneThatRepublishes) {
+  EngineHarness js;
+  Create(js, "A", R"(,"subjects":["a.*"],"republish":{"src":"a.*","dest":"b.{{wildcard(1)}}"})");
+  Create(js, "B", R"(,"subjects":["b.*"],"republish":{"src":"b.*","dest":"c.{{wildcard(1)}}"})");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("c.>");
+  constexpr int kMessages = 100;
+  const auto body = [](int i) { return std::string(3000, static_cast<char>('a' + i % 26)) + std::to_string(i); };
+  for (int i = 0; i < kMessages; ++i) js.Publish("a." + std::to_string(i), body(i));
+  js.Settle();
+  const auto got = reader.Take();
+  ASSERT_EQ(got.size(), size_t{kMessages});
+  for (int i = 0; i < kMessages; ++i) {
+    EXPECT_EQ(got[static_cast<size_t>(i)].subject, "c." + std::to_string(i));
+    ASSERT_EQ(got[static_cast<size_t>(i)].body, body(i)) << i;
+  }
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.B", ""), HasSubstr("\"messages\":100"));
+}
+
+TEST(Engine, AConsumerMayDeliverIntoItsOwnStream) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s.>\"],\"max_msgs\":12");
+  const auto body = [](int i) { return std::string(static_cast<size_t>(700 * i), static_cast<char>('a' + i)); };
+  for (int i = 1; i <= 6; ++i) js.Request("s.in." + std::to_string(i), body(i));
+  js.Request("$JS.API.CONSUMER.CREATE.S.C",
+             R"({"stream_name":"S","config":{"durable_name":"C","name":"C","ack_policy":"explicit",)"
+             R"("filter_subject":"s.in.>"}})");
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("s.copy");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.C", "6", "s.copy");
+  js.Settle();
+  const auto got = reader.Take();
+  ASSERT_EQ(got.size(), 6u);
+  for (int i = 1; i <= 6; ++i) {
+    EXPECT_EQ(got[static_cast<size_t>(i - 1)].subject, "s.in." + std::to_string(i));
+    EXPECT_EQ(got[static_cast<size_t>(i - 1)].body, body(i));
+    // What was delivered to s.copy is a message on s.in.<i>, and is stored as such.
+    StoredMessage message;
+    ASSERT_EQ(js.engine().FindStream("S")->log().Load(static_cast<uint64_t>(6 + i), &message), LoadStatus::kFound);
+    EXPECT_EQ(message.subject, "s.in." + std::to_string(i));
+    EXPECT_EQ(message.payload, body(i));
+  }
+}
+
+// Nor does the request that is being answered, or those that wait behind it, go away meanwhile.
+TEST(Engine, WhatIsDeliveredToTheApiIsNoRequest) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"],\"retention\":\"workqueue\"");
+  for (int i = 1; i <= 4; ++i) js.Request("s", "1");
+  js.Request("$JS.API.CONSUMER.CREATE.S.C",
+             R"({"stream_name":"S","config":{"durable_name":"C","name":"C","ack_policy":"explicit","max_waiting":2}})");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.C", R"({"batch":2,"expires":1000000000,"max_bytes":2000})",
+             "$JS.API.CONSUMER.MSG.NEXT.S.C");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.C", R"({"batch":1,"expires":1000000000})", "$JS.ACK.S.C.1.1.1.1700000000.0");
+  js.Settle();
+  js.Advance(std::chrono::seconds(2));
+  const std::string info = js.Request("$JS.API.CONSUMER.INFO.S.C", "");
+  EXPECT_THAT(info, HasSubstr("\"delivered\":{\"consumer_seq\":3,"));
+  EXPECT_THAT(info, HasSubstr("\"num_pending\":1"));
+  EXPECT_THAT(info, HasSubstr("\"num_waiting\":0"));
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("in");
+  EXPECT_EQ(Pull(js, &reader, "S.C", "1").size(), 1u);
+}
+
 }  // namespace
 }  // namespace millrace

@@ -310,6 +310,61 @@ TEST_F(InterestRules, ARemovedSubscriptionStaysReadableUntilTheTurnEnds) {
   EXPECT_TRUE(interest.Match(2, "a").result->empty());
 }
 
+TEST_F(InterestRules, AskingForInterestTouchesNoResult) {
+  std::vector<Subscription*> subs = {Add("a.*"), Add("b", "q")};
+  const MatchResult* match = interest.Match(0, "a.x").result;
+  const uint64_t misses = counters.cache_misses.Get();
+  EXPECT_TRUE(interest.HasInterest(0, "b"));
+  EXPECT_FALSE(interest.HasInterest(0, "c"));
+  EXPECT_FALSE(interest.HasInterest(7, "b"));
+  EXPECT_EQ(match->plain, (std::vector<Subscription*>{subs[0]}));
+  EXPECT_TRUE(match->groups.empty());
+  EXPECT_EQ(counters.cache_misses.Get(), misses);
+  interest.ApplyRemote(3, InterestMail{0, 0, 1, 0, 0}, "elsewhere", "q");
+  EXPECT_TRUE(interest.HasInterest(0, "elsewhere"));
+  interest.ApplyRemote(3, InterestMail{0, 0, 0, 0, 0}, "elsewhere", "q");
+  EXPECT_FALSE(interest.HasInterest(0, "elsewhere"));
+  for (Subscription* sub : subs) interest.Remove(sub);
+}
+
+TEST_F(InterestRules, AResultInUseStaysAsItIs) {
+  std::vector<Subscription*> subs = {Add("a.*"), Add("b.*", "q")};
+  // One that passes.
+  const MatchResult& passing = *interest.Match(0, "a.x").result;
+  {
+    const MatchPin pin(passing);
+    const MatchResult& other = *interest.Match(0, "b.x").result;
+    EXPECT_NE(&other, &passing);
+    EXPECT_EQ(other.groups.size(), 1u);
+    EXPECT_EQ(passing.plain, (std::vector<Subscription*>{subs[0]}));
+    EXPECT_TRUE(passing.groups.empty());
+  }
+  EXPECT_EQ(interest.Match(0, "a.z").result, &passing) << "used again when nobody has it any more";
+  // One of the cache, which goes out of date and whose bucket overflows.
+  const MatchResult& cached = *interest.Match(0, "a.y", true).result;
+  const MatchPin pin(cached);
+  subs.push_back(Add("a.y"));
+  const Interest::Matched now = interest.Match(0, "a.y", true);
+  EXPECT_NE(now.result, &cached);
+  EXPECT_FALSE(now.lasting);
+  EXPECT_EQ(now.result->plain.size(), 2u);
+  for (int i = 0; i < 5000; ++i) interest.Match(0, "b." + std::to_string(i), true);
+  EXPECT_EQ(cached.plain, (std::vector<Subscription*>{subs[0]}));
+  EXPECT_TRUE(cached.groups.empty());
+  for (Subscription* sub : subs) interest.Remove(sub);
+}
+
+TEST_F(InterestRules, MoreResultsInUseThanThereMayBeAreCaught) {
+  Subscription* sub = Add("a.*");
+  std::vector<std::unique_ptr<MatchPin>> pins;
+  for (uint32_t i = 0; i < Interest::kInUseMax; ++i)
+    pins.push_back(std::make_unique<MatchPin>(*interest.Match(0, "a." + std::to_string(i)).result));
+  EXPECT_DEATH(interest.Match(0, "a.x"), "check failed");
+  pins.clear();
+  EXPECT_EQ(interest.Match(0, "a.x").result->plain.size(), 1u);
+  interest.Remove(sub);
+}
+
 TEST_F(InterestRules, ForEachVisitsEveryFilterOfEveryAccount) {
   std::vector<Subscription*> subs = {Add("a"), Add("a", "q"), Add("b.>"), Add("a", "", 1)};
   std::multiset<std::string> seen;

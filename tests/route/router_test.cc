@@ -420,6 +420,113 @@ TEST(Router, ASinkIsHandedTheMessage) {
   shards[0].interest.Remove(sub);
 }
 
+// A service that answers within the delivery: to whoever subscribes to `to`.
+struct Answering final : Sink {
+  explicit Answering(Client& the_publisher) : publisher(the_publisher) {}
+  bool Deliver(const Subscription&, const Message& message) override {
+    seen.emplace_back(message.payload);
+    if (seen.size() <= answers) publisher.Publish(to, "answer to " + std::string(message.payload));
+    return true;
+  }
+  Client& publisher;
+  std::string to;
+  size_t answers = SIZE_MAX;
+  std::vector<std::string> seen;
+};
+
+// The match that a publish walks is not the one that a publish within it walks.
+TEST(Router, ASinkMayPublishFromWithin) {
+  for (const bool run : {false, true}) {
+    Shards shards(2);
+    Client publisher(shards, 0, 1);
+    Client member(shards, 0, 2);
+    Client other(shards, 0, 3);
+    Client elsewhere(shards, 1, 4);
+    Answering sink(publisher);
+    sink.to = "answers";
+    Subscription* sub = Subscription::Create(kGlobalAccount, nullptr, &sink, "x.*", "", "");
+    shards[0].interest.Insert(sub);
+    other.Subscribe("x.y", "7");
+    elsewhere.Subscribe("x.*", "8", "q");
+    member.Subscribe("answers", "9", "q");
+    elsewhere.Subscribe("answers", "6", "only there");
+    shards.Settle();
+    if (run) {
+      shards[1].interest.Remove(elsewhere.subs[0]);  // runs have no groups
+      elsewhere.subs.erase(elsewhere.subs.begin());
+      shards.Settle();
+      Message common;
+      common.subject = "x.y";
+      common.origin = &publisher.receiver;
+      common.origin_id = publisher.receiver.id;
+      ASSERT_TRUE(shards[0].router.OpenRun(common, *shards[0].interest.Match(kGlobalAccount, "x.y", true).result));
+      for (int i = 0; i < 2; ++i) shards[0].router.AddToRun("x.y", "2\r\nhi\r\n", 2, 0);
+      shards[0].router.FlushRun();
+    } else {
+      for (int i = 0; i < 2; ++i) publisher.Publish("x.y", "hi");
+    }
+    shards.Settle();
+    EXPECT_EQ(sink.seen, (std::vector<std::string>{"hi", "hi"}));
+    EXPECT_EQ(other.Take(), "MSG x.y 7 2\r\nhi\r\nMSG x.y 7 2\r\nhi\r\n");
+    const std::string answer = "12\r\nanswer to hi\r\n";
+    EXPECT_EQ(member.Take(), "MSG answers 9 " + answer + "MSG answers 9 " + answer);
+    const std::string there = elsewhere.Take();
+    const auto count = [&there](std::string_view what) {
+      size_t found = 0;
+      for (size_t at = there.find(what); at != std::string::npos; at = there.find(what, at + 1)) ++found;
+      return found;
+    };
+    EXPECT_EQ(count("MSG answers 6 " + answer), 2u);
+    EXPECT_EQ(count("MSG x.y 8 2\r\nhi\r\n"), run ? 0u : 2u);
+    EXPECT_EQ(shards[0].router.depth(), 0u);
+    shards[0].interest.Remove(sub);
+  }
+}
+
+TEST(Router, PublishesWithinPublishesAreBounded) {
+  Shards shards(1);
+  Client publisher(shards, 0, 1);
+  Answering sink(publisher);
+  sink.to = "x";
+  Subscription* sub = Subscription::Create(kGlobalAccount, nullptr, &sink, "x", "", "");
+  shards[0].interest.Insert(sub);
+  sink.answers = Router::kPublishDepthMax - 1;
+  publisher.Publish("x", "hi");
+  EXPECT_EQ(sink.seen.size(), Router::kPublishDepthMax);
+  sink.answers = SIZE_MAX;
+  EXPECT_DEATH(publisher.Publish("x", "hi"), "kPublishDepthMax");
+  shards[0].interest.Remove(sub);
+}
+
+TEST(Router, ASinkMayGetItsMessagesBehindThePublish) {
+  Shards shards(1);
+  Client publisher(shards, 0, 1);
+  Client reader(shards, 0, 2);
+  reader.Subscribe("x", "7");
+  Answering sink(publisher);
+  sink.answers = 0;
+  Subscription* subs[2];
+  for (Subscription*& sub : subs) {
+    sub = Subscription::Create(kGlobalAccount, nullptr, &sink, "x", "", "");
+    shards[0].interest.Insert(sub);
+  }
+  std::string payload = "first";
+  Message message;
+  message.subject = "x";
+  message.payload = payload;
+  message.sinks_later = true;
+  EXPECT_TRUE(publisher.Publish(message).delivered);
+  payload.assign("gone!");
+  EXPECT_EQ(reader.Take(), "MSG x 7 5\r\nfirst\r\n");
+  EXPECT_TRUE(sink.seen.empty());
+  EXPECT_EQ(shards[0].router.kept(), 2u);
+  shards[0].interest.Remove(subs[1]);  // it gets nothing any more
+  EXPECT_TRUE(shards[0].router.DeliverKept());
+  EXPECT_EQ(sink.seen, (std::vector<std::string>{"first"}));
+  EXPECT_FALSE(shards[0].router.DeliverKept());
+  shards[0].interest.Remove(subs[0]);
+}
+
 TEST(Router, AMessageMayGoToTheSubscribersOfAnotherSubject) {
   Shards shards(2);
   for (const uint32_t shard : {0u, 1u}) {

@@ -76,10 +76,11 @@ bool JetStream::OnConsumerCreate(const ApiRequest& request) {
     }
     Lsn lsn = 0;
     if (!IsSameConsumer(config, existing->config())) {
-      lsn = store_.UpdateConsumer(existing->identity().uid, WriteStored(existing->identity().created_ns, config));
+      lsn = StoreConfig(existing->identity(), config);
       existing->UpdateConfig(std::move(config));
     }
     Respond(request, ConsumerCreateAnswer(InfoOf(*existing)), lsn);
+    if (lsn != 0) DeliverWhenAnswered(existing);
     return true;
   }
   if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
@@ -90,16 +91,12 @@ bool JetStream::OnConsumerCreate(const ApiRequest& request) {
     config.name = NewConsumerName();
     if (stream->FindConsumer(config.name) != nullptr) config.name.clear();
   }
-  ConsumerIdentity identity{config.name, port_.WallNs(), 0};
-  Lsn lsn = 0;
-  // What lives in memory by its owner's wish, or only as long as somebody listens, is not on the disk.
-  const bool stored = !config.direct;
-  if (stored) identity.uid = store_.CreateConsumer(stream->uid(), WriteStored(identity.created_ns, config), &lsn);
   const bool paused = config.pause_until_ns && *config.pause_until_ns > port_.WallNs();
-  Consumer* consumer = stream->AddConsumer(std::move(config), std::move(identity));
-  if (stored) consumers_by_uid_[consumer->identity().uid] = consumer;
+  Lsn lsn = 0;
+  Consumer* consumer = AddConsumer(stream, std::move(config), &lsn);
   consumer->Start();
   Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
+  if (lsn != 0) DeliverWhenAnswered(consumer);
   if (!consumer->hidden())
     Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, options_.domain});
   if (paused) {
@@ -183,12 +180,12 @@ bool JetStream::OnConsumerPause(const ApiRequest& request) {
   consumer->Pause(pause.pause_until_ns);
   ConsumerConfig config = consumer->config();
   SetStaticMetadata(&config);
-  consumer->UpdateConfig(config);
-  const Lsn lsn =
-      store_.UpdateConsumer(consumer->identity().uid, WriteStored(consumer->identity().created_ns, config));
+  const Lsn lsn = StoreConfig(consumer->identity(), config);
+  consumer->UpdateConfig(std::move(config));
   const bool paused = pause.pause_until_ns > port_.WallNs();
   Respond(request,
           ConsumerPauseAnswer(paused, pause.pause_until_ns, paused ? pause.pause_until_ns - port_.WallNs() : 0), lsn);
+  if (lsn != 0) DeliverWhenAnswered(consumer);
   return true;
 }
 
@@ -227,7 +224,9 @@ bool JetStream::OnConsumerReset(const ApiRequest& request) {
     const std::string why(seq.status().message());
     return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kConsumerInvalidReset, why)));
   }
-  return answer(ConsumerResetAnswer(InfoOf(*consumer), *seq));
+  answer(ConsumerResetAnswer(InfoOf(*consumer), *seq));
+  DeliverWhenAnswered(consumer);
+  return true;
 }
 
 // Taken in DeliverApi; here only as a row of the table.

@@ -247,11 +247,17 @@ void Consumer::Ready() {
   host_.MarkReady(this);
 }
 
+void Consumer::OnAnswered() {
+  MR_CHECK(answers_due_ > 0);
+  if (--answers_due_ == 0) Ready();
+}
+
 bool Consumer::paused() const { return config_.pause_until_ns.has_value() && port_.WallNs() < *config_.pause_until_ns; }
 
 void Consumer::Pause(int64_t until_ns) {
   const bool changed = config_.pause_until_ns.value_or(kGoZeroTimeNs) != until_ns;
-  config_.pause_until_ns = until_ns;
+  config_.pause_until_ns.reset();
+  if (until_ns != kGoZeroTimeNs) config_.pause_until_ns = until_ns;
   pause_ends_at_ = Nanos::max();
   if (paused()) {
     pause_ends_at_ = MonotonicOf(until_ns);
@@ -322,6 +328,7 @@ absl::StatusOr<uint64_t> Consumer::Reset(uint64_t seq) {
   skip_list_.reset();
   last_delivered_ns_ = last_acked_ns_ = 0;
   state_.Begin(seq);
+  if (state_.changed()) host_.Persist(this, state_.TakeDelta());  // what the answer waits for
   RecountPending();
   Ready();
   return seq;

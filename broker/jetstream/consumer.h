@@ -104,6 +104,10 @@ class Consumer {
 
   // --- the engine
   DeliverStatus Deliver(DeliverBudget* budget);
+  // What clients asked for is done and not answered yet. Nothing is delivered until each AwaitAnswer has its
+  // OnAnswered, so that nobody gets messages of a consumer, or of a change, before hearing of it.
+  void AwaitAnswer() { ++answers_due_; }
+  void OnAnswered();
 
   // --- administration
   // The new config is one that jetstream/api allows after config().
@@ -309,6 +313,7 @@ class Consumer {
   uint64_t deliveries_ = 1;  // of message_, this one included
   std::string edited_;       // its payload, when it is not sent as it is stored
 
+  uint32_t answers_due_ = 0;
   bool active_ = true;         // push: somebody listens
   bool ready_ = false;         // marked since the last Deliver
   bool at_end_ = false;        // the last Deliver found nothing more for those that wait

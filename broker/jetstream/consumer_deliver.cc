@@ -12,12 +12,15 @@ namespace millrace {
 DeliverStatus Consumer::Deliver(DeliverBudget* budget) {
   ready_ = false;
   if (stopped_) return DeliverStatus::kIdle;
-  publishing_ = true;
-  now_ = port_.Now();
-  wall_ns_ = port_.WallNs();
-  visible_seq_ = host_.visible_last_seq();
-  const DeliverStatus status = DeliverSome(budget);
-  publishing_ = false;
+  DeliverStatus status = DeliverStatus::kIdle;
+  if (answers_due_ == 0) [[likely]] {
+    publishing_ = true;
+    now_ = port_.Now();
+    wall_ns_ = port_.WallNs();
+    visible_seq_ = host_.visible_last_seq();
+    status = DeliverSome(budget);
+    publishing_ = false;
+  }
   if (state_.changed()) host_.Persist(this, state_.TakeDelta());
   ArmTimer();
   return status;

@@ -104,7 +104,7 @@ void Consumer::CheckInactive() {
 
 void Consumer::OnHeartbeat() {
   heartbeat_from_ = port_.Now();
-  if (!is_push() || !active_) return;
+  if (!is_push() || !active_ || answers_due_ > 0) return;
   SendHeartbeat(config_.deliver_subject);
   // An answer to flow control is what acknowledges: ask for it at the end of the stream as well.
   const bool acks_by_flow = config_.ack_policy == AckPolicy::kFlowControl && flow_ != nullptr;

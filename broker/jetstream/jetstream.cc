@@ -31,6 +31,8 @@ constexpr Nanos kTellLimitEvery = std::chrono::seconds(10);
 
 constexpr uint64_t kNoStream = 0;  // uids begin at 1
 
+bool IsStored(const ConsumerConfig& config) { return !config.direct && !config.mem_storage; }
+
 }  // namespace
 
 JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOptions options)
@@ -102,6 +104,10 @@ void JetStream::Adopt() {
     int64_t created_ns = 0;
     ConsumerConfig config;
     if (stream == nullptr || !ReadStored(found.config, &created_ns, &config)) continue;
+    if (!IsStored(config)) {  // a store from when it was
+      store_.DeleteConsumer(found.uid);
+      continue;
+    }
     std::string name = config.name;
     Consumer* consumer =
         stream->AddConsumer(std::move(config), ConsumerIdentity{std::move(name), created_ns, found.uid});
@@ -132,6 +138,7 @@ bool JetStream::RunTurn() {
   const bool pulling = readers_.Run();
   const bool backing_up = backups_.Run();
   LookAtInterest();
+  Release(&immediate_, 0);  // an answer comes before what it releases
   DeliverReady();
   DeleteConsumers();
   // Answers and deliveries may have caused more of both.
@@ -187,6 +194,11 @@ void JetStream::ReleaseDurable() {
   }
   Release(&immediate_, 0);
   Release(&durable_, durable);
+  std::erase_if(unanswered_, [durable](const Unanswered& answered) {
+    if (answered.lsn > durable) return false;
+    answered.consumer->OnAnswered();
+    return true;
+  });
 }
 
 void JetStream::Release(ReplyQueue* replies, Lsn durable) {
@@ -240,8 +252,10 @@ void JetStream::DeleteConsumers() {
   for (const Ready& gone : std::exchange(to_delete_, {})) {
     const std::string name = gone.consumer->name();
     const bool hidden = gone.consumer->hidden();
-    consumers_by_uid_.erase(gone.consumer->identity().uid);
-    store_.DeleteConsumer(gone.consumer->identity().uid);
+    if (const ConsumerIdentity& identity = gone.consumer->identity(); identity.persistent) {
+      consumers_by_uid_.erase(identity.uid);
+      store_.DeleteConsumer(identity.uid);
+    }
     gone.stream->RemoveConsumer(name, StopReason::kDeleted);
     if (!hidden)
       Advise(ConsumerActionAdvisory{gone.stream->name(), name, AdvisoryAction::kDelete, options_.domain});
@@ -288,6 +302,7 @@ void JetStream::Forget(Consumer* consumer) {
   ready_set_.erase(consumer);
   std::erase_if(congested_, [&is](const Held& held) { return is(held.ready); });
   push_consumers_.erase(consumer);
+  std::erase_if(unanswered_, [consumer](const Unanswered& answered) { return answered.consumer == consumer; });
   std::erase_if(loading_, is);
   std::erase_if(to_delete_, is);
 }
@@ -321,7 +336,13 @@ void JetStream::ReplyToAck(Consumer* consumer, std::string_view reply) {
 }
 
 void JetStream::PersistConsumer(Stream* stream, Consumer* consumer, std::string_view delta) {
-  if (consumer->identity().uid != 0) store_.PutConsumerState(consumer->identity().uid, delta);
+  MR_DCHECK(consumer->identity().persistent);
+  store_.PutConsumerState(consumer->identity().uid, delta);
+}
+
+void JetStream::DeliverWhenAnswered(Consumer* consumer) {
+  consumer->AwaitAnswer();
+  unanswered_.push_back(Unanswered{store_.staged(), consumer});
 }
 
 void JetStream::DeleteLater(Stream* stream, Consumer* consumer) { to_delete_.push_back(Ready{consumer, stream}); }
@@ -475,13 +496,24 @@ std::optional<ApiError> JetStream::CheckRestore(StreamConfig config, uint64_t by
   return CheckStreamLimits(config, CheckContext(), others, reservations);
 }
 
-void JetStream::RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot) {
-  ConsumerIdentity identity{snapshot.config.name, port_.WallNs(), 0};
+Consumer* JetStream::AddConsumer(Stream* stream, ConsumerConfig config, Lsn* lsn) {
+  ConsumerIdentity identity{config.name, port_.WallNs()};
+  // What lives in memory by its owner's wish, or only as long as somebody listens, is not on the disk.
+  identity.persistent = IsStored(config);
+  if (identity.persistent)
+    identity.uid = store_.CreateConsumer(stream->uid(), WriteStored(identity.created_ns, config), lsn);
+  Consumer* consumer = stream->AddConsumer(std::move(config), std::move(identity));
+  if (consumer->identity().persistent) consumers_by_uid_[consumer->identity().uid] = consumer;
+  return consumer;
+}
+
+Lsn JetStream::StoreConfig(const ConsumerIdentity& identity, const ConsumerConfig& config) {
+  return identity.persistent ? store_.UpdateConsumer(identity.uid, WriteStored(identity.created_ns, config)) : 0;
+}
+
+void JetStream::RestoreConsumer(Stream* stream, const ConsumerSnapshot& snapshot) {
   Lsn lsn = 0;
-  identity.uid = store_.CreateConsumer(stream->uid(), WriteStored(identity.created_ns, snapshot.config), &lsn);
-  Consumer* consumer = stream->AddConsumer(snapshot.config, std::move(identity));
-  consumers_by_uid_[consumer->identity().uid] = consumer;
-  consumer->Import(snapshot);
+  AddConsumer(stream, snapshot.config, &lsn)->Import(snapshot);
 }
 
 void JetStream::DropStream(Stream* stream) {

@@ -107,6 +107,8 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
                        uint32_t header_bytes);
   void ReplyToAck(Consumer* consumer, std::string_view reply);
   void PersistConsumer(Stream* stream, Consumer* consumer, std::string_view delta);
+  // An answer about it has been queued, to leave when what is staged now is durable: it delivers nothing before.
+  void DeliverWhenAnswered(Consumer* consumer);
   void DeleteLater(Stream* stream, Consumer* consumer);
   void AckLater(Stream* stream, uint64_t seq);
   void OnLoaded(Stream* stream);
@@ -129,7 +131,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   Made MakeStream(StreamConfig config, bool pedantic, Begin begin = Begin::kNow);
   // A stream that is to be restored, and needs so many bytes: its limits and reservations.
   std::optional<ApiError> CheckRestore(StreamConfig config, uint64_t bytes);
-  void RestoreConsumer(Stream* stream, ConsumerSnapshot snapshot);
+  void RestoreConsumer(Stream* stream, const ConsumerSnapshot& snapshot);
   void DropStream(Stream* stream);
 
   // --- ShardStoreListener, ConsumerStateSource
@@ -156,6 +158,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void DeliverReady();
   void DeleteConsumers();
   void LookAtInterest();
+  // *lsn stays as it is where nothing is stored.
+  Consumer* AddConsumer(Stream* stream, ConsumerConfig config, Lsn* lsn);
+  Lsn StoreConfig(const ConsumerIdentity& identity, const ConsumerConfig& config);
   void Publish(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes);
   StreamLogOptions LogOptionsOf(const StreamConfig& config) const;
   void Adopt();
@@ -248,6 +253,11 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   };
   std::vector<Held> congested_;  // retried when relieved
   std::vector<Ready> loading_;    // retried after OnLoaded
+  struct Unanswered {
+    Lsn lsn;
+    Consumer* consumer;
+  };
+  std::vector<Unanswered> unanswered_;  // their answers wait for the disk
   std::vector<Ready> to_delete_;
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
 

@@ -227,7 +227,8 @@ std::string StreamRestore::Complete() {
   Stream* restored = stream();
   if (!ended_ || restored == nullptr) return "backup was truncated";
   if (restored->log().state().last_seq < state_->last_seq) restored->SkipTo(state_->last_seq);
-  for (ConsumerSnapshot& snapshot : consumers_) engine_.RestoreConsumer(restored, std::move(snapshot));
+  if (restored->log().state().last_seq == 0) restored->log().Purge();  // one in which nothing ever was begins at 1 now
+  for (const ConsumerSnapshot& snapshot : consumers_) engine_.RestoreConsumer(restored, snapshot);
   consumers_.clear();
   restored->FinishRestore();
   engine_.readers().WakeReadersOf(restored->name());
@@ -267,6 +268,7 @@ BackupStep StreamRestore::Succeed(const std::string& reply) {
   info.state = restored.State(nullptr);
   info.ts_ns = engine_.port().WallNs();
   engine_.SendWhenDurable(&restored, kGlobalAccount, reply, StreamCreateAnswer(info, false), 0);
+  for (const auto& [name, consumer] : restored.consumers()) engine_.DeliverWhenAnswered(consumer.get());
   return BackupStep::kDone;
 }
 

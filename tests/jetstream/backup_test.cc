@@ -205,6 +205,52 @@ TEST(Restore, NeedsTheRoomThatTheBackupSaysItNeeds) {
   }
 }
 
+// The client's window is wide enough for all of it.
+std::string BackupOf(EngineHarness& js, const std::string& stream) {
+  EngineHarness::Client client(js, 50);
+  client.Subscribe("snap");
+  js.Request("$JS.API.STREAM.SNAPSHOT." + stream, R"({"deliver_subject":"snap"})");
+  std::string backup;
+  for (const EngineHarness::Received& chunk : client.Take()) backup += chunk.body;
+  return backup;
+}
+
+TEST(Restore, AnEmptyStreamBeginsAtOne) {
+  EngineHarness js;
+  for (const bool purged : {false, true}) {
+    js.Request("$JS.API.STREAM.CREATE.BK", R"({"name":"BK","subjects":["bk.>"]})");
+    if (purged) {
+      js.Request("bk.1", "x");
+      js.Request("$JS.API.STREAM.PURGE.BK", "");
+    }
+    const std::string backup = BackupOf(js, "BK");
+    js.Request("$JS.API.STREAM.DELETE.BK", "");
+    const std::string first = purged ? R"("first_seq":2,)" : R"("first_seq":1,)";
+    EXPECT_THAT(RestoreFrom(js, kPeerConfig, backup, 1000), HasSubstr(first));
+    EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.BK", ""), HasSubstr(first));
+    EXPECT_EQ(js.Request("bk.1", "x"), purged ? R"({"stream":"BK","seq":2})" : R"({"stream":"BK","seq":1})");
+    js.Request("$JS.API.STREAM.DELETE.BK", "");
+  }
+}
+
+TEST(Restore, ItsConsumersDeliverWhenItIsAnswered) {
+  EngineHarness js;
+  js.Request("$JS.API.STREAM.CREATE.BK", R"({"name":"BK","subjects":["bk.>"]})");
+  js.Request("bk.1", "x");
+  js.Request("$JS.API.CONSUMER.CREATE.BK.P",
+             R"({"stream_name":"BK","config":{"name":"P","durable_name":"P","deliver_subject":"to"}})");
+  const std::string backup = BackupOf(js, "BK");
+  js.Request("$JS.API.STREAM.DELETE.BK", "");
+  EngineHarness::Client client(js, 51);
+  client.Subscribe("to");
+  client.Subscribe("_INBOX.test");
+  RestoreFrom(js, kPeerConfig, backup, 100'000);
+  const std::vector<EngineHarness::Received> got = client.Take();
+  ASSERT_GE(got.size(), 2u);
+  EXPECT_EQ(got.back().subject, "bk.1");
+  EXPECT_THAT(got[got.size() - 2].body, HasSubstr("stream_create_response"));
+}
+
 TEST(Restore, OfACutBackupNothingStays) {
   EngineHarness js;
   const std::string backup = PeerBackup();

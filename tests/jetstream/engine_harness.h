@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -61,7 +62,9 @@ class EngineHarness {
     Receiver receiver;
   };
 
-  explicit EngineHarness(JetStreamEngineOptions options = {})
+  // `before` sees the store before the engine starts.
+  explicit EngineHarness(JetStreamEngineOptions options = {},
+                         const std::function<void(VolatileStore&)>& before = [](VolatileStore&) {})
       : shards_(1),
         timers_(now_),
         log_([] { return int64_t{0}; },
@@ -77,6 +80,7 @@ class EngineHarness {
     for (int64_t* max : {&options.memory_max, &options.storage_max}) {
       if (*max == 0) *max = int64_t{1} << 40;
     }
+    before(store_);
     engine_ = std::make_unique<JetStream>(port_, store_, options);
     engine_->Start();
   }

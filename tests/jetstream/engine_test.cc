@@ -12,6 +12,7 @@ namespace millrace {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 std::string Create(EngineHarness& js, const std::string& name, const std::string& more = "") {
@@ -378,6 +379,124 @@ TEST(Engine, WhatIsDeliveredToTheApiIsNoRequest) {
   EngineHarness::Client reader(js, 7);
   reader.Subscribe("in");
   EXPECT_EQ(Pull(js, &reader, "S.C", "1").size(), 1u);
+}
+
+// Each change that releases messages is answered first, however long the disk takes.
+TEST(Engine, AnAnswerComesBeforeWhatItReleases) {
+  const auto config = [](const std::string& name, const std::string& more) {
+    return R"({"stream_name":"S","config":{"ack_policy":"none","name":")" + name + R"(","durable_name":")" + name +
+           "\"," + more + "}}";
+  };
+  const std::string create = "$JS.API.CONSUMER.CREATE.S.";
+  struct Step {
+    const char* what;
+    std::string subject, body;
+    size_t messages;
+  };
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s.*\"]");
+  for (int i = 0; i < 10; ++i) js.Request(i % 2 == 0 ? "s.even" : "s.odd", "m");
+  EngineHarness::Client client(js, 7);
+  client.Subscribe("to");
+  client.Subscribe("answer");
+  for (const Step& step : {
+           Step{"create", create + "D", config("D", R"("deliver_subject":"elsewhere")"), 0},
+           Step{"update", create + "D", config("D", R"("deliver_subject":"to")"), 10},
+           Step{"create", create + "C", config("C", R"("deliver_subject":"to","filter_subject":"s.even")"), 5},
+           Step{"pause", "$JS.API.CONSUMER.PAUSE.S.C", R"({"pause_until":"2200-01-01T00:00:00Z"})", 0},
+           Step{"resume", "$JS.API.CONSUMER.PAUSE.S.C", "", 0},
+           Step{"reset", "$JS.API.CONSUMER.RESET.S.C", R"({"seq":1})", 5},
+       }) {
+    js.store().Hold();
+    js.Publish(step.subject, step.body, "answer");
+    js.Settle();
+    EXPECT_TRUE(client.Take().empty()) << step.what;
+    js.store().Release();
+    js.Settle();
+    const auto got = client.Take();
+    ASSERT_EQ(got.size(), 1 + step.messages) << step.what;
+    EXPECT_EQ(got[0].subject, "answer") << step.what;
+    EXPECT_THAT(got[0].body, Not(HasSubstr("\"error\""))) << step.what;
+  }
+  // What came during a pause, too.
+  js.Request("$JS.API.CONSUMER.PAUSE.S.C", R"({"pause_until":"2200-01-01T00:00:00Z"})");
+  js.Request("s.even", "m");
+  EXPECT_EQ(client.Take().size(), 1u) << "of D only";
+  js.store().Hold();
+  js.Publish("$JS.API.CONSUMER.PAUSE.S.C", "", "answer");
+  js.Settle();
+  EXPECT_TRUE(client.Take().empty());
+  js.store().Release();
+  js.Settle();
+  const auto got = client.Take();
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(got[0].subject, "answer");
+  // A consumer that goes before its answer has left leaves nothing behind.
+  js.store().Hold();
+  js.Publish(create + "E", config("E", R"("deliver_subject":"to")"), "answer");
+  js.Settle();
+  js.Publish("$JS.API.CONSUMER.DELETE.S.E", "", "answer");
+  js.Settle();
+  js.store().Release();
+  js.Settle();
+  EXPECT_EQ(client.Take().size(), 2u);
+}
+
+TEST(Engine, AfterAResumeThereIsNoTimeOfAPause) {
+  EngineHarness js;
+  Create(js, "S");
+  js.Request("$JS.API.CONSUMER.CREATE.S.C", R"({"stream_name":"S","config":{"name":"C","durable_name":"C"}})");
+  js.Request("$JS.API.CONSUMER.PAUSE.S.C", R"({"pause_until":"2200-01-01T00:00:00Z"})");
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.INFO.S.C", ""), HasSubstr("\"pause_until\":\"2200"));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.PAUSE.S.C", ""),
+              HasSubstr("\"paused\":false,\"pause_until\":\"0001-01-01T00:00:00Z\""));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.INFO.S.C", ""), Not(HasSubstr("pause_until")));
+  EXPECT_THAT(js.store().consumers.begin()->second, Not(HasSubstr("pause_until")));
+}
+
+TEST(Engine, ConsumersInMemoryAreNotStored) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  js.Request("s", "m");
+  const std::string config = R"({"stream_name":"S","config":{"name":"C","mem_storage":true,"ack_policy":"explicit")";
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.CREATE.S.C", config + "}}"), HasSubstr("\"mem_storage\":true"));
+  EngineHarness::Client reader(js, 7);
+  reader.Subscribe("in");
+  ASSERT_EQ(Pull(js, &reader, "S.C", "1").size(), 1u);
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.CREATE.S.C", config + ",\"description\":\"x\"}}"),
+              HasSubstr("\"description\":\"x\""));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.PAUSE.S.C", R"({"pause_until":"2200-01-01T00:00:00Z"})"),
+              HasSubstr("\"paused\":true"));
+  EXPECT_TRUE(js.store().consumers.empty());
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.DELETE.S.C", ""), HasSubstr("\"success\":true"));
+  // Nor are those of another stream's reader, and asking for a change of one is no fault of ours.
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.CREATE.S.D",
+                         R"({"stream_name":"S","config":{"name":"D","direct":true,"ack_policy":"none",)"
+                         R"("deliver_subject":"d"}})"),
+              HasSubstr("\"name\":\"D\""));
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.PAUSE.S.D", R"({"pause_until":"2200-01-01T00:00:00Z"})"),
+              HasSubstr("\"paused\":true"));
+  EXPECT_TRUE(js.store().consumers.empty());
+}
+
+// Stores of before have them.
+TEST(Engine, ConsumersInMemoryDoNotSurviveAStart) {
+  EngineHarness js({}, [](VolatileStore& store) {
+    Lsn lsn = 0;
+    const std::string stream = R"(1700000000000000000 {"name":"S","subjects":["s"],"storage":"file"})";
+    const uint64_t uid = store.CreateStream(stream, {}, &lsn)->uid();
+    RecoveredStream& found = store.recovered().streams.emplace_back();
+    found.uid = uid;
+    found.config = stream;
+    for (const char* config : {R"({"name":"M","mem_storage":true})", R"({"name":"F"})"}) {
+      RecoveredConsumer& consumer = store.recovered().consumers.emplace_back();
+      consumer.stream_uid = uid;
+      consumer.config = std::string("1700000000000000000 ") + config;
+      consumer.uid = store.CreateConsumer(uid, consumer.config, &lsn);
+    }
+  });
+  EXPECT_THAT(js.Request("$JS.API.CONSUMER.NAMES.S", ""), HasSubstr("\"consumers\":[\"F\"]"));
+  EXPECT_EQ(js.store().consumers.size(), 1u);
 }
 
 }  // namespace

@@ -58,10 +58,17 @@ class VolatileStore final : public ShardStore {
   }
   uint64_t CreateConsumer(uint64_t stream_uid, std::string_view config, Lsn* lsn) override {
     *lsn = Stage();
-    return ++last_uid_;
+    consumers[++last_uid_] = config;
+    return last_uid_;
   }
-  Lsn UpdateConsumer(uint64_t uid, std::string_view config) override { return Stage(); }
-  Lsn DeleteConsumer(uint64_t uid) override { return Stage(); }
+  Lsn UpdateConsumer(uint64_t uid, std::string_view config) override {
+    if (uid != 0) consumers.at(uid) = config;  // tests stage with 0
+    return Stage();
+  }
+  Lsn DeleteConsumer(uint64_t uid) override {
+    consumers.erase(uid);
+    return Stage();
+  }
   Lsn PutConsumerState(uint64_t uid, std::string_view delta) override { return Stage(); }
 
   void EndTurn(Nanos now) override {
@@ -83,6 +90,7 @@ class VolatileStore final : public ShardStore {
 
   StorageState storage = StorageState::kOk;
   std::set<uint64_t> resting;  // LetRest was told of
+  std::map<uint64_t, std::string> consumers;  // configurations by uid
 
  private:
   Lsn Stage() { return ++staged_; }

@@ -20,6 +20,22 @@ uint64_t MessageBytes(bool memory, size_t subject_bytes, size_t header_bytes, si
   return 22 + subject_bytes + (header_bytes > 0 ? 4 : 0) + payload_bytes + 8;
 }
 
+bool ReadAppend(std::string_view body, StoredMessage* message) {
+  uint64_t time = 0;
+  uint64_t header_bytes = 0;
+  uint64_t subject_bytes = 0;
+  if (!TakeVarint(&body, &message->seq) || message->seq == 0 || !TakeVarint(&body, &time) ||
+      !TakeVarint(&body, &header_bytes) || !TakeVarint(&body, &subject_bytes)) {
+    return false;
+  }
+  if (subject_bytes > body.size() || header_bytes > body.size() - subject_bytes) return false;
+  message->time_ns = UnZigZag(time);
+  message->subject = body.substr(0, subject_bytes);
+  message->payload = body.substr(subject_bytes);
+  message->header_bytes = static_cast<uint32_t>(header_bytes);
+  return true;
+}
+
 BlockLog::~BlockLog() {
   for (const auto& block : blocks_) MR_CHECK(block->body == nullptr);  // the derived class has dropped them
   MR_CHECK(bytes_sum_ == nullptr);

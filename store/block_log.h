@@ -16,6 +16,9 @@
 
 namespace millrace {
 
+// The body of a kAppend. False: it is none.
+bool ReadAppend(std::string_view body, StoredMessage* message);
+
 class BlockLog : public StreamLog {
  public:
   BlockLog(const BlockLog&) = delete;

@@ -190,6 +190,12 @@ Lsn DiskShardStore::PutConsumerState(uint64_t uid, std::string_view delta) {
   return wal_.Append(RecordKind::kConsumerState, uid, {delta});
 }
 
+void DiskShardStore::TouchConsumer(uint64_t uid) {
+  const auto at = objects_.consumers.find(uid);
+  MR_CHECK(at != objects_.consumers.end());
+  at->second.state_dirty = true;
+}
+
 // --- turns
 
 void DiskShardStore::EndTurn(Nanos now) {

@@ -35,6 +35,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   Lsn UpdateConsumer(uint64_t uid, std::string_view config) override;
   Lsn DeleteConsumer(uint64_t uid) override;
   Lsn PutConsumerState(uint64_t uid, std::string_view delta) override;
+  void TouchConsumer(uint64_t uid) override;
 
   void EndTurn(Nanos now) override;
   void OnTick(Nanos now) override;

@@ -372,26 +372,16 @@ absl::Status FileStreamLog::Restore(std::string_view blob) {
 // --- replay
 
 void FileStreamLog::Replay(RecordKind kind, std::string_view body) {
+  if (kind == RecordKind::kAppend) {
+    StoredMessage message;
+    if (!ReadAppend(body, &message) || message.seq <= state_.last_seq) return;
+    DoAppend(message);
+    subjects_stale_ = state_stale_ = true;
+    return;
+  }
   uint64_t seq = 0;
   if (!TakeVarint(&body, &seq) || seq == 0) return;
   switch (kind) {
-    case RecordKind::kAppend: {
-      uint64_t time = 0;
-      uint64_t header_bytes = 0;
-      uint64_t subject_bytes = 0;
-      if (!TakeVarint(&body, &time) || !TakeVarint(&body, &header_bytes) || !TakeVarint(&body, &subject_bytes)) return;
-      if (subject_bytes > body.size() || header_bytes > body.size() - subject_bytes) return;
-      if (seq <= state_.last_seq) return;
-      StoredMessage message;
-      message.seq = seq;
-      message.time_ns = UnZigZag(time);
-      message.subject = body.substr(0, subject_bytes);
-      message.payload = body.substr(subject_bytes);
-      message.header_bytes = static_cast<uint32_t>(header_bytes);
-      DoAppend(message);
-      subjects_stale_ = state_stale_ = true;
-      break;
-    }
     case RecordKind::kRemove:
     case RecordKind::kErase: {
       const Erase erase = kind == RecordKind::kErase ? Erase::kYes : Erase::kNo;

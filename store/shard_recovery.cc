@@ -7,6 +7,9 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_format.h"
 #include "proto/base/status.h"
+#include "proto/headers.h"
+#include "store/block_log.h"
+#include "store/hash.h"
 #include "store/wal_recovery.h"
 
 namespace millrace {
@@ -69,6 +72,7 @@ class Recovery {
     std::vector<LostRange> lost;
     std::string damage;
     size_t gaps_seen = 0;
+    std::vector<SeenHeader> seen;
   };
   struct ConsumerFacts {
     std::string config;
@@ -206,7 +210,9 @@ class Recovery {
     const auto at = objects_.streams.find(record.object);
     if (at == objects_.streams.end()) return false;
     StoredStream& stream = at->second;
-    if (lsn <= stream.state_lsn || stream.options.memory) return true;
+    if (stream.options.memory) return true;
+    if (record.kind == RecordKind::kAppend && !options_.seen_header.empty()) LookAtHeader(record);
+    if (lsn <= stream.state_lsn) return true;
     StoredLog& stored = stream.Wake(record.object, logs_, wal_);
     if (gaps_passed_ == 0 || record.kind != RecordKind::kAppend) [[likely]] {
       stored.Replay(record.kind, record.body);
@@ -223,6 +229,14 @@ class Recovery {
       Damage(record.object, absl::StrFormat("sequences %d to %d are lost", before + 1, after - 1));
     }
     return true;
+  }
+
+  void LookAtHeader(const WalRecord& record) {
+    StoredMessage message;
+    if (!ReadAppend(record.body, &message) || message.header_bytes == 0) return;
+    const std::optional<std::string_view> value = FindHeader(message.header(), options_.seen_header);
+    if (!value || value->empty()) return;
+    streams_[record.object].seen.push_back({HashHeader(*value), message.seq, message.time_ns});
   }
 
   void Report() {
@@ -293,7 +307,8 @@ class Recovery {
     std::sort(uids.begin(), uids.end());
     for (const uint64_t uid : uids) {
       StreamFacts& facts = streams_[uid];
-      recovered_.streams.push_back({uid, std::move(facts.config), std::move(facts.lost), std::move(facts.damage)});
+      recovered_.streams.push_back({uid, std::move(facts.config), std::move(facts.lost), std::move(facts.damage),
+                                    std::move(facts.seen)});
     }
     uids.clear();
     for (const auto& [uid, consumer] : objects_.consumers) uids.push_back(uid);
@@ -334,6 +349,11 @@ class Recovery {
 };
 
 }  // namespace
+
+// Written into the store.
+HeaderHash HashHeader(std::string_view value) {
+  return {Hash64(value, 0x9e3779b97f4a7c15ull), Hash64(value, 0xc2b2ae3d27d4eb4full)};
+}
 
 absl::Status RecoverShard(Disk& disk, Catalog& catalog, WriteAheadLog& wal, StoredLogs& logs,
                           const ShardStoreOptions& options, ShardObjects* objects, Recovered* recovered) {

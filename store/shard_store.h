@@ -27,6 +27,25 @@
 
 namespace millrace {
 
+// The value of a header as 128 bits; the same in every release.
+struct HeaderHash {
+  uint64_t high = 0;
+  uint64_t low = 0;
+  bool operator==(const HeaderHash&) const = default;
+  template <class H>
+  friend H AbslHashValue(H h, const HeaderHash& hash) {
+    return H::combine(std::move(h), hash.low);
+  }
+};
+HeaderHash HashHeader(std::string_view value);
+
+// Of a message that has it.
+struct SeenHeader {
+  HeaderHash value;
+  uint64_t seq = 0;
+  int64_t time_ns = 0;
+};
+
 struct ShardStoreOptions {
   uint64_t random = 0;  // from the caller's source of randomness: identity of a new store
   uint64_t wal_file_bytes = 16 << 20;
@@ -39,6 +58,7 @@ struct ShardStoreOptions {
   uint64_t reserve_bytes = 32 << 20;          // free space below which messages are refused
   uint64_t checkpoint_group_bytes = 4 << 20;  // of encoded state, per sync of the segments
   uint32_t checkpoint_slice = 256;            // objects looked at per turn
+  std::string seen_header;                    // RecoveredStream::seen is about it; empty: about none
   StoreKeys* keys = nullptr;                  // that seal everything; they outlive the store
   std::function<void(const absl::Status& status)> on_keys;  // nothing under old keys is left, and they are forgotten
   // Recovery tells how far it is, at most every few MiB.
@@ -79,6 +99,8 @@ struct RecoveredStream {  // FindStream gives its log
   std::string config;
   std::vector<LostRange> lost;
   std::string damage;  // empty, or what is wrong with it in words; it is served as far as it goes
+  // Of all messages that are in the log, whatever has become of them, in their order.
+  std::vector<SeenHeader> seen;
 };
 
 struct RecoveredConsumer {
@@ -134,6 +156,8 @@ class ShardStore {
   virtual Lsn UpdateConsumer(uint64_t uid, std::string_view config) = 0;
   virtual Lsn DeleteConsumer(uint64_t uid) = 0;
   virtual Lsn PutConsumerState(uint64_t uid, std::string_view delta) = 0;
+  // The next checkpoint asks for its state although no delta was put: the log tells in another way what has changed.
+  virtual void TouchConsumer(uint64_t uid) = 0;
 
   // --- turns
   virtual void EndTurn(Nanos now) = 0;  // submits what was staged; one step of a checkpoint

@@ -64,7 +64,14 @@ void JetStream::Start() {
 void JetStream::Adopt() {
   Recovered& recovered = store_.recovered();
   absl::flat_hash_set<uint64_t> with_consumers;
-  for (const RecoveredConsumer& consumer : recovered.consumers) with_consumers.insert(consumer.stream_uid);
+  absl::flat_hash_map<uint64_t, std::vector<MessageIds::Record>> ids;
+  for (RecoveredConsumer& consumer : recovered.consumers) {
+    if (consumer.config == kIdsRecord) {
+      ids[consumer.stream_uid].push_back({consumer.uid, std::move(consumer.state), std::move(consumer.deltas)});
+    } else {
+      with_consumers.insert(consumer.stream_uid);
+    }
+  }
   for (RecoveredStream& found : recovered.streams) {
     int64_t created_ns = 0;
     StreamConfig config;
@@ -86,6 +93,11 @@ void JetStream::Adopt() {
     // The store has done the work before; what is left takes no time.
     port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
     List(stream);
+    const auto found_ids = ids.find(found.uid);
+    const bool has_ids = found_ids != ids.end();
+    if (has_ids || !found.seen.empty())
+      stream->RestoreIds(has_ids ? std::move(found_ids->second) : std::vector<MessageIds::Record>(),
+                         std::move(found.seen));
     // One of very many, that reads no other: it is at rest until somebody uses it.
     const bool reads = stream->config().mirror || !stream->config().sources.empty();
     std::string().swap(found.config);
@@ -94,6 +106,7 @@ void JetStream::Adopt() {
     streams_.TryRest(stream);
   }
   for (const RecoveredConsumer& found : recovered.consumers) {
+    if (found.config == kIdsRecord) continue;
     Stream* stream = streams_.FindAwake(found.stream_uid);
     if (stream != nullptr && found.config == kSourceRecord) {
       source_records_[found.uid] = stream;
@@ -369,6 +382,8 @@ void JetStream::OnStorage(StorageState state, std::string_view why) {
 void JetStream::EncodeConsumer(uint64_t uid, std::string* out) {
   const auto it = consumers_by_uid_.find(uid);
   if (it != consumers_by_uid_.end()) return it->second->EncodeState(out);
+  const auto ids = id_records_.find(uid);
+  if (ids != id_records_.end()) return ids->second->EncodeRecord(uid, out);
   const auto record = source_records_.find(uid);
   if (record != source_records_.end()) record->second->EncodeSources(out);
 }

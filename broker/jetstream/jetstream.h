@@ -25,6 +25,7 @@
 #include "broker/jetstream/backups.h"
 #include "broker/jetstream/batch.h"
 #include "broker/jetstream/filter_index.h"
+#include "broker/jetstream/message_ids.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
 #include "broker/jetstream/port.h"
@@ -114,6 +115,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void OnLoaded(Stream* stream);
   BatchUse& batch_use() { return batch_use_; }
   StreamReaders& readers() { return readers_; }
+  IdRecords& id_records() { return id_records_; }
   // Positions of a stream's sources, kept in the store as if they were a consumer's state.
   void KeepSources(Stream* stream, std::string_view changed);
   void ForgetSources(Stream* stream);
@@ -215,6 +217,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   JetStreamPort& port_;
   ShardStore& store_;
   JetStreamEngineOptions options_;
+  IdRecords id_records_;
   StreamTable streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<Subscription*> subscriptions_;

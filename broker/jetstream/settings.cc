@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/option_table.h"
+#include "broker/jetstream/api/message_headers.h"
 
 namespace millrace {
 namespace {
@@ -190,6 +191,7 @@ ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options) {
   store.wal_file_bytes = static_cast<uint64_t>(options.wal_file_bytes);
   store.wal_file_bytes_max = std::max(store.wal_file_bytes_max, store.wal_file_bytes);
   store.wal_files = static_cast<uint32_t>(options.wal_files);
+  store.seen_header = kMsgIdHeader;
   return store;
 }
 

@@ -81,6 +81,7 @@ void Stream::Stop(StopReason reason) {
     for (TimerNode* timer : {&later_->schedule_timer, &later_->scan_timer}) port().timers().Cancel(timer);
   }
   if (batches_ != nullptr) port().timers().Cancel(&batches_->timer);
+  if (ids_ != nullptr) ids_->Stop();
   waits_for_disk_ = false;
   DropBatches();
   for (auto& [name, consumer] : consumers()) {
@@ -106,7 +107,7 @@ void Stream::Update(StreamConfig config) {
     Unsubscribe();
     Subscribe();
   }
-  if (ids_ != nullptr) ids_->dedupe.set_window(config_.duplicate_window_ns);
+  if (ids_ != nullptr) ids_->set_window(config_.duplicate_window_ns);
   CompileTransforms();
   EnforceLimits({});
   if (config_.max_msgs_per_subject > 0) {
@@ -190,6 +191,7 @@ void Stream::Restore(const StoredMessage& message) { engine_.OnStaged(this, log_
 
 void Stream::FinishRestore() {
   had_messages_ = log_->state().messages > 0;
+  if (had_messages_) ids();
   Start();
 }
 

@@ -18,8 +18,8 @@
 #include "broker/jetstream/batch.h"
 #include "broker/jetstream/consumer.h"
 #include "broker/jetstream/consumer_host.h"
-#include "broker/jetstream/dedupe.h"
 #include "broker/jetstream/fast_batch_reply.h"
+#include "broker/jetstream/message_ids.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/publish_headers.h"
 #include "broker/jetstream/schedule_index.h"
@@ -63,11 +63,6 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void Update(StreamConfig config);
 
   // --- rest (stream_table.h)
-  // What was in memory only: message ids that came in the window.
-  struct MessageIds {
-    Dedupe dedupe;
-    std::string last;  // of the message that came last; empty: it had none
-  };
   using Subscriptions = absl::InlinedVector<Subscription*, 1>;
   // What a stream at rest keeps, besides what the store and StreamTable know.
   struct Remains {
@@ -84,6 +79,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   // Messages that the store could not recover, for the state that clients see.
   void NoteLost(const std::vector<LostRange>& ranges);
+  // What the store has kept of its message ids; before Start.
+  void RestoreIds(std::vector<MessageIds::Record> records, std::vector<SeenHeader> logged);
 
   const StreamConfig& config() const { return config_; }
   const std::string& name() const { return config_.name; }
@@ -275,9 +272,15 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void StartUpstream();
   std::vector<std::string> StopUpstream();  // the origins that it read
   void CompileTransforms();
-  MessageIds& ids();
-  void NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns);
-  void LoadDuplicates(Dedupe* dedupe);
+  MessageIds& ids() {
+    if (ids_ == nullptr || !ids_->ready) [[unlikely]]
+      PrepareIds();
+    return *ids_;
+  }
+  void MakeIds();
+  void PrepareIds();
+  void NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns,
+                     MessageIds::InLog in_log = MessageIds::InLog::kYes);
 
   // Removes a message whatever the reason, and tells the consumers.
   Lsn RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase = StreamLog::Erase::kNo);
@@ -314,7 +317,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::unique_ptr<SubjectTransform> republish_transform_;
   std::unique_ptr<MessageIds> ids_;  // since the first id came
   bool started_ = false;
-  bool had_messages_ = false;        // before anything came: there may be ids among them
+  bool had_messages_ = false;        // before anything came: there may be ids among them that no record has
   bool waits_for_disk_ = false;      // expiry, schedules or a scan, for OnLoaded
   uint64_t visible_last_seq_ = 0;
   Nanos used_at_{0};

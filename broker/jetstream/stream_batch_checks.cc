@@ -27,7 +27,7 @@ std::optional<ApiError> Stream::CheckInBatch(Inbound* in, Checked* checked, Batc
       if (!ttl) return MakeError(ApiErrorId::kMessageTTLInvalid);
     }
     if (!h.msg_id.empty()) {
-      checked->duplicate_of = ids().dedupe.Find(h.msg_id, port().WallNs());
+      checked->duplicate_of = ids().Find(h.msg_id);
       if (!batch->ids.insert(std::string(h.msg_id)).second || checked->duplicate_of != 0)
         return MakeError(ApiErrorId::kAtomicPublishContainsDuplicateMessage);
     }

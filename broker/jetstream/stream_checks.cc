@@ -58,7 +58,7 @@ std::optional<ApiError> Stream::CheckHeaders(Inbound* in, Checked* checked) {
   if (std::optional<ApiError> error = CheckSchedule(in, checked, nullptr)) return error;
   if (!in->sourced && !h.stream_source.empty()) return MakeError(ApiErrorId::kMessageSourceHdrNotAllowed);
   if (!h.msg_id.empty() && !config_.mirror) {
-    checked->duplicate_of = ids().dedupe.Find(h.msg_id, port().WallNs());
+    checked->duplicate_of = ids().Find(h.msg_id);
     if (checked->duplicate_of != 0) return std::nullopt;
   }
   if (!h.expected_last_msg_id.empty() && h.expected_last_msg_id != ids().last)

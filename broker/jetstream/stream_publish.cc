@@ -99,7 +99,7 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
   if (config_.retention == Retention::kInterest && NobodyNeeds(*seq, in->subject, nullptr)) {
     const Lsn lsn = log_->SkipTo(*seq);
     engine_.OnStaged(this, lsn);
-    NoteMessageId(checked->headers.msg_id, *seq, port().WallNs());
+    NoteMessageId(checked->headers.msg_id, *seq, port().WallNs(), MessageIds::InLog::kNo);
     ApplyRollup(*in, *checked, 0);
     return std::nullopt;
   }

@@ -112,38 +112,49 @@ bool Stream::Delete(uint64_t seq, bool erase, Lsn* lsn) {
   const LoadStatus status = log_->Load(seq, &message);
   if (status == LoadStatus::kAbsent) return false;
   const std::string subject(status == LoadStatus::kFound ? message.subject : std::string_view{});
+  if (erase && ids_ != nullptr) ids_->KeepOutOfLog(seq);
   *lsn = RemoveMessage(seq, subject, erase ? StreamLog::Erase::kYes : StreamLog::Erase::kNo);
   return true;
 }
 
-Stream::MessageIds& Stream::ids() {
-  if (ids_ == nullptr) {
-    ids_ = std::make_unique<MessageIds>();
-    ids_->dedupe.set_window(config_.duplicate_window_ns);
-    if (had_messages_) LoadDuplicates(&ids_->dedupe);
-  }
-  return *ids_;
+void Stream::MakeIds() {
+  const bool kept = config_.storage == Storage::kFile;  // what memory streams had is gone, and may come again
+  ids_ = std::make_unique<MessageIds>(port(), engine_.store(), engine_.id_records(), uid(), kept);
+  ids_->set_window(config_.duplicate_window_ns);
 }
 
-void Stream::NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns) {
-  if (!id.empty()) {
-    ids().last = id;
-    ids().dedupe.Add(id, seq, time_ns);
-  } else if (ids_ != nullptr) {
-    ids_->last.clear();
-  }
+void Stream::RestoreIds(std::vector<MessageIds::Record> records, std::vector<SeenHeader> logged) {
+  MakeIds();
+  ids_->Restore(records, std::move(logged));
 }
 
-// After a start the ids of the last window are still to be found: in the messages themselves.
-void Stream::LoadDuplicates(Dedupe* dedupe) {
-  if (config_.duplicate_window_ns <= 0) return;
+// Of messages that were there before ids were recorded (of an older version, or a backup) the messages themselves tell.
+void Stream::PrepareIds() {
+  if (ids_ == nullptr) MakeIds();
+  ids_->ready = true;
   StoredMessage message;
   const uint64_t last = log_->state().last_seq;
-  for (uint64_t seq = log_->FirstAtOrAfter(port().WallNs() - config_.duplicate_window_ns); seq != 0 && seq <= last;
-       seq = log_->Next({}, seq + 1)) {
-    if (log_->LoadNow(seq, &message) != LoadStatus::kFound || message.header_bytes == 0) continue;
-    const std::optional<std::string_view> id = FindHeader(message.header(), kMsgIdHeader);
-    if (id && !id->empty()) dedupe->Add(*id, seq, message.time_ns);
+  if (last > 0 && log_->LoadNow(last, &message) == LoadStatus::kFound)
+    ids_->last = FindHeader(message.header(), kMsgIdHeader).value_or("");
+  if (ids_->complete()) return;
+  std::vector<SeenHeader> found;
+  if (had_messages_ && config_.duplicate_window_ns > 0) {
+    for (uint64_t seq = log_->FirstAtOrAfter(port().WallNs() - config_.duplicate_window_ns); seq != 0 && seq <= last;
+         seq = log_->Next({}, seq + 1)) {
+      if (log_->LoadNow(seq, &message) != LoadStatus::kFound || message.header_bytes == 0) continue;
+      const std::optional<std::string_view> id = FindHeader(message.header(), kMsgIdHeader);
+      if (id && !id->empty()) found.push_back({HashHeader(*id), seq, message.time_ns});
+    }
+  }
+  ids_->AddFound(found);
+}
+
+void Stream::NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns, MessageIds::InLog in_log) {
+  if (!id.empty()) {
+    ids().Add(id, seq, time_ns, in_log);
+    ids().last = id;
+  } else if (ids_ != nullptr) {
+    ids_->last.clear();
   }
 }
 

@@ -145,6 +145,7 @@ void StreamTable::Stop(StopReason reason) {
   for (const auto& resting : resting_) {
     for (Subscription* subscription : resting->remains.subscriptions) engine_.port().Unsubscribe(subscription);
     resting->remains.subscriptions.clear();
+    if (resting->remains.ids != nullptr) resting->remains.ids->Stop();
   }
 }
 

@@ -62,10 +62,19 @@ class EngineHarness {
     Receiver receiver;
   };
 
-  // `before` sees the store before the engine starts.
-  explicit EngineHarness(JetStreamEngineOptions options = {},
-                         const std::function<void(VolatileStore&)>& before = [](VolatileStore&) {})
+  // Another store than the one without a disk, and what goes with it.
+  struct Setting {
+    ShardStore* store = nullptr;
+    int64_t wall_ns = 1'700'000'000'000'000'000;
+    std::function<bool()> on_turn;  // behind every one; true: there is more to wait for
+    std::function<void(VolatileStore&)> before;  // the engine starts
+  };
+
+  explicit EngineHarness(JetStreamEngineOptions options = {}) : EngineHarness(std::move(options), Setting{}) {}
+  EngineHarness(JetStreamEngineOptions options, const Setting& setting)
       : shards_(1),
+        wall_ns_(setting.wall_ns),
+        on_turn_(setting.on_turn),
         timers_(now_),
         log_([] { return int64_t{0}; },
              [this](std::vector<LogLine>&& lines) {
@@ -80,8 +89,9 @@ class EngineHarness {
     for (int64_t* max : {&options.memory_max, &options.storage_max}) {
       if (*max == 0) *max = int64_t{1} << 40;
     }
-    before(store_);
-    engine_ = std::make_unique<JetStream>(port_, store_, options);
+    if (setting.before) setting.before(store_);
+    ShardStore& store = setting.store != nullptr ? *setting.store : store_;
+    engine_ = std::make_unique<JetStream>(port_, store, options);
     engine_->Start();
   }
   ~EngineHarness() {
@@ -116,6 +126,7 @@ class EngineHarness {
     for (int turn = 0; more || turn < 2; ++turn) {
       more = engine_->RunTurn();
       shards_.Settle();
+      if (on_turn_ && on_turn_()) more = true;
     }
   }
   void Advance(Nanos by) {
@@ -139,7 +150,8 @@ class EngineHarness {
 
   Shards shards_;
   Nanos now_ = std::chrono::hours(1);
-  int64_t wall_ns_ = 1'700'000'000'000'000'000;
+  int64_t wall_ns_;
+  std::function<bool()> on_turn_;
   TimerWheel timers_;
   std::vector<std::string> lines_;
   LogPort log_;

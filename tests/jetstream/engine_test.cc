@@ -481,7 +481,8 @@ TEST(Engine, ConsumersInMemoryAreNotStored) {
 
 // Stores of before have them.
 TEST(Engine, ConsumersInMemoryDoNotSurviveAStart) {
-  EngineHarness js({}, [](VolatileStore& store) {
+  EngineHarness::Setting setting;
+  setting.before = [](VolatileStore& store) {
     Lsn lsn = 0;
     const std::string stream = R"(1700000000000000000 {"name":"S","subjects":["s"],"storage":"file"})";
     const uint64_t uid = store.CreateStream(stream, {}, &lsn)->uid();
@@ -494,7 +495,8 @@ TEST(Engine, ConsumersInMemoryDoNotSurviveAStart) {
       consumer.config = std::string("1700000000000000000 ") + config;
       consumer.uid = store.CreateConsumer(uid, consumer.config, &lsn);
     }
-  });
+  };
+  EngineHarness js({}, setting);
   EXPECT_THAT(js.Request("$JS.API.CONSUMER.NAMES.S", ""), HasSubstr("\"consumers\":[\"F\"]"));
   EXPECT_EQ(js.store().consumers.size(), 1u);
 }

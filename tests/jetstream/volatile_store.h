@@ -70,6 +70,7 @@ class VolatileStore final : public ShardStore {
     return Stage();
   }
   Lsn PutConsumerState(uint64_t uid, std::string_view delta) override { return Stage(); }
+  void TouchConsumer(uint64_t uid) override {}
 
   void EndTurn(Nanos now) override {
     if (!held_ && durable_ != staged_) Release();

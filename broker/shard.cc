@@ -81,7 +81,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
   quiet_check_.Bind<&Shard::CheckQuiet>(this);
-  session_shared_.now = io.Now();
+  lap_at_ = wait_ended_ = session_shared_.now = io.Now();
   session_shared_.wall_ns = wall_clock_() * 1000;
 }
 

@@ -165,9 +165,9 @@ class Shard final : public ConnectionHost {
   std::vector<uint64_t> placed_;
 
   WaitPolicy wait_;
-  Nanos lap_at_{0};            // end of the phase before
+  Nanos lap_at_;               // end of the phase before
   Nanos laps_[kTurnPhases] = {};
-  Nanos wait_ended_{0};        // the last wait for work, and how much had come in until then
+  Nanos wait_ended_;           // the last wait for work, and how much had come in until then
   uint64_t wait_messages_ = 0;
   bool work_left_ = false;  // completions or paused work remain: do not block
   bool stopping_ = false;

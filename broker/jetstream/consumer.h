@@ -291,7 +291,7 @@ class Consumer {
   Nanos timer_at_ = Nanos::max();
   Nanos waiting_deadline_ = Nanos::max();  // not after the nearest of the waiting requests
   Nanos last_request_{};                   // or delivery, or ack: what keeps a pull consumer alive
-  Nanos last_waiting_check_{};
+  Nanos last_waiting_check_ = kLongAgo;
   Nanos heartbeat_from_{};
   Nanos inactive_threshold_{};  // 0: lives for ever
   Nanos inactive_at_ = Nanos::max();

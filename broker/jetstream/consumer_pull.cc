@@ -87,13 +87,13 @@ void Consumer::OnNextRequest(std::string_view reply, std::string_view header, st
   request->bytes_left = next.max_bytes;
   request->no_wait = next.no_wait;
   request->received = last_request_ = now;
-  if (next.expires_ns != 0) request->expires_at = now + Nanos(next.expires_ns);
+  if (next.expires_ns != 0) request->expires_at = After(now, Nanos(next.expires_ns));
   if (next.idle_heartbeat_ns > 0) {
     request->heartbeat = Nanos(next.idle_heartbeat_ns);
-    request->heartbeat_at = now + request->heartbeat;
+    request->heartbeat_at = After(now, request->heartbeat);
     waiting_deadline_ = std::min(waiting_deadline_, request->heartbeat_at);
   }
-  if (request->expires_at != Nanos{}) waiting_deadline_ = std::min(waiting_deadline_, request->expires_at);
+  waiting_deadline_ = std::min(waiting_deadline_, request->expires_at);
   if (is_json) {
     request->has_group = true;
     request->group = next.priority_group.group;
@@ -190,7 +190,7 @@ PullRequest* Consumer::NextRequest(size_t bytes) {
   const bool need_pin = pin_ != nullptr && pin_->id.empty();
   size_t passed = 0;
   while (PullRequest* request = waiting_.first()) {
-    if (request->expires_at != Nanos{} && now_ >= request->expires_at) {
+    if (now_ >= request->expires_at) {
       TellRequest(*request, "408 Request Timeout");
       last_request_ = std::max(last_request_, request->expires_at);
       waiting_.RemoveFirst();
@@ -251,7 +251,7 @@ void Consumer::OnTaken(PullRequest* request) {
   ++request->delivered;
   --request->remaining;
   if (request->remaining > 0) {
-    if (request->heartbeat != Nanos{}) request->heartbeat_at = now_ + request->heartbeat;
+    if (request->heartbeat != Nanos{}) request->heartbeat_at = After(now_, request->heartbeat);
     waiting_.Rotate(config_.priority_policy == PriorityPolicy::kPrioritized);
     return;
   }
@@ -266,12 +266,12 @@ int64_t Consumer::ProcessWaiting(bool end_of_stream) {
   last_waiting_check_ = now;
   int64_t wanted = 0;
   waiting_.RemoveIf([&](PullRequest* request) {
-    if (request->expires_at != Nanos{} && now >= request->expires_at) {
+    if (now >= request->expires_at) {
       TellRequest(*request, "408 Request Timeout");
       last_request_ = std::max(last_request_, request->expires_at);
       return true;
     }
-    if (end_of_stream && request->no_wait && (request->expires_at == Nanos{} || request->delivered > 0)) {
+    if (end_of_stream && request->no_wait && (request->expires_at == Nanos::max() || request->delivered > 0)) {
       RefuseRequest(request->reply, 404, "No Messages");
       last_request_ = now;
       return true;
@@ -280,7 +280,7 @@ int64_t Consumer::ProcessWaiting(bool end_of_stream) {
     wanted += request->remaining;
     if (request->heartbeat != Nanos{} && now >= request->heartbeat_at) {
       SendHeartbeat(request->reply);
-      request->heartbeat_at = now + request->heartbeat;
+      request->heartbeat_at = After(now, request->heartbeat);
     }
     return false;
   });

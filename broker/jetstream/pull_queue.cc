@@ -95,7 +95,7 @@ void PullQueue::Clear() {
 Nanos PullQueue::NextDeadline() const {
   Nanos next = Nanos::max();
   for (const PullRequest* request = head_; request != nullptr; request = request->next) {
-    if (request->expires_at != Nanos{}) next = std::min(next, request->expires_at);
+    next = std::min(next, request->expires_at);
     if (request->heartbeat != Nanos{}) next = std::min(next, request->heartbeat_at);
   }
   return next;

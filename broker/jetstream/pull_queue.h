@@ -19,8 +19,8 @@ struct PullRequest {
   int64_t remaining = 0;  // messages still wanted
   int64_t delivered = 0;
   int64_t bytes_left = 0;  // max_bytes; 0: no limit
-  Nanos expires_at{};      // 0: never
-  Nanos heartbeat{};       // 0: none
+  Nanos expires_at = Nanos::max();  // which is never
+  Nanos heartbeat{};                // 0: none
   Nanos heartbeat_at{};
   Nanos received{};
   bool no_wait = false;

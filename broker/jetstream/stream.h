@@ -320,7 +320,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   bool had_messages_ = false;        // before anything came: there may be ids among them that no record has
   bool waits_for_disk_ = false;      // expiry, schedules or a scan, for OnLoaded
   uint64_t visible_last_seq_ = 0;
-  Nanos used_at_{0};
+  Nanos used_at_ = kLongAgo;
   size_t place_ = 0;  // StreamTable's
   std::unique_ptr<Consumers> consumers_;  // since the first one
 

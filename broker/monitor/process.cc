@@ -139,9 +139,9 @@ std::string PortsFilePath(std::string_view dir, std::string_view argv0, int64_t 
 
 void ProcessUsage::Tick(int64_t now_ns) {
   const int64_t cpu_ns = CpuNanos();
-  if (last_ns_ != 0 && now_ns > last_ns_) {
+  if (last_ns_.has_value() && now_ns > *last_ns_) {
     const double share =
-        static_cast<double>(cpu_ns - last_cpu_ns_) / static_cast<double>(now_ns - last_ns_);
+        static_cast<double>(cpu_ns - last_cpu_ns_) / static_cast<double>(now_ns - *last_ns_);
     cpu_percent_ = std::floor(share * 1000) / 10;
   }
   last_ns_ = now_ns;

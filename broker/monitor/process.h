@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,7 +76,7 @@ class ProcessUsage {
   Sample Read() const;
 
  private:
-  int64_t last_ns_ = 0;
+  std::optional<int64_t> last_ns_;
   int64_t last_cpu_ns_ = 0;
   double cpu_percent_ = 0;
 };

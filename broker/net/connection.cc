@@ -47,7 +47,7 @@ void Connection::Start(bool refused) {
   session_.Start();
   if (refused) return Refuse();
   const Options& options = shared_.session.policy->options;
-  ping_at_ = shared_.session.now + options.ping_interval;
+  ping_at_ = After(shared_.session.now, options.ping_interval);
   if (session_.expects_connect()) auth_at_ = shared_.session.now + options.AuthTimeout();
   Schedule();
   Arm();
@@ -207,12 +207,12 @@ void Connection::Flush() {
     return shared_.io.SendQuietly(fd_, parts, count, &send_);
   }
   shared_.io.Send(fd_, parts, count, &send_);
-  write_at_ = shared_.session.now + shared_.session.policy->options.write_deadline;
+  write_at_ = After(shared_.session.now, shared_.session.policy->options.write_deadline);
   if (!timer_.armed() || write_at_ < timer_at_) Schedule();
 }
 
 void Connection::OnSent(const IoResult& result) {
-  write_at_ = Nanos{0};
+  write_at_ = Nanos::max();
   if (state_ >= State::kEnding) return EndIfIdle();
   const bool full = result.error() == EAGAIN || result.error() == EINTR;
   if (!result.ok() && !full) return End(ClosedReason::kWriteError);
@@ -226,35 +226,30 @@ void Connection::OnSent(const IoResult& result) {
 // ---- timers --------------------------------------------------------------------------------------------------------
 
 void Connection::OnConnected() {
-  auth_at_ = Nanos{0};
+  auth_at_ = Nanos::max();
   const Nanos delay = std::min(kFirstPingDelay, shared_.session.policy->options.ping_interval);
   ping_at_ = shared_.session.now + Jittered(delay, host_.Random());
   Schedule();
 }
 
 void Connection::Schedule() {
-  Nanos at = Nanos::max();
-  for (const Nanos candidate : {ping_at_, auth_at_, write_at_}) {
-    if (candidate != Nanos{0}) at = std::min(at, candidate);
-  }
-  if (at == Nanos::max()) return shared_.timers.Cancel(&timer_);
-  timer_at_ = at;
-  shared_.timers.Arm(&timer_, at);
+  timer_at_ = std::min({ping_at_, auth_at_, write_at_});
+  if (timer_at_ == Nanos::max()) return shared_.timers.Cancel(&timer_);
+  shared_.timers.Arm(&timer_, timer_at_);
 }
 
 void Connection::OnTimer() {
   const Nanos now = shared_.session.now;
-  const auto due = [now](Nanos at) { return at != Nanos{0} && at <= now; };
-  if (due(write_at_)) {
+  if (write_at_ <= now) {
     if (state_ == State::kOpen) shared_.session.counters.slow_consumers.Add(1);
     return End(state_ == State::kFlushing ? reason_ : ClosedReason::kSlowConsumerWriteDeadline);
   }
-  if (state_ == State::kOpen && due(auth_at_)) {
-    auth_at_ = Nanos{0};
+  if (state_ == State::kOpen && auth_at_ <= now) {
+    auth_at_ = Nanos::max();
     session_.OnAuthTimeout();
   }
-  if (state_ == State::kOpen && due(ping_at_)) {
-    ping_at_ = now + shared_.session.policy->options.ping_interval;
+  if (state_ == State::kOpen && ping_at_ <= now) {
+    ping_at_ = After(now, shared_.session.policy->options.ping_interval);
     session_.OnPingTimer();
   }
   if (state_ < State::kEnding) Schedule();
@@ -273,7 +268,7 @@ void Connection::CloseSession(ClosedReason reason) {
   SetState(State::kFlushing);
   host_.OnClosing(this);
   session_.Close();
-  ping_at_ = auth_at_ = Nanos{0};
+  ping_at_ = auth_at_ = Nanos::max();
   shared_.io.Cancel(&recv_);
   shared_.session.router.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
 }

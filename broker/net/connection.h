@@ -124,10 +124,10 @@ class Connection final : public SessionHost {
   std::string carry_;
 
   TimerNode timer_;
-  Nanos timer_at_{0};
-  Nanos ping_at_{0};
-  Nanos auth_at_{0};
-  Nanos write_at_{0};  // deadline of the send in flight, or of the flush before closing
+  Nanos timer_at_ = Nanos::max();  // Nanos::max(): none, as the next three
+  Nanos ping_at_ = Nanos::max();
+  Nanos auth_at_ = Nanos::max();
+  Nanos write_at_ = Nanos::max();  // deadline of the send in flight, or of the flush before closing
   const int64_t start_wall_ns_;
   Session session_;
 };

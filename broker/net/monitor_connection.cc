@@ -19,8 +19,8 @@ void MonitorConnection::Start() {
 }
 
 void MonitorConnection::CheckHead(Nanos now) {
-  if (head_since_ == Nanos{0} || now - head_since_ < kHeadTimeout) return;
-  head_since_ = Nanos{0};
+  if (head_since_ == Nanos::max() || now - head_since_ < kHeadTimeout) return;
+  head_since_ = Nanos::max();
   if (!parser_.mid_request()) return End();
   waiting_ = true;
   Respond(HttpErrorBytes(400, ""), false);
@@ -48,15 +48,15 @@ void MonitorConnection::NextRequest() {
   HttpRequest request;
   switch (parser_.Next(&request)) {
     case HttpParser::Status::kNeedMore:
-      if (head_since_ == Nanos{0} && parser_.mid_request()) head_since_ = io_.Now();
+      if (head_since_ == Nanos::max() && parser_.mid_request()) head_since_ = io_.Now();
       return;
     case HttpParser::Status::kError:
       waiting_ = true;
-      head_since_ = Nanos{0};
+      head_since_ = Nanos::max();
       return Respond(HttpErrorBytes(parser_.error_status(), parser_.error_detail()), false);
     case HttpParser::Status::kRequest:
       waiting_ = true;
-      head_since_ = Nanos{0};
+      head_since_ = Nanos::max();
       return host_.OnRequest(this, request);
   }
 }

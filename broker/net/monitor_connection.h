@@ -54,7 +54,8 @@ class MonitorConnection {
   HttpParser parser_;
   std::string out_;
   size_t sent_ = 0;
-  Nanos head_since_{0};   // when we began to wait for the rest of a request; 0: we do not
+  // When we began to wait for the rest of a request; Nanos::max(): we do not.
+  Nanos head_since_ = Nanos::max();
   bool waiting_ = false;  // for an answer
   bool keep_alive_ = true;
   bool ending_ = false;

@@ -735,7 +735,7 @@ void Session::RequestBarrierWake() {
 
 void Session::OnPong() {
   pings_out_ = 0;
-  if (ping_sent_ > Nanos{0}) rtt_ = std::max(shared_.now - ping_sent_, Nanos{1});
+  if (ping_sent_ != kLongAgo) rtt_ = std::max(shared_.now - ping_sent_, Nanos{1});
 }
 
 bool Session::OnPingTimer() {

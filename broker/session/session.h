@@ -223,7 +223,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   int64_t last_activity_ns_ = 0;
   Nanos last_in_{0};
   Nanos started_{0};
-  Nanos ping_sent_{0};
+  Nanos ping_sent_ = kLongAgo;
   Nanos rtt_{0};
   ConnectOptions connect_;
   std::unordered_map<uint32_t, PendingTrace> traces_;

@@ -12,6 +12,7 @@
 
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/router_port.h"
+#include "tests/clock_start.h"
 #include "tests/jetstream/volatile_store.h"
 #include "tests/route/shards.h"
 
@@ -149,7 +150,7 @@ class EngineHarness {
   uint64_t Random() { return random_ = random_ * 6364136223846793005u + 1442695040888963407u; }
 
   Shards shards_;
-  Nanos now_ = std::chrono::hours(1);
+  Nanos now_ = ClockStart(std::chrono::hours(1));
   int64_t wall_ns_;
   std::function<bool()> on_turn_;
   TimerWheel timers_;

@@ -14,6 +14,7 @@
 
 #include "broker/jetstream/consumer.h"
 #include "store/memory_stream_log.h"
+#include "tests/clock_start.h"
 
 namespace millrace {
 
@@ -70,7 +71,7 @@ class FakePort : public JetStreamPort {
   std::function<void()> turn;
 
  private:
-  Nanos now_ = std::chrono::seconds(1000);
+  Nanos now_ = ClockStart(std::chrono::seconds(1000));
   int64_t wall_ns_ = 1'700'000'000'000'000'000;
   uint64_t random_ = 1;
   bool recording_ = true;

@@ -505,6 +505,23 @@ TEST(Session, PingsAQuietClientAndGivesItUp) {
   EXPECT_EQ(sessions.shards()[0].counters.stale_connections.Get(), 1u);
 }
 
+// The first PING comes however busy the client is, and however long the machine has been up.
+TEST(Session, TheFirstPingComesToEveryClient) {
+  for (const Nanos start : {Nanos{0}, Nanos{1}, Nanos{std::chrono::seconds(1)}, Nanos{std::chrono::hours(1)},
+                            Nanos{std::chrono::hours(400 * 24)}}) {
+    Sessions sessions(1, {}, start);
+    Sessions::Client& client = sessions.Connect();
+    client.Say(kQuiet).Hear();
+    sessions.Advance(std::chrono::seconds(2));
+    EXPECT_EQ(client.Ask("PUB x 0\r\n\r\n"), "");
+    EXPECT_TRUE(client.session().OnPingTimer());
+    EXPECT_EQ(client.Hear(), "PING\r\n") << start.count();
+    sessions.Advance(std::chrono::milliseconds(3));
+    client.Say("PONG\r\n");
+    EXPECT_EQ(client.session().rtt(), std::chrono::milliseconds(3));
+  }
+}
+
 TEST(Session, APongForgivesAllPings) {
   Options options;
   Sessions sessions(1, options);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/session/session.h"
+#include "tests/clock_start.h"
 #include "tests/proto/seeded.h"
 #include "tests/route/shards.h"
 
@@ -21,7 +22,8 @@ class Sessions {
  public:
   class Client;
 
-  explicit Sessions(uint32_t shards, const Options& options = {}) : shards_(shards) {
+  explicit Sessions(uint32_t shards, const Options& options = {}, Nanos start = ClockStart(std::chrono::hours(1)))
+      : shards_(shards) {
     SetPolicy(options);
     for (uint32_t i = 0; i < shards; ++i) {
       logs_.push_back(std::make_unique<LogPort>([] { return int64_t{0}; },
@@ -30,7 +32,7 @@ class Sessions {
                                                 },
                                                 LogVerbosity{options.debug, options.trace, false}));
       shared_.push_back(std::unique_ptr<SessionShared>(new SessionShared{
-          shards_[i].router, shards_[i].counters, *logs_[i], policies_.back().get(), std::chrono::hours(1),
+          shards_[i].router, shards_[i].counters, *logs_[i], policies_.back().get(), start,
           1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
     HandleMail();

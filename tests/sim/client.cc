@@ -155,6 +155,7 @@ bool SimClient::ParseOne(std::string_view input, size_t* used) {
   }
   if (Tracing()) Trace(absl::StrFormat("client %d reads %s", record_->index, std::string(line.substr(0, 60))));
   if (line == "PING") {
+    pinged_ = true;
     if (state_ == State::kOpen) Write("PONG\r\n", '\0');
   } else if (line == "PONG") {
     OnReply('P');

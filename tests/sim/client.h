@@ -75,6 +75,7 @@ class SimClient {
   bool waits() const { return state_ != State::kClosed && !replies_.empty(); }
   // The broker has cause to close it, and will.
   bool must_end() const { return close_expected_; }
+  bool pinged() const { return pinged_; }
   bool unread() const { return !socket_->to_client.empty(); }
   bool unwritten() const { return !out_.empty() || !socket_->to_broker.empty(); }
   bool ended_by_broker() const { return ended_by_broker_; }
@@ -118,6 +119,7 @@ class SimClient {
   bool ended_by_broker_ = false;
   bool half_close_cut_ = false;
 
+  bool pinged_ = false;  // by the broker
   bool verbose_ = false;
   bool responder_ = false;
   bool bad_password_ = false;

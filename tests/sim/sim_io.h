@@ -97,7 +97,7 @@ class SimKernel {
  public:
   static constexpr int kListener = 0x3fffffff;
 
-  SimKernel(Random& random, const SimFaults& faults) : random(random), faults(faults) {}
+  SimKernel(Random& random, const SimFaults& faults, Nanos start) : random(random), faults(faults), now(start) {}
 
   // A fresh pair. `listening`: it waits to be accepted; otherwise the caller hands the descriptor over.
   std::shared_ptr<Socket> Connect(bool listening, size_t to_broker_max, size_t to_client_max);
@@ -107,7 +107,7 @@ class SimKernel {
 
   Random& random;
   const SimFaults faults;
-  Nanos now{std::chrono::hours(1)};
+  Nanos now;
   uint64_t stamp = 0;  // counts events: what happened before what
   bool listener_open = false;
   std::deque<std::shared_ptr<Socket>> backlog;

@@ -15,6 +15,8 @@ constexpr uint64_t kStepsMax = 3'000'000;
 constexpr uint64_t kFirstAdoptedCid = 1'000'000;
 // When nothing moves for so long and nobody waits on purpose, something was forgotten. Stalls last 5 ms.
 constexpr Nanos kPatience = std::chrono::milliseconds(60);
+// After CONNECT, with its jitter, and what the run itself lets pass.
+constexpr Nanos kFirstPingMax = std::chrono::seconds(3);
 constexpr Nanos kRunTimeMax = std::chrono::minutes(30);
 
 // What may wait for room in a ring: the mark at which producers pause, and what was received but not yet worked off
@@ -28,6 +30,7 @@ constexpr uint64_t kOverflowBytesMax = kOverflowPauseBytes + (4 << 20);
 void SimWorld::DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations) {
   SimPlan& p = plan_;
   Random& r = random_;
+  p.start = r.Pick({Nanos{0}, Nanos{std::chrono::seconds(1)}, Nanos{std::chrono::hours(400 * 24)}});
   p.shards = static_cast<uint32_t>(r.Between(1, 4));
   if (shards != 0) p.shards = shards;
   p.ring_bytes = r.Pick({8192u, 8192u, 16384u, 65536u});
@@ -115,7 +118,7 @@ void SimWorld::DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations) {
 
 SimWorld::SimWorld(uint64_t seed, uint32_t shards, uint64_t operations) : random_(seed) {
   DrawPlan(seed, shards, operations);
-  kernel_ = std::make_unique<SimKernel>(random_, plan_.faults);
+  kernel_ = std::make_unique<SimKernel>(random_, plan_.faults, plan_.start);
   oracle_ = std::make_unique<Oracle>(*kernel_);
   operations_left_ = plan_.operations;
 }
@@ -130,7 +133,7 @@ std::string SimWorld::Summary() const {
       "%d, second picks out of order %d and late %d, half-closes cut %d, closed by the broker %d, "
       "confirmed streams %d",
       plan_.shards, clients_.size(), s.messages, s.deliveries, s.queue_deliveries, s.no_responders, steps_, jumps_,
-      (kernel_->now - Nanos{std::chrono::hours(1)}) / std::chrono::milliseconds(1), overflow_max_,
+      (kernel_->now - plan_.start) / std::chrono::milliseconds(1), overflow_max_,
       s.second_pick_reorders, s.second_pick_late, half_close_cuts_, closed_by_broker_, confirmed_);
 }
 
@@ -336,7 +339,7 @@ SimWorld::Outcome SimWorld::AdvanceClock() {
   if (next == Nanos::max()) return Outcome::kDead;
   ++jumps_;
   kernel_->now = std::max(kernel_->now, next);
-  if (kernel_->now > Nanos{std::chrono::hours(1)} + kRunTimeMax) Fail("the run takes too much time");
+  if (kernel_->now > plan_.start + kRunTimeMax) Fail("the run takes too much time");
   return Outcome::kMoved;
 }
 
@@ -462,6 +465,19 @@ void SimWorld::Settle() {
     }
     RunUntil("the last PONG has come", settled);
   }
+  CheckKeepAlive();
+}
+
+// The keep-alive that every client is due soon after its CONNECT, however young the machine is. The clock goes on to
+// it: nobody else has anything left to do.
+void SimWorld::CheckKeepAlive() {
+  const Nanos due = kernel_->now + kFirstPingMax;
+  RunUntil("every client has had its first PING", [this, due] {
+    const bool all = std::all_of(clients_.begin(), clients_.end(),
+                                 [](const auto& client) { return !client->open() || client->pinged(); });
+    if (!all && kernel_->now > due) Fail("a client was not pinged");
+    return all;
+  });
 }
 
 // Until everybody sleeps: then every shard knows what every other did.

@@ -24,6 +24,7 @@ namespace millrace::sim {
 
 // Everything about a run that its seed decides before it begins.
 struct SimPlan {
+  Nanos start{0};  // of the clock: how long the machine has been up
   uint32_t shards = 2;
   uint32_t ring_bytes = 16384;
   uint64_t operations = 400;
@@ -84,6 +85,7 @@ class SimWorld {
   void RunUntil(const char* what, const std::function<bool()>& condition);
   void RunUntilQuiet();
   void Settle();
+  void CheckKeepAlive();
   void EndConnections();
   void Stop();
   void TearDown();

@@ -18,6 +18,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
+#include "broker/config/text.h"
 #include "broker/identity.h"
 #include "broker/io/uring_disk.h"
 #include "broker/jetstream/banner.h"
@@ -82,6 +83,16 @@ UringOptions UringOptionsOf(const Tuning& tuning) {
   uring.large_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_large);
   uring.large_buffers = static_cast<uint32_t>(tuning.recv_buffers_large);
   return uring;
+}
+
+// As varz names it: the default goes without saying.
+std::string_view WriteTimeoutName(Options::WriteTimeout policy) {
+  switch (policy) {
+    case Options::WriteTimeout::kDefault: return "";
+    case Options::WriteTimeout::kClose: return "close";
+    case Options::WriteTimeout::kRetry: return "retry";
+  }
+  return "";
 }
 
 RouterLimits RouterLimitsOf(const Options& options) {
@@ -186,7 +197,6 @@ absl::Status Server::Start() {
   info_.xkey = NewExchangeKey();
   info_.server_name = options.server_name.empty() ? info_.server_id : options.server_name;
   info_.git_commit = kGitCommit;
-  info_.host = options.host;
   info_.headers = !options.no_header_support;
   info_.max_payload = options.max_payload;
   info_.jetstream = options.jetstream.enabled;
@@ -200,8 +210,8 @@ absl::Status Server::Start() {
     return absl::UnavailableError(absl::StrFormat("Could not write pidfile: %s", std::string(pid.message())));
   }
   MR_RETURN_IF_ERROR(OpenListeners());
-  info_.port = client_listener_.port;
   startup_.options.port = client_listener_.port;
+  Advertise(startup_.options);
   MR_RETURN_IF_ERROR(PrepareJetStream());
   policies_.push_back(std::make_unique<Policy>(startup_.options));
   policies_.back()->info = info_;
@@ -414,6 +424,16 @@ void Server::WritePortsFile(const std::string& directory) {
     log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
 }
 
+// Where clients are told that we are: behind a proxy or an address translation it is not where we listen.
+void Server::Advertise(const Options& options) {
+  info_.host = options.host;
+  info_.port = client_listener_.port;
+  if (options.client_advertise.empty()) return;
+  config::HostPort advertised = *config::ParseAdvertised(options.client_advertise, info_.port);  // checked when read
+  info_.host = std::move(advertised.host);
+  info_.port = advertised.port;
+}
+
 JetStreamEngineOptions Server::EngineOptions() const {
   JetStreamEngineOptions engine = EngineOptionsOf(options(), *jetstream_);
   engine.server_name = info_.server_name;
@@ -593,7 +613,8 @@ void Server::Reload() {
     if (!change.text.empty()) log_.Info(change.text);
   }
   config_load_ns_ = WallClockNs();
-  const bool announce = plan->Changes("max_payload") || plan->Changes("client_advertise");
+  const bool announce = plan->Changes("max_payload");
+  Advertise(plan->options);
   info_.max_payload = plan->options.max_payload;
   if (jetstream_) jetstream_ = ChangedSettings(*jetstream_, plan->options.jetstream);
   ApplyPolicy(plan->options, plan->authorization, announce);
@@ -766,8 +787,8 @@ void Server::FillVarz(VarzSnapshot* v) {
   const Options& o = options();
   v->server_id = info_.server_id;
   v->server_name = info_.server_name;
-  v->host = o.host;
-  v->port = o.port;
+  v->host = info_.host;
+  v->port = info_.port;
   v->auth_required = o.AuthRequired();
   v->max_connections = o.max_connections;
   v->max_subscriptions = o.max_subscriptions;
@@ -783,6 +804,7 @@ void Server::FillVarz(VarzSnapshot* v) {
   v->max_pending = o.max_pending;
   v->tls_timeout_s = 2;
   v->write_deadline_ns = o.write_deadline.count();
+  v->write_timeout = std::string(WriteTimeoutName(o.write_timeout));
   v->start_ns = start_ns_;
   v->now_ns = WallClockNs();
   const ProcessUsage::Sample usage = usage_.Read();

@@ -56,6 +56,7 @@ class Server final : public MonitorHost {
   absl::Status PrepareJetStream();
   absl::Status OpenStore();
   absl::Status OpenKeys(ShardThread* home);
+  void Advertise(const Options& options);
   JetStreamEngineOptions EngineOptions() const;
   void LogJetStreamStarted();
   void WritePortsFile(const std::string& directory);

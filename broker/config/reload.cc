@@ -149,6 +149,7 @@ absl::StatusOr<ReloadPlan> PlanReload(const Options& old, const Options& new_) {
   Options& now = plan.options;
   if (now.port == kRandomPort) now.port = old.port;
   if (now.http_port == kRandomPort && old.http_port != 0) now.http_port = old.http_port;
+  MR_RETURN_IF_ERROR(ValidateAdvertised(now, "invalid"));
   MR_RETURN_IF_ERROR(Validate(now));
   for (const OptionRow& row : OptionTable()) {
     if (row.key == "no_auth_user") {
@@ -167,11 +168,6 @@ absl::StatusOr<ReloadPlan> PlanReload(const Options& old, const Options& new_) {
     if (row.on_reload == OnReload::kRefuse) {
       const std::string_view name = row.peer_name.empty() ? row.key : row.peer_name;
       return Refusal(name, difference.old_text, difference.new_text);
-    }
-    if (row.key == "client_advertise" && !now.client_advertise.empty() &&
-        !SplitHostPort(now.client_advertise) && !SplitHostPort(now.client_advertise + ":0")) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("invalid ClientAdvertise value of %s", now.client_advertise));
     }
     plan.changes.push_back({std::string(row.key), LogLine(row, now, difference.new_text)});
     if (row.group == HelpGroup::kLogging || row.key.starts_with("trace")) {

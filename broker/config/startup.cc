@@ -104,7 +104,9 @@ Startup ParseStartup(int argc, const char* const* argv) {
     }
     return Exit(1, "", warnings + text);
   }
-  if (const absl::Status status = Validate(loaded->options); !status.ok()) {
+  absl::Status status = Validate(loaded->options);
+  if (status.ok()) status = ValidateAdvertised(loaded->options, "Error setting server INFO with");
+  if (!status.ok()) {
     Startup startup = Fail(Message(status));
     startup.err = warnings + startup.err;
     return startup;

@@ -366,4 +366,17 @@ std::optional<HostPortText> SplitHostPort(std::string_view text) {
   return result;
 }
 
+absl::StatusOr<HostPort> ParseAdvertised(std::string_view text, int port) {
+  std::optional<HostPortText> parts = SplitHostPort(text);
+  if (!parts) parts = SplitHostPort(std::string(text) + ":0");
+  if (!parts) {
+    return absl::InvalidArgumentError(absl::StrFormat("address %s: too many colons in address", std::string(text)));
+  }
+  const absl::StatusOr<int64_t> number = ParseFlagInteger(parts->port);
+  if (!number.ok() || *number < INT32_MIN || *number > INT32_MAX) {
+    return absl::InvalidArgumentError(absl::StrFormat("strconv.Atoi: parsing %s: invalid syntax", Quote(parts->port)));
+  }
+  return HostPort{parts->host, *number == 0 || *number == -1 ? port : static_cast<int>(*number)};
+}
+
 }  // namespace millrace::config

@@ -55,4 +55,12 @@ struct HostPortText {
 };
 std::optional<HostPortText> SplitHostPort(std::string_view text);
 
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+// What client_advertise means: "host:port" or "host"; without a port, or with 0 or -1, it is `port`. Errors are the
+// peer's.
+absl::StatusOr<HostPort> ParseAdvertised(std::string_view text, int port);
+
 }  // namespace millrace::config

@@ -88,6 +88,8 @@ constexpr Feature kFeatures[] = {
     {"default_js_domain", "", "JetStream domains", kWarn},
     // the rest
     {"prof_port", "profile", "profiling over HTTP", kRefuse},
+    {"prof_block_rate", "", "profiling over HTTP", kWarn},
+    {"connect_error_reports|reconnect_error_reports", "", "connecting to other servers", kWarn},
     // Without TLS nothing else is allowed; the key alone does no harm.
     {"allow_non_tls", "", "allow_non_tls", kWarn, "", NotOff},
 };

@@ -71,8 +71,18 @@ absl::Status ValidateNoAuthUser(const Options& options) {
       name);
 }
 
-// What bounds queues and threads that are not there: said by name, so that nobody counts on it.
-void AddWithoutEffect(const JetStreamOptions& options, std::vector<std::string>* concerns) {
+// What bounds queues and threads that are not there, or counts in clusters only: said by name, so that nobody counts on
+// it.
+void AddWithoutEffect(const Options& all, std::vector<std::string>* concerns) {
+  if (all.disable_sublist_cache) {
+    concerns->push_back(
+        "disable_sublist_cache is without effect: matches are remembered only where they are dear to find, at most "
+        "match_cache_entries of them in each shard");
+  }
+  for (const auto& [flag, on] : all.feature_flags) {
+    concerns->push_back(absl::StrFormat("feature flag %s is without effect: monitoring shows it, that is all", flag));
+  }
+  const JetStreamOptions& options = all.jetstream;
   const JetStreamOptions defaults;
   constexpr std::string_view kNoQueue = "messages do not wait in front of a stream";
   const auto add = [concerns](bool is_set, std::string_view key, std::string_view why) {
@@ -83,6 +93,7 @@ void AddWithoutEffect(const JetStreamOptions& options, std::vector<std::string>*
   add(options.max_buffered_size != defaults.max_buffered_size, "max_buffered_size", kNoQueue);
   add(options.info_queue_limit != 0 && options.info_queue_limit != options.request_queue_limit, "info_queue_limit",
       "all requests wait in one queue, bounded by request_queue_limit");
+  add(options.limits.max_ha_assets != 0, "max_ha_assets", "it counts in clusters only");
   add(options.max_concurrent_io != defaults.max_concurrent_io, "max_concurrent_io", "no thread waits for the disk");
 }
 
@@ -135,6 +146,14 @@ absl::Status Validate(const Options& options) {
   return ValidateTuning(options);
 }
 
+absl::Status ValidateAdvertised(const Options& options, std::string_view words) {
+  if (options.client_advertise.empty()) return absl::OkStatus();
+  const absl::StatusOr<HostPort> advertised = ParseAdvertised(options.client_advertise, options.port);
+  if (advertised.ok()) return absl::OkStatus();
+  return Error("%s ClientAdvertise value of %s, err=%s", words, options.client_advertise,
+               Message(advertised.status()));
+}
+
 std::vector<std::string> Concerns(const Options& options) {
   std::vector<std::string> concerns;
   const auto plain = [](const std::string& password) { return !IsBcrypt(password); };
@@ -148,7 +167,7 @@ std::vector<std::string> Concerns(const Options& options) {
         "Maximum payloads over 8.00 MB are generally discouraged and could lead to poor "
         "performance");
   }
-  AddWithoutEffect(options.jetstream, &concerns);
+  AddWithoutEffect(options, &concerns);
   return concerns;
 }
 

@@ -16,6 +16,8 @@ void FillDefaults(Options* options);
 
 // The error's text is the peer's.
 absl::Status Validate(const Options& options);
+// client_advertise can be read; `words` begin the error, which differs at start and at reload.
+absl::Status ValidateAdvertised(const Options& options, std::string_view words);
 
 // Settings that work but deserve a word in the log: plain passwords, huge payloads.
 std::vector<std::string> Concerns(const Options& options);

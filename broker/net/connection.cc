@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "broker/net/listener.h"
 #include "proto/encoder.h"
@@ -238,10 +239,22 @@ void Connection::Schedule() {
   shared_.timers.Arm(&timer_, timer_at_);
 }
 
+// With write_timeout: retry a slow consumer stays as long as it takes something until each deadline.
+bool Connection::MayTakeLonger() {
+  if (state_ != State::kOpen || session_.expects_connect()) return false;
+  if (shared_.session.policy->options.write_timeout != Options::WriteTimeout::kRetry) return false;
+  const uint64_t before = std::exchange(confirmed_bytes_, ConfirmedBytes(fd_));
+  return confirmed_bytes_ > before;
+}
+
 void Connection::OnTimer() {
   const Nanos now = shared_.session.now;
   if (write_at_ <= now) {
     if (state_ == State::kOpen) shared_.session.counters.slow_consumers.Add(1);
+    if (MayTakeLonger()) {
+      write_at_ = After(now, shared_.session.policy->options.write_deadline);
+      return Schedule();
+    }
     return End(state_ == State::kFlushing ? reason_ : ClosedReason::kSlowConsumerWriteDeadline);
   }
   if (state_ == State::kOpen && auth_at_ <= now) {

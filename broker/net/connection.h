@@ -100,6 +100,7 @@ class Connection final : public SessionHost {
   void OnPeerEnd();
   void OnSent(const IoResult& result);
   void OnTimer();
+  bool MayTakeLonger();
   void Arm();
   void Take(std::string_view bytes);
   bool TakeCarried(std::string_view* bytes);
@@ -128,6 +129,7 @@ class Connection final : public SessionHost {
   Nanos ping_at_ = Nanos::max();
   Nanos auth_at_ = Nanos::max();
   Nanos write_at_ = Nanos::max();  // deadline of the send in flight, or of the flush before closing
+  uint64_t confirmed_bytes_ = 0;   // at the last deadline that was put off
   const int64_t start_wall_ns_;
   Session session_;
 };

@@ -2,9 +2,9 @@
 #include "broker/net/listener.h"
 
 #include <arpa/inet.h>
+#include <linux/tcp.h>  // its tcp_info is longer than the C library's
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -106,6 +106,12 @@ PeerName PeerOf(int fd) {
 void TuneSocket(int fd) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+uint64_t ConfirmedBytes(int fd) {
+  tcp_info state{};
+  socklen_t bytes = sizeof state;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &bytes) == 0 ? state.tcpi_bytes_acked : 0;
 }
 
 }  // namespace millrace

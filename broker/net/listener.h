@@ -28,5 +28,7 @@ PeerName PeerOf(int fd);
 
 // TCP_NODELAY.
 void TuneSocket(int fd);
+// Bytes that the other end has confirmed since the connection began; 0 where nobody counts them.
+uint64_t ConfirmedBytes(int fd);
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 #include "broker/route/interest.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "proto/base/check.h"
 
@@ -201,7 +202,8 @@ bool Interest::Fresh(const Cached& cached) const {
 }
 
 void Interest::GrowCache() {
-  const uint32_t buckets = cache_.empty() ? kFirstBuckets : (cache_mask_ + 1) * 2;
+  const uint32_t first = std::min(kFirstBuckets, std::bit_floor(cache_entries_max_ / kWays));
+  const uint32_t buckets = cache_.empty() ? first : (cache_mask_ + 1) * 2;
   std::vector<Bucket> old = std::move(cache_);
   cache_ = std::vector<Bucket>(buckets);
   cache_mask_ = buckets - 1;

@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Startup probe: what the broker would do with a command line, without starting one. It is what
-// compare_with_peer.py runs; --reload-to FILE at the end plans a reload to that file.
+// compare_with_peer.py runs; --reload-to FILE at the end plans a reload to that file. --rows alone prints the option
+// table, for tests/interop/options.py: block, key and flags of each row.
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
+#include "broker/config/option_table.h"
 #include "broker/config/reload.h"
 #include "broker/config/startup.h"
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::strcmp(argv[1], "--rows") == 0) {
+    constexpr const char* kBlocks[] = {"top", "jetstream", "limits", "batch", "millrace"};
+    for (const auto& row : millrace::config::OptionTable()) {
+      std::printf("%s %s %s\n", kBlocks[static_cast<size_t>(row.block)], std::string(row.key).c_str(),
+                  std::string(row.flags).c_str());
+    }
+    return 0;
+  }
   const char* reload_to = nullptr;
   if (argc > 2 && std::strcmp(argv[argc - 2], "--reload-to") == 0) {
     reload_to = argv[argc - 1];

@@ -12,6 +12,7 @@
 #include <deque>
 #include <map>
 
+#include "broker/mesh/frame.h"
 #include "proto/subject.h"
 #include "tests/proto/seeded.h"
 #include "tests/route/shards.h"
@@ -872,6 +873,32 @@ TEST_F(NoResponders, ASecondPickThatComesHomeAndFindsNobodyIsReportedHere) {
   shards.Settle();
   EXPECT_EQ(shards[0].undelivered.size() + shards[0].router.TakeUndelivered().size(), 1u);
   EXPECT_EQ(also_gone.Take() + gone.Take(), "");
+}
+
+// mail_inline_bytes_max: a payload up to it is copied into the ring, a larger one goes by reference.
+TEST(Router, WhatIsLargerThanTheInlineLimitTravelsInAFrame) {
+  RouterLimits limits;
+  limits.inline_payload_bytes_max = 10;
+  Shards shards(2, limits);
+  Client subscriber(shards, 1, 1);
+  subscriber.Subscribe("a", "1");
+  shards.Settle();
+  Client publisher(shards, 0, 2);
+  publisher.Publish("a", std::string(10, 'x'));
+  publisher.Publish("a", std::string(11, 'x'));
+  shards.Finish(0);
+  std::vector<bool> framed;
+  shards[1].mesh.Drain([&framed](uint32_t, const MailHeader& header, const char* body) {
+    if (header.kind != MailKind::kMessage) return;
+    MessageMail mail;
+    std::memcpy(&mail, body, sizeof mail);
+    framed.push_back((mail.flags & kFramed) != 0);
+    if (!framed.back()) return;
+    Frame* frame = nullptr;
+    std::memcpy(&frame, body + sizeof mail, sizeof frame);
+    Frame::Release(frame);
+  });
+  EXPECT_EQ(framed, (std::vector<bool>{false, true}));
 }
 
 }  // namespace

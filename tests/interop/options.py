@@ -657,6 +657,21 @@ def batches():
         until(lambda: "error" not in put(client, "S", "two", 1), "the end of the first")
 
 
+@effect("millrace store_lock_wait")
+def store_lock_wait():
+    with tempfile.TemporaryDirectory(prefix="options-js-") as place:
+        config = f"jetstream {{ store_dir: '{place}' }}\n"
+        with Broker(config) as first:
+            expect(first.client().api("INFO")["type"].endswith("account_info_response"), "JetStream")
+            with Broker(config) as refused:
+                expect(refused.wait() == 1, "did not refuse a store in use")
+            with Broker(config + "millrace { store_lock_wait: '60s' }") as second:
+                until(lambda: place in second.log().replace("Store Directory", ""), "that it waits")
+                expect(second.process.poll() is None, "did not wait")
+                first.process.terminate()
+                expect("memory" in second.client().api("INFO"), "the store that was handed over")
+
+
 @effect("millrace js_durability")
 def durability():
     expect("durable (an ack means: on disk)" in started_log(js()), "durable")
@@ -787,7 +802,7 @@ ELSEWHERE = {
 
 def check_flag(key, flag):
     """The flag sets what its key sets: --print-config says so, with the flag as the origin."""
-    for value in ("4096", "1", "100", "65536", "2097152", "true", "async", "aes", "text"):
+    for value in ("4096", "1", "100", "65536", "2097152", "3s", "true", "async", "aes", "text"):
         run = subprocess.run([SERVER, "--print-config", f"-{flag}={value}"], capture_output=True, text=True, timeout=WAIT_S)
         if run.returncode == 0 and re.search(rf"^\s*(# )?{key}: .*# flag -{flag}$", run.stdout, re.M):
             return

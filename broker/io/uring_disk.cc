@@ -168,13 +168,6 @@ UringDisk::~UringDisk() {
   close(root_);
 }
 
-void UringDisk::WaitIdle() {
-  while (!idle()) {
-    io_.SubmitAndWait(Nanos::max(), true);
-    io_.RunCompletions(UINT64_MAX);
-  }
-}
-
 UringDisk::Operation* UringDisk::Take(Completion* user) {
   ++in_flight_;
   if (free_.empty()) {

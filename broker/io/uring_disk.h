@@ -23,8 +23,6 @@ class UringDisk final : public Disk {
   ~UringDisk() override;  // idle() only
 
   bool idle() const { return in_flight_ == 0; }
-  // Blocking, at the end: runs completions until it is. What nobody waits for (RemoveLater) may be under way till then.
-  void WaitIdle();
   const std::string& directory() const { return root_path_; }
 
   absl::Status MakeDirectory(std::string_view path) override;

@@ -149,6 +149,7 @@ void SimWorld::RunStop() {
   const Nanos told = kernel_->now;
   // As a server does: the others hear of it from the first shard.
   Tell(0, std::make_unique<millrace::Stop>());
+  for (uint32_t i = 0; i < mesh_->shards(); ++i) Tell(i, std::make_unique<StopReport>());
   RunUntil("every shard has stopped", [this] {
     return std::all_of(participants_.begin(), participants_.end(),
                        [](const Participant& p) { return p.fiber->done(); });

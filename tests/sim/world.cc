@@ -229,6 +229,9 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
     case Parcel::Type::kStopJetStream:
       store_open_ = false;
       return;
+    case Parcel::Type::kStopReport:
+      if (Tracing()) Trace("it waits for: " + static_cast<const StopReport&>(*parcel).waits_for);
+      return;
     case Parcel::Type::kBusy:
       return;
     default:

@@ -104,6 +104,7 @@ void Checkpoint::Step(Nanos now) {
 }
 
 void Checkpoint::Begin() {
+  ++begun_;
   bound_ = wal_.durable();
   begun_at_ = wal_.written_bytes();
   settled_at_ = 0;
@@ -241,6 +242,7 @@ void Checkpoint::Succeed() {
   wal_.Recycle(bound_);
   logs_.OnCheckpointed(true);
   ++count_;
+  succeeded_ = begun_;
   written_at_last_ = begun_at_;
 }
 

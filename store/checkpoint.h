@@ -54,6 +54,9 @@ class Checkpoint {
   std::string TakeError() { return std::exchange(error_, {}); }
 
   uint64_t count() const { return count_; }
+  // How many have begun, and the last of them that is done: a restart reads nothing of the log before it began.
+  uint64_t begun() const { return begun_; }
+  uint64_t succeeded() const { return succeeded_; }
   uint64_t failures() const { return failures_; }
   uint64_t written_at_last() const { return written_at_last_; }
 
@@ -113,6 +116,8 @@ class Checkpoint {
   int sync_error_ = 0;
   std::string error_;
   uint64_t count_ = 0;
+  uint64_t begun_ = 0;
+  uint64_t succeeded_ = 0;
   uint64_t failures_ = 0;
   uint64_t written_at_last_ = 0;
 };

@@ -48,7 +48,8 @@ DiskShardStore::DiskShardStore(Disk& disk, StoredLogs& logs, const ShardStoreOpt
       options_(options),
       catalog_(std::move(catalog)),
       wal_(disk, LogOptions(options, catalog_->identity()), this),
-      checkpoint_(*catalog_, wal_, logs, objects_, options_) {}
+      checkpoint_(*catalog_, wal_, logs, objects_, options_),
+      eraser_(wal_, logs, checkpoint_) {}
 
 DiskShardStore::~DiskShardStore() = default;
 
@@ -203,7 +204,8 @@ void DiskShardStore::EndTurn(Nanos now) {
     logs_.Discard(discards_.front().uid);
     discards_.pop_front();
   }
-  StepCheckpoint(now);
+  if (!closing_) eraser_.Step(now);
+  if (eraser_.idle()) StepCheckpoint(now);
   LetMoreRest();
   if (now >= old_keys_at_) StepOldKeys(now);
   if (now >= scrub_at_ && !closing_) scrub_at_ = logs_.StepScrub(now);
@@ -269,12 +271,13 @@ bool DiskShardStore::FellIdle(Nanos now) {
 void DiskShardStore::OnTick(Nanos now) { wal_.OnTick(now); }
 
 Nanos DiskShardStore::NextTick() const {
-  return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_, scrub_at_, idle_at_});
+  return std::min({wal_.NextTick(), checkpoint_.retry_at(), old_keys_at_, scrub_at_, idle_at_, eraser_.retry_at()});
 }
 
 bool DiskShardStore::HasWork() const {
   if (wal_.failed() || (consumers_ == nullptr && !objects_.consumers.empty())) return false;
-  return checkpoint_.has_work() || (!resting_.empty() && !checkpoint_.running());
+  if (eraser_.has_work() || (checkpoint_.has_work() && eraser_.idle())) return true;
+  return !resting_.empty() && !checkpoint_.running();
 }
 
 StorageState DiskShardStore::state() const {
@@ -308,7 +311,7 @@ void DiskShardStore::StartClose() {
 }
 
 bool DiskShardStore::closed() const {
-  if (!closing_ || !logs_.idle() || checkpoint_.in_flight()) return false;
+  if (!closing_ || !logs_.idle() || !eraser_.idle() || checkpoint_.in_flight()) return false;
   // On a full disk nobody waits for room: a checkpoint has been tried, and what is staged was confirmed to nobody.
   const bool tried = checkpoint_.failures() != failures_at_close_ || checkpoint_.count() != count_at_close_;
   if (!wal_.idle()) return tried && wal_.stuck();

@@ -10,6 +10,7 @@
 
 #include "store/catalog.h"
 #include "store/checkpoint.h"
+#include "store/eraser.h"
 #include "store/shard_objects.h"
 #include "store/shard_store.h"
 #include "store/write_ahead_log.h"
@@ -49,6 +50,8 @@ class DiskShardStore final : public ShardStore, private WalListener {
   bool accepting() const override { return wal_.accepting(); }
   bool Congested() const override { return wal_.Congested(); }
 
+  uint64_t EraseFromDisk(uint64_t uid) override { return eraser_.Ask(uid); }
+  uint64_t erased() const override { return eraser_.done(); }
   void StartCheckpoint() override { checkpoint_.Want(); }
   void StartClose() override;
   bool closed() const override;
@@ -77,6 +80,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   WriteAheadLog wal_;
   ShardObjects objects_;
   Checkpoint checkpoint_;
+  Eraser eraser_;
   Recovered recovered_;
   ShardStoreListener* listener_ = nullptr;
   ConsumerStateSource* consumers_ = nullptr;

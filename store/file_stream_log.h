@@ -66,6 +66,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void ForEachExtent(const std::function<void(const Extent&)>& visit) const;
   uint64_t disk_bytes() const { return disk_bytes_; }
   void OnReleased(const FreedExtent& freed) { released_.push_back(freed); }
+  const std::vector<FreedExtent>& released() const { return released_; }
   std::vector<FreedExtent> TakeReleased() { return std::exchange(released_, {}); }
   uint32_t file = 0;  // its own that takes appends; 0: none
 

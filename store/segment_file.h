@@ -61,6 +61,9 @@ struct SegmentFile {
   bool stale = false;        // under an old key, or under none: as if it had failed
   uint32_t key_id = 0;
   uint64_t used_turn = 0;
+  // What was given back since the file was made or swept (secure deletion), while tracks_dead; otherwise nobody knows.
+  bool tracks_dead = false;
+  std::vector<Extent> dead;
   std::vector<uint64_t> uids;  // streams that wrote here (packs)
 
   static std::string PathOf(uint32_t number);

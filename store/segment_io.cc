@@ -9,6 +9,7 @@
 #include "store/file_stream_log.h"
 #include "store/hash.h"
 #include "store/segment_ops.h"
+#include "store/segment_sweep.h"
 #include "store/segment_store.h"
 
 namespace millrace {
@@ -105,6 +106,7 @@ void SegmentStore::StartWrite(std::unique_ptr<WriteOp> op) {
   op->store = this;
   if (op->kind == WriteOp::Kind::kZeros && op->file->file < 0 && !OpenFile(op->file).ok()) {
     --op->file->in_flight;
+    if (sweep_ != nullptr) sweep_->failed = true;
     return;
   }
   if (recovering_) {
@@ -139,7 +141,12 @@ void SegmentStore::OnWritten(WriteOp* done, bool ok) {
   SegmentFile* file = op->file;
   --file->in_flight;
   file->unsynced = true;
-  if (!ok) file->takes_appends = false;
+  if (!ok) {
+    file->takes_appends = false;
+    file->tracks_dead = false;  // something of it may stand there
+    std::vector<Extent>().swap(file->dead);
+    if (op->kind == WriteOp::Kind::kZeros && sweep_ != nullptr) sweep_->failed = true;
+  }
   Block* block = op->block;
   if (block != nullptr && ok) {
     block->place = Block::Place::kDisk;
@@ -181,7 +188,9 @@ void SegmentStore::Release(FileStreamLog* log, Block* block, bool wipe) {
   file->live_bytes -= std::min(file->live_bytes, ShareOf(*block, block->live_bytes));
   --file->wanted;
   ++file->held;
-  log->OnReleased({{block->file, block->stored_bytes, block->offset}, wipe, false});
+  const FreedExtent freed{{block->file, block->stored_bytes, block->offset}, wipe, false};
+  if (sweep_ != nullptr) sweep_->Keep({freed});
+  log->OnReleased(freed);
 }
 
 void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
@@ -189,7 +198,9 @@ void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
   file->live_bytes -= std::min<uint64_t>(file->live_bytes, extent.bytes);
   --file->wanted;
   ++file->held;
-  log->OnReleased({extent, false, false});
+  const FreedExtent freed{extent, false, false};
+  if (sweep_ != nullptr) sweep_->Keep({freed});
+  log->OnReleased(freed);
   for (auto* ops : {&writes_}) {
     for (auto& op : *ops) {
       if (op->kind == WriteOp::Kind::kBlob && op->file == file && op->extent.offset == extent.offset) op->log = nullptr;

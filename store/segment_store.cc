@@ -15,6 +15,7 @@
 #include "store/memory_stream_log.h"
 #include "store/segment_ops.h"
 #include "store/segment_scrub.h"
+#include "store/segment_sweep.h"
 
 namespace millrace {
 namespace {
@@ -37,6 +38,17 @@ class MemoryStoredLog final : public StoredLog {
  private:
   std::unique_ptr<StreamLog> log_;
 };
+
+constexpr size_t kDeadMax = 4096;  // remembered of one file
+
+// So that a sweep need not go through all that lives in the file.
+void NoteDead(SegmentFile* file, const Extent& extent) {
+  if (!file->tracks_dead) return;
+  file->dead.push_back(extent);
+  if (file->dead.size() <= kDeadMax) return;
+  file->tracks_dead = false;
+  std::vector<Extent>().swap(file->dead);
+}
 
 uint64_t HeaderHash(const SegmentFileHeader& header) {
   return Hash64({reinterpret_cast<const char*>(&header), offsetof(SegmentFileHeader, header_hash)}, kSegmentMagic);
@@ -108,6 +120,7 @@ void SegmentStore::Unregister(FileStreamLog* log) {
   if (logs_.capacity() > 1024 && logs_.capacity() > 8 * logs_.size()) logs_.rehash(0);  // by itself it does not shrink
   std::vector<FreedExtent> left = log->TakeReleased();
   log->ForEachExtent([&](const Extent& extent) { left.push_back({extent, false, true}); });
+  if (sweep_ != nullptr) sweep_->Keep(left);
   if (!left.empty()) left_behind_[log->uid()] = std::move(left);
   if (log->file != 0) FileOf(log->file)->takes_appends = false;
   const auto detach = [log](auto& op) {
@@ -192,6 +205,7 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   file->uid = uid;
   file->takes_appends = true;
   file->unsynced = true;
+  file->tracks_dead = true;
   file->used_turn = turn_;
   ++open_files_;
   return file;
@@ -259,7 +273,7 @@ void SegmentStore::RemoveIfUnwanted(uint32_t number) {
   if (file->quarantined) {
     (void)disk_.MakeDirectory("quarantine");
     (void)disk_.Rename(path, absl::StrFormat("quarantine/%08x.seg", number));
-  } else {
+  } else if (sweep_ == nullptr || !disk_.Remove(path).ok()) {
     disk_.RemoveLater(path);
   }
   files_.erase(at);
@@ -302,6 +316,7 @@ void SegmentStore::OnRecovered() {
 
 void SegmentStore::OnEncoded(FileStreamLog* log) {
   const std::vector<FreedExtent> released = log->TakeReleased();
+  if (sweep_ != nullptr) sweep_->Keep(released);
   freed_encoded_.insert(freed_encoded_.end(), released.begin(), released.end());
 }
 
@@ -371,18 +386,20 @@ void SegmentStore::Free(const FreedExtent& freed) {
   MR_CHECK(count > 0);
   --count;
   if (freed.wanted) file->live_bytes -= std::min<uint64_t>(file->live_bytes, freed.extent.bytes);
-  if (freed.wipe && (file->wanted > 0 || file->held > 0)) {
-    auto op = std::make_unique<WriteOp>();
-    op->kind = WriteOp::Kind::kZeros;
-    op->extent = freed.extent;
-    op->room.assign(freed.extent.bytes, '\0');
-    op->bytes = op->room;
-    op->file = file;
-    ++file->in_flight;
-    StartWrite(std::move(op));
-    return;
-  }
+  if (freed.wipe && sweep_ == nullptr && (file->wanted > 0 || file->held > 0)) return StartZeros(file, freed.extent);
+  NoteDead(file, freed.extent);
   RemoveIfUnwanted(freed.extent.file);
+}
+
+void SegmentStore::StartZeros(SegmentFile* file, const Extent& extent) {
+  auto op = std::make_unique<WriteOp>();
+  op->kind = WriteOp::Kind::kZeros;
+  op->extent = extent;
+  op->room.assign(extent.bytes, '\0');
+  op->bytes = op->room;
+  op->file = file;
+  ++file->in_flight;
+  StartWrite(std::move(op));
 }
 
 void SegmentStore::ReportDamage(std::string_view what, uint32_t file) {

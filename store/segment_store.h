@@ -69,6 +69,11 @@ class SegmentStore final : public StoredLogs {
   bool idle() const override;
   OldKeys old_keys() const override;
   Nanos StepScrub(Nanos now) override;
+  void PrepareSweep() override;
+  void StartSweep(const std::vector<uint64_t>& uids) override;
+  bool Sweep() override;
+  bool SweepFailed() const override;
+  void EndSweep() override;
 
   struct Stats {
     uint64_t files = 0;
@@ -127,6 +132,7 @@ class SegmentStore final : public StoredLogs {
   struct SyncOp;
   struct FileSync;
   struct Scrub;
+  struct SweepState;
 
   SegmentStore(Disk& disk, const SegmentStoreOptions& options);
   absl::Status Start();
@@ -147,6 +153,7 @@ class SegmentStore final : public StoredLogs {
   void Remove(BlockBody* body);
   void Evict();
   void Free(const FreedExtent& freed);
+  void StartZeros(SegmentFile* file, const Extent& extent);
   void RemoveIfUnwanted(uint32_t number);
   bool OpenBlob(const Extent& extent, std::string* bytes);  // false: it is not what was written there
   void ReportBadBlock(FileStreamLog* log, const Block& block);
@@ -174,6 +181,7 @@ class SegmentStore final : public StoredLogs {
   std::string peek_room_;
   uint64_t peeks_ = 0;
   std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
+  std::unique_ptr<SweepState> sweep_;  // nullptr: nobody erases
 
   // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed.
   std::vector<FreedExtent> freed_encoded_;

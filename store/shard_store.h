@@ -172,6 +172,11 @@ class ShardStore {
   virtual bool accepting() const = 0;
   virtual bool Congested() const = 0;  // pause producers; ask again every turn
 
+  // Secure deletion: what was removed from this stream until now is to be nowhere on the disk (eraser.h). That is so
+  // when erased() has reached the ticket.
+  virtual uint64_t EraseFromDisk(uint64_t stream_uid) = 0;
+  virtual uint64_t erased() const = 0;
+
   virtual void StartCheckpoint() = 0;  // now, whatever the size of the log
   // Writes a checkpoint and stops: keep turning until closed(). Stage nothing afterwards.
   virtual void StartClose() = 0;

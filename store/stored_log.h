@@ -68,6 +68,14 @@ class StoredLogs {
   // Looks for damage; returns when it wants to be called again.
   virtual Nanos StepScrub(Nanos) { return Nanos::max(); }
   virtual OldKeys old_keys() const { return OldKeys::kNone; }
+
+  // Secure deletion (eraser.h): before the checkpoint that lets go of what was removed.
+  virtual void PrepareSweep() {}
+  // After it: what is dead in files where these streams have been becomes zeros.
+  virtual void StartSweep(const std::vector<uint64_t>& /*uids*/) {}
+  virtual bool Sweep() { return true; }               // goes on; true: all of it is written
+  virtual bool SweepFailed() const { return false; }  // something of it could not be
+  virtual void EndSweep() {}
 };
 
 }  // namespace millrace

@@ -33,6 +33,7 @@ bool ParseName(const std::string& name, uint32_t* number) {
 WalFiles::WalFiles(Disk& disk, uint64_t file_bytes, uint64_t file_bytes_max, uint32_t keep)
     : disk_(disk), file_bytes_(AlignUp(file_bytes)), file_bytes_max_(AlignUp(file_bytes_max)), keep_(keep) {
   completion_.Bind<&WalFiles::OnStep>(this);
+  cleaned_.Bind<&WalFiles::OnCleaned>(this);
   void* zeros = mmap(nullptr, kFillBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   MR_CHECK(zeros != MAP_FAILED);
   zeros_ = static_cast<char*>(zeros);
@@ -58,7 +59,7 @@ absl::Status WalFiles::Open() {
     MR_ASSIGN_OR_RETURN(file->file, disk_.Open(PathOf(file->number), FileUse::kDirect, false));
     files_.push_back(std::move(file));
     MR_ASSIGN_OR_RETURN(const uint64_t bytes, disk_.Size(files_.back()->file));
-    files_.back()->bytes = bytes & ~uint64_t{kDiskAlignment - 1};
+    files_.back()->bytes = files_.back()->dirty = bytes & ~uint64_t{kDiskAlignment - 1};
   }
   // A file made just before a crash of the process alone may be here without its name being on stable storage.
   return disk_.SyncDirectory("wal");
@@ -75,14 +76,17 @@ uint64_t WalFiles::used_bytes() const {
 }
 
 WalFile* WalFiles::Take(uint64_t bytes) {
+  WalFile* taken = nullptr;
   for (const auto& file : files_) {
-    if (file->seq != 0 || file->bad || file->bytes < bytes) continue;
-    file->seq = next_seq_++;
-    file->end = 0;
-    file->last_lsn = 0;
-    return file.get();
+    if (file->seq != 0 || file->bad || file->bytes < bytes || file.get() == cleaning_) continue;
+    if (taken == nullptr || (taken->tainted && !file->tainted)) taken = file.get();
   }
-  return nullptr;
+  if (taken == nullptr) return nullptr;
+  taken->seq = next_seq_++;
+  taken->dirty = std::max(taken->dirty, taken->end);
+  taken->end = 0;
+  taken->last_lsn = 0;
+  return taken;
 }
 
 void WalFiles::Prepare(uint64_t bytes, Nanos now) {
@@ -164,9 +168,10 @@ void WalFiles::Retire(Lsn lsn, const WalFile* current) {
   while (ready > keep_) {  // the smallest go
     size_t smallest = files_.size();
     for (size_t i = 0; i < files_.size(); ++i) {
-      if (files_[i]->seq != 0 || files_[i]->bad) continue;
+      if (files_[i]->seq != 0 || files_[i]->bad || files_[i].get() == cleaning_) continue;
       if (smallest == files_.size() || files_[i]->bytes < files_[smallest]->bytes) smallest = i;
     }
+    if (smallest == files_.size()) break;
     Drop(smallest);
     --ready;
   }
@@ -186,10 +191,77 @@ bool WalFiles::HasStale() const {
   return std::any_of(files_.begin(), files_.end(), [](const auto& file) { return file->stale; });
 }
 
+// --- secure deletion
+
+void WalFiles::Taint() {
+  for (const auto& file : files_) {
+    file->dirty = std::max(file->dirty, file->end);
+    file->tainted = file->tainted || file->seq != 0 || file->dirty > 0;
+  }
+  names_unsynced_ = true;  // what was removed before may come back as well
+}
+
+bool WalFiles::HasClean() const {
+  return std::any_of(files_.begin(), files_.end(),
+                     [](const auto& file) { return file->seq == 0 && !file->bad && !file->tainted; });
+}
+
+bool WalFiles::TaintedInUse() const {
+  return std::any_of(files_.begin(), files_.end(), [](const auto& file) { return file->tainted && file->seq != 0; });
+}
+
+bool WalFiles::Clean() {
+  if (cleaned_.busy()) return false;
+  if (cleaning_ == nullptr) {
+    for (const auto& file : files_) {
+      if (file->tainted && file->seq == 0 && !file->bad) cleaning_ = file.get();
+    }
+    if (cleaning_ != nullptr) {
+      cleaning_->dirty = std::max(cleaning_->dirty, cleaning_->end);
+      clean_bytes_ = 0;
+    }
+  }
+  if (cleaning_ != nullptr) {
+    const uint64_t bytes = std::min(kFillBytes, cleaning_->dirty - clean_bytes_);
+    if (bytes > 0) {
+      disk_.Write(cleaning_->file, clean_bytes_, {zeros_, bytes}, &cleaned_);
+    } else {
+      disk_.Sync(cleaning_->file, &cleaned_);
+    }
+    return false;
+  }
+  if (names_unsynced_) {
+    disk_.Sync(directory_, &cleaned_);
+    return false;
+  }
+  return std::none_of(files_.begin(), files_.end(), [](const auto& file) { return file->tainted; });
+}
+
+void WalFiles::OnCleaned(const IoResult& result) {
+  if (cleaning_ == nullptr) {
+    names_unsynced_ = !result.ok();
+    return;
+  }
+  if (!result.ok()) {  // what of it is zeros nobody knows: the file goes
+    const auto at = std::find_if(files_.begin(), files_.end(), [this](const auto& f) { return f.get() == cleaning_; });
+    cleaning_ = nullptr;
+    return Drop(static_cast<size_t>(at - files_.begin()));
+  }
+  if (clean_bytes_ < cleaning_->dirty) {
+    clean_bytes_ += std::min(kFillBytes, cleaning_->dirty - clean_bytes_);
+    return;
+  }
+  cleaning_->dirty = cleaning_->end = 0;
+  cleaning_->tainted = false;
+  cleaning_ = nullptr;
+}
+
 void WalFiles::Drop(size_t index) {
-  disk_.Close(files_[index]->file);
-  const std::string path = PathOf(files_[index]->number);
-  if (!files_[index]->stale || !disk_.Remove(path).ok()) disk_.RemoveLater(path);
+  WalFile& file = *files_[index];
+  disk_.Close(file.file);
+  const std::string path = PathOf(file.number);
+  names_unsynced_ = names_unsynced_ || file.tainted;
+  if (!(file.stale || file.tainted) || !disk_.Remove(path).ok()) disk_.RemoveLater(path);
   files_.erase(files_.begin() + static_cast<ptrdiff_t>(index));
 }
 

@@ -4,6 +4,7 @@
 // A file is ready when it is filled with written zeros and its name is on stable storage: a write into it then changes
 // no metadata, which is what makes a flush one device command. One ready file is kept in reserve while there is
 // traffic.
+// Files that may hold what somebody has erased (tainted) are taken last, and never removed but at once.
 // Errors: a file that cannot be made is given up; full() tells a full disk. Nothing here loses a record.
 #pragma once
 
@@ -28,6 +29,8 @@ struct WalFile {
   Lsn last_lsn = 0;     // of the last record in it
   bool bad = false;     // a write or flush failed: never written again, removed once nothing in it is needed
   bool stale = false;   // may hold bytes under an old key, or under none: the same
+  uint64_t dirty = 0;   // bytes from the beginning that may be no zeros, besides those up to `end`
+  bool tainted = false;  // may hold what was erased
 };
 
 class WalFiles {
@@ -53,6 +56,15 @@ class WalFiles {
   // Nothing up to `lsn` is needed any more. `current` stays.
   void Retire(Lsn lsn, const WalFile* current);
 
+  // --- secure deletion (eraser.h)
+  // All that is in these files now may have to go: zeros are written over it as soon as a file is not in use.
+  void Taint();
+  // Goes on with that; true: nothing of it is left.
+  bool Clean();
+  bool cleaning() const { return cleaned_.busy(); }
+  bool HasClean() const;      // a ready file that needs no zeros
+  bool TaintedInUse() const;
+
   bool preparing() const { return making_ != nullptr; }
   bool HasReady() const;
   bool full() const { return full_; }            // the last try to make a file met a full disk
@@ -70,6 +82,7 @@ class WalFiles {
   void NextStep();
   void GiveUp(int error, std::string what);
   void Drop(size_t index);
+  void OnCleaned(const IoResult& result);
 
   Disk& disk_;
   const uint64_t file_bytes_;
@@ -91,6 +104,11 @@ class WalFiles {
   bool full_ = false;
   bool failing_ = false;
   std::string error_;
+
+  Completion cleaned_;
+  WalFile* cleaning_ = nullptr;   // it cannot be taken meanwhile
+  uint64_t clean_bytes_ = 0;      // of it
+  bool names_unsynced_ = false;   // files were removed: their names are to be gone from stable storage
 };
 
 }  // namespace millrace

@@ -88,9 +88,20 @@ class WriteAheadLog final : public Journal {
   void OnTick(Nanos now);
   Nanos NextTick() const;
   bool Congested() const { return waiting_bytes_ + filling_->used > congested_bytes_; }
+  // The next batch goes to another file. False: not now, one is on its way.
+  bool LeaveFile() {
+    if (flight_.busy() || flying_ != nullptr) return false;
+    current_ = nullptr;
+    return true;
+  }
   // Nothing is under way, and nothing will be before there is room on the disk.
-  bool stuck() const { return state_ == WalState::kFull && !flight_.busy() && !files_.preparing(); }
-  bool idle() const { return !flight_.busy() && !files_.preparing() && (failed() || staged_ == durable_); }
+  bool stuck() const {
+    return state_ == WalState::kFull && !flight_.busy() && !files_.preparing() && !files_.cleaning();
+  }
+  bool idle() const {
+    const bool busy = flight_.busy() || files_.preparing() || files_.cleaning();
+    return !busy && (failed() || staged_ == durable_);
+  }
 
   WalState state() const { return state_; }
   bool failed() const { return state_ == WalState::kFailed; }

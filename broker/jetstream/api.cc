@@ -133,6 +133,17 @@ void JetStream::Respond(const ApiRequest& request, const std::string& answer, Ls
       durable_.Push(store_.staged(), request.account, request.reply, payload, header_bytes);
     }
   }
+  Audit(request, answer);
+}
+
+void JetStream::RespondOnceErased(const ApiRequest& request, const std::string& answer, uint64_t stream_uid) {
+  ++api_total_;
+  const uint64_t ticket = store_.EraseFromDisk(stream_uid);
+  if (!request.reply.empty()) erasing_.Push(ticket, request.account, request.reply, answer);
+  Audit(request, answer);
+}
+
+void JetStream::Audit(const ApiRequest& request, const std::string& answer) {
   ApiAuditAdvisory audit;
   audit.server = options_.server_name;
   audit.subject = request.subject;

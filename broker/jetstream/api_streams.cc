@@ -211,6 +211,8 @@ bool JetStream::OnMessageDelete(const ApiRequest& request) {
       error = MakeErrorText(ApiErrorId::kStreamMsgDeleteFailedF, "no message found");
     }
     Respond(request, ErrorAnswer(kKind, error));
+  } else if (!remove.no_erase && stream->config().storage == Storage::kFile) {
+    RespondOnceErased(request, SuccessAnswer(kKind), stream->uid());
   } else {
     Respond(request, SuccessAnswer(kKind), lsn);
   }

@@ -163,7 +163,8 @@ bool JetStream::RunTurn() {
   ++turn_;
   const bool copying = pulling || backing_up;
   const bool answers = !requests_.empty() || !immediate_.empty();
-  return copying || resting || answers || !ready_.empty() || durable_moved_ || loaded_ || store_.HasWork();
+  return copying || resting || answers || !ready_.empty() || durable_moved_ || loaded_ ||
+         erasing_.Due(store_.erased()) || store_.HasWork();
 }
 
 void JetStream::StartStop() {
@@ -207,6 +208,7 @@ void JetStream::ReleaseDurable() {
   }
   Release(&immediate_, 0);
   Release(&durable_, durable);
+  Release(&erasing_, store_.erased());
   std::erase_if(unanswered_, [durable](const Unanswered& answered) {
     if (answered.lsn > durable) return false;
     answered.consumer->OnAnswered();

@@ -181,6 +181,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   // False: it waits for the disk and is asked again.
   bool Handle(const ApiRequest& request);
   void Respond(const ApiRequest& request, const std::string& answer, Lsn lsn = 0, std::string_view header = {});
+  // When what was removed from this stream until now is nowhere on the disk.
+  void RespondOnceErased(const ApiRequest& request, const std::string& answer, uint64_t stream_uid);
+  void Audit(const ApiRequest& request, const std::string& answer);
   void Refuse(const ApiRequest& request, ResponseKind kind, const ApiError& error);
   template <class Request>
   bool Parse(const ApiRequest& request, ResponseKind kind, Request* out);
@@ -228,6 +231,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   bool loaded_ = false;
   ReplyQueue immediate_;
   ReplyQueue durable_;
+  ReplyQueue erasing_;  // secure deletions, by their tickets
   bool durable_moved_ = false;
 
   // Streams whose messages up to `seq` are visible when `lsn` is durable.

@@ -48,6 +48,14 @@ class ReplyQueue {
     while (!chunks_.empty()) DropFirst();
   }
 
+  // Release would send something.
+  bool Due(Lsn durable) const {
+    if (count_ == 0) return false;
+    const bool used_up = begin_ == chunks_.front().bytes;
+    Head head;
+    std::memcpy(&head, used_up ? chunks_[1].data.get() : chunks_.front().data.get() + begin_, sizeof head);
+    return head.lsn <= durable;
+  }
   size_t size() const { return count_; }
   bool empty() const { return count_ == 0; }
 

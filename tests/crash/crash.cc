@@ -53,9 +53,10 @@ int main(int argc, char** argv) {
   }
   std::printf(
       "seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu bytes scrubbed, "
-      "%zu boundaries cut: all good\n",
+      "%zu messages erased, %zu boundaries cut: all good\n",
       static_cast<size_t>(seed), static_cast<size_t>(ops), static_cast<size_t>(workload.acknowledged()),
       static_cast<size_t>(workload.checkpoints()), static_cast<size_t>(workload.failures()),
-      static_cast<size_t>(workload.scrubbed_bytes()), static_cast<size_t>(workload.boundaries()));
+      static_cast<size_t>(workload.scrubbed_bytes()), static_cast<size_t>(workload.erased()),
+      static_cast<size_t>(workload.boundaries()));
   return 0;
 }

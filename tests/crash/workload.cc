@@ -186,7 +186,13 @@ void Workload::Operate() {
     const StreamLogState& state = log->state();
     Lsn lsn = 0;
     if (dice < 30 && state.messages > 0) {
-      lsn = log->Remove(state.first_seq + random_.Below(state.last_seq - state.first_seq + 1), StreamLog::Erase::kNo);
+      const uint64_t seq = state.first_seq + random_.Below(state.last_seq - state.first_seq + 1);
+      const bool erase = real_ && erase_random_.OneIn(2);
+      if (erase) MaybeErase(log, seq);
+      lsn = log->Remove(seq, erase ? StreamLog::Erase::kYes : StreamLog::Erase::kNo);
+      if (erase && !erasing_.empty() && erasing_.back().ticket == 0) {
+        erasing_.back().ticket = store_->EraseFromDisk(stream);
+      }
     } else if (dice < 33 && state.messages > 0) {
       lsn = log->TrimBelow(state.first_seq + 1);
     } else if (dice < 34) {
@@ -194,6 +200,7 @@ void Workload::Operate() {
     } else {
       std::string payload(random_.OneIn(40) ? random_.Below(20'000) : random_.Below(200), 'x');
       for (size_t i = 0; i < payload.size(); i += 16) payload[i] = static_cast<char>(random_.Next());
+      if (real_) payload.insert(0, absl::StrFormat("text-%08d.", ++texts_));
       StoredMessage message;
       message.seq = state.last_seq + 1 + (random_.OneIn(30) ? 3 : 0);
       message.payload = payload;
@@ -205,6 +212,25 @@ void Workload::Operate() {
     Record(stream, lsn, DigestOf(log), false);
   }
   MaybeRest(stream);
+}
+
+// What is asked for is told when the deletion is staged.
+void Workload::MaybeErase(StreamLog* log, uint64_t seq) {
+  StoredMessage message;
+  if (log->options().memory || log->Load(seq, &message) != LoadStatus::kFound) return;
+  erasing_.push_back({0, std::string(message.payload.substr(0, message.payload.find('.') + 1))});
+}
+
+// What was put aside as damaged, or as a torn end, keeps what it had.
+void Workload::LookForErased(const SimDisk& disk) {
+  for (const std::string& path : disk.Paths()) {
+    if (path.rfind("quarantine/", 0) == 0) continue;
+    const std::string content = disk.Content(path);
+    for (const std::string& text : gone_) {
+      if (content.find(text) == std::string::npos) continue;
+      Fail(absl::StrFormat("%s still has %s, which was erased", path, text));
+    }
+  }
 }
 
 // Nothing here holds on to logs: any of them may go, and come again with the next operation.
@@ -224,6 +250,12 @@ void Workload::Turn() {
   disk_->RunCompletions();
   if (now_ >= store_->NextTick()) store_->OnTick(now_);
   store_->EndTurn(now_);
+  while (!erasing_.empty() && erasing_.front().ticket <= store_->erased()) {
+    gone_.push_back(erasing_.front().text);
+    if (gone_.size() > 4) gone_.erase(gone_.begin());
+    erasing_.erase(erasing_.begin());
+    ++erased_;
+  }
 }
 
 void Workload::OnBoundary() {
@@ -234,6 +266,7 @@ void Workload::OnBoundary() {
                             : random_.OneIn(6) ? Survival::kEverything
                                                : Survival::kSome;
   const auto after = disk_->Survivor(random_.Next(), survival, random_.OneIn(3) ? 4096 : 512);
+  LookForErased(*after);
   if (Check(*after, "first recovery")) {
     after->PlugIn();
     Check(*after, "second recovery");
@@ -416,6 +449,7 @@ bool Workload::Life(uint64_t operations) {
   store_ = *std::move(opened);
   if (handed_over && !CheckFound(store_.get(), "after a hand-over")) return false;
   Adopt();
+  erasing_.clear();  // nobody was told
   durable_ = store_->durable();
   store_->set_listener(this);
   store_->set_consumers(this);
@@ -426,6 +460,10 @@ bool Workload::Life(uint64_t operations) {
     Intrude();
     if (random_.OneIn(3)) Turn();
     while (store_->Congested() && failure_.empty() && !failed()) Turn();
+  }
+  if (erase_random_.OneIn(2)) {
+    for (int i = 0; i < 2000 && !erasing_.empty() && failure_.empty() && !failed(); ++i) Turn();
+    if (!faults_ && !erasing_.empty()) Fail("a secure deletion comes to no end");
   }
   const bool stops = random_.OneIn(2);
   if (processes_ && process_random_.OneIn(2) && failure_.empty()) {

@@ -24,7 +24,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
  public:
   // `real`: with SegmentStore and FileStreamLog, otherwise with FakeLogs (faster, and exact about the rest).
   Workload(uint64_t seed, bool real)
-      : random_(seed), rest_random_(~seed), process_random_(seed ^ 0x5eed), real_(real) {}
+      : random_(seed), rest_random_(~seed), process_random_(seed ^ 0x5eed), erase_random_(seed + 77), real_(real) {}
 
   // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
   // call goes on with what survived. Returns false at the first disagreement (see failure()).
@@ -34,6 +34,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   uint64_t boundaries() const { return boundaries_; }
   uint64_t checkpoints() const { return checkpoints_; }
   uint64_t failures() const { return failed_; }
+  uint64_t erased() const { return erased_; }  // securely
   uint64_t acknowledged() const { return acknowledged_; }
   uint64_t scrubbed_bytes() const { return scrubbed_bytes_; }
 
@@ -75,6 +76,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void EndProcess();
   void Operate();
   void MaybeRest(uint64_t stream);
+  void MaybeErase(StreamLog* log, uint64_t seq);
+  void LookForErased(const SimDisk& disk);
   void Turn();
   void OnBoundary();
   bool Check(SimDisk& disk, const char* when);
@@ -93,6 +96,16 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   SeededRandom random_;
   SeededRandom rest_random_;  // of its own: what else a seed does stays as it was
   SeededRandom process_random_;  // the same
+  SeededRandom erase_random_;
+  // Secure deletions: what stood at the beginning of the payload.
+  struct Erasure {
+    uint64_t ticket;
+    std::string text;
+  };
+  std::vector<Erasure> erasing_;
+  std::vector<std::string> gone_;  // their text is nowhere any more: the last ones
+  uint64_t erased_ = 0;
+  uint64_t texts_ = 0;
   const bool real_;
   std::unique_ptr<SimDisk> disk_ = std::make_unique<SimDisk>(1);
   std::unique_ptr<Disk> process_;  // the disk as the process of this life has it

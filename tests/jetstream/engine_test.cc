@@ -218,6 +218,33 @@ TEST(Engine, ADeletionThatFindsNothingSaysWhere) {
   EXPECT_THAT(js.Request("$JS.API.INFO", ""), HasSubstr("\"errors\":0"));
 }
 
+// A secure deletion is answered when nothing of the message is left on the disk; nobody else waits for that.
+TEST(Engine, ASecureDeletionIsAnsweredWhenTheTextIsGone) {
+  EngineHarness js;
+  Create(js, "F", ",\"subjects\":[\"f\"]");
+  Create(js, "M", ",\"subjects\":[\"m\"],\"storage\":\"memory\"");
+  for (int i = 0; i < 4; ++i) js.Request("f", "x");
+  js.Request("m", "x");
+  js.store().holds_erasures = true;
+  EXPECT_EQ(js.Request("$JS.API.STREAM.MSG.DELETE.F", R"({"seq":1})"), "");
+  EXPECT_EQ(js.Request("$JS.API.STREAM.MSG.DELETE.F", R"({"seq":2})"), "");
+  EXPECT_THAT(js.store().erase_asked, testing::SizeIs(2));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.MSG.DELETE.F", R"({"seq":3,"no_erase":true})"), HasSubstr("\"success\":true"));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.MSG.DELETE.M", R"({"seq":1})"), HasSubstr("\"success\":true"));
+  EXPECT_THAT(js.Request("f", "x"), HasSubstr("\"seq\":5"));
+  EXPECT_THAT(js.store().erase_asked, testing::SizeIs(2));
+  EngineHarness::Client waiting(js, 77);
+  waiting.Subscribe("_INBOX.secure", "1");
+  js.Publish("$JS.API.STREAM.MSG.DELETE.F", R"({"seq":4})", "_INBOX.secure");
+  js.Settle();
+  EXPECT_THAT(waiting.Take(), testing::IsEmpty());
+  js.store().holds_erasures = false;
+  js.Settle();
+  const auto answers = waiting.Take();
+  ASSERT_THAT(answers, testing::SizeIs(1));
+  EXPECT_THAT(answers[0].body, HasSubstr("\"success\":true"));
+}
+
 TEST(Engine, WhatCountsAsARequest) {
   EngineHarness js;
   Create(js, "S", ",\"subjects\":[\"s\"]");

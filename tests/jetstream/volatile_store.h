@@ -30,6 +30,13 @@ class VolatileStore final : public ShardStore {
 
   Recovered& recovered() override { return recovered_; }
   void set_listener(ShardStoreListener* listener) override { listener_ = listener; }
+  uint64_t EraseFromDisk(uint64_t uid) override {
+    erase_asked.push_back(uid);
+    return ++tickets_;
+  }
+  uint64_t erased() const override { return holds_erasures ? 0 : tickets_; }
+  std::vector<uint64_t> erase_asked;
+  bool holds_erasures = false;
   void set_consumers(ConsumerStateSource* consumers) override {}
 
   StreamLog* CreateStream(std::string_view config, const StreamLogOptions& options, Lsn* lsn) override {
@@ -101,6 +108,7 @@ class VolatileStore final : public ShardStore {
   std::map<uint64_t, std::unique_ptr<StreamLog>> logs_;
   std::map<uint64_t, std::string> configs_;
   uint64_t last_uid_ = 0;
+  uint64_t tickets_ = 0;
   Lsn staged_ = 0;
   Lsn durable_ = 0;
   bool held_ = false;

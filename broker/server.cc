@@ -347,6 +347,8 @@ absl::Status Server::OpenStore() {
   segments.keys = home->home.keys.get();
   MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
   segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
+  // What may be dead counts as a part of the log: docs/durability.md has the sum.
+  segments.slack_bytes = static_cast<uint64_t>(options.wal_file_bytes * options.wal_files / 4);
   segments.scrub_bytes_per_second = static_cast<uint64_t>(options.scrub_bytes_per_second);
   segments.on_scrubbed = [this](uint64_t bytes, bool pass_done) {
     mesh_->counters(0).scrubbed_bytes.Add(bytes);
@@ -365,6 +367,7 @@ absl::Status Server::OpenStore() {
 
   ShardStoreOptions store = StoreOptionsOf(options);
   MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
+  store.record_bytes = static_cast<uint64_t>(startup_.options.max_payload);
   store.keys = home->home.keys.get();
   store.on_keys = [home](const absl::Status& status) {  // comes from a turn
     if (status.ok()) {

@@ -21,7 +21,6 @@ constexpr uint32_t kFrameMagic = 0x5246524d;  // "MRFR"
 constexpr uint64_t kFramesAt = 2 * kDiskAlignment;
 constexpr size_t kFramePayloadBytes = 64 << 10;  // reached, not kept to: one blob may be larger
 constexpr size_t kCopyBytes = 256 << 10;         // of a compaction, per turn
-constexpr uint64_t kCompactAboveBytes = 1 << 20;
 constexpr size_t kReadBytes = 1 << 20;
 
 struct EntryHeader {
@@ -305,7 +304,7 @@ void Catalog::Apply(const Key& key, const Place& place) {
     return;
   }
   Place& known = index_[key];
-  live_bytes_ += place.bytes - known.bytes;
+  live_bytes_ = live_bytes_ - known.bytes + place.bytes;
   known = place;
 }
 
@@ -434,7 +433,7 @@ void Catalog::Drop() {
 }
 
 bool Catalog::wants_compaction() const {
-  return suspect_ || stale_ || (end_ > kCompactAboveBytes && end_ > 2 * live_bytes_ + kCompactAboveBytes);
+  return suspect_ || stale_ || end_ > 2 * live_bytes_ + slack_bytes_;
 }
 
 void Catalog::StartCompaction() {

@@ -68,6 +68,9 @@ class Catalog {
   void StartFlush();
   void StartCommit(Lsn replay_from, uint64_t next_uid);
   bool wants_compaction() const;  // between transactions
+  // So much may be dead in any case.
+  void set_slack_bytes(uint64_t bytes) { slack_bytes_ = bytes; }
+  bool suspect() const { return suspect_; }  // compaction is a must
   bool stale() const { return stale_; }  // some of it is under an old key, or under none
   void StartCompaction();
 
@@ -157,6 +160,7 @@ class Catalog {
   std::vector<CatalogDamage> damage_;
   absl::flat_hash_map<Key, Place> index_;
   uint64_t live_bytes_ = 0;
+  uint64_t slack_bytes_ = 1 << 20;
   uint64_t end_ = 0;  // where the next frame goes
 
   // the transaction

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Nanos kRetryAfter = std::chrono::seconds(1);
 constexpr uint32_t kFlushTries = 5;
+constexpr Nanos kRetryFullAfter = std::chrono::milliseconds(250);  // on a full disk room comes at any time
 
 }  // namespace
 
@@ -38,18 +39,21 @@ bool Checkpoint::has_work() const {
     case Phase::kEncode: {
       if (encoded_ == group_.size()) return true;
       const auto at = objects_.streams.find(group_[encoded_].uid);
-      return at == objects_.streams.end() || at->second.stored->flushed() || now_ >= flush_again_at_;
+      return at == objects_.streams.end() || at->second.stored->flushed() || LeavesOut(at->second) ||
+             now_ >= flush_again_at_;
     }
     case Phase::kSync:
       return !sync_.busy();
     case Phase::kSettle:
-      return wal_.durable() >= settled_at_ || wal_.state() == WalState::kFull;
+      return wal_.durable() >= settled_at_ || wal_.starved();
     case Phase::kWrite:
     case Phase::kCommit:
       return !catalog_.busy();
   }
   return false;
 }
+
+bool Checkpoint::LeavesOut(const StoredStream& stream) const { return logs_.full() && stream.stored->stuck(); }
 
 void Checkpoint::Step(Nanos now) {
   now_ = now;
@@ -67,7 +71,8 @@ void Checkpoint::Step(Nanos now) {
     case Phase::kCompact:
       catalog_.Step();
       if (catalog_.busy()) break;
-      if (catalog_.failed()) return Abort("compacting the catalog");
+      // For want of room, perhaps: what is there can be written all the same, unless it must not be.
+      if (catalog_.failed() && catalog_.suspect()) return Abort("compacting the catalog");
       Begin();
       break;
     case Phase::kFlush:
@@ -108,6 +113,8 @@ void Checkpoint::Begin() {
   bound_ = wal_.durable();
   begun_at_ = wal_.written_bytes();
   settled_at_ = 0;
+  partial_ = false;
+  catalog_at_begin_ = catalog_.file_bytes();
   for (const auto& [uid, stream] : objects_.streams) {
     if (stream.config_dirty || stream.changed()) streams_.push_back(uid);
   }
@@ -148,6 +155,10 @@ void Checkpoint::EncodeGroup() {
     const auto at = objects_.streams.find(uid);
     if (at == objects_.streams.end()) continue;
     StoredStream& stream = at->second;
+    if (!stream.stored->flushed() && LeavesOut(stream)) {
+      partial_ = true;
+      continue;
+    }
     if (!stream.stored->flushed()) {
       // Long for a write: it has failed (a full disk, an error), or is about to end.
       if (now_ < flush_again_at_) return;
@@ -216,6 +227,7 @@ void Checkpoint::Commit() {
     }
   }
   step_ = Phase::kCommit;
+  if (partial_) bound_ = catalog_.replay_from();
   catalog_.StartCommit(bound_, objects_.next_uid);
 }
 
@@ -239,11 +251,19 @@ void Checkpoint::Succeed() {
   }
   removing_.clear();
   step_ = Phase::kIdle;
-  wal_.Recycle(bound_);
   logs_.OnCheckpointed(true);
+  wal_.Recycle(bound_);
   ++count_;
-  succeeded_ = begun_;
-  written_at_last_ = begun_at_;
+  cost_bytes_ = catalog_.file_bytes() - catalog_at_begin_;
+  if (partial_) {
+    ++partial_count_;
+    wanted_ = true;
+    retry_at_ = now_ + kRetryFullAfter;
+  } else {
+    succeeded_ = begun_;
+    written_at_last_ = begun_at_;
+    logs_.ForgetFull();
+  }
 }
 
 // There may have been a hundred thousand, once.
@@ -278,7 +298,7 @@ void Checkpoint::PutBack() {
 
 void Checkpoint::Abort(std::string why) {
   PutBack();
-  retry_at_ = now_ + kRetryAfter;
+  retry_at_ = now_ + (wal_.state() == WalState::kFull ? kRetryFullAfter : kRetryAfter);
   ++failures_;
   if (catalog_.failed()) why += absl::StrFormat(": %s", std::strerror(catalog_.error()));
   error_ = "checkpoint: " + why + "; the log keeps everything meanwhile";

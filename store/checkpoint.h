@@ -9,6 +9,10 @@
 // therefore waits until the log holds them. A deletion that the log does not hold yet is in the catalog itself, lest
 // what the log says of the object before it makes an empty one.
 //
+// A full disk: a stream whose blocks cannot be written keeps the state that the catalog has. The log is not recycled
+// then (the root's replay_from stays), but what the other streams have given up goes, and makes the room that was
+// missing.
+//
 // step      does                                                    then
 // kIdle     waits to be wanted                                      kCompact or kFlush
 // kCompact  the catalog moves to a new file                         kFlush, failure: kIdle and again later
@@ -40,6 +44,7 @@ class Checkpoint {
 
   void set_consumers(ConsumerStateSource* consumers) { consumers_ = consumers; }
   void Want() { wanted_ = true; }
+  void RetryNow() { retry_at_ = Nanos{0}; }  // what has failed may succeed by now
   bool wanted() const { return wanted_; }
   // Goes on; false: there is nothing to do, or something to wait for.
   void Step(Nanos now);
@@ -58,7 +63,9 @@ class Checkpoint {
   uint64_t begun() const { return begun_; }
   uint64_t succeeded() const { return succeeded_; }
   uint64_t failures() const { return failures_; }
+  uint64_t partial_count() const { return partial_count_; }  // of count(): left a stream out
   uint64_t written_at_last() const { return written_at_last_; }
+  uint64_t cost_bytes() const { return cost_bytes_; }  // what the last one wrote into the catalog
 
  private:
   enum class Phase : uint8_t { kIdle, kCompact, kFlush, kEncode, kSync, kWrite, kSettle, kCommit };
@@ -72,6 +79,7 @@ class Checkpoint {
   void FlushGroup();
   void EncodeGroup();
   void EncodeConsumers();
+  bool LeavesOut(const StoredStream& stream) const;
   void Commit();
   void Succeed();
   void Abort(std::string why);
@@ -119,7 +127,11 @@ class Checkpoint {
   uint64_t begun_ = 0;
   uint64_t succeeded_ = 0;
   uint64_t failures_ = 0;
+  uint64_t partial_count_ = 0;
+  bool partial_ = false;
   uint64_t written_at_last_ = 0;
+  uint64_t catalog_at_begin_ = 0;
+  uint64_t cost_bytes_ = 0;
 };
 
 }  // namespace millrace

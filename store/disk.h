@@ -6,7 +6,8 @@
 // Paths:  relative to the directory that the Disk was opened on, with '/' between names.
 // Lock:   two processes that write into one directory destroy what both have stored. Whoever opens a store locks it
 //         before the first read (store_lock.h); nothing else here looks at it.
-// Errors: blocking calls say absl::Status with the path and the system's words; asynchronous ones IoResult.
+// Errors: blocking calls say absl::Status with the path and the system's words (no space: kResourceExhausted, no file
+//         handle: kUnavailable); asynchronous ones IoResult.
 #pragma once
 
 #include <sys/uio.h>
@@ -48,7 +49,10 @@ class Disk {
   virtual absl::StatusOr<size_t> ReadNow(File file, uint64_t offset, char* to, size_t bytes) = 0;  // short at the end
   virtual absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) = 0;
   virtual absl::Status SyncNow(File file) = 0;
+  // Makes the file `bytes` long with places of its own, whatever they hold.
+  virtual absl::Status Allocate(File file, uint64_t bytes) = 0;
   virtual absl::StatusOr<uint64_t> FreeBytes() = 0;  // what a write may still take
+  virtual absl::StatusOr<uint64_t> TotalBytes() = 0;  // of the volume, used or not
   // Takes the file for this Disk alone, until it is destroyed or the process ends, however that ends; `note` stands in
   // the file then. Somebody else has it: kAlreadyExists, the message is the note they left, and nothing has changed.
   // No locks are to be had in this file system: kUnimplemented.

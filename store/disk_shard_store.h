@@ -10,6 +10,7 @@
 
 #include "store/catalog.h"
 #include "store/checkpoint.h"
+#include "store/disk_reserve.h"
 #include "store/eraser.h"
 #include "store/shard_objects.h"
 #include "store/shard_store.h"
@@ -48,7 +49,8 @@ class DiskShardStore final : public ShardStore, private WalListener {
   Lsn durable() const override { return wal_.durable(); }
   StorageState state() const override;
   bool accepting() const override { return wal_.accepting(); }
-  bool Congested() const override { return wal_.Congested(); }
+  bool writable() const override;
+  bool Congested() const override { return wal_.Congested() || over_budget_; }
 
   uint64_t EraseFromDisk(uint64_t uid) override { return eraser_.Ask(uid); }
   uint64_t erased() const override { return eraser_.done(); }
@@ -68,8 +70,16 @@ class DiskShardStore final : public ShardStore, private WalListener {
   void AwaitRest(uint64_t uid, StoredStream* stream);
   void LetMoreRest();
   void StepCheckpoint(Nanos now);
+  bool CheckpointHelps() const;
+  void StepReserve(Nanos now);
   void StepOldKeys(Nanos now);
-  bool FellIdle(Nanos now);
+  bool WantsCheckpoint(Nanos now);
+  void LookIfQuiet(Nanos now);
+  void SetThrift(Thrift thrift);
+  void SetCatalogSlack();
+  uint64_t checkpoint_bytes() const;
+  uint64_t log_budget() const { return options_.wal_file_bytes * options_.wal_files; }
+  uint64_t DiskInUse() const;
   uint64_t log_bytes() const { return wal_.written_bytes() - checkpoint_.written_at_last(); }
   Lsn DropConsumer(uint64_t uid);
 
@@ -78,6 +88,7 @@ class DiskShardStore final : public ShardStore, private WalListener {
   const ShardStoreOptions options_;
   std::unique_ptr<Catalog> catalog_;
   WriteAheadLog wal_;
+  DiskReserve reserve_;
   ShardObjects objects_;
   Checkpoint checkpoint_;
   Eraser eraser_;
@@ -87,9 +98,16 @@ class DiskShardStore final : public ShardStore, private WalListener {
   std::deque<Discard> discards_;  // streams whose deletion is not durable yet, in the order of the log
   std::vector<uint64_t> unused_;   // streams that LetRest was told of, and whose logs a checkpoint still wants
   std::vector<uint64_t> resting_;  // the same, after a checkpoint
+  Nanos now_{0};
   Nanos relief_at_{0};
-  Nanos idle_at_ = Nanos::max();       // when the log counts as idle, if it does not grow until then
-  uint64_t idle_log_bytes_ = 0;
+  Nanos reserve_at_{0};                 // when to look whether the reserve can be made again
+  Nanos starved_since_ = Nanos::max();
+  Nanos quiet_at_ = Nanos::max();       // when it counts as quiet, if hardly anything is written until then
+  uint64_t quiet_written_ = 0;         // wal_.written_bytes() at that
+  bool quiet_ = false;
+  Nanos quiet_checkpoint_at_{0};       // not before
+  Thrift thrift_ = Thrift::kBusy;
+  bool over_budget_ = false;           // more disk is in use than should be, and a checkpoint is about to change that
   Nanos scrub_at_{0};
   Nanos old_keys_at_ = Nanos::max();  // when to look what is left under old keys
   uint32_t old_keys_checkpoints_ = 0;  // made for that

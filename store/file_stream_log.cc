@@ -205,6 +205,12 @@ bool FileStreamLog::flushed() const {
   return true;
 }
 
+bool FileStreamLog::stuck() const {
+  return std::any_of(blocks_.begin(), blocks_.end(), [this](const auto& block) {
+    return block->first_seq <= flush_seq_ && block->place == Block::Place::kMemory;
+  });
+}
+
 // What came after Flush and is not on disk yet is left out: the journal has it, and Replay will bring it.
 void FileStreamLog::EncodeCheckpoint(std::string* out) {
   size_t count = 0;

@@ -36,6 +36,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   bool dirty() const override { return dirty_; }
   void Flush() override;
   bool flushed() const override;
+  bool stuck() const override;
   void EncodeCheckpoint(std::string* out) override;
   bool hollow() const override {
     const bool told = state_.last_seq > 0 || state_.first_seq == 0;

@@ -16,6 +16,7 @@ namespace millrace {
 inline constexpr uint32_t kSegmentMagic = 0x3147534d;  // "MSG1"
 inline constexpr uint64_t kSegmentHeaderBytes = 4096;
 inline constexpr uint64_t kSegmentAlignment = 8;
+inline constexpr uint64_t kOpenFileBytes = 64 << 10;  // a file that takes appends may be dead up to here
 
 struct SegmentFileHeader {
   uint32_t magic = kSegmentMagic;
@@ -52,6 +53,8 @@ struct SegmentFile {
   uint64_t live_bytes = 0;   // an estimate, of what streams want
   uint32_t wanted = 0;       // extents that streams want
   uint32_t held = 0;         // extents that only a checkpoint still wants
+  uint64_t held_bytes = 0;   // of those, and held_rest
+  uint64_t held_rest = 0;    // what else goes with them, when no stream wants anything of the file
   uint32_t in_flight = 0;    // operations
   bool takes_appends = false;
   bool unsynced = false;
@@ -69,8 +72,9 @@ struct SegmentFile {
   static std::string PathOf(uint32_t number);
   static bool ParseName(const std::string& name, uint32_t* number);
   uint64_t SeedAt(uint64_t offset) const;
+  // What is not given back by checkpoints alone.
   uint64_t dead_bytes() const {
-    const uint64_t wanted_bytes = live_bytes + kSegmentHeaderBytes;
+    const uint64_t wanted_bytes = live_bytes + held_bytes + kSegmentHeaderBytes;
     return end > wanted_bytes ? end - wanted_bytes : 0;
   }
 };

@@ -2,6 +2,7 @@
 // SegmentStore: blocks and blobs on their way to files and back, and the cache.
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "store/block_codec.h"
@@ -16,6 +17,7 @@ namespace millrace {
 namespace {
 
 constexpr size_t kBlobHashBytes = 8;
+constexpr uint64_t kFloorBytesLeast = 16 << 10;
 // A block of which more messages are wanted in one round is read whole. A round is no longer than blocks that are read
 // for that would stay in the cache.
 constexpr uint32_t kPeeksPerBlock = 4;
@@ -46,15 +48,30 @@ uint64_t ShareOf(const Block& block, uint64_t live_bytes) {
 void SegmentStore::Place(SegmentFile* file, uint64_t uid, uint64_t bytes, Extent* extent) {
   const uint64_t offset = (file->end + kSegmentAlignment - 1) & ~(kSegmentAlignment - 1);
   *extent = {file->number, static_cast<uint32_t>(bytes), offset};
-  file->end = offset + bytes;
+  SetEnd(file, offset + bytes);
+  use_.held_bytes -= file->held_rest;  // it stays after all
+  file->held_bytes -= std::exchange(file->held_rest, 0);
   ++file->wanted;
   ++file->in_flight;
   if (file->uids.empty() || file->uids.back() != uid) file->uids.push_back(uid);
 }
 
+// While messages are refused the last bytes are for the catalog: the checkpoint that is committed with them gives back
+// what blocks need.
+bool SegmentStore::TakesTheLast(uint64_t bytes) {
+  if (thrift_ != Thrift::kFull || recovering_) return false;
+  const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
+  return free.ok() && *free < bytes + std::max(options_.slack_bytes / 8, kFloorBytesLeast);
+}
+
 void SegmentStore::Write(FileStreamLog* log, Block* block) {
   auto op = std::make_unique<WriteOp>();
   const size_t bytes = CompressBlock(*block->body, log->options().compress, &op->room, options_.keys);
+  if (TakesTheLast(bytes)) {
+    full_ = true;
+    log->OnBlockFailed(block);
+    return;
+  }
   const absl::StatusOr<SegmentFile*> file = FileFor(log, bytes);
   if (!file.ok()) {
     log->OnBlockFailed(block);
@@ -68,7 +85,7 @@ void SegmentStore::Write(FileStreamLog* log, Block* block) {
   block->offset = op->extent.offset;
   block->stored_bytes = op->extent.bytes;
   block->place = Block::Place::kWriting;
-  (*file)->live_bytes += ShareOf(*block, block->live_bytes);
+  AddLive(*file, ShareOf(*block, block->live_bytes));
   op->bytes = PrepareBlock(log->uid(), *block, block->body, &op->room, **file, block->offset, options_.keys);
   StartWrite(std::move(op));
 }
@@ -76,6 +93,7 @@ void SegmentStore::Write(FileStreamLog* log, Block* block) {
 Extent SegmentStore::WriteBlob(FileStreamLog* log, uint64_t tag, std::string_view bytes) {
   StoreKeys* keys = options_.keys;
   const size_t stored_bytes = bytes.size() + SealBytes(keys);
+  if (TakesTheLast(stored_bytes)) return {};
   const absl::StatusOr<SegmentFile*> file = FileFor(log, stored_bytes + kBlobHashBytes);
   if (!file.ok()) return {};
   auto op = std::make_unique<WriteOp>();
@@ -84,7 +102,7 @@ Extent SegmentStore::WriteBlob(FileStreamLog* log, uint64_t tag, std::string_vie
   op->tag = tag;
   op->file = *file;
   Place(*file, log->uid(), stored_bytes + kBlobHashBytes, &op->extent);
-  (*file)->live_bytes += op->extent.bytes;
+  AddLive(*file, op->extent.bytes);
   op->room.resize(kBlobHashBytes);
   if (keys == nullptr) {
     op->room.append(bytes);
@@ -111,9 +129,9 @@ void SegmentStore::StartWrite(std::unique_ptr<WriteOp> op) {
   }
   if (recovering_) {
     // No loop turns yet, and what is replayed must not pile up in memory.
-    const bool ok = disk_.WriteNow(op->file->file, op->extent.offset, op->bytes).ok();
+    const absl::Status status = disk_.WriteNow(op->file->file, op->extent.offset, op->bytes);
     writes_.push_back(std::move(op));
-    OnWritten(writes_.back().get(), ok);
+    OnWritten(writes_.back().get(), status.ok() ? 0 : absl::IsResourceExhausted(status) ? ENOSPC : EIO);
     return;
   }
   if (writes_.size() >= options_.writes_max) {
@@ -134,15 +152,18 @@ void SegmentStore::StartQueued() {
   }
 }
 
-void SegmentStore::OnWritten(WriteOp* done, bool ok) {
+void SegmentStore::OnWritten(WriteOp* done, int error) {
+  const bool ok = error == 0;
   const auto at = std::find_if(writes_.begin(), writes_.end(), [done](const auto& op) { return op.get() == done; });
   const std::unique_ptr<WriteOp> op = std::move(*at);
   writes_.erase(at);
   SegmentFile* file = op->file;
   --file->in_flight;
   file->unsynced = true;
+  // A full disk refuses a write before it becomes a dirty page: the file is as good as before.
+  full_ = error == ENOSPC || error == EDQUOT;
+  if (!ok && !full_) file->takes_appends = false;
   if (!ok) {
-    file->takes_appends = false;
     file->tracks_dead = false;  // something of it may stand there
     std::vector<Extent>().swap(file->dead);
     if (op->kind == WriteOp::Kind::kZeros && sweep_ != nullptr) sweep_->failed = true;
@@ -153,19 +174,31 @@ void SegmentStore::OnWritten(WriteOp* done, bool ok) {
     Insert(block->body);
     op->log->OnBlockWritten(block);
   } else if (block != nullptr) {
-    file->live_bytes -= ShareOf(*block, block->live_bytes);
+    DropLive(file, ShareOf(*block, block->live_bytes));
     --file->wanted;
     block->place = Block::Place::kMemory;
     block->file = 0;
     op->log->OnBlockFailed(block);
   } else if (op->kind == WriteOp::Kind::kBlob && op->log != nullptr) {
     if (!ok) {
-      file->live_bytes -= op->extent.bytes;
+      DropLive(file, op->extent.bytes);
       --file->wanted;
     }
     op->log->OnBlobWritten(op->tag, ok);
   }
   RemoveIfUnwanted(file->number);
+}
+
+void SegmentStore::Hold(SegmentFile* file, uint64_t bytes) {
+  --file->wanted;
+  ++file->held;
+  file->held_bytes += bytes;
+  use_.held_bytes += bytes;
+  if (file->wanted > 0 || (file->takes_appends && file->end < kOpenFileBytes)) return;
+  const uint64_t rest = file->dead_bytes();
+  file->held_rest += rest;
+  file->held_bytes += rest;
+  use_.held_bytes += rest;
 }
 
 void SegmentStore::Release(FileStreamLog* log, Block* block, bool wipe) {
@@ -185,9 +218,8 @@ void SegmentStore::Release(FileStreamLog* log, Block* block, bool wipe) {
   }
   if (block->place == Block::Place::kDisk && block->body != nullptr) Remove(block->body);
   SegmentFile* file = FileOf(block->file);
-  file->live_bytes -= std::min(file->live_bytes, ShareOf(*block, block->live_bytes));
-  --file->wanted;
-  ++file->held;
+  DropLive(file, ShareOf(*block, block->live_bytes));
+  Hold(file, block->stored_bytes);
   const FreedExtent freed{{block->file, block->stored_bytes, block->offset}, wipe, false};
   if (sweep_ != nullptr) sweep_->Keep({freed});
   log->OnReleased(freed);
@@ -195,9 +227,8 @@ void SegmentStore::Release(FileStreamLog* log, Block* block, bool wipe) {
 
 void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
   SegmentFile* file = FileOf(extent.file);
-  file->live_bytes -= std::min<uint64_t>(file->live_bytes, extent.bytes);
-  --file->wanted;
-  ++file->held;
+  DropLive(file, extent.bytes);
+  Hold(file, extent.bytes);
   const FreedExtent freed{extent, false, false};
   if (sweep_ != nullptr) sweep_->Keep({freed});
   log->OnReleased(freed);
@@ -214,7 +245,7 @@ void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
 void SegmentStore::OnShrunk(const Block& block, uint64_t record_bytes) {
   SegmentFile* file = FileOf(block.file);
   const uint64_t after = block.live_bytes - std::min(record_bytes, block.live_bytes);
-  file->live_bytes -= std::min(file->live_bytes, ShareOf(block, block.live_bytes) - ShareOf(block, after));
+  DropLive(file, ShareOf(block, block.live_bytes) - ShareOf(block, after));
 }
 
 // --- reading
@@ -243,7 +274,9 @@ BlockBody* SegmentStore::ReadNow(FileStreamLog* log, Block* block) {
   SegmentFile* file = FileOf(block->file);
   auto body = std::make_unique<BlockBody>(block->stored_bytes);
   size_t bytes = 0;
-  if (OpenFile(file).ok()) {
+  const absl::Status opened = OpenFile(file);
+  if (absl::IsUnavailable(opened)) return nullptr;  // no handle is left: that says nothing of the block
+  if (opened.ok()) {
     const absl::StatusOr<size_t> read = disk_.ReadNow(file->file, block->offset, body->data(), block->stored_bytes);
     if (read.ok()) bytes = *read;
   }
@@ -257,7 +290,13 @@ BlockBody* SegmentStore::ReadSoon(FileStreamLog* log, Block* block, LoadStatus* 
   if (block->damaged) return nullptr;
   SegmentFile* file = FileOf(block->file);
   auto body = std::make_unique<BlockBody>(block->stored_bytes);
-  if (!OpenFile(file).ok()) return TakeBody(log, block, std::move(body), 0);
+  if (const absl::Status opened = OpenFile(file); absl::IsUnavailable(opened)) {
+    without_handle_.push_back(log->uid());  // it asks again when it is told
+    *why = LoadStatus::kPending;
+    return nullptr;
+  } else if (!opened.ok()) {
+    return TakeBody(log, block, std::move(body), 0);
+  }
   const int32_t read = disk_.TryRead(file->file, block->offset, body->data(), block->stored_bytes);
   if (read >= 0 && static_cast<uint32_t>(read) == block->stored_bytes) {
     BlockBody* taken = TakeBody(log, block, std::move(body), block->stored_bytes);

@@ -27,7 +27,7 @@ struct SegmentStore::WriteOp {
   uint64_t tag = 0;
   Completion completion;
 
-  void OnDone(const IoResult& result) { store->OnWritten(this, result.ok()); }
+  void OnDone(const IoResult& result) { store->OnWritten(this, result.ok() ? 0 : result.error()); }
   void Detach() {
     log = nullptr;
     if (block == nullptr) return;

@@ -21,6 +21,8 @@ namespace millrace {
 namespace {
 
 constexpr std::string_view kDirectory = "segments";
+constexpr uint64_t kSlacksPerVolume = 32;
+constexpr uint64_t kFilesPerStored = 8;      // of what is stored, a file has an eighth
 
 // A memory stream behind the interface of those that are on disk: there is nothing to recover, nothing to write.
 class MemoryStoredLog final : public StoredLog {
@@ -50,6 +52,12 @@ void NoteDead(SegmentFile* file, const Extent& extent) {
   std::vector<Extent>().swap(file->dead);
 }
 
+SegmentStoreOptions FitToVolume(Disk& disk, SegmentStoreOptions options) {
+  const absl::StatusOr<uint64_t> total = disk.TotalBytes();
+  if (total.ok()) options.slack_bytes = std::min(options.slack_bytes, *total / kSlacksPerVolume);
+  return options;
+}
+
 uint64_t HeaderHash(const SegmentFileHeader& header) {
   return Hash64({reinterpret_cast<const char*>(&header), offsetof(SegmentFileHeader, header_hash)}, kSegmentMagic);
 }
@@ -62,7 +70,8 @@ absl::StatusOr<std::unique_ptr<SegmentStore>> SegmentStore::Open(Disk& disk, con
   return store;
 }
 
-SegmentStore::SegmentStore(Disk& disk, const SegmentStoreOptions& options) : disk_(disk), options_(options) {
+SegmentStore::SegmentStore(Disk& disk, const SegmentStoreOptions& options)
+    : disk_(disk), options_(FitToVolume(disk, options)) {
   if (options.scrub_bytes_per_second > 0) scrub_ = std::make_unique<Scrub>(*this);
 }
 
@@ -148,15 +157,35 @@ SegmentFile* SegmentStore::FileOf(uint32_t number) {
   if (file == nullptr) {
     file = std::make_unique<SegmentFile>();
     file->number = number;
-    file->end = kSegmentHeaderBytes;
+    SetEnd(file.get(), kSegmentHeaderBytes);
   }
   return file.get();
+}
+
+void SegmentStore::SetEnd(SegmentFile* file, uint64_t end) {
+  use_.file_bytes += end - file->end;
+  file->end = end;
+}
+
+void SegmentStore::AddLive(SegmentFile* file, uint64_t bytes) {
+  use_.live_bytes += bytes;
+  file->live_bytes += bytes;
+}
+
+void SegmentStore::DropLive(SegmentFile* file, uint64_t bytes) {
+  bytes = std::min(bytes, file->live_bytes);
+  use_.live_bytes -= bytes;
+  file->live_bytes -= bytes;
 }
 
 absl::Status SegmentStore::OpenFile(SegmentFile* file) {
   file->used_turn = turn_;
   if (file->file < 0) {
-    MR_ASSIGN_OR_RETURN(file->file, disk_.Open(SegmentFile::PathOf(file->number), FileUse::kWrite, false));
+    const std::string path = SegmentFile::PathOf(file->number);
+    absl::StatusOr<Disk::File> opened = disk_.Open(path, FileUse::kWrite, false);
+    if (absl::IsUnavailable(opened.status()) && CloseOneFile()) opened = disk_.Open(path, FileUse::kWrite, false);
+    MR_RETURN_IF_ERROR(opened.status());
+    file->file = *opened;
     ++open_files_;
   }
   if (file->header_read) return absl::OkStatus();
@@ -183,7 +212,10 @@ absl::Status SegmentStore::OpenFile(SegmentFile* file) {
 
 absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   const uint32_t number = next_number_++;
-  MR_ASSIGN_OR_RETURN(const Disk::File handle, disk_.Open(SegmentFile::PathOf(number), FileUse::kWrite, true));
+  const absl::StatusOr<Disk::File> opened = disk_.Open(SegmentFile::PathOf(number), FileUse::kWrite, true);
+  full_ = full_ || absl::IsResourceExhausted(opened.status());
+  MR_RETURN_IF_ERROR(opened.status());
+  const Disk::File handle = *opened;
   std::string first(kSegmentHeaderBytes, '\0');
   SegmentFileHeader header;
   header.number = number;
@@ -195,6 +227,7 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   if (absl::Status written = disk_.WriteNow(handle, 0, first); !written.ok()) {
     disk_.Close(handle);
     (void)disk_.Remove(SegmentFile::PathOf(number));
+    full_ = full_ || absl::IsResourceExhausted(written);
     return written;
   }
   SegmentFile* file = FileOf(number);
@@ -211,10 +244,23 @@ absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   return file;
 }
 
+// What is dead in a file is given back with the whole of it: small files, where that matters.
+uint64_t SegmentStore::SizeFor(uint64_t stored_bytes, uint64_t most) const {
+  return std::min(most, std::max({stored_bytes / kFilesPerStored, options_.slack_bytes / 2, kOpenFileBytes}));
+}
+
+void SegmentStore::StopAppends(SegmentFile* file) {
+  file->takes_appends = false;
+  if (pack_ == file->number) pack_ = 0;
+  const auto log = logs_.find(file->uid);
+  if (log != logs_.end() && log->second->file == file->number) log->second->file = 0;
+}
+
 absl::StatusOr<SegmentFile*> SegmentStore::FileFor(FileStreamLog* log, uint64_t bytes) {
   const bool busy = log->disk_bytes() >= options_.busy_bytes;
   uint32_t& number = busy ? log->file : pack_;
-  const uint64_t limit = busy ? options_.file_bytes : options_.pack_bytes;
+  const uint64_t limit = busy ? SizeFor(log->disk_bytes(), options_.file_bytes)
+                              : SizeFor(use_.live_bytes, options_.pack_bytes);
   if (number != 0) {
     SegmentFile* file = FileOf(number);
     if (file->takes_appends && (file->end == kSegmentHeaderBytes || file->end + bytes <= limit) &&
@@ -228,6 +274,16 @@ absl::StatusOr<SegmentFile*> SegmentStore::FileFor(FileStreamLog* log, uint64_t 
   MR_ASSIGN_OR_RETURN(SegmentFile* file, NewFile(busy ? log->uid() : 0));
   number = file->number;
   return file;
+}
+
+bool SegmentStore::CloseOneFile() {
+  for (const auto& [number, file] : files_) {
+    if (file->file < 0 || file->in_flight > 0 || file->unsynced || file->takes_appends) continue;
+    disk_.Close(std::exchange(file->file, -1));
+    --open_files_;
+    return true;
+  }
+  return false;
 }
 
 void SegmentStore::CloseSomeFiles() {
@@ -255,8 +311,8 @@ void SegmentStore::AdoptFile(uint32_t number, uint64_t uuid) {
 void SegmentStore::Adopt(FileStreamLog* log, const Extent& extent, uint64_t live_bytes) {
   SegmentFile* file = FileOf(extent.file);
   ++file->wanted;
-  file->live_bytes += live_bytes;
-  file->end = std::max(file->end, extent.offset + extent.bytes);
+  AddLive(file, live_bytes);
+  SetEnd(file, std::max(file->end, extent.offset + extent.bytes));
   if (file->uids.empty() || file->uids.back() != log->uid()) file->uids.push_back(log->uid());
 }
 
@@ -264,7 +320,14 @@ void SegmentStore::RemoveIfUnwanted(uint32_t number) {
   const auto at = files_.find(number);
   if (at == files_.end() || recovering_) return;
   SegmentFile* file = at->second.get();
-  if (file->wanted > 0 || file->held > 0 || file->in_flight > 0 || file->takes_appends) return;
+  if (file->wanted > 0 || file->held > 0 || file->in_flight > 0) return;
+  if (file->takes_appends) {
+    if (file->end < kOpenFileBytes) return;
+    StopAppends(file);
+  }
+  SetEnd(file, 0);
+  DropLive(file, file->live_bytes);
+  use_.held_bytes -= file->held_rest;
   if (file->file >= 0) {
     disk_.Close(file->file);
     --open_files_;
@@ -299,7 +362,9 @@ void SegmentStore::OnRecovered() {
     SegmentFile* file = FileOf(number);
     const bool was_open = file->file >= 0;
     if (!OpenFile(file).ok() && file->file < 0) continue;
-    if (const absl::StatusOr<uint64_t> size = disk_.Size(file->file); size.ok()) file->end = std::max(file->end, *size);
+    if (const absl::StatusOr<uint64_t> size = disk_.Size(file->file); size.ok()) {
+      SetEnd(file, std::max(file->end, *size));
+    }
     const bool usable = !file->quarantined && !file->stale && !file->takes_appends;
     if (file->uid == 0 && usable && file->end < options_.pack_bytes / 2) {
       if (pack_ != 0 && pack_ != number) FileOf(pack_)->takes_appends = false;
@@ -385,7 +450,12 @@ void SegmentStore::Free(const FreedExtent& freed) {
   uint32_t& count = freed.wanted ? file->wanted : file->held;
   MR_CHECK(count > 0);
   --count;
-  if (freed.wanted) file->live_bytes -= std::min<uint64_t>(file->live_bytes, freed.extent.bytes);
+  if (freed.wanted) {
+    DropLive(file, freed.extent.bytes);
+  } else {
+    use_.held_bytes -= freed.extent.bytes;
+    file->held_bytes -= freed.extent.bytes;
+  }
   if (freed.wipe && sweep_ == nullptr && (file->wanted > 0 || file->held > 0)) return StartZeros(file, freed.extent);
   NoteDead(file, freed.extent);
   RemoveIfUnwanted(freed.extent.file);
@@ -410,6 +480,9 @@ void SegmentStore::ReportDamage(std::string_view what, uint32_t file) {
 
 void SegmentStore::EndTurn() {
   ++turn_;
+  for (const uint64_t uid : std::exchange(without_handle_, {})) {
+    if (const auto log = logs_.find(uid); log != logs_.end()) log->second->OnLoaded();
+  }
   StartQueued();
   Evict();
   Compact();
@@ -420,10 +493,8 @@ void SegmentStore::EndTurn() {
 SegmentStore::Stats SegmentStore::stats() const {
   Stats stats;
   stats.files = files_.size();
-  for (const auto& [number, file] : files_) {
-    stats.file_bytes += file->end;
-    stats.live_bytes += file->live_bytes;
-  }
+  stats.file_bytes = use_.file_bytes;
+  stats.live_bytes = use_.live_bytes;
   stats.cache_bytes = cache_bytes_;
   for (const auto& op : writes_) stats.unwritten_bytes += op->bytes.size();
   for (const auto& op : queued_) stats.unwritten_bytes += op->bytes.size();

@@ -2,9 +2,10 @@
 // SegmentStore: the files that hold the blocks of a shard's streams, and what of them is in memory.
 // Owner:  shard (one per shard and directory).
 // Files:  DIR/segments/NNNNNNNN.seg, only ever appended to. A busy stream has files of its own (64 MiB); small streams
-//         share packs (32 MiB): 100,000 idle streams cost no file each. A file goes when nothing in it is wanted,
-//         neither by a stream nor by a checkpoint that a restart could begin with. What lives in a file that is mostly
-//         dead is written anew elsewhere, a little every turn.
+//         share packs (32 MiB): 100,000 idle streams cost no file each. Where little is stored, files are smaller: an
+//         eighth of it. A file goes when nothing in it is wanted, neither by a stream nor by a checkpoint that a
+//         restart could begin with. When too much is dead between what lives (Thrift), what lives in the file that is
+//         dead for the most part is written anew elsewhere, a little every turn.
 // Memory: bodies of blocks that are on disk form a cache (least recently used goes first); those that are not yet on
 //         disk are kept in any case.
 // Damage: what fails its checksum is never served; its file is never removed, but moved to DIR/quarantine when nothing
@@ -39,7 +40,8 @@ struct SegmentStoreOptions {
   uint64_t file_bytes = 64 << 20;          // of a stream's own file
   uint64_t pack_bytes = 32 << 20;
   uint64_t busy_bytes = 16 << 20;          // a stream with more than this gets files of its own
-  uint64_t compact_dead_bytes = 8 << 20;   // a file is compacted when this much and half of it is dead
+  // May be dead in any case; files are at least half as large. Not more than a part of the volume.
+  uint64_t slack_bytes = 12 << 20;
   uint64_t compact_turn_bytes = 1 << 20;   // read by compaction in one turn
   uint32_t hydrated_max = 4096;            // streams whose index stays in memory while they are idle
   uint32_t open_files_max = 512;
@@ -74,6 +76,11 @@ class SegmentStore final : public StoredLogs {
   bool Sweep() override;
   bool SweepFailed() const override;
   void EndSweep() override;
+  DiskUse disk_use() const override { return use_; }
+  bool full() const override { return full_; }
+  void ForgetFull() override { full_ = false; }
+  void SetThrift(Thrift thrift) override;
+  bool has_work() const override;
 
   struct Stats {
     uint64_t files = 0;
@@ -138,14 +145,18 @@ class SegmentStore final : public StoredLogs {
   absl::Status Start();
 
   SegmentFile* FileOf(uint32_t number);
+  void SetEnd(SegmentFile* file, uint64_t end);
+  void AddLive(SegmentFile* file, uint64_t bytes);
+  void DropLive(SegmentFile* file, uint64_t bytes);
   absl::Status OpenFile(SegmentFile* file);  // and reads its header, if need be
   absl::StatusOr<SegmentFile*> NewFile(uint64_t uid);
   absl::StatusOr<SegmentFile*> FileFor(FileStreamLog* log, uint64_t bytes);
   void CloseSomeFiles();
+  bool CloseOneFile();  // because there is no handle for another
   void Place(SegmentFile* file, uint64_t uid, uint64_t bytes, Extent* extent);
   void StartWrite(std::unique_ptr<WriteOp> op);
   void StartQueued();
-  void OnWritten(WriteOp* op, bool ok);
+  void OnWritten(WriteOp* op, int error);
   void OnRead(ReadOp* op, const IoResult& result);
   void OnSynced(FileSync* sync, const IoResult& result);
   BlockBody* TakeBody(FileStreamLog* log, Block* block, std::unique_ptr<BlockBody> body, size_t bytes);
@@ -155,6 +166,14 @@ class SegmentStore final : public StoredLogs {
   void Free(const FreedExtent& freed);
   void StartZeros(SegmentFile* file, const Extent& extent);
   void RemoveIfUnwanted(uint32_t number);
+  void StopAppends(SegmentFile* file);
+  uint64_t SizeFor(uint64_t stored_bytes, uint64_t most) const;
+  void Hold(SegmentFile* file, uint64_t bytes);
+  uint64_t DeadBytes() const;
+  uint64_t DeadBytesMax() const;
+  SegmentFile* FindDeadFile();
+  bool WaitsForCheckpoint() const;
+  bool TakesTheLast(uint64_t bytes);
   bool OpenBlob(const Extent& extent, std::string* bytes);  // false: it is not what was written there
   void ReportBadBlock(FileStreamLog* log, const Block& block);
   void ReportBadRun(const Extent& extent);
@@ -178,6 +197,7 @@ class SegmentStore final : public StoredLogs {
   std::deque<std::unique_ptr<WriteOp>> queued_;
   std::vector<std::unique_ptr<ReadOp>> reads_;
   std::vector<std::unique_ptr<SyncOp>> syncs_;
+  std::vector<uint64_t> without_handle_;  // logs that wait for a read: no file handle was left for it
   std::string peek_room_;
   uint64_t peeks_ = 0;
   std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
@@ -195,9 +215,14 @@ class SegmentStore final : public StoredLogs {
   size_t hydrated_at_ = 0;
   uint32_t compacting_ = 0;         // file; 0: none
   uint64_t next_look_ = 0;          // turn
+  Thrift thrift_ = Thrift::kBusy;
+  bool look_ = false;               // at once
+  uint64_t looked_at_dead_ = 0;     // DeadBytes() when nothing was found
   std::vector<uint64_t> compacting_uids_;
   uint64_t compacted_bytes_ = 0;
   uint64_t damaged_blocks_ = 0;
+  DiskUse use_;        // sums over files_
+  bool full_ = false;  // the last write met a full disk
 };
 
 }  // namespace millrace

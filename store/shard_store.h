@@ -5,6 +5,9 @@
 // Use:    Open, then adopt recovered(); every turn: changes, then EndTurn(now) last, and OnTick(now) at NextTick().
 //         What a call returns as Lsn is durable when durable() has reached it; OnDurable says so from inside the
 //         disk's completions, once per flush and not once per record.
+// Small volumes: files of the log, the reserve and the free space that is asked for are parts of the volume, if those
+// are
+//         less than what the options say.
 // Full disk, failed disk: accepting() is false. Stage no message then; deletions and acknowledgements may be staged
 //         while state() is kFull (they are what makes room). Reading goes on in every state.
 // Format: FORMAT.md.  Proof: tests/crash cuts a workload at every write and sync.
@@ -49,13 +52,17 @@ struct SeenHeader {
 struct ShardStoreOptions {
   uint64_t random = 0;  // from the caller's source of randomness: identity of a new store
   uint64_t wal_file_bytes = 16 << 20;
-  uint64_t wal_file_bytes_max = 64 << 20;
-  uint32_t wal_files = 3;                     // kept ready for reuse
-  uint64_t checkpoint_bytes = 64 << 20;       // growth of the log that starts a checkpoint
-  uint64_t checkpoint_idle_bytes = 1 << 20;   // the same when nothing is written for checkpoint_idle_after
-  Nanos checkpoint_idle_after = std::chrono::seconds(10);
+  uint32_t wal_files = 3;                     // kept: in use and ready
+  // Growth of the log that starts a checkpoint. 0: half of the files that are kept, one of them at least; up to four
+  // times that where a checkpoint costs more than a quarter of it (very many streams).
+  uint64_t checkpoint_bytes = 0;
+  // The same when hardly anything is written for checkpoint_idle_after; and what waits on disk for a checkpoint to be
+  // given back.
+  uint64_t checkpoint_idle_bytes = 1 << 20;
+  Nanos checkpoint_idle_after = std::chrono::seconds(2);
   uint64_t congested_bytes = 4 << 20;         // staged and not yet durable: Congested()
   uint64_t reserve_bytes = 32 << 20;          // free space below which messages are refused
+  uint64_t record_bytes = 0;                  // of the largest message: two of them always have room
   uint64_t checkpoint_group_bytes = 4 << 20;  // of encoded state, per sync of the segments
   uint32_t checkpoint_slice = 256;            // objects looked at per turn
   std::string seen_header;                    // RecoveredStream::seen is about it; empty: about none
@@ -170,6 +177,8 @@ class ShardStore {
   virtual Lsn durable() const = 0;
   virtual StorageState state() const = 0;
   virtual bool accepting() const = 0;
+  // False: nothing that would be staged now becomes durable soon, not even a deletion.
+  virtual bool writable() const = 0;
   virtual bool Congested() const = 0;  // pause producers; ask again every turn
 
   // Secure deletion: what was removed from this stream until now is to be nowhere on the disk (eraser.h). That is so
@@ -187,6 +196,7 @@ class ShardStore {
     uint64_t flushed_bytes = 0;
     uint64_t log_bytes = 0;  // since the last checkpoint
     uint64_t log_files = 0;
+    uint64_t log_file_bytes = 0;  // on disk
     uint64_t checkpoints = 0;
     uint64_t catalog_bytes = 0;
     uint64_t streams = 0;

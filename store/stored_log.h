@@ -33,6 +33,8 @@ class StoredLog {
   virtual bool dirty() const = 0;  // there is something that the last EncodeCheckpoint does not contain
   virtual void Flush() = 0;
   virtual bool flushed() const = 0;
+  // Something that Flush wants written has failed to be, and waits for another Flush.
+  virtual bool stuck() const { return false; }
   virtual void EncodeCheckpoint(std::string* out) = 0;
 
   // There is nothing in it but what EncodeCheckpoint tells, at most its counters: while it is clean it may be
@@ -45,6 +47,20 @@ enum class OldKeys : uint8_t {
   kNone,
   kMoving,  // what lives in them is on its way out
   kMoved,   // nothing does; a checkpoint lets them go
+};
+
+// How much room the files of a shard's streams take up.
+struct DiskUse {
+  uint64_t file_bytes = 0;
+  uint64_t live_bytes = 0;  // of them: what streams want; an estimate
+  uint64_t held_bytes = 0;  // of them: what only checkpoints want; the next one gives it back
+};
+
+// What room is worth: how much of it may be dead before it is given back by writing anew what lives around it.
+enum class Thrift : uint8_t {
+  kBusy,   // there is other work: half of what lives
+  kQuiet,  // there is none: a fifth
+  kFull,   // messages are refused: as kQuiet, and only what fits into the room that is left, one file at a time
 };
 
 class StoredLogs {
@@ -65,6 +81,11 @@ class StoredLogs {
   virtual void OnCheckpointed(bool durable) = 0;
   virtual void EndTurn() = 0;
   virtual bool idle() const = 0;  // no operation in flight
+  virtual DiskUse disk_use() const { return {}; }
+  virtual bool full() const { return false; }  // the last write met a full disk
+  virtual void ForgetFull() {}                 // there is nothing that could not be written
+  virtual void SetThrift(Thrift) {}
+  virtual bool has_work() const { return false; }  // turns are wanted, because of kQuiet or kFull
   // Looks for damage; returns when it wants to be called again.
   virtual Nanos StepScrub(Nanos) { return Nanos::max(); }
   virtual OldKeys old_keys() const { return OldKeys::kNone; }

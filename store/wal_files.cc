@@ -17,6 +17,7 @@ namespace {
 
 constexpr uint64_t kFillBytes = 256 << 10;  // per write: small enough to leave the device to the log in between
 constexpr Nanos kRetryAfter = std::chrono::seconds(1);
+constexpr uint64_t kSmallestBytes = 64 << 10;  // of a file on a nearly full disk
 
 bool ParseName(const std::string& name, uint32_t* number) {
   if (name.size() != 10 || name.substr(6) != ".wal") return false;
@@ -30,8 +31,8 @@ bool ParseName(const std::string& name, uint32_t* number) {
 
 }  // namespace
 
-WalFiles::WalFiles(Disk& disk, uint64_t file_bytes, uint64_t file_bytes_max, uint32_t keep)
-    : disk_(disk), file_bytes_(AlignUp(file_bytes)), file_bytes_max_(AlignUp(file_bytes_max)), keep_(keep) {
+WalFiles::WalFiles(Disk& disk, uint64_t file_bytes, uint32_t keep, uint64_t floor_bytes)
+    : disk_(disk), file_bytes_(AlignUp(file_bytes)), keep_(keep), floor_bytes_(floor_bytes) {
   completion_.Bind<&WalFiles::OnStep>(this);
   cleaned_.Bind<&WalFiles::OnCleaned>(this);
   void* zeros = mmap(nullptr, kFillBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -69,10 +70,15 @@ bool WalFiles::HasReady() const {
   return std::any_of(files_.begin(), files_.end(), [](const auto& file) { return file->seq == 0 && !file->bad; });
 }
 
-uint64_t WalFiles::used_bytes() const {
-  uint64_t bytes = 0;
-  for (const auto& file : files_) bytes += file->seq == 0 ? 0 : file->bytes;
+uint64_t WalFiles::bytes() const {
+  uint64_t bytes = making_ == nullptr ? 0 : making_->bytes;
+  for (const auto& file : files_) bytes += file->bytes;
   return bytes;
+}
+
+size_t WalFiles::in_use() const {
+  const auto used = [](const auto& file) { return file->seq != 0; };
+  return static_cast<size_t>(std::count_if(files_.begin(), files_.end(), used));
 }
 
 WalFile* WalFiles::Take(uint64_t bytes) {
@@ -93,13 +99,12 @@ void WalFiles::Prepare(uint64_t bytes, Nanos now) {
   now_ = now;
   wanted_ = std::max(wanted_, bytes);
   if (making_ != nullptr || (retry_at_ != Nanos::max() && now < retry_at_)) return;
-  // Traffic that outgrows the first few files gets larger ones: fewer changes of file, the same number of names.
-  const uint64_t above = files_.size() >= keep_ ? std::min<uint64_t>(files_.size() - keep_ + 1, 16) : 0;
-  const uint64_t size = std::max(std::min(file_bytes_max_, file_bytes_ << above), AlignUp(wanted_));
+  const uint64_t size = SizeFor(wanted_);
   wanted_ = 0;
+  if (size == 0) return GiveUp(ENOSPC, AlignUp(bytes));
   const uint32_t number = next_number_++;
   const absl::StatusOr<Disk::File> file = disk_.Open(PathOf(number), FileUse::kDirect, true);
-  if (!file.ok()) return GiveUp(absl::IsResourceExhausted(file.status()) ? ENOSPC : EIO, file.status().ToString());
+  if (!file.ok()) return GiveUp(file.status(), size);
   making_ = std::make_unique<WalFile>();
   making_->file = *file;
   making_->number = number;
@@ -107,6 +112,47 @@ void WalFiles::Prepare(uint64_t bytes, Nanos now) {
   filled_ = 0;
   step_ = Step::kFill;
   NextStep();
+}
+
+// 0: there is no room for it. A try that must fail would take the last bytes from everybody for a moment.
+uint64_t WalFiles::SizeFor(uint64_t bytes) const {
+  // Nobody is helped by a reserve that is used up with the next batch; who has no place at all takes what there is.
+  const uint64_t small = std::min(file_bytes_ / 16, kSmallestBytes);
+  const uint64_t least = AlignUp(bytes == 0 ? file_bytes_ / 4 : std::max(bytes, small));
+  const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
+  if (!free.ok()) return std::max(file_bytes_, least);
+  if (*free < least + floor_bytes_) return 0;
+  return std::max(std::min(file_bytes_, (*free - floor_bytes_) / 4 & ~uint64_t{kDiskAlignment - 1}), least);
+}
+
+absl::Status WalFiles::MakeReady() {
+  if (HasReady()) return absl::OkStatus();
+  const uint64_t size = SizeFor(0);
+  if (size == 0) {
+    GiveUp(ENOSPC, file_bytes_);
+    return absl::ResourceExhaustedError(error_);
+  }
+  auto made = std::make_unique<WalFile>();
+  made->number = next_number_++;
+  made->bytes = size;
+  absl::StatusOr<Disk::File> file = disk_.Open(PathOf(made->number), FileUse::kDirect, true);
+  absl::Status status = file.status();
+  if (status.ok()) {
+    made->file = *file;
+    status = disk_.FillWithZeros(made->file, size);
+    if (status.ok()) status = disk_.SyncDirectory("wal");
+    if (!status.ok()) {
+      disk_.Close(made->file);
+      (void)disk_.Remove(PathOf(made->number));
+    }
+  }
+  if (!status.ok()) {
+    GiveUp(status, size);
+    return status;
+  }
+  files_.push_back(std::move(made));
+  full_ = failing_ = false;
+  return absl::OkStatus();
 }
 
 void WalFiles::NextStep() {
@@ -123,11 +169,11 @@ void WalFiles::NextStep() {
 
 void WalFiles::OnStep(const IoResult& result) {
   if (!result.ok()) {
-    const std::string path = PathOf(making_->number);
+    const uint64_t bytes = making_->bytes;
     disk_.Close(making_->file);
-    disk_.RemoveLater(path);
+    disk_.RemoveLater(PathOf(making_->number));
     making_ = nullptr;
-    return GiveUp(result.error(), absl::StrFormat("make %s: %s", path, std::strerror(result.error())));
+    return GiveUp(result.error(), bytes);
   }
   switch (step_) {
     case Step::kFill:
@@ -146,10 +192,25 @@ void WalFiles::OnStep(const IoResult& result) {
   NextStep();
 }
 
-void WalFiles::GiveUp(int error, std::string what) {
+void WalFiles::GiveUp(const absl::Status& status, uint64_t bytes) {
+  if (absl::IsResourceExhausted(status)) return GiveUp(ENOSPC, bytes);
+  if (absl::IsUnavailable(status)) return GiveUp(EMFILE, bytes);
+  GiveUp(EIO, bytes);
+  error_ += absl::StrFormat(" (%s)", std::string(status.message()));
+}
+
+void WalFiles::GiveUp(int error, uint64_t bytes) {
   full_ = error == ENOSPC || error == EDQUOT;
   failing_ = !full_;
-  error_ = std::move(what);
+  if (full_) {
+    error_ = absl::StrFormat("the disk is full: another file of the write-ahead log takes %d bytes, %d are free", bytes,
+                             disk_.FreeBytes().value_or(0));
+  } else if (error == EMFILE || error == ENFILE) {
+    error_ =
+        "no file can be opened for the write-ahead log: too many are open; raise the limit (ulimit -n, LimitNOFILE)";
+  } else {
+    error_ = absl::StrFormat("another file of the write-ahead log cannot be made: %s", std::strerror(error));
+  }
   retry_at_ = now_ + kRetryAfter;
 }
 
@@ -165,21 +226,25 @@ void WalFiles::Retire(Lsn lsn, const WalFile* current) {
     file.seq = 0;
     ++ready;
   }
-  while (ready > keep_) {  // the smallest go
-    size_t smallest = files_.size();
-    for (size_t i = 0; i < files_.size(); ++i) {
-      if (files_[i]->seq != 0 || files_[i]->bad || files_[i].get() == cleaning_) continue;
-      if (smallest == files_.size() || files_[i]->bytes < files_[smallest]->bytes) smallest = i;
-    }
-    if (smallest == files_.size()) break;
-    Drop(smallest);
-    --ready;
+  if (ready > 0) full_ = failing_ = false;  // the next try will tell
+  // Those of another size go first, and do not stay where there is one that is right. One is always left.
+  const auto goes = [this](bool of_another_size) {
+    return std::find_if(files_.begin(), files_.end(), [&](const auto& file) {
+      const bool unused = file->seq == 0 && !file->bad && file.get() != cleaning_;
+      return unused && (!of_another_size || file->bytes != file_bytes_);
+    });
+  };
+  for (; ready > 1; --ready) {
+    auto file = goes(true);
+    if (file == files_.end() && files_.size() > keep_) file = goes(false);
+    if (file == files_.end()) break;
+    Drop(static_cast<size_t>(file - files_.begin()));
   }
 }
 
 void WalFiles::DropUnfinished() {
   for (size_t i = files_.size(); i-- > 0;) {
-    if (files_[i]->seq == 0 && (files_[i]->bytes < file_bytes_ || files_[i]->stale)) Drop(i);
+    if (files_[i]->seq == 0 && (files_[i]->bytes != file_bytes_ || files_[i]->stale)) Drop(i);
   }
 }
 

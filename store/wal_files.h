@@ -3,9 +3,11 @@
 // Owner:  shard.
 // A file is ready when it is filled with written zeros and its name is on stable storage: a write into it then changes
 // no metadata, which is what makes a flush one device command. One ready file is kept in reserve while there is
-// traffic.
-// Files that may hold what somebody has erased (tainted) are taken last, and never removed but at once.
-// Errors: a file that cannot be made is given up; full() tells a full disk. Nothing here loses a record.
+// traffic. `keep` files of `file_bytes` stay; what was made besides, because the log was in need, goes when it can.
+// A nearly full disk: files are smaller then, a fourth of what is free. The last of it, floor_bytes, is for
+// checkpoints. Files that may hold what somebody has erased (tainted) are taken last, and never removed but at once.
+// Errors: a file that cannot be made is given up; full() tells a full disk, error() why in words. Nothing here loses a
+// record.
 #pragma once
 
 #include <cstdint>
@@ -35,15 +37,17 @@ struct WalFile {
 
 class WalFiles {
  public:
-  WalFiles(Disk& disk, uint64_t file_bytes, uint64_t file_bytes_max, uint32_t keep);
+  WalFiles(Disk& disk, uint64_t file_bytes, uint32_t keep, uint64_t floor_bytes);
   ~WalFiles();
 
   // Blocking: finds what is there. Recovery then says what is in use (seq, last_lsn of each of files()).
   absl::Status Open();
   const std::vector<std::unique_ptr<WalFile>>& files() const { return files_; }
   void set_next_seq(uint32_t seq) { next_seq_ = seq; }
-  // After recovery: files not in use that are smaller than wanted (their making was cut short) go.
+  // After recovery: files not in use that are not of the size wanted (their making was cut short, perhaps) go.
   void DropUnfinished();
+  // Blocking, at start: a file is ready, or the error says why not.
+  absl::Status MakeReady();
   // All files that are there: nothing is written into them, and they are removed at once when they are not needed.
   void MarkStale();
   bool HasStale() const;
@@ -51,9 +55,10 @@ class WalFiles {
   // A ready file with room for `bytes`, or nullptr: Prepare one and come back.
   WalFile* Take(uint64_t bytes);
   // Begins to make a file for batches of at least `bytes`, unless that is going on. Not before retry_at() after a
-  // failure.
+  // failure, unless there is room that was not there then.
   void Prepare(uint64_t bytes, Nanos now);
-  // Nothing up to `lsn` is needed any more. `current` stays.
+  void RetryNow() { retry_at_ = Nanos::max(); }
+  // Nothing up to `lsn` is needed any more: more than `keep` files do not stay. `current` does.
   void Retire(Lsn lsn, const WalFile* current);
 
   // --- secure deletion (eraser.h)
@@ -71,7 +76,8 @@ class WalFiles {
   bool failing() const { return failing_; }      // ... or another error
   const std::string& error() const { return error_; }
   Nanos retry_at() const { return retry_at_; }   // Nanos::max(): nothing to retry
-  uint64_t used_bytes() const;                   // in files in use
+  uint64_t bytes() const;                        // of all files, the one being made included
+  size_t in_use() const;                         // that hold records which may be needed
 
   static std::string PathOf(uint32_t number);
 
@@ -80,14 +86,16 @@ class WalFiles {
 
   void OnStep(const IoResult& result);
   void NextStep();
-  void GiveUp(int error, std::string what);
+  void GiveUp(const absl::Status& status, uint64_t bytes);
+  void GiveUp(int error, uint64_t bytes);
+  uint64_t SizeFor(uint64_t bytes) const;
   void Drop(size_t index);
   void OnCleaned(const IoResult& result);
 
   Disk& disk_;
   const uint64_t file_bytes_;
-  const uint64_t file_bytes_max_;
   const uint32_t keep_;
+  const uint64_t floor_bytes_;
   std::vector<std::unique_ptr<WalFile>> files_;
   uint32_t next_number_ = 1;
   uint32_t next_seq_ = 1;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Nanos kIdleAfter = std::chrono::milliseconds(50);
 constexpr Nanos kCheckEvery = std::chrono::seconds(1);
+constexpr Nanos kCheckFullEvery = std::chrono::milliseconds(250);
 constexpr size_t kSpareBuffers = 3;
 
 }  // namespace
@@ -23,7 +24,7 @@ WriteAheadLog::WriteAheadLog(Disk& disk, const WalOptions& options, WalListener*
       seal_{options.keys, options.identity},
       congested_bytes_(options.congested_bytes),
       reserve_bytes_(options.reserve_bytes),
-      files_(disk, options.file_bytes, options.file_bytes_max, options.files_keep),
+      files_(disk, options.file_bytes, options.files_keep, options.floor_bytes),
       pool_(options.buffer_bytes, options.batch_bytes, kSpareBuffers),
       filling_(pool_.Take(options.buffer_bytes)) {
   MR_CHECK_OP(options.buffer_bytes, <=, options.batch_bytes);
@@ -42,6 +43,12 @@ void WriteAheadLog::Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_
   recorded_ = last;
   epoch_ = epoch;
   files_.set_next_seq(next_file_seq);
+  check_at_ = Nanos{0};
+}
+
+void WriteAheadLog::Recycle(Lsn lsn) {
+  files_.Retire(lsn, current_);
+  LookAtSpace();
 }
 
 // The filling buffer has no room for a record of `bytes`, its header included.
@@ -67,7 +74,7 @@ void WriteAheadLog::EndTurn(Nanos now) {
   now_ = now;
   if (failed()) return;
   // The reserve file is in use and no other can be made: refuse while what was admitted still has room.
-  if (state_ == WalState::kOk && (files_.full() || files_.failing()) && !files_.HasReady()) CheckSpace();
+  if (state_ == WalState::kOk && NoFile()) CheckSpace();
   if (flight_.busy()) return;
   if (flying_ == nullptr) {
     if (!waiting_.empty()) {
@@ -102,7 +109,8 @@ void WriteAheadLog::Submit() {
   WalBuffer& buffer = *flying_;
   const size_t end = buffer.used + seal_.bytes();
   const uint64_t bytes = AlignUp(end);
-  if (!FindPlace(bytes)) return;
+  starved_ = !FindPlace(bytes);
+  if (starved_) return;
   buffer.Grow(end);
   std::memset(buffer.data + buffer.used, 0, bytes - buffer.used);
   WalBatchHeader header =
@@ -143,7 +151,9 @@ void WriteAheadLog::OnWritten(const IoResult& result) {
   durable_ = previous_ = current_->last_lsn = flying_->first_lsn + flying_->records - 1;
   pool_.Return(std::move(flying_));
   watermark_at_ = now_ + kIdleAfter;
+  // A fast writer fills the reserve in less than a second.
   if (check_at_ == Nanos::max()) check_at_ = now_ + kCheckEvery;
+  if (reserve_bytes_ > 0 && written_bytes_ >= check_bytes_at_) check_at_ = now_;
   listener_->OnWalDurable(durable_);
 }
 
@@ -215,25 +225,28 @@ void WriteAheadLog::OnWatermark(const IoResult& result) {
                         absl::StrFormat("write-ahead log: %s; the file is sealed", std::strerror(result.error())));
 }
 
-// Once a second while there is traffic, and until there is room again.
+// Once a second while there is traffic and whenever a part of the reserve could be used up; until there is room again.
 void WriteAheadLog::CheckSpace() {
+  check_bytes_at_ = written_bytes_ + reserve_bytes_ / 8;
   const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
   const uint64_t need = low_space_ ? reserve_bytes_ + reserve_bytes_ / 4 : reserve_bytes_;
   low_space_ = free.ok() && *free < need;
-  if (!files_.HasReady() && !files_.preparing() && current_ != nullptr && !low_space_) files_.Prepare(0, now_);
+  const bool in_use = current_ != nullptr || state_ != WalState::kOk;
+  if (!files_.HasReady() && !files_.preparing() && in_use && !low_space_) files_.Prepare(0, now_);
   // The rest of the current file is kept for what was admitted, and for the deletions that make room.
   const bool refused = retry_at_ != Nanos::max();
-  const bool no_file = refused || ((files_.full() || files_.failing()) && !files_.HasReady());
-  if (low_space_ || no_file) {
-    SetState(WalState::kFull, low_space_  ? absl::StrFormat("%d bytes of disk space are left", *free)
-                              : refused ? std::string("the last write met a full disk")
-                                        : files_.error());
+  const bool no_file = refused || NoFile();
+  if (low_space_ || no_file || blocks_full_) {
+    SetState(WalState::kFull, low_space_  ? absl::StrFormat("the disk is nearly full: %d bytes are free, and messages "
+                                                            "are taken with %d", *free, need)
+                              : refused || blocks_full_ ? std::string("the last write met a full disk")
+                                                        : files_.error());
   } else {
     SetState(WalState::kOk, "there is disk space again");
   }
   // Without traffic nothing changes; EndTurn starts the clock again.
   const bool busy = state_ != WalState::kOk || flying_ != nullptr || staged_ != durable_ || files_.preparing();
-  check_at_ = busy ? now_ + kCheckEvery : Nanos::max();
+  check_at_ = !busy ? Nanos::max() : now_ + (state_ == WalState::kFull ? kCheckFullEvery : kCheckEvery);
 }
 
 void WriteAheadLog::SetState(WalState state, const std::string& why) {

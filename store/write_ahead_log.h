@@ -9,7 +9,7 @@
 //
 // state      event                        becomes
 // kOk        no file can be made: full    kFull     (messages refused; what was admitted is kept and written)
-// kOk        little free space            kFull
+// kOk        little free space            kFull     (looked at once a second, and for every eighth of the reserve)
 // kOk        write or flush fails         kOk       (file sealed; the same batch goes to another file from its buffer)
 // kOk,kFull  that write fails as well     kFailed   (nothing is written any more)
 // kFull      room again                   kOk
@@ -19,6 +19,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "proto/base/bytes.h"
 #include "proto/base/check.h"
@@ -35,10 +36,10 @@ namespace millrace {
 struct WalOptions {
   uint64_t identity = 0;  // of this log: seeds every checksum
   uint64_t file_bytes = 16 << 20;
-  uint64_t file_bytes_max = 64 << 20;
   uint32_t files_keep = 3;
   uint64_t congested_bytes = 4 << 20;
   uint64_t reserve_bytes = 32 << 20;
+  uint64_t floor_bytes = 0;  // of free space: the log takes none of it
   size_t buffer_bytes = 64 << 10;
   size_t batch_bytes = 1 << 20;
   StoreKeys* keys = nullptr;  // that seal it
@@ -61,6 +62,8 @@ class WriteAheadLog final : public Journal {
   // Blocking, at start: finds the files; ScanWal (wal_recovery.h) then reads them and says where the log goes on.
   absl::Status Open() { return files_.Open(); }
   WalFiles& files() { return files_; }
+  const WalFiles& files() const { return files_; }
+  // Then looks at the space that is left, with the first tick.
   // `last`: the highest position ever given; `previous`: the last one whose record exists, or is known to have existed.
   void Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_file_seq);
 
@@ -106,9 +109,19 @@ class WriteAheadLog final : public Journal {
   WalState state() const { return state_; }
   bool failed() const { return state_ == WalState::kFailed; }
   // Nothing up to `lsn` is needed any more: files are recycled.
-  void Recycle(Lsn lsn) { files_.Retire(lsn, current_); }
+  void Recycle(Lsn lsn);
+  // There may be more space than a moment ago, or less: looks at it with the next tick.
+  void LookAtSpace() {
+    files_.RetryNow();
+    check_at_ = now_;
+  }
+  // Blocks of messages meet a full disk, whatever the space that is said to be free (a quota).
+  void NoteBlocksFull(bool full) {
+    if (std::exchange(blocks_full_, full) != full) LookAtSpace();
+  }
+  // Full, and what was staged has no place in the log.
+  bool starved() const { return state_ == WalState::kFull && starved_; }
 
-  bool has_ready_file() const { return files_.HasReady(); }
   size_t file_count() const { return files_.files().size(); }
   uint64_t flushes() const { return flushes_; }
   uint64_t written_bytes() const { return written_bytes_; }  // grows for ever
@@ -123,6 +136,8 @@ class WriteAheadLog final : public Journal {
   void WriteWatermark();
   void OnWatermark(const IoResult& result);
   void CheckSpace();
+  // None is ready, or none that is large enough, and none can be made.
+  bool NoFile() const { return (files_.full() || files_.failing()) && (starved_ || !files_.HasReady()); }
   void SetState(WalState state, const std::string& why);
   WalBatchHeader NextHeader(Lsn first, uint32_t records, uint32_t payload_bytes) const;
 
@@ -161,6 +176,9 @@ class WriteAheadLog final : public Journal {
   WalState state_ = WalState::kOk;
   uint32_t failures_ = 0;  // in a row
   bool low_space_ = false;
+  bool starved_ = false;
+  bool blocks_full_ = false;
+  uint64_t check_bytes_at_ = 0;  // of written_bytes_: the space is looked at then, if not before
   Nanos now_{0};
   Nanos watermark_at_ = Nanos::max();
   Nanos check_at_ = Nanos::max();

@@ -62,8 +62,10 @@ class RamDisk final : public Disk {
     return absl::OkStatus();
   }
   absl::Status SyncNow(File) override { return absl::OkStatus(); }
+  absl::Status Allocate(File, uint64_t) override { return absl::OkStatus(); }
   absl::StatusOr<uint64_t> FreeBytes() override { return uint64_t{1} << 40; }
   absl::Status Lock(std::string_view, std::string_view) override { return absl::OkStatus(); }
+  absl::StatusOr<uint64_t> TotalBytes() override { return uint64_t{1} << 40; }
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override {
     return static_cast<int32_t>(*ReadNow(file, offset, to, bytes));
   }

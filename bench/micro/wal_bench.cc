@@ -34,8 +34,10 @@ class NoDisk final : public Disk {
   absl::StatusOr<size_t> ReadNow(File, uint64_t, char*, size_t) override { return 0; }
   absl::Status WriteNow(File, uint64_t, std::string_view) override { return absl::OkStatus(); }
   absl::Status SyncNow(File) override { return absl::OkStatus(); }
+  absl::Status Allocate(File, uint64_t) override { return absl::OkStatus(); }
   absl::StatusOr<uint64_t> FreeBytes() override { return UINT64_MAX; }
   absl::Status Lock(std::string_view, std::string_view) override { return absl::OkStatus(); }
+  absl::StatusOr<uint64_t> TotalBytes() override { return UINT64_MAX; }
   int32_t TryRead(File, uint64_t, char*, size_t) override { return -EAGAIN; }
   void Read(File, uint64_t, char*, size_t, Completion* c) override { Later(c, 0); }
   void Write(File, uint64_t, std::string_view bytes, Completion* c) override {

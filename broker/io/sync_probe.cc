@@ -26,7 +26,7 @@ constexpr int kCommits = 16;
 constexpr int kCommitsEnough = 5;  // fewer say more of the moment than of the device
 constexpr double kAsFast = 1.05;
 constexpr size_t kCommitBytes = 4096;
-constexpr size_t kFileBytes = 1 << 20;
+constexpr size_t kFileBytes = (kCommits + 1) * kCommitBytes;
 
 absl::Status Failed(std::string_view what, const std::string& path) {
   return absl::InternalError(absl::StrFormat("%s %s: %s", what, path, std::strerror(errno)));
@@ -131,6 +131,7 @@ absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again, do
   if (fd < 0) return Failed("create", path);
   const std::vector<char> zeros(kFileBytes);
   const bool filled = write(fd, zeros.data(), kFileBytes) == static_cast<ssize_t>(kFileBytes) && fsync(fd) == 0;
+  const bool full = !filled && (errno == ENOSPC || errno == EDQUOT);
   const absl::Status status = filled ? absl::OkStatus() : Failed("write", path);
   close(fd);
   bool enough = true;
@@ -145,7 +146,14 @@ absl::StatusOr<SyncProbe> ProbeSync(const std::string& directory, bool again, do
     }
     munmap(block, kCommitBytes);
   }
+  if (full) {  // what works everywhere, until there is room to measure
+    const int direct = open(path.c_str(), O_RDWR | O_CLOEXEC | O_DIRECT);
+    if (direct >= 0) close(direct);
+    probe.direct = direct >= 0;
+    probe.method = probe.direct ? SyncMethod::kDirectThenSync : SyncMethod::kBufferedSync;
+  }
   unlink(path.c_str());
+  if (full) return probe;
   if (!status.ok()) return status;
 
   const double dsync = probe.median_us[0];

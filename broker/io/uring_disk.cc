@@ -32,6 +32,9 @@ absl::Status Failed(std::string_view what, std::string_view path) {
     case ENOSPC:
     case EDQUOT:
       return absl::ResourceExhaustedError(text);
+    case EMFILE:
+    case ENFILE:
+      return absl::UnavailableError(text);
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(text);
@@ -304,6 +307,18 @@ absl::Status UringDisk::WriteNow(File file, uint64_t offset, std::string_view by
 absl::Status UringDisk::SyncNow(File file) {
   if (fdatasync(file) != 0) return Failed("sync", PathOfFile(file));
   return absl::OkStatus();
+}
+
+absl::Status UringDisk::Allocate(File file, uint64_t bytes) {
+  if (fallocate(file, 0, 0, static_cast<off_t>(bytes)) == 0) return absl::OkStatus();
+  if (errno == EOPNOTSUPP) return FillWithZeros(file, bytes);
+  return Failed("allocate", PathOfFile(file));
+}
+
+absl::StatusOr<uint64_t> UringDisk::TotalBytes() {
+  struct statvfs info {};
+  if (fstatvfs(root_, &info) != 0) return Failed("look at", root_path_);
+  return static_cast<uint64_t>(info.f_blocks) * info.f_frsize;
 }
 
 absl::StatusOr<uint64_t> UringDisk::FreeBytes() {

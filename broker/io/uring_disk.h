@@ -38,8 +38,10 @@ class UringDisk final : public Disk {
   absl::StatusOr<size_t> ReadNow(File file, uint64_t offset, char* to, size_t bytes) override;
   absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) override;
   absl::Status SyncNow(File file) override;
+  absl::Status Allocate(File file, uint64_t bytes) override;
   absl::StatusOr<uint64_t> FreeBytes() override;
   absl::Status Lock(std::string_view path, std::string_view note) override;
+  absl::StatusOr<uint64_t> TotalBytes() override;
 
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override;
   void Read(File file, uint64_t offset, char* to, size_t bytes, Completion* completion) override;

@@ -18,6 +18,15 @@ namespace {
 constexpr std::string_view kNextPrefix = "$JS.API.CONSUMER.MSG.NEXT.";
 constexpr std::string_view kDirectPrefix = "$JS.API.DIRECT.GET.";
 
+// Their answers wait for the disk.
+bool ChangesTheStore(std::string_view filter) {
+  for (const std::string_view verb : {".CREATE.", ".UPDATE.", ".DELETE.", ".PURGE.", ".RESTORE.", ".PAUSE.", ".UNPIN.",
+                                      ".RESET."}) {
+    if (filter.find(verb) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 // A row is a subject with `*` for one name, and what the answer is called.
@@ -114,6 +123,10 @@ bool JetStream::Handle(const ApiRequest& request) {
     const std::optional<std::string_view> level = FindHeader(request.header, kRequiredApiLevelHeader);
     if (level && route.handler != &JetStream::OnDirectGet && RefusesRequiredLevel(*level)) {
       Refuse(request, route.kind, MakeError(ApiErrorId::kRequiredApiLevel));
+      return true;
+    }
+    if (!store_.writable() && ChangesTheStore(route.filter)) [[unlikely]] {
+      Refuse(request, route.kind, MakeError(ApiErrorId::kInsufficientResources));
       return true;
     }
     return (this->*route.handler)(request);

@@ -189,7 +189,6 @@ JetStreamEngineOptions EngineOptionsOf(const Options& options, const JetStreamSe
 ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options) {
   ShardStoreOptions store;
   store.wal_file_bytes = static_cast<uint64_t>(options.wal_file_bytes);
-  store.wal_file_bytes_max = std::max(store.wal_file_bytes_max, store.wal_file_bytes);
   store.wal_files = static_cast<uint32_t>(options.wal_files);
   store.seen_header = kMsgIdHeader;
   return store;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cuts a workload at every write and every sync, recovers from what survived, twice, and compares with the oracle.
-// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults] [--encrypt] [--processes]
+// Usage: crash [--ops=N] [--seed=N] [--lives=N] [--every=N] [--fake] [--faults] [--full] [--encrypt] [--processes]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   uint64_t every = 1;
   bool fake = false;
   bool faults = false;
+  bool full = false;
   bool encrypt = false;
   bool processes = false;
   for (int i = 1; i < argc; ++i) {
@@ -27,12 +28,14 @@ int main(int argc, char** argv) {
     number("--every=", &every);
     fake |= std::strcmp(argv[i], "--fake") == 0;
     faults |= std::strcmp(argv[i], "--faults") == 0;
+    full |= std::strcmp(argv[i], "--full") == 0;
     encrypt |= std::strcmp(argv[i], "--encrypt") == 0;
     processes |= std::strcmp(argv[i], "--processes") == 0;
   }
   millrace::Workload workload(seed, !fake);
   workload.set_every(every);
   workload.set_faults(faults);
+  workload.set_full(full);
   workload.set_encrypt(encrypt);
   workload.set_processes(processes);
   for (uint64_t life = 0; life < lives; ++life) {
@@ -50,6 +53,10 @@ int main(int argc, char** argv) {
     std::printf("%zu stores handed over, %zu second processes refused\n", static_cast<size_t>(workload.handed_over()),
                 static_cast<size_t>(workload.refused()));
     if (workload.handed_over() == 0 || workload.refused() == 0) return 1;
+  }
+  if (full) {
+    std::printf("%zu operations met a full disk\n", static_cast<size_t>(workload.met_full()));
+    if (workload.met_full() == 0) return 1;
   }
   std::printf(
       "seed %zu: %zu operations, %zu records acknowledged, %zu checkpoints, %zu failures, %zu bytes scrubbed, "

@@ -18,7 +18,8 @@ std::string DirectoryOf(const std::string& path) {
 
 absl::Status Error(int error, std::string_view what) {
   const std::string text = absl::StrFormat("%s: %s", what, std::strerror(error));
-  if (error == ENOSPC) return absl::ResourceExhaustedError(text);
+  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(text);
+  if (error == EMFILE) return absl::UnavailableError(text);
   if (error == ENOENT) return absl::NotFoundError(text);
   return absl::InternalError(text);
 }
@@ -53,7 +54,9 @@ class SimDisk::Process final : public Disk {
     return As().WriteNow(file, offset, bytes);
   }
   absl::Status SyncNow(File file) override { return As().SyncNow(file); }
+  absl::Status Allocate(File file, uint64_t bytes) override { return As().Allocate(file, bytes); }
   absl::StatusOr<uint64_t> FreeBytes() override { return As().FreeBytes(); }
+  absl::StatusOr<uint64_t> TotalBytes() override { return As().TotalBytes(); }
   absl::Status Lock(std::string_view path, std::string_view note) override { return As().Lock(path, note); }
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override {
     return As().TryRead(file, offset, to, bytes);
@@ -251,6 +254,7 @@ absl::StatusOr<std::vector<std::string>> SimDisk::List(std::string_view director
 absl::StatusOr<Disk::File> SimDisk::Open(std::string_view path, FileUse use, bool create) {
   Touch();
   if (dead_) return Error(EIO, path);
+  if (!handles_) return Error(EMFILE, path);
   const std::string name(path);
   std::shared_ptr<Inode> inode;
   if (directories_.count(name) == 0) {
@@ -305,7 +309,8 @@ absl::Status SimDisk::SyncDirectory(std::string_view path) {
 
 absl::StatusOr<uint64_t> SimDisk::Size(File file) { return Get(file).inode->now.size(); }
 
-int32_t SimDisk::DoWrite(Inode* inode, uint64_t offset, std::string_view bytes, uint64_t* id) {
+int32_t SimDisk::DoWrite(const Handle& handle, uint64_t offset, std::string_view bytes, uint64_t* id) {
+  Inode* inode = handle.inode.get();
   if (dead_) return -EIO;
   const uint64_t nth = writes_++;
   if (const auto at = fail_write_.find(nth); at != fail_write_.end()) return -at->second;
@@ -313,6 +318,7 @@ int32_t SimDisk::DoWrite(Inode* inode, uint64_t offset, std::string_view bytes, 
   const uint64_t end = offset + bytes.size();
   const uint64_t growth = end > inode->now.size() ? end - inode->now.size() : 0;
   if (growth > 0 && used_bytes() + growth > capacity_) return -ENOSPC;
+  if (growth > 0 && !quota_on_.empty() && handle.path.starts_with(quota_on_)) return -EDQUOT;
   Pending write{next_write_++, offset, std::string(bytes)};
   *id = write.id;
   Apply(&inode->now, write);
@@ -330,7 +336,7 @@ absl::Status SimDisk::FillWithZeros(File file, uint64_t bytes) {
   Touch();
   const Handle handle = Get(file);
   uint64_t id;
-  if (const int32_t rc = DoWrite(handle.inode.get(), 0, std::string(bytes, '\0'), &id); rc < 0) {
+  if (const int32_t rc = DoWrite(handle, 0, std::string(bytes, '\0'), &id); rc < 0) {
     return Error(-rc, handle.path);
   }
   return SyncNow(file);
@@ -363,7 +369,7 @@ absl::Status SimDisk::WriteNow(File file, uint64_t offset, std::string_view byte
   Touch();
   const Handle handle = Get(file);
   uint64_t id;
-  if (const int32_t rc = DoWrite(handle.inode.get(), offset, bytes, &id); rc < 0) return Error(-rc, handle.path);
+  if (const int32_t rc = DoWrite(handle, offset, bytes, &id); rc < 0) return Error(-rc, handle.path);
   Boundary();
   return absl::OkStatus();
 }
@@ -381,6 +387,13 @@ absl::Status SimDisk::SyncNow(File file) {
   Stabilise(handle.inode.get(), [](const Pending&) { return true; });
   Boundary();
   return absl::OkStatus();
+}
+
+absl::Status SimDisk::Allocate(File file, uint64_t bytes) {
+  const Handle handle = Get(file);
+  uint64_t id;
+  const int32_t rc = DoWrite(handle, 0, std::string(bytes, '\0'), &id);
+  return rc < 0 ? Error(-rc, handle.path) : absl::OkStatus();
 }
 
 absl::StatusOr<uint64_t> SimDisk::FreeBytes() {
@@ -417,7 +430,7 @@ void SimDisk::Write(File file, uint64_t offset, std::string_view bytes, Completi
   const Handle& handle = Get(file);
   if (handle.use == FileUse::kDirect) MR_CHECK(offset % kDiskAlignment == 0 && bytes.size() % kDiskAlignment == 0);
   Request request{Kind::kWrite, nullptr, 0, handle.inode, ""};
-  request.value = DoWrite(handle.inode.get(), offset, bytes, &request.id);
+  request.value = DoWrite(handle, offset, bytes, &request.id);
   Enqueue(std::move(request), completion);
 }
 
@@ -426,7 +439,7 @@ void SimDisk::WriteDurable(File file, uint64_t offset, std::string_view bytes, C
   const Handle& handle = Get(file);
   if (handle.use == FileUse::kDirect) MR_CHECK(offset % kDiskAlignment == 0 && bytes.size() % kDiskAlignment == 0);
   Request request{Kind::kWriteDurable, nullptr, 0, handle.inode, ""};
-  request.value = DoWrite(handle.inode.get(), offset, bytes, &request.id);
+  request.value = DoWrite(handle, offset, bytes, &request.id);
   Enqueue(std::move(request), completion);
 }
 

@@ -51,6 +51,8 @@ class SimDisk final : public Disk {
   void FailSync(uint64_t skip, int error) { fail_sync_[syncs_ + skip] = error; }     // Sync, WriteDurable, SyncNow
   void Misdirect(uint64_t skip, int64_t by) { misdirect_[writes_ + skip] = by; }
   void set_capacity(uint64_t bytes) { capacity_ = bytes; }  // of all files
+  void set_handles(bool on) { handles_ = on; }              // false: nothing more can be opened
+  void set_quota_on(std::string_view prefix) { quota_on_ = prefix; }  // files there do not grow; "": none
   void set_short_reads(bool on) { short_reads_ = on; }      // TryRead gives less than asked, or nothing
   void FlipBit(std::string_view path, uint64_t offset, int bit);
   void Overwrite(std::string_view path, uint64_t offset, std::string_view bytes);
@@ -77,8 +79,10 @@ class SimDisk final : public Disk {
   absl::StatusOr<size_t> ReadNow(File file, uint64_t offset, char* to, size_t bytes) override;
   absl::Status WriteNow(File file, uint64_t offset, std::string_view bytes) override;
   absl::Status SyncNow(File file) override;
+  absl::Status Allocate(File file, uint64_t bytes) override;
   absl::StatusOr<uint64_t> FreeBytes() override;
   absl::Status Lock(std::string_view path, std::string_view note) override;
+  absl::StatusOr<uint64_t> TotalBytes() override { return capacity_; }
   int32_t TryRead(File file, uint64_t offset, char* to, size_t bytes) override;
   void Read(File file, uint64_t offset, char* to, size_t bytes, Completion* completion) override;
   void Write(File file, uint64_t offset, std::string_view bytes, Completion* completion) override;
@@ -129,7 +133,7 @@ class SimDisk final : public Disk {
   void Boundary();
   uint64_t Next();
   Handle& Get(File file);
-  int32_t DoWrite(Inode* inode, uint64_t offset, std::string_view bytes, uint64_t* id);
+  int32_t DoWrite(const Handle& handle, uint64_t offset, std::string_view bytes, uint64_t* id);
   static void Stabilise(Inode* inode, const std::function<bool(const Pending&)>& which);
   static void Lose(Inode* inode, uint64_t up_to);
   static void Apply(std::string* content, const Pending& write);
@@ -158,6 +162,8 @@ class SimDisk final : public Disk {
   std::map<uint64_t, int64_t> misdirect_;
   uint64_t capacity_ = UINT64_MAX;
   bool short_reads_ = false;
+  bool handles_ = true;
+  std::string quota_on_;
   bool dead_ = false;
   uint64_t random_;
 };

@@ -32,13 +32,19 @@ ShardStoreOptions SmallStore() {
   ShardStoreOptions options;
   options.random = 4711;
   options.wal_file_bytes = 32 << 10;
-  options.wal_file_bytes_max = 64 << 10;
   options.checkpoint_bytes = 96 << 10;
   options.congested_bytes = 64 << 10;
   options.reserve_bytes = 0;
   options.checkpoint_group_bytes = 4 << 10;
   options.checkpoint_slice = 3;
   return options;
+}
+
+// Small groups take a page of the catalog each: more than the last bytes of so small a disk.
+static void FitToFullDisk(ShardStoreOptions* options) {
+  options->reserve_bytes = 32 << 10;
+  options->checkpoint_group_bytes = 1 << 20;
+  options->checkpoint_slice = 256;
 }
 
 KeyOptions Workload::Keys() {
@@ -82,7 +88,7 @@ std::unique_ptr<StoredLogs> Workload::OpenLogs(Disk& disk, StoreKeys* keys) {
   options.file_bytes = 64 << 10;
   options.pack_bytes = 48 << 10;
   options.busy_bytes = 16 << 10;
-  options.compact_dead_bytes = 8 << 10;
+  options.slack_bytes = 8 << 10;
   options.cache_bytes = 32 << 10;
   options.keys = keys;
   options.scrub_after = Nanos{0};
@@ -118,7 +124,9 @@ bool Workload::Fail(std::string what) {
 void Workload::OnStorage(StorageState state, std::string_view why) {
   // Without faults nothing fails but the plug.
   ++failed_;
-  if (disk_->on_boundary && !faults_) Fail(absl::StrFormat("storage state %d: %s", static_cast<int>(state), why));
+  if (disk_->on_boundary && !faults_ && !full_) {
+    Fail(absl::StrFormat("storage state %d: %s", static_cast<int>(state), why));
+  }
 }
 
 void Workload::EncodeConsumer(uint64_t uid, std::string* out) { *out = Number(values_.at(uid)); }
@@ -140,7 +148,53 @@ uint64_t Workload::Pick(bool stream) {
   return live.empty() ? 0 : live[random_.Below(live.size())];
 }
 
+// What makes room, and no message; not always enough.
+void Workload::OperateOnFullDisk() {
+  ++met_full_;
+  const uint64_t uid = Pick(true);
+  if (uid == 0) return;
+  StreamLog* log = store_->FindStream(uid);
+  const StreamLogState& state = log->state();
+  Lsn lsn = 0;
+  const uint64_t dice = random_.Below(20);
+  if (dice == 0) {
+    lsn = log->Purge();
+  } else if (dice == 1 && state.messages > 0) {
+    lsn = log->TrimBelow(state.last_seq);
+  } else if (dice < 12 && state.messages > 0) {
+    lsn = log->Remove(state.first_seq + random_.Below(state.last_seq - state.first_seq + 1), StreamLog::Erase::kNo);
+  } else if (dice == 12) {
+    lsn = store_->DeleteStream(uid);
+    Record(uid, lsn, 0, true);
+    for (auto& [other, object] : objects_) {
+      if (!object.stream && object.stream_uid == uid && !object.history.back().deleted) Record(other, lsn, 0, true);
+    }
+    return;
+  }
+  if (lsn != 0) Record(uid, lsn, DigestOf(log), false);
+}
+
+void Workload::PurgeEverything() {
+  for (auto& [uid, object] : objects_) {
+    if (!object.stream || object.history.back().deleted) continue;
+    StreamLog* log = store_->FindStream(uid);
+    if (const Lsn lsn = log->Purge(); lsn != 0) Record(uid, lsn, DigestOf(log), false);
+  }
+  const Nanos end = now_ + std::chrono::seconds(2);
+  do {
+    Turn();
+  } while (now_ < end && !store_->accepting() && failure_.empty());
+  const bool ended = store_->state() == StorageState::kFailed;
+  if (store_->accepting() || ended) return;
+  std::string text;
+  for (const std::string& path : disk_->Paths()) text += absl::StrFormat(", %s %d", path, disk_->Content(path).size());
+  const DiskUse use = logs_->disk_use();
+  Fail(absl::StrFormat("everything was purged two seconds ago, and messages are refused; held %d, live %d, free %d%s",
+                       use.held_bytes, use.live_bytes, disk_->FreeBytes().value_or(0), text));
+}
+
 void Workload::Operate() {
+  if (full_ && !store_->accepting()) return OperateOnFullDisk();
   const uint64_t dice = random_.Below(100);
   const uint64_t stream = Pick(true);
   if (stream == 0 || dice < 2) {
@@ -345,6 +399,7 @@ bool Workload::Check(SimDisk& disk, const char* when) {
   if (logs == nullptr) return false;
   ShardStoreOptions options = SmallStore();
   options.keys = keys.get();
+  if (full_) FitToFullDisk(&options);
   absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(disk, *logs, options);
   if (!opened.ok()) return Fail(absl::StrFormat("%s: %s", when, opened.status().ToString()));
   const std::unique_ptr<ShardStore> store = *std::move(opened);
@@ -441,6 +496,7 @@ bool Workload::Life(uint64_t operations) {
   if (logs_ == nullptr) return false;
   ShardStoreOptions options = SmallStore();
   options.keys = keys_.get();
+  if (full_) FitToFullDisk(&options);
   options.on_keys = [this](const absl::Status& status) {
     if (!status.ok() && !faults_) Fail(status.ToString());
   };
@@ -454,6 +510,7 @@ bool Workload::Life(uint64_t operations) {
   store_->set_listener(this);
   store_->set_consumers(this);
   const Lsn before = durable_;
+  if (full_) disk_->set_capacity(disk_->used_bytes() + (256 << 10) + random_.Below(256 << 10));
   const auto failed = [this] { return store_->state() == StorageState::kFailed; };
   for (uint64_t i = 0; i < operations && failure_.empty() && !failed(); ++i) {
     Operate();
@@ -463,8 +520,10 @@ bool Workload::Life(uint64_t operations) {
   }
   if (erase_random_.OneIn(2)) {
     for (int i = 0; i < 2000 && !erasing_.empty() && failure_.empty() && !failed(); ++i) Turn();
-    if (!faults_ && !erasing_.empty()) Fail("a secure deletion comes to no end");
+    // On a full disk it waits for room.
+    if (!faults_ && !full_ && !erasing_.empty()) Fail("a secure deletion comes to no end");
   }
+  if (full_ && failure_.empty() && !failed()) PurgeEverything();
   const bool stops = random_.OneIn(2);
   if (processes_ && process_random_.OneIn(2) && failure_.empty()) {
     acknowledged_ += durable_ - before;

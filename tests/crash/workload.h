@@ -40,6 +40,9 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
 
   // Single writes and syncs fail now and then.
   void set_faults(bool on) { faults_ = on; }
+  // The disk is small, and full now and then; two seconds after everything was purged messages are taken again.
+  void set_full(bool on) { full_ = on; }
+  uint64_t met_full() const { return met_full_; }
   // Which boundaries are checked: every n-th.
   void set_every(uint64_t n) { every_ = n; }
   // The first life writes plain bytes; the second one encrypts them, the third one has another key, the fourth another
@@ -75,6 +78,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   void HandOver();
   void EndProcess();
   void Operate();
+  void OperateOnFullDisk();
+  void PurgeEverything();
   void MaybeRest(uint64_t stream);
   void MaybeErase(StreamLog* log, uint64_t seq);
   void LookForErased(const SimDisk& disk);
@@ -123,6 +128,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   uint64_t acknowledged_ = 0;
   uint64_t every_ = 1;
   bool faults_ = false;
+  bool full_ = false;
+  uint64_t met_full_ = 0;
   bool encrypt_ = false;
   bool processes_ = false;
   uint64_t handed_over_ = 0;

@@ -90,6 +90,7 @@ class VolatileStore final : public ShardStore {
   Lsn durable() const override { return durable_; }
   StorageState state() const override { return storage; }
   bool accepting() const override { return storage == StorageState::kOk; }
+  bool writable() const override { return true; }
   bool Congested() const override { return false; }
   void StartCheckpoint() override {}
   void StartClose() override { closed_ = true; }

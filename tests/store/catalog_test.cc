@@ -136,6 +136,31 @@ TEST(Catalog, AFailedWriteOrSyncDropsTheTransactionAndTheNextOneCompacts) {
   }
 }
 
+TEST(Catalog, EntriesThatShrinkAreCountedAndItStaysSmall) {
+  SimDisk disk(1);
+  auto opened = Catalog::Open(disk, 1);
+  ASSERT_TRUE(opened.ok());
+  Catalog& catalog = **opened;
+  catalog.set_slack_bytes(64 << 10);
+  const auto finish = [&] {
+    while (catalog.busy()) {
+      catalog.Step();
+      disk.RunCompletions();
+    }
+  };
+  for (uint64_t i = 0; i < 300; ++i) {
+    if (catalog.wants_compaction()) {
+      catalog.StartCompaction();
+      finish();
+    }
+    catalog.Put(CatalogKind::kStreamState, 1, i, std::string(i % 2 == 0 ? 8000 : 100, 'x'));
+    catalog.StartCommit(i, 2);
+    finish();
+    ASSERT_LE(catalog.live_bytes(), 8192u);
+  }
+  EXPECT_LT(catalog.file_bytes(), uint64_t{128} << 10);
+}
+
 TEST(Catalog, AFullDiskIsNoDamage) {
   SimDisk disk(1);
   auto catalog = *Catalog::Open(disk, 5);

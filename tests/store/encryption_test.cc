@@ -132,7 +132,6 @@ class Life : public ShardStoreListener, public ConsumerStateSource {
     ShardStoreOptions options;
     options.random = 4711;
     options.wal_file_bytes = 64 << 10;
-    options.wal_file_bytes_max = 64 << 10;
     options.reserve_bytes = 0;
     options.keys = keys.get();
     options.on_keys = [this](const absl::Status& finish) { finished = finish.ok(); };

@@ -31,7 +31,7 @@ SegmentStoreOptions Small() {
   options.file_bytes = 128 << 10;
   options.pack_bytes = 64 << 10;
   options.busy_bytes = 100 << 10;
-  options.compact_dead_bytes = 16 << 10;
+  options.slack_bytes = 16 << 10;
   options.compact_turn_bytes = 64 << 10;
   return options;
 }

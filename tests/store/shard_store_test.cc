@@ -19,7 +19,6 @@ ShardStoreOptions Small() {
   ShardStoreOptions options;
   options.random = 4711;
   options.wal_file_bytes = 64 << 10;
-  options.wal_file_bytes_max = 64 << 10;
   options.checkpoint_bytes = 1 << 20;
   options.reserve_bytes = 0;
   return options;

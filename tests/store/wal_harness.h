@@ -20,7 +20,6 @@ inline WalOptions SmallWal() {
   WalOptions options;
   options.identity = kIdentity;
   options.file_bytes = 64 << 10;
-  options.file_bytes_max = 128 << 10;
   options.files_keep = 3;
   options.buffer_bytes = 8 << 10;
   options.batch_bytes = 32 << 10;

@@ -28,7 +28,6 @@ ShardStoreOptions SmallStore() {
   ShardStoreOptions options;
   options.random = 4711;
   options.wal_file_bytes = 32 << 10;
-  options.wal_file_bytes_max = 64 << 10;
   options.checkpoint_bytes = 48 << 10;
   options.reserve_bytes = 0;
   options.seen_header = "Nats-Msg-Id";

@@ -31,7 +31,6 @@ OpenedStore OpenOn(Disk& disk) {
   ShardStoreOptions options;
   options.random = 4711;
   options.wal_file_bytes = 64 << 10;
-  options.wal_file_bytes_max = 1 << 20;
   options.checkpoint_bytes = 128 << 10;
   options.congested_bytes = 128 << 10;
   options.reserve_bytes = 0;

@@ -49,6 +49,7 @@ class SimDisk final : public Disk {
   // --- faults; positions count from the next one, 0: the next
   void FailWrite(uint64_t skip, int error) { fail_write_[writes_ + skip] = error; }  // Write, WriteDurable, WriteNow
   void FailSync(uint64_t skip, int error) { fail_sync_[syncs_ + skip] = error; }     // Sync, WriteDurable, SyncNow
+  void FailNothing() { fail_write_.clear(), fail_sync_.clear(); }  // of what was asked for and has not come
   void Misdirect(uint64_t skip, int64_t by) { misdirect_[writes_ + skip] = by; }
   void set_capacity(uint64_t bytes) { capacity_ = bytes; }  // of all files
   void set_handles(bool on) { handles_ = on; }              // false: nothing more can be opened

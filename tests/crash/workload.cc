@@ -469,6 +469,7 @@ void Workload::HandOver() {
   checkpoints_ += store_->stats().checkpoints;
   EndProcess();
   if (!failure_.empty()) return;
+  disk_->FailNothing();  // a start may fail; it is not what is looked at here
   const absl::Status status = LockStore(*next, user);
   if (!status.ok()) Fail("after a hand-over: " + status.ToString());
   next_ = std::move(next);

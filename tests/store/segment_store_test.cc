@@ -329,7 +329,7 @@ TEST(SegmentStoreTest, AHundredThousandIdleStreamsAreSmall) {
   }
   ASSERT_TRUE(harness.Checkpoint());
   for (uint64_t i = 0; i < count; ++i) harness.store().EndTurn();
-  EXPECT_LE(harness.store().stats().files, 2u);
+  EXPECT_LE(harness.store().stats().files, 3u);  // a pack is a part of what lives, so that it can go when it is dead
   EXPECT_LE(harness.store().stats().hydrated, count / 100);
   size_t bytes = 0;
   for (uint64_t uid = 1; uid <= count; ++uid) bytes += harness.log(uid)->memory_bytes();

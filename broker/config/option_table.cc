@@ -270,7 +270,7 @@ constexpr OptionRow kRows[] = {
      .block = Block::kTuning, .field = &JetStreamOptions::wal_file_bytes, .least = 1 << 20, .most = int64_t{4} << 30,
      .power_of_two = true},
     {.key = "js_wal_files", .flags = "js-wal-files", .value_name = "<n>",
-     .help = "Files of that log kept ready for use (default: 3)", .group = kTuning, .block = Block::kTuning,
+     .help = "Files of that log kept, in use and ready (default: 3)", .group = kTuning, .block = Block::kTuning,
      .field = &JetStreamOptions::wal_files, .least = 2, .most = 1024},
     {.key = "js_block_cache_bytes", .flags = "js-block-cache-bytes", .value_name = "<bytes>",
      .help = "Memory for stored messages that are read again (default: 67108864)", .group = kTuning,

@@ -87,7 +87,7 @@ struct JetStreamOptions {
   // Ours: block `millrace { js_... }` and flags.
   Durability durability = Durability::kDurable;  // of streams that do not say (persist_mode)
   int64_t wal_file_bytes = 16 * 1024 * 1024;     // one file of the write-ahead log
-  int64_t wal_files = 3;                         // kept ready for use
+  int64_t wal_files = 3;                         // kept, in use and ready
   int64_t block_cache_bytes = 16 * 1024 * 1024;  // of stored messages, per store
   int64_t scrub_bytes_per_second = 8 * 1024 * 1024;  // read in the background to find damage; 0: nothing
   int64_t block_bytes = 256 * 1024;              // of one block of messages on disk

@@ -17,7 +17,7 @@ namespace millrace {
 
 class FilterView {
  public:
-  FilterView(const Filters& filters, const SubjectTable& table, size_t created_count, Pace* pace);
+  FilterView(const Filters& filters, const SubjectTable& table, size_t created_count);
 
   const Filters& filters() const { return filters_; }
   // Takes note of subjects that came since.

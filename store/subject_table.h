@@ -18,7 +18,6 @@
 #include "proto/base/check.h"
 #include "proto/child_index.h"
 #include "proto/hash.h"
-#include "store/pace.h"
 
 namespace millrace {
 
@@ -73,20 +72,13 @@ class SubjectTable {
     --count_;
   }
 
-  void Clear(Pace* pace = nullptr) {
-    for (uint32_t number = 1; long_bytes_ > 0 && number < unused_; ++number) {
-      if (number % 1024 == 0) Tick(pace, 1024);
-      Entry& entry = At(number);
-      if (entry.messages == 0 || entry.subject_bytes <= kInlineBytes) continue;
-      long_bytes_ -= entry.subject_bytes;
-      std::free(entry.long_text);
-      entry.subject_bytes = 0;
+  void Clear() {
+    for (uint32_t number = 1; number < unused_; ++number) {
+      if (At(number).messages != 0 && At(number).subject_bytes > kInlineBytes) std::free(At(number).long_text);
     }
     for (int chunk = 0; chunk < kChunkCountMax; ++chunk) {
-      if (chunks_[chunk] == nullptr) continue;
-      ::operator delete(chunks_[chunk], std::align_val_t{64});
+      if (chunks_[chunk] != nullptr) ::operator delete(chunks_[chunk], std::align_val_t{64});
       chunks_[chunk] = nullptr;
-      Tick(pace, uint64_t{kFirstChunk} << chunk >> 4);
     }
     index_.Clear();
     chunk_bytes_ = long_bytes_ = 0;

@@ -6,7 +6,6 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/jetstream_api.h"
-#include "broker/jetstream/sort_in_slices.h"
 #include "broker/jetstream/stored_config.h"
 #include "proto/subject.h"
 
@@ -22,13 +21,12 @@ std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) 
   return others;
 }
 
-std::vector<Consumer*> PublicConsumers(Stream& stream) {
+std::vector<Consumer*> PublicConsumers(const Stream& stream) {
   std::vector<Consumer*> found;
   for (const auto& [name, consumer] : stream.consumers()) {
     if (!consumer->hidden()) found.push_back(consumer.get());
   }
-  const auto by_name = [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); };
-  SortInSlices(&found, by_name, stream.pace());
+  std::sort(found.begin(), found.end(), [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); });
   return found;
 }
 
@@ -112,7 +110,7 @@ bool JetStream::OnConsumerNames(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerNames;
   ConsumerListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
-  Stream* stream = StreamOf(request, kKind, 4);
+  const Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   const std::vector<Consumer*> found = PublicConsumers(*stream);
   const auto total = static_cast<int64_t>(found.size());
@@ -128,7 +126,7 @@ bool JetStream::OnConsumerList(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerList;
   ConsumerListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
-  Stream* stream = StreamOf(request, kKind, 4);
+  const Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   const std::vector<Consumer*> found = PublicConsumers(*stream);
   const auto total = static_cast<int64_t>(found.size());
@@ -168,7 +166,8 @@ bool JetStream::OnConsumerDelete(const ApiRequest& request) {
     return true;
   }
   MR_FIND_CONSUMER(kKind)
-  DeleteConsumer(stream, consumer);
+  DeleteLater(stream, consumer);
+  DeleteConsumers();
   Respond(request, SuccessAnswer(kKind), store_.staged());
   return true;
 }

@@ -11,11 +11,6 @@
 #include "proto/subject.h"
 
 namespace millrace {
-namespace {
-
-constexpr uint64_t kInfoUnits = 100;  // of a pace
-
-}  // namespace
 
 Stream* JetStream::StreamOf(const ApiRequest& request, ResponseKind kind, size_t token) {
   Stream* stream = FindStream(TokenAt(request.subject, token));
@@ -120,12 +115,9 @@ bool JetStream::OnStreamList(const ApiRequest& request) {
   const std::vector<std::string> page(found.begin() + offset, found.begin() + end);  // finding one may wake it
   std::vector<StreamInfo> infos;
   for (const std::string& name : page) {
-    Stream* stream = FindStream(name);
-    tasks_.WaitUntil([&] { return (stream = FindStream(name)) == nullptr || !MustWait(*stream); });
-    if (stream == nullptr) continue;  // deleted meanwhile
-    infos.push_back(InfoOf(*stream, nullptr));
-    infos.back().config = stream->config();  // the peer's list leaves the dynamic fields out
-    tasks_.Tick(kInfoUnits);
+    Stream& stream = *FindStream(name);
+    infos.push_back(InfoOf(stream, nullptr));
+    infos.back().config = stream.config();  // the peer's list leaves the dynamic fields out
   }
   Respond(request, StreamListAnswer(Paging{total, offset, kApiListLimit}, infos));
   return true;
@@ -141,11 +133,15 @@ bool JetStream::OnStreamInfo(const ApiRequest& request) {
   info.cluster = ClusterInfo{};
   info.cluster->leader = options_.server_name;
   Paging paging;
-  if (!details.subjects_filter.empty()) {
-    int64_t total = 0;
-    const int64_t offset = std::max<int64_t>(details.offset, 0);
-    info.state.subjects_json = stream->Subjects(details.subjects_filter, offset, kSubjectDetailsMax, &total);
-    if (total > 0) paging = Paging{total, offset, kSubjectDetailsMax};
+  if (!info.state.subjects.empty()) {
+    const auto total = static_cast<int64_t>(info.state.subjects.size());
+    paging = Paging{total, std::max<int64_t>(details.offset, 0), kSubjectDetailsMax};
+    if (paging.offset > 0 || total > kSubjectDetailsMax) {
+      const int64_t offset = std::min(paging.offset, total);
+      auto begin = std::next(info.state.subjects.begin(), offset);
+      auto end = std::next(begin, std::min(kSubjectDetailsMax, total - offset));
+      info.state.subjects = std::map<std::string, uint64_t>(begin, end);
+    }
   }
   Respond(request, StreamInfoAnswer(info, paging));
   return true;
@@ -160,7 +156,6 @@ bool JetStream::OnStreamDelete(const ApiRequest& request) {
   Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   const std::string name = stream->name();
-  stream->Dissolve();
   DropStream(stream);
   Respond(request, SuccessAnswer(kKind), store_.staged());
   Advise(StreamActionAdvisory{name, AdvisoryAction::kDelete, options_.domain});

@@ -132,8 +132,7 @@ bool OriginReader::Needs(const Stream& origin, uint64_t seq, std::string_view su
 uint64_t OriginReader::lag() const {
   Stream* origin = source_.external ? nullptr : engine_.FindStream(source_.name);
   if (origin == nullptr || origin->uid() != uid_ || next_ > origin->log().state().last_seq) return 0;
-  if (!engine_.MustWait(*origin)) lag_ = origin->log().Count(filters_, next_, false);
-  return lag_;
+  return origin->log().Count(filters_, next_, false);
 }
 
 StreamSourceInfo OriginReader::Info() const {

@@ -58,7 +58,7 @@ class OriginReader {
   bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const;
   StreamSourceInfo Info() const;
   const StreamSource& source() const { return source_; }
-  uint64_t lag() const;  // while the origin is held, what it was before
+  uint64_t lag() const;
   bool connected() const { return uid_ != 0; }
 
  private:
@@ -70,7 +70,6 @@ class OriginReader {
   Filters filters_;
   std::vector<SubjectTransform> transforms_;
   Stream* origin_ = nullptr;
-  mutable uint64_t lag_ = 0;
   uint64_t uid_ = 0;   // of the origin that is read; 0: none
   uint64_t next_ = 1;  // everything below is copied, or not wanted
   bool heard_ = false;

@@ -42,8 +42,6 @@ class StreamReaders {
   Stream* DirectMirrorOf(std::string_view origin) const;
 
  private:
-  bool MayPull(Stream* reader) const;
-
   JetStream& engine_;
   NameMap<std::vector<Stream*>> by_origin_;
   std::vector<Stream*> awake_;

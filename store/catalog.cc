@@ -109,6 +109,7 @@ absl::StatusOr<std::unique_ptr<Catalog>> Catalog::Open(Disk& disk, uint64_t iden
   MR_RETURN_IF_ERROR(file.status());
   catalog->file_ = *file;
   MR_RETURN_IF_ERROR(catalog->ReadIndex());
+  MR_RETURN_IF_ERROR(catalog->MakeStable());
   MR_RETURN_IF_ERROR(disk.Remove(kNextPath));
   return catalog;
 }
@@ -210,10 +211,13 @@ absl::Status Catalog::ReadIndex() {
   bool rooted = false;
   for (int i = 0; i < 2 && got == buffer.size(); ++i) {
     Root root;
-    MR_ASSIGN_OR_RETURN(const bool intact,
-                        OpenRoot(std::string_view(buffer).substr(static_cast<size_t>(i) * kDiskAlignment), &root));
+    const std::string_view block = std::string_view(buffer).substr(static_cast<size_t>(i) * kDiskAlignment);
+    MR_ASSIGN_OR_RETURN(const bool intact, OpenRoot(block, &root));
     if (!intact) continue;  // the one that a crash tore, or damage: the other one counts
-    if (!rooted || root.generation > root_.generation) root_ = root;
+    if (!rooted || root.generation > root_.generation) {
+      root_ = root;
+      writing_ = block.substr(0, kDiskAlignment);
+    }
     rooted = true;
   }
   uint64_t end = std::min(size, root_.committed_bytes);
@@ -265,6 +269,17 @@ absl::Status Catalog::ReadIndex() {
   end_ = AlignUp(rooted ? root_.committed_bytes : size);
   suspect_ = damaged_ = !damage_.empty();  // damage is copied away from, not built upon
   return absl::OkStatus();
+}
+
+// The last process may have failed to sync the root that was read here (the page cache calls the lost page clean and still
+// has it), or have ended before the file's name was stable. From here on the log is recycled by what that root says.
+absl::Status Catalog::MakeStable() {
+  if (!writing_.empty()) {
+    MR_RETURN_IF_ERROR(disk_.WriteNow(file_, (root_.generation & 1) * kDiskAlignment, writing_));
+    writing_.clear();
+  }
+  MR_RETURN_IF_ERROR(disk_.SyncNow(file_));
+  return disk_.SyncDirectory("catalog");
 }
 
 absl::Status Catalog::ReadFrame(std::string_view payload, uint64_t offset, bool intact) {

@@ -132,6 +132,7 @@ class Catalog {
   Catalog(Disk& disk, StoreKeys* keys) : disk_(disk), keys_(keys) { io_.Bind<&Catalog::OnIo>(this); }
   absl::Status Create(uint64_t identity);
   absl::Status ReadIndex();
+  absl::Status MakeStable();
   absl::Status ReadFrame(std::string_view payload, uint64_t offset, bool intact);
   static bool ReadRoot(std::string_view block, Root* root, RootSeal* seal);
   absl::StatusOr<bool> OpenRoot(std::string_view block, Root* root);  // false: it is not intact

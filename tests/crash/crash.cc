@@ -50,9 +50,10 @@ int main(int argc, char** argv) {
     if (!faults && workload.finished() == 0) return 1;
   }
   if (processes) {
-    std::printf("%zu stores handed over, %zu second processes refused\n", static_cast<size_t>(workload.handed_over()),
+    std::printf("%zu stores handed over, %zu processes killed, %zu second processes refused\n",
+                static_cast<size_t>(workload.handed_over()), static_cast<size_t>(workload.killed()),
                 static_cast<size_t>(workload.refused()));
-    if (workload.handed_over() == 0 || workload.refused() == 0) return 1;
+    if (workload.handed_over() + workload.killed() == 0 || workload.refused() == 0) return 1;
   }
   if (full) {
     std::printf("%zu operations met a full disk\n", static_cast<size_t>(workload.met_full()));

@@ -476,6 +476,22 @@ void Workload::HandOver() {
   ++handed_over_;
 }
 
+// kill -9, while the machine goes on: what was asked of the disk happens, nobody hears of it, and nothing more is asked.
+void Workload::Kill() {
+  if (failure_.empty()) LookForPlainBytes();
+  checkpoints_ += store_->stats().checkpoints;
+  store_->set_listener(nullptr);
+  disk_->PullThePlug();
+  while (disk_->busy()) disk_->RunCompletions();
+  EndProcess();
+  disk_->PlugIn();
+  disk_->FailNothing();
+  next_ = disk_->Join();
+  const absl::Status status = LockStore(*next_, StoreUser{static_cast<int64_t>(lives_) + 1, "sim"});
+  if (!status.ok()) Fail("after a kill: " + status.ToString());
+  ++killed_;
+}
+
 // In the order in which a server lets go.
 void Workload::EndProcess() {
   store_ = nullptr;
@@ -487,9 +503,9 @@ void Workload::EndProcess() {
 
 bool Workload::Life(uint64_t operations) {
   ++lives_;
-  const bool handed_over = next_ != nullptr;
-  process_ = handed_over ? std::move(next_) : disk_->Join();
-  if (!handed_over && !Lock(*process_)) return false;
+  const bool goes_on = next_ != nullptr;  // the disk does
+  process_ = goes_on ? std::move(next_) : disk_->Join();
+  if (!goes_on && !Lock(*process_)) return false;
   // Recovery itself is cut at every boundary as well; what may be found is still what the last life left.
   disk_->on_boundary = [this] { OnBoundary(); };
   if (!OpenKeys(*process_, &keys_)) return false;
@@ -504,7 +520,7 @@ bool Workload::Life(uint64_t operations) {
   absl::StatusOr<std::unique_ptr<ShardStore>> opened = ShardStore::Open(*process_, *logs_, options);
   if (!opened.ok()) return Fail(opened.status().ToString());
   store_ = *std::move(opened);
-  if (handed_over && !CheckFound(store_.get(), "after a hand-over")) return false;
+  if (goes_on && !CheckFound(store_.get(), "after another process")) return false;
   Adopt();
   erasing_.clear();  // nobody was told
   durable_ = store_->durable();
@@ -528,7 +544,11 @@ bool Workload::Life(uint64_t operations) {
   const bool stops = random_.OneIn(2);
   if (processes_ && process_random_.OneIn(2) && failure_.empty()) {
     acknowledged_ += durable_ - before;
-    HandOver();
+    if (kill_random_.OneIn(2)) {
+      Kill();
+    } else {
+      HandOver();
+    }
     disk_->on_boundary = nullptr;
     return failure_.empty();
   }

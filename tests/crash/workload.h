@@ -24,7 +24,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
  public:
   // `real`: with SegmentStore and FileStreamLog, otherwise with FakeLogs (faster, and exact about the rest).
   Workload(uint64_t seed, bool real)
-      : random_(seed), rest_random_(~seed), process_random_(seed ^ 0x5eed), erase_random_(seed + 77), real_(real) {}
+      : random_(seed), rest_random_(~seed), process_random_(seed ^ 0x5eed), kill_random_(seed + 0x9), erase_random_(seed + 77),
+        real_(real) {}
 
   // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
   // call goes on with what survived. Returns false at the first disagreement (see failure()).
@@ -49,9 +50,11 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   // cipher, and so on. What was written before is written anew meanwhile; when that is done no byte of it is left.
   void set_encrypt(bool on) { encrypt_ = on; }
   // Other processes try to open the store while it is in use, and some lives end in lame duck mode: the next process
-  // waits for the store, gets it when all is closed, and goes on with the disk as it is.
+  // waits for the store, gets it when all is closed, and goes on with the disk as it is. Others end with kill -9, and the
+  // next process goes on at once.
   void set_processes(bool on) { processes_ = on; }
   uint64_t handed_over() const { return handed_over_; }
+  uint64_t killed() const { return killed_; }
   uint64_t refused() const { return refused_; }
   uint64_t finished() const { return finished_; }  // lives that ended with nothing under old keys
 
@@ -76,6 +79,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   bool Lock(Disk& disk);
   void Intrude();
   void HandOver();
+  void Kill();
   void EndProcess();
   void Operate();
   void OperateOnFullDisk();
@@ -101,6 +105,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   SeededRandom random_;
   SeededRandom rest_random_;  // of its own: what else a seed does stays as it was
   SeededRandom process_random_;  // the same
+  SeededRandom kill_random_;
   SeededRandom erase_random_;
   // Secure deletions: what stood at the beginning of the payload.
   struct Erasure {
@@ -133,6 +138,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   bool encrypt_ = false;
   bool processes_ = false;
   uint64_t handed_over_ = 0;
+  uint64_t killed_ = 0;
   uint64_t refused_ = 0;
   uint64_t lives_ = 0;
   uint64_t finished_ = 0;

@@ -99,6 +99,57 @@ TEST(Catalog, EveryCrashLeavesOneTransactionOrTheOther) {
   }
 }
 
+// Another process on the same disk sees what no sync has made stable, and the log is recycled by what it reads.
+TEST(Catalog, WhatAnotherProcessReadsSurvivesTheNextCrash) {
+  uint64_t newer = 0;
+  for (const bool compacts : {false, true}) {
+    for (const bool fails : {false, true}) {
+      for (uint64_t at = 0; at < 12; ++at) {
+        SimDisk disk(1);
+        auto catalog = *Catalog::Open(disk, 5);
+        catalog->Put(CatalogKind::kStreamConfig, 1, 1, "one");
+        catalog->StartCommit(10, 2);
+        Drive(disk, *catalog);
+        if (fails) disk.FailSync(at, EIO);
+        const uint64_t last = disk.boundary() + at;
+        disk.on_boundary = [&] {
+          if (!fails && disk.boundary() == last) disk.PullThePlug();
+        };
+        if (compacts) {
+          catalog->StartCompaction();
+          Drive(disk, *catalog);
+        }
+        if (!catalog->suspect()) {
+          catalog->Put(CatalogKind::kStreamConfig, 1, 11, "two");
+          catalog->StartCommit(20, 2);
+          Drive(disk, *catalog);
+        }
+        catalog = nullptr;
+        disk.on_boundary = nullptr;
+        disk.PlugIn();
+        disk.FailNothing();
+        const auto next = *Catalog::Open(disk, 5);
+        const auto after = disk.Survivor(1, Survival::kNothing);
+        const auto found = Catalog::Open(*after, 5);
+        ASSERT_TRUE(found.ok()) << found.status();
+        EXPECT_EQ((*found)->replay_from(), next->replay_from()) << compacts << fails << at;
+        EXPECT_EQ(Load(**found), Load(*next));
+        // And what is built upon it.
+        next->Put(CatalogKind::kStreamConfig, 1, 21, "three");
+        if (next->suspect()) continue;
+        next->StartCommit(30, 2);
+        Drive(disk, *next);
+        const auto end = disk.Survivor(1, Survival::kNothing);
+        const auto later = Catalog::Open(*end, 5);
+        ASSERT_TRUE(later.ok()) << later.status();
+        EXPECT_EQ((*later)->replay_from(), 30u) << compacts << fails << at;
+        newer += next->replay_from() == 30 ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(newer, 40u);
+}
+
 TEST(Catalog, AFailedWriteOrSyncDropsTheTransactionAndTheNextOneCompacts) {
   for (const bool sync : {false, true}) {
     for (uint64_t at = 0; at < 3; ++at) {

@@ -43,6 +43,11 @@ struct FreedExtent {
   bool wanted = false;  // counted in SegmentFile::wanted and not in held
 };
 
+struct EncodedExtent {
+  uint64_t uid;  // whose state, encoded, does not name it any more
+  FreedExtent freed;
+};
+
 struct SegmentFile {
   uint32_t number = 0;
   Disk::File file = -1;      // -1: closed

@@ -382,7 +382,7 @@ void SegmentStore::OnRecovered() {
 void SegmentStore::OnEncoded(FileStreamLog* log) {
   const std::vector<FreedExtent> released = log->TakeReleased();
   if (sweep_ != nullptr) sweep_->Keep(released);
-  freed_encoded_.insert(freed_encoded_.end(), released.begin(), released.end());
+  for (const FreedExtent& freed : released) freed_encoded_.push_back({log->uid(), freed});
 }
 
 void SegmentStore::SyncAll(Completion* completion) {
@@ -437,12 +437,20 @@ void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
 }
 
 void SegmentStore::OnCheckpointed(bool durable) {
-  const std::vector<FreedExtent> freed = std::exchange(freed_synced_, {});
-  if (!durable) {
-    freed_encoded_.insert(freed_encoded_.end(), freed.begin(), freed.end());
+  const std::vector<EncodedExtent> synced = std::exchange(freed_synced_, {});
+  if (durable) {
+    for (const EncodedExtent& place : synced) Free(place.freed);
     return;
   }
-  for (const FreedExtent& place : freed) Free(place);
+  std::vector<EncodedExtent> encoded = std::exchange(freed_encoded_, {});
+  encoded.insert(encoded.end(), synced.begin(), synced.end());
+  for (const EncodedExtent& place : encoded) {
+    if (const auto log = logs_.find(place.uid); log != logs_.end()) {
+      log->second->OnReleased(place.freed);
+    } else {
+      freed_encoded_.push_back(place);  // its stream was deleted, and the next checkpoint says so
+    }
+  }
 }
 
 void SegmentStore::Free(const FreedExtent& freed) {

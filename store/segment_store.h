@@ -203,9 +203,10 @@ class SegmentStore final : public StoredLogs {
   std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
   std::unique_ptr<SweepState> sweep_;  // nullptr: nobody erases
 
-  // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed.
-  std::vector<FreedExtent> freed_encoded_;
-  std::vector<FreedExtent> freed_synced_;
+  // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed. If that says no, they
+  // are their log's again: the next checkpoint may leave it out.
+  std::vector<EncodedExtent> freed_encoded_;
+  std::vector<EncodedExtent> freed_synced_;
 
   BlockBody* newest_ = nullptr;
   BlockBody* oldest_ = nullptr;

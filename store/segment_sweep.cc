@@ -69,7 +69,9 @@ bool SegmentStore::Sweep() {
       sweep.uids.push_back(file->uid);
       std::sort(sweep.uids.begin(), sweep.uids.end());
       sweep.uids.erase(std::unique(sweep.uids.begin(), sweep.uids.end()), sweep.uids.end());
-      for (const auto* freed : {&freed_encoded_, &freed_synced_}) sweep.Keep(*freed);
+      for (const auto* places : {&freed_encoded_, &freed_synced_}) {
+        for (const EncodedExtent& place : *places) sweep.Keep(place.freed.extent);
+      }
       for (const auto& [uid, left] : left_behind_) sweep.Keep(left);
     }
     file->tracks_dead = true;

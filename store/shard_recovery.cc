@@ -50,10 +50,7 @@ class Recovery {
     MR_RETURN_IF_ERROR(Replay());
     Report();
     MR_RETURN_IF_ERROR(PutTornAside());
-    // What was read may have been in the device's cache only: from here on it is served, so it has to stay.
-    for (const auto& file : wal_.files().files()) {
-      if (file->seq != 0) MR_RETURN_IF_ERROR(disk_.SyncNow(file->file));
-    }
+    MR_RETURN_IF_ERROR(MakeStable());
     wal_.files().DropUnfinished();
     wal_.Start(std::max(scan_.highest, highest_), scan_.end, scan_.epoch + 1, scan_.file_seq + 1);
     objects_.next_uid = std::max(objects_.next_uid, catalog_.next_uid());
@@ -267,6 +264,34 @@ class Recovery {
   absl::Status PutTornAside() {
     for (const WalBatch& batch : scan_.torn) MR_RETURN_IF_ERROR(PutAside("torn", batch));
     return absl::OkStatus();
+  }
+
+  // What was read may have been in a cache only: from here on it is served, so it has to stay. Nobody knows whether the
+  // flush of what is above the watermark has failed; what it lost counts as clean, so it is written again.
+  absl::Status MakeStable() {
+    for (const WalBatch& batch : scan_.batches) {
+      if (batch.header.last_lsn() <= scan_.durable) continue;
+      const absl::Status written = WriteAgain(batch);
+      // In place, so only a file system that never overwrites asks for room.
+      if (!written.ok() && !absl::IsResourceExhausted(written)) return written;
+    }
+    for (const auto& file : wal_.files().files()) {
+      if (file->seq != 0) MR_RETURN_IF_ERROR(disk_.SyncNow(file->file));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteAgain(const WalBatch& batch) {
+    MR_ASSIGN_OR_RETURN(const Disk::File file,
+                        disk_.Open(WalFiles::PathOf(batch.file->number), FileUse::kWrite, false));
+    std::string bytes(WalBatchBytes(batch.header), '\0');
+    const absl::StatusOr<size_t> got = disk_.ReadNow(file, batch.offset, bytes.data(), bytes.size());
+    absl::Status status = got.status();
+    if (status.ok() && *got < bytes.size()) status = absl::DataLossError("a batch of the log ends early");
+    if (status.ok()) status = disk_.WriteNow(file, batch.offset, bytes);
+    if (status.ok()) status = disk_.SyncNow(file);
+    disk_.Close(file);
+    return status;
   }
 
   // Copies a batch to quarantine/, once.

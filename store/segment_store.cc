@@ -426,6 +426,8 @@ void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
       part->file->failed = true;
       part->file->takes_appends = false;
       part->file->unsynced = true;
+      part->file->tracks_dead = false;  // zeros may be lost as well
+      std::vector<Extent>().swap(part->file->dead);
     }
   }
   if (--op->pending > 0) return;

@@ -290,7 +290,8 @@ void Shard::StartJetStream(StoreHome& home, const JetStreamEngineOptions& option
   const auto relieved = [this](const ConnectionId& id) { return id.shard != mesh_.self() || HasDrained(id); };
   jetstream_port_ = std::make_unique<RouterPort>(
       router_, chunks_, timers_, log_,
-      RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved});
+      RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved,
+                        [this] { return io_.Now(); }});
   jetstream_ = std::make_unique<JetStream>(*jetstream_port_, home.store(), options);
   jetstream_monitor_ = std::make_unique<JetStreamPages>(*jetstream_);
   jetstream_->Start();

@@ -6,9 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 
 #include "proto/base/check.h"
+#include "proto/base/zeros.h"
 
 namespace millrace {
 
@@ -59,8 +59,8 @@ class ChildIndex {
   }
 
   void Clear() {
-    std::free(now_.slots);
-    std::free(old_.slots);
+    now_.Free();
+    old_.Free();
     now_ = {};
     old_ = {};
     count_ = 0;
@@ -79,6 +79,7 @@ class ChildIndex {
     Slot* slots = nullptr;
     uint32_t mask = 0;
     size_t capacity() const { return slots == nullptr ? 0 : size_t{mask} + 1; }
+    void Free() { FreeZeros(slots, capacity() * sizeof(Slot)); }
   };
   static constexpr uint32_t kGone = 0xffffffff;
   static constexpr size_t kCapacityMin = 16;
@@ -119,8 +120,7 @@ class ChildIndex {
     MR_CHECK(old_.slots == nullptr && capacity <= size_t{1} << 31);
     old_ = now_;
     moved_ = 0;
-    now_.slots = static_cast<Slot*>(std::calloc(capacity, sizeof(Slot)));
-    MR_CHECK(now_.slots != nullptr);
+    now_.slots = static_cast<Slot*>(AllocateZeros(capacity * sizeof(Slot)));
     now_.mask = static_cast<uint32_t>(capacity - 1);
     if (old_.slots != nullptr) MoveSome();
   }
@@ -134,7 +134,7 @@ class ChildIndex {
       slot.node = kGone;
     }
     if (moved_ == old_.capacity()) {
-      std::free(old_.slots);
+      old_.Free();
       old_ = {};
     }
   }

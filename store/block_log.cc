@@ -12,6 +12,11 @@ namespace {
 
 constexpr size_t kFirstRoom = 512;
 constexpr size_t kManyBlocks = 16;
+constexpr size_t kBlocksAtOnce = 32;  // dropped between two pauses
+// Units of a pace, as measured.
+constexpr uint64_t kRemoveUnits = 10;
+constexpr uint64_t kReadUnits = 400;
+constexpr uint64_t kDropUnits = 20;  // a block
 
 }  // namespace
 
@@ -200,7 +205,10 @@ void BlockLog::DoTrimBelow(uint64_t seq) {
     return;
   }
   DropBlocksBelow(seq);
-  while (state_.messages > 0 && state_.first_seq < seq) DoRemove(state_.first_seq, Erase::kNo);
+  while (state_.messages > 0 && state_.first_seq < seq) {
+    DoRemove(state_.first_seq, Erase::kNo);
+    Tick(pace_, kRemoveUnits);
+  }
 }
 
 // Whole blocks go without being read while there is no index; and when most of the stream goes, making the index anew
@@ -208,17 +216,33 @@ void BlockLog::DoTrimBelow(uint64_t seq) {
 void BlockLog::DropBlocksBelow(uint64_t seq) {
   if (index_ != nullptr) {
     const size_t gone = BlockIndexOf(seq);
-    if (gone < kManyBlocks || gone * 2 < blocks_.size() || !MayDropIndex()) return;
+    if (gone < kManyBlocks || gone * 4 < blocks_.size() * 3 || !MayDropIndex()) return;
+    index_->Clear(MessageIndex::Runs::kStay);
     index_.reset();
     subjects_stale_ = true;
   }
+  bool any = false;
+  while (size_t gone = DropSomeBelow(seq)) {
+    any = true;
+    Tick(pace_, gone * kDropUnits);
+  }
+  if (!any) return;
+  if (state_.messages > 0) {
+    state_.first_seq = live_.Next(1);
+    state_stale_ = true;
+  } else {
+    DoPurge();
+  }
+}
+
+size_t BlockLog::DropSomeBelow(uint64_t seq) {
   size_t gone = 0;
-  for (; gone < blocks_.size() && blocks_[gone]->last_seq < seq && !blocks_[gone]->open; ++gone) {
+  const size_t most = std::min(blocks_.size(), kBlocksAtOnce);
+  for (; gone < most && blocks_[gone]->last_seq < seq && !blocks_[gone]->open; ++gone) {
     Block* block = blocks_[gone].get();
     const uint64_t messages = block->live;
     const uint64_t bytes = block->message_bytes(memory());
-    const uint64_t last = block->last_seq;
-    for (uint64_t at = live_.Next(block->first_seq); at != 0 && at <= last; at = live_.Next(at + 1)) live_.Remove(at);
+    live_.RemoveRange(block->first_seq, block->last_seq);
     OnShrunk(block, block->live_bytes);
     block->live = 0;
     block->live_bytes = 0;
@@ -228,14 +252,8 @@ void BlockLog::DropBlocksBelow(uint64_t seq) {
     state_.messages -= messages;
     TakeBytes(bytes);
   }
-  if (gone == 0) return;
-  DropBlocks(0, gone);
-  if (state_.messages > 0) {
-    state_.first_seq = live_.Next(1);
-    state_stale_ = true;
-  } else {
-    DoPurge();
-  }
+  if (gone > 0) DropBlocks(0, gone);
+  return gone;
 }
 
 void BlockLog::DropBlocks(size_t first, size_t end) {
@@ -262,7 +280,11 @@ void BlockLog::DoPurge() {
   live_.Clear();
   if (index_ != nullptr) index_->Clear();
   OnRunsCleared();
-  DropBlocks(0, blocks_.size());
+  while (!blocks_.empty()) {
+    const size_t kept = blocks_.size() - std::min(blocks_.size(), kBlocksAtOnce);
+    DropBlocks(kept, blocks_.size());
+    Tick(pace_, kBlocksAtOnce * kDropUnits);
+  }
   blocks_.shrink_to_fit();
   ends_.shrink_to_fit();
   TakeBytes(state_.bytes);
@@ -311,16 +333,38 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
   return true;
 }
 
+// What may be paused comes before the message is half in.
+void BlockLog::SealRunBefore(uint64_t seq) {
+  if (!index_->SealsBefore(seq)) return;
+  const Working working(*this);
+  index_->Seal();
+}
+
+void BlockLog::Prepare() {
+  const Working working(*this);
+  if (index().WantsSeal(state_.last_seq + 1)) index().Seal();
+}
+
+void BlockLog::Dissolve() {
+  const Changing changing(*this);
+  if (index_ == nullptr) return;
+  index_->Clear(MessageIndex::Runs::kStay);
+  index_.reset();
+  subjects_stale_ = true;
+}
+
 // --- with the journal
 
 // Sequence, time, sizes, subject; what remains is the payload (store/FORMAT.md).
 Lsn BlockLog::Append(const StoredMessage& message) {
   if (journal_ == nullptr) {
+    SealRunBefore(message.seq);
     DoAppend(message);
     return 0;
   }
   used_ = true;
   if (index_ == nullptr) BuildIndex();
+  SealRunBefore(message.seq);
   DoAppend(message);
   char head[4 * kVarintBytesMax];
   char* end = PutVarint(head, message.seq);
@@ -342,6 +386,7 @@ Lsn BlockLog::SkipTo(uint64_t seq) {
 
 Lsn BlockLog::Remove(uint64_t seq, Erase erase) {
   if (!live_.Contains(seq)) return 0;
+  const Changing changing(*this);
   DoRemove(seq, erase);
   if (journal_ == nullptr) return 0;
   char body[kVarintBytesMax];
@@ -352,11 +397,14 @@ Lsn BlockLog::Remove(uint64_t seq, Erase erase) {
 
 // Sequences one behind the other, each as the zigzag difference from the one before.
 Lsn BlockLog::RemoveMany(const std::vector<uint64_t>& seqs) {
+  const Changing changing(*this);
   std::string body;
   uint64_t before = 0;
   for (const uint64_t seq : seqs) {
     if (!live_.Contains(seq)) continue;
+    const bool at_hand = IsAtHand(seq);
     DoRemove(seq, Erase::kNo);
+    Tick(pace_, at_hand ? kRemoveUnits : kReadUnits);
     if (journal_ == nullptr) continue;
     if (body.empty()) {
       AppendVarint(&body, seq);
@@ -373,6 +421,7 @@ Lsn BlockLog::TrimBelow(uint64_t seq) {
                              : (state_.messages == 0 && seq <= state_.last_seq + 1)) {
     return 0;
   }
+  const Changing changing(*this);
   DoTrimBelow(seq);
   if (journal_ == nullptr) return 0;
   char body[kVarintBytesMax];
@@ -383,6 +432,7 @@ Lsn BlockLog::TrimBelow(uint64_t seq) {
 Lsn BlockLog::Purge() {
   if (state_.last_seq == 0) state_.first_seq = 1;  // as the peer tells it, until it starts again
   if (state_.messages == 0) return 0;
+  const Changing changing(*this);
   DoPurge();
   if (journal_ == nullptr) return 0;
   char body[kVarintBytesMax];

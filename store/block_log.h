@@ -12,6 +12,7 @@
 #include "store/journal.h"
 #include "store/live_set.h"
 #include "store/message_index.h"
+#include "store/pace.h"
 #include "store/stream_log.h"
 
 namespace millrace {
@@ -27,13 +28,23 @@ class BlockLog : public StreamLog {
 
   uint64_t uid() const final { return uid_; }
   const StreamLogState& state() const final {
-    if (state_stale_) [[unlikely]] const_cast<BlockLog*>(this)->SettleState();
+    if (state_stale_ && changing_ == 0) [[unlikely]] const_cast<BlockLog*>(this)->SettleState();
     return state_;
   }
   const StreamLogOptions& options() const final { return options_; }
   void set_options(const StreamLogOptions& options) final;
   void set_listener(StreamLogListener* listener) final { listener_ = listener; }
   void set_bytes_sum(uint64_t* sum) final;
+  void set_pace(Pace* pace) final {
+    pace_ = pace;
+    if (index_ != nullptr) index_->set_pace(pace);
+  }
+  bool NeedsPrepare() const final {
+    return index_ == nullptr ? blocks_.size() > kFewBlocks : index_->WantsSeal(state_.last_seq + 1);
+  }
+  void Prepare() final;
+  bool IsLarge() const final { return index_ == nullptr ? blocks_.size() > kFewBlocks : index_->IsLarge(); }
+  void Dissolve() final;
 
   Lsn Append(const StoredMessage& message) final;
   Lsn SkipTo(uint64_t seq) final;
@@ -64,6 +75,8 @@ class BlockLog : public StreamLog {
   void ForEachSubject(const Filters& filters,
                       const std::function<bool(std::string_view subject, const SubjectState&)>& visit) final;
   std::vector<uint64_t> LastPerSubject(const Filters& filters, uint64_t up_to, size_t max) final;
+  std::vector<uint64_t> OlderThanLast(uint64_t keep) final;
+  uint64_t FirstWithin(uint64_t messages, uint64_t bytes) final;
   uint64_t FirstAtOrAfter(int64_t time_ns) final;
   std::vector<uint64_t> Deleted(size_t max) final;
 
@@ -92,6 +105,30 @@ class BlockLog : public StreamLog {
   virtual void OnShrunk(Block* block, uint64_t record_bytes) {}  // one of its messages is removed
   virtual void OnRunsCleared() {}            // purged: nothing that the index has on disk is wanted
 
+  // While one lives, a call is under way that may be paused: what it works with stays where it is.
+  class Working {
+   public:
+    explicit Working(BlockLog& log) : log_(log) { ++log_.working_; }
+    ~Working() {
+      if (--log_.working_ == 0) log_.OnRested();
+    }
+    Working(const Working&) = delete;
+    Working& operator=(const Working&) = delete;
+
+   private:
+    BlockLog& log_;
+  };
+  // The same, and messages are half removed: no state that ever was. For a journal it is one change.
+  class Changing : public Working {
+   public:
+    explicit Changing(BlockLog& log) : Working(log), log_(log) { ++log_.changing_; }
+    ~Changing() { --log_.changing_; }
+
+   private:
+    BlockLog& log_;
+  };
+  virtual void OnRested() {}
+
   MessageIndex& index() {
     used_ = true;
     if (index_ == nullptr) [[unlikely]] BuildIndex();
@@ -110,7 +147,13 @@ class BlockLog : public StreamLog {
   BlockBody* BodyOf(Block* block, Wait wait, LoadStatus* why);
   void SealOpenBlock();
   void DropBlocks(size_t first, size_t end);
+  void SealRunBefore(uint64_t seq);
   void DropBlocksBelow(uint64_t seq);
+  size_t DropSomeBelow(uint64_t seq);
+  bool IsAtHand(uint64_t seq) const {
+    const size_t index = BlockIndexOf(seq);
+    return index < blocks_.size() && blocks_[index]->body != nullptr;
+  }
   // Replaces blocks [first, last] by one with their live messages. False: one of them cannot be read.
   bool Rewrite(size_t first, size_t last);
   // The message's size and subject are read from its block; nullptr when that cannot be read.
@@ -133,8 +176,12 @@ class BlockLog : public StreamLog {
   std::vector<std::unique_ptr<Block>> blocks_;  // by sequence; only the last may be open
   std::vector<uint64_t> ends_;                  // last_seq of each; the open one's is out of date
   std::unique_ptr<MessageIndex> index_;
+  Pace* pace_ = nullptr;
+  uint32_t working_ = 0;
+  uint32_t changing_ = 0;
 
  private:
+  static constexpr size_t kFewBlocks = 1;  // the index of so many is made in no time
   void AccountRemoved(uint64_t seq, uint64_t bytes);
   void AddBytes(uint64_t bytes) {
     state_.bytes += bytes;

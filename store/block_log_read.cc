@@ -11,6 +11,8 @@ namespace {
 
 // With more subjects than this, state() does not count them anew after a restart; the first use of the index does.
 constexpr uint64_t kCountSubjectsMax = 65536;
+constexpr uint64_t kBlockUnits = 1000;  // of a pace: one is read and looked through
+constexpr uint64_t kFindUnits = 4;
 constexpr uint64_t kNear = 2;  // sequences apart: the next message, or one is gone between them
 
 }  // namespace
@@ -102,36 +104,80 @@ void BlockLog::SettleState() {
 
 uint64_t BlockLog::Next(const Filters& filters, uint64_t from) {
   if (filters.empty()) return live_.Next(from);
+  const Working working(*this);
   return index().Next(filters, from);
 }
 
 uint64_t BlockLog::Previous(const Filters& filters, uint64_t from) {
   if (filters.empty()) return live_.Previous(from);
+  const Working working(*this);
   return index().Previous(filters, from);
 }
 
 uint64_t BlockLog::Count(const Filters& filters, uint64_t from, bool last_per_subject) {
   if (filters.empty() && !last_per_subject) return live_.CountFrom(from);
+  const Working working(*this);
   return index().Count(filters, from, last_per_subject);
 }
 
-std::optional<SubjectState> BlockLog::FindSubject(std::string_view subject) { return index().FindSubject(subject); }
+std::optional<SubjectState> BlockLog::FindSubject(std::string_view subject) {
+  const Working working(*this);
+  return index().FindSubject(subject);
+}
 
 void BlockLog::ForEachSubject(const Filters& filters,
                               const std::function<bool(std::string_view subject, const SubjectState&)>& visit) {
+  const Working working(*this);
   index().ForEachSubject(filters, visit);
 }
 
 std::vector<uint64_t> BlockLog::LastPerSubject(const Filters& filters, uint64_t up_to, size_t max) {
+  const Working working(*this);
   return index().LastPerSubject(filters, up_to, max);
+}
+
+std::vector<uint64_t> BlockLog::OlderThanLast(uint64_t keep) {
+  const Working working(*this);
+  return index().OlderThanLast(keep);
+}
+
+uint64_t BlockLog::FirstWithin(uint64_t messages, uint64_t bytes) {
+  const Working working(*this);
+  uint64_t count = state_.messages;
+  uint64_t size = state_.bytes;
+  const auto over = [&] { return count > 0 && (count > messages || size > bytes); };
+  uint64_t first = state_.first_seq;
+  // Whole blocks, of which nothing may stay.
+  for (size_t i = 0; i < blocks_.size() && !blocks_[i]->open && over(); ++i) {
+    const uint64_t live = std::min<uint64_t>(blocks_[i]->live, count);
+    const uint64_t live_size = std::min(blocks_[i]->message_bytes(memory()), size);
+    if (!(count > messages && count - live >= messages) && !(size > bytes && size - live_size >= bytes)) break;
+    count -= live;
+    size -= live_size;
+    first = live_.Next(blocks_[i]->last_seq + 1);
+  }
+  while (over() && first != 0) {
+    StoredMessage message;
+    Block* block = nullptr;
+    const bool read = Find(first, Wait::kNow, &message, &block);
+    const uint64_t gone = !read ? size / count
+                                : MessageBytes(memory(), message.subject.size(), message.header_bytes,
+                                               message.payload.size());
+    size -= std::min(gone, size);
+    --count;
+    first = live_.Next(first + 1);
+    Tick(pace_, kFindUnits);
+  }
+  return count == 0 || first == 0 ? state_.last_seq + 1 : first;
 }
 
 // max_time_ns of a block covers all blocks before it, so it ascends even where clocks did not.
 uint64_t BlockLog::FirstAtOrAfter(int64_t time_ns) {
-  auto at = std::lower_bound(blocks_.begin(), blocks_.end(), time_ns,
+  const Working working(*this);
+  const auto at = std::lower_bound(blocks_.begin(), blocks_.end(), time_ns,
                              [](const auto& block, int64_t wanted) { return block->max_time_ns < wanted; });
-  for (; at != blocks_.end(); ++at) {
-    Block* block = at->get();
+  for (auto i = static_cast<size_t>(at - blocks_.begin()); i < blocks_.size(); ++i) {
+    Block* block = blocks_[i].get();
     if (block->live == 0) continue;
     LoadStatus why = LoadStatus::kFound;
     const BlockBody* body = BodyOf(block, Wait::kNow, &why);
@@ -141,11 +187,13 @@ uint64_t BlockLog::FirstAtOrAfter(int64_t time_ns) {
       const uint64_t seq = block->first_seq + header.seq_offset;
       if (header.time_ns >= time_ns && live_.Contains(seq)) return seq;
     }
+    Tick(pace_, body->count() / 4 + kBlockUnits);  // and the body is not used any more
   }
   return state_.last_seq + 1;
 }
 
 std::vector<uint64_t> BlockLog::Deleted(size_t max) {
+  const Working working(*this);
   std::vector<uint64_t> gone;
   if (state_.messages == 0) return gone;
   uint64_t expected = state_.first_seq;
@@ -153,6 +201,7 @@ std::vector<uint64_t> BlockLog::Deleted(size_t max) {
     uint64_t next = live_.Next(expected);
     if (next == 0) next = state_.last_seq + 1;
     for (; expected < next && gone.size() < max; ++expected) gone.push_back(expected);
+    Tick(pace_, 1 + next - expected);
     expected = next + 1;
   }
   return gone;

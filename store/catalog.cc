@@ -271,8 +271,8 @@ absl::Status Catalog::ReadIndex() {
   return absl::OkStatus();
 }
 
-// The last process may have failed to sync the root that was read here (the page cache calls the lost page clean and still
-// has it), or have ended before the file's name was stable. From here on the log is recycled by what that root says.
+// The last process may have failed to sync the root that was read here (the page cache calls the lost page clean and
+// still has it), or have ended before the file's name was stable. From here on the log is recycled by what it says.
 absl::Status Catalog::MakeStable() {
   if (!writing_.empty()) {
     MR_RETURN_IF_ERROR(disk_.WriteNow(file_, (root_.generation & 1) * kDiskAlignment, writing_));

@@ -39,8 +39,10 @@ bool Checkpoint::has_work() const {
     case Phase::kEncode: {
       if (encoded_ == group_.size()) return true;
       const auto at = objects_.streams.find(group_[encoded_].uid);
-      return at == objects_.streams.end() || at->second.stored->flushed() || LeavesOut(at->second) ||
-             now_ >= flush_again_at_;
+      if (at == objects_.streams.end() || LeavesOut(at->second)) return true;
+      const StoredLog& stored = *at->second.stored;
+      if (stored.at_work()) return false;
+      return stored.flushed() || stored.flush_waits() || now_ >= flush_again_at_;
     }
     case Phase::kSync:
       return !sync_.busy();
@@ -158,6 +160,11 @@ void Checkpoint::EncodeGroup() {
     if (!stream.stored->flushed() && LeavesOut(stream)) {
       partial_ = true;
       continue;
+    }
+    if (stream.stored->at_work()) return;
+    if (stream.stored->flush_waits()) {
+      flush_again_at_ = now_ + kRetryAfter;
+      return stream.stored->Flush();
     }
     if (!stream.stored->flushed()) {
       // Long for a write: it has failed (a full disk, an error), or is about to end.

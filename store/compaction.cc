@@ -76,6 +76,7 @@ void SegmentStore::Compact() {
   uint64_t budget = options_.compact_turn_bytes;
   while (budget > 0 && !compacting_uids_.empty() && queued_.empty()) {
     const auto log = logs_.find(compacting_uids_.back());
+    if (log != logs_.end() && log->second->working()) return;  // work on it is paused
     const uint64_t bytes = log == logs_.end() ? 0 : log->second->MoveOut(compacting_);
     if (bytes == 0) compacting_uids_.pop_back();
     compacted_bytes_ += bytes;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // FileStreamLog: its index, made from index runs on disk and from blocks where there are none.
 #include <algorithm>
+#include <bit>
 
 #include "store/file_stream_log.h"
+#include "store/radix_sort.h"
 #include "store/segment_store.h"
 
 namespace millrace {
@@ -11,6 +13,12 @@ namespace {
 constexpr size_t kCachedRunsMax = 4;
 // An open run goes to disk with a checkpoint when so many bytes of messages would have to be read to make it anew.
 constexpr uint64_t kOpenRunBytes = 8 << 20;
+
+// Of a pace.
+constexpr uint64_t kMessageUnits = 3;
+constexpr size_t kStride = 256;  // subjects between two pauses
+constexpr uint64_t kBlockUnits = 1000;  // one is read
+constexpr uint64_t kSubjectUnits = 5;   // of a run that is read
 
 constexpr uint64_t FirstOf(uint64_t key) { return key << LiveSet::kChunkBits; }
 
@@ -36,13 +44,14 @@ void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
     LoadStatus why = LoadStatus::kFound;
     const BlockBody* body = BodyOf(block, Wait::kNow, &why);
     if (body == nullptr) continue;
-    uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from);
-    for (; ordinal < body->count(); ++ordinal) {
+    const uint32_t count = body->count();
+    for (uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from); ordinal < count; ++ordinal) {
       StoredMessage message;
       body->MessageAt(ordinal, block->first_seq, &message);
       if (message.seq > to) return;
       if (live_.Contains(message.seq)) on_message(message);
     }
+    Tick(pace_, count * kMessageUnits + kBlockUnits);  // and the body is not used any more
   }
 }
 
@@ -51,25 +60,29 @@ void FileStreamLog::IndexBlocks(uint64_t from, uint64_t to) {
 }
 
 // A complete run is counted only; one that was open when it was written is opened again.
-bool FileStreamLog::IndexFromRun(ColdRun* cold) {
+bool FileStreamLog::IndexFromRun(size_t index) {
   std::string bytes;
-  if (cold->bad || !segments_.ReadBlob(cold->extent, &bytes)) return false;
-  const uint64_t first = FirstOf(cold->key);
-  const bool complete = cold->through == LiveSet::kChunkSpan;
+  if (cold_[index].bad || !segments_.ReadBlob(cold_[index].extent, &bytes)) return false;
+  const uint64_t key = cold_[index].key;
+  const uint32_t through = cold_[index].through;
+  const uint64_t first = FirstOf(key);
+  const bool complete = through == LiveSet::kChunkSpan;
   bool single = false;
+  SubjectFilter filter;
   std::vector<std::pair<uint16_t, std::string_view>> opened;
   // Twice: nothing may be counted of a run that turns out to be malformed.
   for (const bool count : {false, true}) {
     const auto on_head = [&](const RunHead& head) {
       single = head.single;
-      if (head.uid != uid_ || head.key != cold->key || head.through != cold->through) return false;
+      if (head.uid != uid_ || head.key != key || head.through != through) return false;
       if (count && complete) {
-        index_->AddCold(cold->key, head.named);
-        cold->filter.Reserve(head.subjects);
+        index_->AddCold(key, head.named);
+        filter.Reserve(head.subjects);
       }
       return true;
     };
     const auto on_subject = [&](std::string_view subject, const std::vector<uint16_t>& positions) {
+      Tick(pace_, kSubjectUnits + positions.size() / 8);
       if (!count) return;
       uint32_t messages = 0;
       uint64_t first_seq = 0;
@@ -81,7 +94,7 @@ bool FileStreamLog::IndexFromRun(ColdRun* cold) {
         last_seq = first + position;
       };
       if (single) {
-        for (uint64_t seq = live_.Next(first); seq != 0 && seq < first + cold->through; seq = live_.Next(seq + 1)) {
+        for (uint64_t seq = live_.Next(first); seq != 0 && seq < first + through; seq = live_.Next(seq + 1)) {
           on_position(static_cast<uint16_t>(seq));
         }
       } else {
@@ -89,13 +102,18 @@ bool FileStreamLog::IndexFromRun(ColdRun* cold) {
       }
       if (messages > 0) {
         index_->NoteCold(subject, messages, first_seq, last_seq);
-        cold->filter.Add(subject);
+        filter.Add(subject);
       }
     };
     if (!DecodeRun(bytes, on_head, on_subject)) return false;
   }
   std::sort(opened.begin(), opened.end());
-  for (const auto& [position, subject] : opened) index_->Append(first + position, subject);
+  for (const auto& [position, subject] : opened) {
+    index_->Append(first + position, subject);
+    Tick(pace_, kMessageUnits);
+  }
+  // Others may have come or gone while this was paused.
+  if (const size_t i = ColdAtOrAfter(key); i < cold_.size() && cold_[i].key == key) cold_[i].filter = std::move(filter);
   return true;
 }
 
@@ -104,7 +122,9 @@ void FileStreamLog::BuildIndex() {
   cached_runs_.clear();  // their numbers are of the index before
   PruneCold();
   ColdRuns* const cold_runs = this;
+  const Working working(*this);
   index_ = std::make_unique<MessageIndex>(live_, uid_, cold_runs);
+  index_->set_pace(pace_);
   segments_.OnHydrated(this);
   for (uint64_t seq = live_.Next(1); seq != 0;) {
     const uint64_t key = seq >> LiveSet::kChunkBits;
@@ -114,14 +134,15 @@ void FileStreamLog::BuildIndex() {
     if (i < cold_.size() && cold_[i].key == key) {
       if (!cold_[i].written) {
         ReleaseCold(i);
-      } else if (IndexFromRun(&cold_[i])) {
-        from += cold_[i].through;
-      } else {
-        cold_[i].bad = true;
+      } else if (const uint32_t through = cold_[i].through; IndexFromRun(i)) {
+        from += through;
+      } else if (const size_t at = ColdAtOrAfter(key); at < cold_.size() && cold_[at].key == key) {
+        cold_[at].bad = true;
       }
     }
     if (from <= last) IndexBlocks(from, last);
     seq = live_.Next(last + 1);
+    if (seq != 0) index_->Seal();
   }
   subjects_stale_ = false;
   state_.subjects = index_->subject_count();
@@ -134,7 +155,7 @@ void FileStreamLog::Dehydrate() {
 }
 
 // What is only in memory of the index would have to be made from blocks again.
-bool FileStreamLog::MayRest() const { return blocks_.empty() || !blocks_.back()->open; }
+bool FileStreamLog::MayRest() const { return working_ == 0 && (blocks_.empty() || !blocks_.back()->open); }
 
 // --- ColdRuns
 
@@ -153,7 +174,16 @@ void FileStreamLog::StartBlob(ColdRun* cold, std::string_view bytes) {
 
 void FileStreamLog::PutCold(uint64_t key, const SealedRun& form, uint32_t named, uint32_t through) {
   const RunHead head{uid_, key, named, through, 0, false};
-  const std::string bytes = EncodeRun(head, form, index_->table());
+  const std::string bytes = EncodeRun(head, form, index_->table(), pace_);
+  SubjectFilter filter;
+  if (through == LiveSet::kChunkSpan) {
+    filter.Reserve(form.numbers.size());
+    for (size_t n = 0; n < form.numbers.size(); ++n) {
+      const SubjectTable::Entry& entry = index_->table().At(form.numbers[n]);
+      if (entry.messages > 0) filter.Add(entry.subject());
+      if (n % kStride == 0) Tick(pace_, kStride);
+    }
+  }
   size_t i = ColdAtOrAfter(key);
   if (i < cold_.size() && cold_[i].key == key) {
     ReleaseCold(i);
@@ -165,10 +195,7 @@ void FileStreamLog::PutCold(uint64_t key, const SealedRun& form, uint32_t named,
   cold.named = named;
   cold.through = through;
   if (through == LiveSet::kChunkSpan) {
-    cold.filter.Reserve(form.numbers.size());
-    for (const uint32_t number : form.numbers) {
-      if (index_->table().At(number).messages > 0) cold.filter.Add(index_->table().At(number).subject());
-    }
+    cold.filter = std::move(filter);
   }
   StartBlob(&cold, bytes);
 }
@@ -185,12 +212,22 @@ void FileStreamLog::OnBlobWritten(uint64_t tag, bool ok) {
     cold_[i].written = true;
     dirty_ = true;
     if (cold_[i].through != LiveSet::kChunkSpan || index_ == nullptr) return;
-    Run* run = index_->FindRun(cold_[i].key);
-    if (run == nullptr || run->sealed == nullptr) return;
-    Cache(run->key, std::move(*run->sealed));
-    run->sealed.reset();
+    if (working_ > 0) {
+      resting_runs_.push_back(cold_[i].key);
+    } else {
+      RestRun(cold_[i].key);
+    }
     return;
   }
+}
+
+// It is on disk, and in memory only as long as there is nothing better.
+void FileStreamLog::RestRun(uint64_t key) {
+  Run* run = index_ == nullptr ? nullptr : index_->FindRun(key);
+  const size_t i = ColdAtOrAfter(key);
+  if (run == nullptr || run->sealed == nullptr || i == cold_.size() || cold_[i].key != key || !cold_[i].written) return;
+  Cache(key, std::move(*run->sealed));
+  run->sealed.reset();
 }
 
 SealedRun* FileStreamLog::Cache(uint64_t key, SealedRun form) {
@@ -226,6 +263,7 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
                        return head.uid == uid_ && head.key == run.key;
                      },
                      [&](std::string_view subject, const std::vector<uint16_t>& positions) {
+                       Tick(pace_, kSubjectUnits + positions.size() / 8);
                        const uint32_t number = index_->table().Find(subject);
                        if (number == 0) return;
                        parts.push_back({number, static_cast<uint32_t>(flat.size()),
@@ -233,16 +271,25 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
                        flat.insert(flat.end(), positions.begin(), positions.end());
                      });
   if (!good) {
-    if (i < cold_.size() && cold_[i].key == run.key) cold_[i].bad = true;
+    const size_t at = ColdAtOrAfter(run.key);
+    if (at < cold_.size() && cold_[at].key == run.key) cold_[at].bad = true;
     RebuildRun(run.key, &form);
     return Cache(run.key, std::move(form));
   }
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return a.number < b.number; });
+  std::vector<uint64_t> order;  // number << 32 | index in parts
+  uint32_t highest = 0;
   for (const Part& part : parts) {
+    order.push_back(uint64_t{part.number} << 32 | order.size());
+    highest = std::max(highest, part.number);
+  }
+  RadixSort(&order, 32, 32 + static_cast<int>(std::bit_width(highest)), pace_);
+  for (const uint64_t at : order) {
+    const Part& part = parts[static_cast<uint32_t>(at)];
     form.numbers.push_back(part.number);
     if (single) break;
     form.starts.push_back(static_cast<uint32_t>(form.positions.size()));
     form.positions.insert(form.positions.end(), flat.begin() + part.start, flat.begin() + part.start + part.count);
+    if (form.numbers.size() % kStride == 0) Tick(pace_, kStride);
   }
   if (!single) form.starts.push_back(static_cast<uint32_t>(form.positions.size()));
   return Cache(run.key, std::move(form));
@@ -257,7 +304,7 @@ void FileStreamLog::RebuildRun(uint64_t key, SealedRun* form) {
     if (number != 0) run.Append(static_cast<uint16_t>(message.seq), number, &scratch);
   });
   uint32_t named = 0;
-  *form = std::move(*run.Sorted(live_, &named));
+  *form = std::move(*run.Sorted(live_, &named, pace_));
 }
 
 bool FileStreamLog::MayName(const Run& run, std::string_view subject) {
@@ -290,18 +337,24 @@ void FileStreamLog::PruneCold() {
   }
 }
 
-void FileStreamLog::WriteOpenRun() {
+// So much came since it was written last that a start would read too many blocks to make it again.
+bool FileStreamLog::WantsOpenRun() const {
   const Run* run = index_ == nullptr ? nullptr : index_->open_run();
-  if (run == nullptr) return;
+  if (run == nullptr) return false;
   const size_t i = ColdAtOrAfter(run->key);
   const bool there = i < cold_.size() && cold_[i].key == run->key;
-  if (there && !cold_[i].written) return;
+  if (there && !cold_[i].written) return false;
   const uint64_t from = FirstOf(run->key) + (there ? cold_[i].through : 0);
   uint64_t bytes = 0;
   for (size_t b = blocks_.size(); b-- > 0 && blocks_[b]->last_seq >= from;) bytes += blocks_[b]->record_bytes;
-  if (bytes < kOpenRunBytes) return;
+  return bytes >= kOpenRunBytes;
+}
+
+void FileStreamLog::WriteOpenRun() {
+  const Working working(*this);
+  const Run* run = index_->open_run();
   uint32_t named = 0;
-  const std::unique_ptr<SealedRun> form = run->Sorted(live_, &named);
+  const std::unique_ptr<SealedRun> form = run->Sorted(live_, &named, pace_);
   if (named == 0) return;
   PutCold(run->key, *form, named, static_cast<uint16_t>(state_.last_seq) + 1u);
 }

@@ -76,6 +76,7 @@ void FileStreamLog::OnLoaded() {
 }
 
 uint64_t FileStreamLog::MoveOut(uint32_t from) {
+  MR_CHECK(working_ == 0);
   const auto movable = [from](const Block& block) {
     return block.file == from && block.place == Block::Place::kDisk && !block.damaged && block.live > 0;
   };
@@ -112,6 +113,7 @@ uint64_t FileStreamLog::MoveOut(uint32_t from) {
 // --- the scrub
 
 const Block* FileStreamLog::StoredBlockFrom(uint64_t seq) const {
+  if (changing_ > 0) return nullptr;
   for (size_t i = BlockIndexOf(seq); i < blocks_.size(); ++i) {
     if (blocks_[i]->place == Block::Place::kDisk && !blocks_[i]->damaged) return blocks_[i].get();
   }
@@ -130,7 +132,7 @@ Block* FileStreamLog::StoredBlockAt(const Extent& extent, uint64_t first_seq) {
 // What is in memory is as it was written: the block goes elsewhere from there.
 void FileStreamLog::OnBlockDamaged(Block* block) {
   const size_t index = BlockIndexOf(block->first_seq);
-  if (block->body != nullptr && block->live > 0 && Rewrite(index, index)) return;
+  if (working_ == 0 && block->body != nullptr && block->live > 0 && Rewrite(index, index)) return;
   block->damaged = true;
 }
 
@@ -187,17 +189,35 @@ void FileStreamLog::MergeTail() {
   if (!Rewrite(first, blocks_.size() - 1)) blocks_.back()->open = true;
 }
 
+// Work that is paused has blocks and the index in its hands.
 void FileStreamLog::Flush() {
+  flush_wanted_ = true;
+  if (working_ > 0 || flush_started_) return;
+  flush_started_ = true;
+  // An index run of many subjects takes some ms.
+  if (listener_ == nullptr || !WantsOpenRun()) return FlushNow();
+  listener_->RunLong([this] { FlushNow(); });
+}
+
+void FileStreamLog::FlushNow() {
   MergeTail();
   SealOpenBlock();
   for (const auto& block : blocks_) {
     if (block->place == Block::Place::kMemory && !block->open) segments_.Write(this, block.get());
   }
-  WriteOpenRun();
+  if (WantsOpenRun()) WriteOpenRun();
   flush_seq_ = state_.last_seq;
+  flush_wanted_ = flush_started_ = false;
+}
+
+void FileStreamLog::OnRested() {
+  if (!resting_runs_.empty()) [[unlikely]] {
+    for (const uint64_t key : std::exchange(resting_runs_, {})) RestRun(key);
+  }
 }
 
 bool FileStreamLog::flushed() const {
+  if (flush_wanted_ || changing_ > 0) return false;
   for (size_t i = blocks_.size(); i-- > 0;) {
     const Block& block = *blocks_[i];
     if (block.first_seq <= flush_seq_ && block.place != Block::Place::kDisk) return false;

@@ -36,6 +36,8 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   bool dirty() const override { return dirty_; }
   void Flush() override;
   bool flushed() const override;
+  bool at_work() const override { return flush_started_ || changing_ > 0 || (flush_wanted_ && working_ > 0); }
+  bool flush_waits() const override { return flush_wanted_ && !flush_started_ && working_ == 0; }
   bool stuck() const override;
   void EncodeCheckpoint(std::string* out) override;
   bool hollow() const override {
@@ -55,7 +57,9 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void Dehydrate();
   bool TakeUsed() { return std::exchange(used_, false); }
   // Writes what lives of one block in this file elsewhere: how many bytes were read, 0: there is nothing left to move.
+  // Not while it is working.
   uint64_t MoveOut(uint32_t file);
+  bool working() const { return working_ > 0; }
   // For the scrub. The first block with a sequence of at least `seq` that is on disk and not known to be damaged.
   const Block* StoredBlockFrom(uint64_t seq) const;
   Block* StoredBlockAt(const Extent& extent, uint64_t first_seq);
@@ -95,6 +99,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void OnShrunk(Block* block, uint64_t record_bytes) override;
   void OnErased(Block* block) override;
   void OnRunsCleared() override;
+  void OnRested() override;
   void BuildIndex() override;
   bool MayDropIndex() const override { return true; }
 
@@ -102,6 +107,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   void StartBlob(ColdRun* cold, std::string_view bytes);
   SealedRun* Cache(uint64_t key, SealedRun form);
   void PruneCold();
+  void RestRun(uint64_t key);
   void PutCold(uint64_t key, const SealedRun& form, uint32_t named, uint32_t through);
   const SealedRun* LoadRun(const Run& run) override;
   bool MayName(const Run& run, std::string_view subject) override;
@@ -110,8 +116,10 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
 
   size_t ColdAtOrAfter(uint64_t key) const;
   void ReleaseCold(size_t index);
+  void FlushNow();
+  bool WantsOpenRun() const;
   void WriteOpenRun();
-  bool IndexFromRun(ColdRun* cold);              // false: it cannot be read
+  bool IndexFromRun(size_t index);               // of cold_; false: it cannot be read
   void IndexBlocks(uint64_t from, uint64_t to);  // appends the live messages of these sequences to the index
   void RebuildRun(uint64_t key, SealedRun* form);
   // Calls on_message(const StoredMessage&) for the live messages of these sequences that can be read.
@@ -127,6 +135,9 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   };
   std::vector<std::unique_ptr<CachedRun>> cached_runs_;  // used last first
   uint64_t flush_seq_ = 0;     // Flush covers everything up to here
+  bool flush_wanted_ = false;   // from Flush until it has been done
+  bool flush_started_ = false;  // it is under way, and may be paused
+  std::vector<uint64_t> resting_runs_;  // keys; written during such work, which may look at them in memory
   uint64_t disk_bytes_ = 0;    // of blocks that live
   std::vector<FreedExtent> released_;  // since the last EncodeCheckpoint
   uint64_t next_tag_ = 1;

@@ -7,11 +7,17 @@
 #include "proto/subject.h"
 
 namespace millrace {
+namespace {
 
-FilterView::FilterView(const Filters& filters, const SubjectTable& table, size_t created_count)
+constexpr uint32_t kStride = 128;  // subjects between two pauses
+
+}  // namespace
+
+FilterView::FilterView(const Filters& filters, const SubjectTable& table, size_t created_count, Pace* pace)
     : filters_(filters), followed_(created_count) {
   marks_.resize(table.end(), Mark::kNo);
   for (uint32_t number = 1; number < table.end(); ++number) {
+    if (number % kStride == 0) Tick(pace, kStride * 2);
     if (table.At(number).messages > 0) Judge(table, number);
   }
 }

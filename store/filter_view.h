@@ -17,7 +17,7 @@ namespace millrace {
 
 class FilterView {
  public:
-  FilterView(const Filters& filters, const SubjectTable& table, size_t created_count);
+  FilterView(const Filters& filters, const SubjectTable& table, size_t created_count, Pace* pace);
 
   const Filters& filters() const { return filters_; }
   // Takes note of subjects that came since.

@@ -200,6 +200,31 @@ bool LiveSet::Remove(uint64_t seq) {
   return true;
 }
 
+void LiveSet::RemoveRange(uint64_t first, uint64_t last) {
+  const size_t from = LowerBound(first >> kChunkBits);
+  size_t kept = from;  // whole chunks are taken out together
+  size_t index = from;
+  for (; index < chunks_.size() && chunks_[index].key <= last >> kChunkBits; ++index) {
+    Chunk& chunk = chunks_[index];
+    const uint32_t begin = chunk.key == first >> kChunkBits ? static_cast<uint16_t>(first) : 0;
+    const uint32_t end = chunk.key == last >> kChunkBits ? static_cast<uint16_t>(last) : kChunkSpan - 1;
+    const uint32_t gone = CountFromIn(chunk, begin) - CountFromIn(chunk, end + 1);
+    size_ -= gone;
+    if (gone == chunk.count) {
+      Free(&chunk);
+      continue;
+    }
+    for (int at = NextIn(chunk, begin); at >= 0 && at <= static_cast<int>(end);
+         at = NextIn(chunk, static_cast<uint32_t>(at) + 1)) {
+      RemoveFrom(&chunk, static_cast<uint16_t>(at));
+    }
+    if (kept != index) chunks_[kept] = chunk;
+    ++kept;
+  }
+  chunks_.erase(chunks_.begin() + static_cast<ptrdiff_t>(kept), chunks_.begin() + static_cast<ptrdiff_t>(index));
+  hint_ = 0;
+}
+
 int LiveSet::NextIn(const Chunk& chunk, uint32_t from) {
   if (from >= kChunkSpan) return -1;
   if (chunk.kind == Kind::kRange) {
@@ -240,6 +265,7 @@ int LiveSet::PreviousIn(const Chunk& chunk, uint32_t from) {
 }
 
 uint32_t LiveSet::CountFromIn(const Chunk& chunk, uint32_t from) {
+  if (from >= kChunkSpan) return 0;
   if (chunk.kind == Kind::kRange) {
     if (from > chunk.range.last) return 0;
     return chunk.range.last - std::max<uint32_t>(from, chunk.range.first) + 1;

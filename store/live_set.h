@@ -30,6 +30,7 @@ class LiveSet {
 
   void Add(uint64_t seq);     // above every sequence that was ever added
   bool Remove(uint64_t seq);  // false: was not there
+  void RemoveRange(uint64_t first, uint64_t last);  // both included; costs what lies in chunks it takes a part of
   void Clear();
 
   bool Contains(uint64_t seq) const {

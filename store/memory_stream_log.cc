@@ -25,7 +25,10 @@ class MemoryStreamLog final : public BlockLog {
   void OnUsed(Block*) override {}
   void OnSealed(Block*) override {}
   void OnDropped(Block*) override {}
-  void BuildIndex() override { index_ = std::make_unique<MessageIndex>(live_, uid_); }
+  void BuildIndex() override {
+    index_ = std::make_unique<MessageIndex>(live_, uid_);
+    index_->set_pace(pace_);
+  }
 
   // Half of the block is gone: writes what lives anew, together with neighbours that are small as well. Each byte that
   // is

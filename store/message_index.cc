@@ -3,11 +3,18 @@
 #include "store/message_index.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "proto/subject.h"
+#include "store/radix_sort.h"
 
 namespace millrace {
 namespace {
+
+// Of a pace. Numbers are looked at so many between two pauses; a run that has to be asked costs about this.
+constexpr uint32_t kStride = 256;
+constexpr uint64_t kRunUnits = 20;
+constexpr uint64_t kRunOfViewUnits = 200;
 
 constexpr uint64_t KeyOf(uint64_t seq) { return seq >> LiveSet::kChunkBits; }
 constexpr uint32_t PositionOf(uint64_t seq) { return static_cast<uint16_t>(seq); }
@@ -62,7 +69,7 @@ void MessageIndex::Append(uint64_t seq, std::string_view subject) {
 void MessageIndex::SealLast() {
   if (runs_.empty() || !runs_.back().open) return;
   Run& last = runs_.back();
-  last.Seal(live_);
+  last.Seal(live_, pace_);
   if (last.named == 0) {
     runs_.pop_back();
   } else if (cold_ != nullptr) {
@@ -148,11 +155,11 @@ void MessageIndex::Shrink(uint64_t key) {
   }
 }
 
-void MessageIndex::Clear() {
-  if (cold_ != nullptr) {
+void MessageIndex::Clear(Runs runs) {
+  if (cold_ != nullptr && runs == Runs::kGo) {
     for (const Run& run : runs_) cold_->OnDropped(run);
   }
-  table_.Clear();
+  table_.Clear(pace_);
   runs_.clear();
   runs_.shrink_to_fit();
   created_ = {};
@@ -182,7 +189,7 @@ FilterView& MessageIndex::ViewOf(const Filters& filters) {
     views_.pop_back();
   }
   if (views_.empty()) created_.clear();
-  views_.insert(views_.begin(), std::make_unique<FilterView>(filters, table_, created_.size()));
+  views_.insert(views_.begin(), std::make_unique<FilterView>(filters, table_, created_.size(), pace_));
   return *views_.front();
 }
 
@@ -198,6 +205,7 @@ uint64_t MessageIndex::NextOf(uint32_t number, uint64_t from) {
     const Run& run = runs_[i];
     if (SeqOf(run.key, 0) > entry.last_seq) return 0;
     if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
+    Tick(pace_, kRunUnits);
     const SealedRun* form = FormOf(run);
     const uint32_t position = run.key == KeyOf(from) ? PositionOf(from) : 0;
     const int found = run.Next(form, live_, number, entry, position);
@@ -218,6 +226,7 @@ uint64_t MessageIndex::PreviousOf(uint32_t number, uint64_t from) {
     const Run& run = runs_[i];
     if (SeqOf(run.key, LiveSet::kChunkSpan - 1) < entry.first_seq) return 0;
     if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
+    Tick(pace_, kRunUnits);
     const SealedRun* form = FormOf(run);
     const uint32_t position = run.key == KeyOf(from) ? PositionOf(from) : LiveSet::kChunkSpan - 1;
     const int found = run.Previous(form, live_, number, entry, position);
@@ -270,6 +279,7 @@ uint64_t MessageIndex::Next(const Filters& filters, uint64_t from) {
     const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
     const int found = view.Next(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : 0);
     if (found >= 0) return SeqOf(run.key, found);
+    Tick(pace_, kRunOfViewUnits);
   }
   return 0;
 }
@@ -295,6 +305,7 @@ uint64_t MessageIndex::Previous(const Filters& filters, uint64_t from) {
     const int found =
         view.Previous(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : LiveSet::kChunkSpan - 1);
     if (found >= 0) return SeqOf(run.key, found);
+    Tick(pace_, kRunOfViewUnits);
   }
   return 0;
 }
@@ -303,6 +314,7 @@ template <typename F>
 void MessageIndex::ForEachMatch(const Filters& filters, F&& on_number) {
   if (TakesAll(filters)) {
     for (uint32_t number = 1; number < table_.end(); ++number) {
+      if (number % kStride == 0) Tick(pace_, kStride);
       if (table_.At(number).messages > 0 && !on_number(number)) return;
     }
     return;
@@ -313,7 +325,9 @@ void MessageIndex::ForEachMatch(const Filters& filters, F&& on_number) {
     return;
   }
   FilterView& view = ViewOf(filters);
-  for (const uint32_t number : view.numbers()) {
+  for (size_t i = 0; i < view.numbers().size(); ++i) {
+    const uint32_t number = view.numbers()[i];
+    if (i % kStride == 0) Tick(pace_, kStride);
     if (view.Matches(number) && table_.At(number).messages > 0 && !on_number(number)) return;
   }
 }
@@ -328,6 +342,7 @@ uint64_t MessageIndex::CountOf(uint32_t number, uint64_t from) {
     if (SeqOf(run.key, 0) > entry.last_seq) break;
     if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
     const SealedRun* form = FormOf(run);
+    Tick(pace_, kRunUnits);
     count += run.Count(form, live_, number, run.key == KeyOf(from) ? PositionOf(from) : 0);
   }
   return count;
@@ -358,6 +373,7 @@ uint64_t MessageIndex::Count(const Filters& filters, uint64_t from, bool last_pe
         const Run& run = runs_[i];
         const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
         count += view.Count(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : 0);
+        Tick(pace_, kRunOfViewUnits * 10);
       }
       return count;
     }
@@ -383,15 +399,55 @@ void MessageIndex::ForEachSubject(const Filters& filters,
   });
 }
 
+// Run by run, so that each of them is read once.
+std::vector<uint64_t> MessageIndex::OlderThanLast(uint64_t keep) {
+  std::vector<uint64_t> seqs;
+  std::vector<uint32_t> seen(table_.end(), 0);
+  const auto look = [&](uint32_t number, uint64_t seq) {
+    if (!live_.Contains(seq)) return;
+    if (uint64_t{table_.At(number).messages} > keep + seen[number]++) seqs.push_back(seq);
+  };
+  for (const Run& run : runs_) {
+    const SealedRun* form = FormOf(run);
+    uint64_t looked = 0;
+    const auto pause = [&] {
+      if (++looked % kStride != 0) return;
+      Tick(pace_, kStride);
+      if (!run.open) form = FormOf(run);
+    };
+    if (run.open) {
+      for (uint32_t i = 0; i < run.appended; ++i, pause()) look(run.numbers[i], SeqOf(run.key, run.PositionOf(i)));
+    } else if (form != nullptr && form->single() && !form->numbers.empty()) {
+      const uint64_t end = SeqOf(run.key + 1, 0);
+      for (uint64_t seq = live_.Next(SeqOf(run.key, 0)); seq != 0 && seq < end; seq = live_.Next(seq + 1), pause()) {
+        look(form->numbers.front(), seq);
+      }
+    } else if (form != nullptr) {
+      for (size_t i = 0; i < form->numbers.size(); ++i) {
+        const uint32_t number = form->numbers[i];
+        const uint32_t end = form->starts[i + 1];
+        for (uint32_t p = form->starts[i]; p < end; ++p, pause()) look(number, SeqOf(run.key, form->positions[p]));
+      }
+    }
+  }
+  SortSequences(&seqs);
+  return seqs;
+}
+
+void MessageIndex::SortSequences(std::vector<uint64_t>* seqs) const {
+  RadixSort(seqs, 0, static_cast<int>(std::bit_width(live_.Previous(UINT64_MAX >> 1))), pace_);
+}
+
 std::vector<uint64_t> MessageIndex::LastPerSubject(const Filters& filters, uint64_t up_to, size_t max) {
   std::vector<uint64_t> seqs;
+  seqs.reserve(std::min<size_t>(table_.count(), max));
   const uint64_t bound = up_to == 0 ? UINT64_MAX >> 1 : up_to;
   ForEachMatch(filters, [&](uint32_t number) {
     const uint64_t seq = PreviousOf(number, bound);
     if (seq != 0) seqs.push_back(seq);
     return true;
   });
-  std::sort(seqs.begin(), seqs.end());
+  SortSequences(&seqs);
   if (max < SIZE_MAX && seqs.size() > max + 1) seqs.resize(max + 1);
   return seqs;
 }

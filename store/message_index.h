@@ -40,7 +40,16 @@ class MessageIndex {
   void Remove(uint64_t seq, std::string_view subject);
   // The same when the message cannot be read: its subject is looked up here.
   void RemoveUnread(uint64_t seq);
-  void Clear();
+  enum class Runs : uint8_t { kGo, kStay };  // on disk
+  void Clear(Runs runs = Runs::kGo);
+  void set_pace(Pace* pace) { pace_ = pace; }
+  bool IsLarge() const { return runs_.size() > 1 || table_.count() > kManyMessages; }
+  // Appending this sequence would first seal a run, in which there may be much to sort; Seal does it now.
+  bool SealsBefore(uint64_t seq) const {
+    return !runs_.empty() && runs_.back().key != seq >> LiveSet::kChunkBits && runs_.back().open;
+  }
+  bool WantsSeal(uint64_t seq) const { return SealsBefore(seq) && runs_.back().appended > kManyMessages; }
+  void Seal() { SealLast(); }
 
   // --- making the index of a file stream, in ascending order of runs; Append in between for what no run names.
   // A sealed run that is on disk, and what it says of its subjects: at least one live message each.
@@ -61,12 +70,15 @@ class MessageIndex {
                       const std::function<bool(std::string_view subject, const SubjectState&)>& visit);
   std::vector<uint64_t> LastPerSubject(const Filters& filters, uint64_t up_to, size_t max);
 
+  std::vector<uint64_t> OlderThanLast(uint64_t keep);
+
   const SubjectTable& table() const { return table_; }
 
  private:
   static constexpr size_t kFewSubjects = 8;  // up to here each one is asked instead of a bitmap
   static constexpr size_t kViewsMax = 64;
   static constexpr size_t kViewBytesMax = 8 << 20;
+  static constexpr uint32_t kManyMessages = 4096;
 
   static bool TakesAll(const Filters& filters);
   size_t RunAtOrAfter(uint64_t key) const;
@@ -84,12 +96,14 @@ class MessageIndex {
   uint64_t PreviousOf(uint32_t number, uint64_t from);
   uint64_t CountOf(uint32_t number, uint64_t from);
   FilterView& ViewOf(const Filters& filters);
+  void SortSequences(std::vector<uint64_t>* seqs) const;
   // Calls on_number(number) for the live subjects that match, until it says false.
   template <typename F>
   void ForEachMatch(const Filters& filters, F&& on_number);
 
   const LiveSet& live_;
   ColdRuns* const cold_;
+  Pace* pace_ = nullptr;
   SubjectTable table_;
   std::vector<Run> runs_;  // ascending keys; only the last may be open
   std::vector<uint32_t> created_;  // numbers in the order in which they came, while there are views

@@ -3,8 +3,9 @@
 #include "store/run.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
+
+#include "store/radix_sort.h"
 
 namespace millrace {
 namespace {
@@ -13,24 +14,7 @@ namespace {
 // within
 // so many has few messages in the run, and its chain is short.
 constexpr uint32_t kScan = 256;
-
-// Sorts keys (number << 16 | position, in order of position) by number: radix, 11 bits a pass.
-void SortByNumber(std::vector<uint64_t>* keys, uint32_t highest_number) {
-  constexpr int kDigit = 11;
-  std::vector<uint64_t> other(keys->size());
-  for (int shift = 16; shift < 16 + static_cast<int>(std::bit_width(highest_number)); shift += kDigit) {
-    std::array<uint32_t, 1 << kDigit> at{};
-    for (const uint64_t key : *keys) ++at[key >> shift & ((1 << kDigit) - 1)];
-    uint32_t sum = 0;
-    for (uint32_t& count : at) {
-      const uint32_t n = count;
-      count = sum;
-      sum += n;
-    }
-    for (const uint64_t key : *keys) other[at[key >> shift & ((1 << kDigit) - 1)]++] = key;
-    keys->swap(other);
-  }
-}
+constexpr uint32_t kStride = 4096;  // messages between two pauses
 
 }  // namespace
 
@@ -62,13 +46,14 @@ uint32_t Run::OrdinalAtOrAfter(uint32_t position) const {
       std::lower_bound(positions.begin(), positions.end(), static_cast<uint16_t>(position)) - positions.begin());
 }
 
-std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count) const {
+std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count, Pace* pace) const {
   std::vector<uint64_t> keys;
   keys.reserve(appended);
   uint32_t highest = 0;
   bool one = true;
   for (uint32_t i = 0; i < appended; ++i) {
     const uint16_t position = PositionOf(i);
+    if (i % kStride == 0) Tick(pace, kStride / 16);
     if (!Live(live, position)) continue;
     highest = std::max(highest, numbers[i]);
     one = one && (keys.empty() || keys.front() >> 16 == numbers[i]);
@@ -80,7 +65,7 @@ std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count) con
     if (!keys.empty()) form->numbers.push_back(static_cast<uint32_t>(keys.front() >> 16));
     return form;
   }
-  SortByNumber(&keys, highest);
+  RadixSort(&keys, 16, 16 + static_cast<int>(std::bit_width(highest)), pace);  // they are in order of position
   size_t unique = 1;
   for (size_t i = 1; i < keys.size(); ++i) unique += keys[i] >> 16 != keys[i - 1] >> 16 ? 1 : 0;
   form->numbers.reserve(unique);
@@ -93,13 +78,14 @@ std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count) con
       form->starts.push_back(static_cast<uint32_t>(form->positions.size()));
     }
     form->positions.push_back(static_cast<uint16_t>(sorted));
+    if (form->positions.size() % kStride == 0) Tick(pace, kStride / 16);
   }
   form->starts.push_back(static_cast<uint32_t>(form->positions.size()));
   return form;
 }
 
-void Run::Seal(const LiveSet& live) {
-  sealed = Sorted(live, &named);
+void Run::Seal(const LiveSet& live, Pace* pace) {
+  sealed = Sorted(live, &named, pace);
   open = false;
   numbers = {};
   before = {};

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "store/live_set.h"
+#include "store/pace.h"
 #include "store/subject_table.h"
 
 namespace millrace {
@@ -44,8 +45,8 @@ struct Run {
 
   void Append(uint16_t position, uint32_t number, SubjectTable::Entry* entry);
   // The sealed form of an open run, of its live messages.
-  std::unique_ptr<SealedRun> Sorted(const LiveSet& live, uint32_t* count) const;
-  void Seal(const LiveSet& live);
+  std::unique_ptr<SealedRun> Sorted(const LiveSet& live, uint32_t* count, Pace* pace) const;
+  void Seal(const LiveSet& live, Pace* pace);
   void DropRemoved(const LiveSet& live);  // sealed: names only live messages afterwards
 
   // The first live message at or behind position with this number, the last one up to it. kNone: none.

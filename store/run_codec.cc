@@ -4,10 +4,20 @@
 
 namespace millrace {
 
-std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectTable& table) {
+namespace {
+
+constexpr uint64_t kSubjectUnits = 2;  // of a pace
+constexpr size_t kStride = 256;        // subjects between two pauses
+
+}  // namespace
+
+std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectTable& table, Pace* pace) {
   const auto alive = [&](uint32_t number) { return number < table.end() && table.At(number).messages > 0; };
   uint32_t subjects = 0;
-  for (const uint32_t number : form.numbers) subjects += alive(number) ? 1 : 0;
+  for (size_t i = 0; i < form.numbers.size(); ++i) {
+    subjects += alive(form.numbers[i]) ? 1 : 0;
+    if (i % kStride == 0) Tick(pace, kStride);
+  }
   std::string out;
   out.reserve(64 + form.positions.size() * 2 + form.numbers.size() * 40);
   AppendVarint(&out, head.uid);
@@ -17,6 +27,7 @@ std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectT
   AppendVarint(&out, subjects);
   AppendVarint(&out, form.single() && subjects == 1 ? 1 : 0);
   for (size_t i = 0; i < form.numbers.size(); ++i) {
+    if (i % kStride == 0) Tick(pace, kStride * kSubjectUnits);
     if (!alive(form.numbers[i])) continue;
     AppendBytes(&out, table.At(form.numbers[i]).subject());
     if (form.single()) {

@@ -56,7 +56,7 @@ struct RunHead {
 };
 
 // Subjects whose number is gone from the table are left out: they have no live message.
-std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectTable& table);
+std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectTable& table, Pace* pace);
 
 // on_head(RunHead) -> bool, then on_subject(subject, positions) for each one; positions are empty if the run is single.
 // False: malformed, or on_head said no.

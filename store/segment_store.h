@@ -203,8 +203,8 @@ class SegmentStore final : public StoredLogs {
   std::unique_ptr<Scrub> scrub_;  // nullptr: there is none
   std::unique_ptr<SweepState> sweep_;  // nullptr: nobody erases
 
-  // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed. If that says no, they
-  // are their log's again: the next checkpoint may leave it out.
+  // What checkpoints still want: encoded since the last SyncAll; and synced, until OnCheckpointed. If that says no,
+  // they are their log's again: the next checkpoint may leave it out.
   std::vector<EncodedExtent> freed_encoded_;
   std::vector<EncodedExtent> freed_synced_;
 

@@ -33,6 +33,10 @@ class StoredLog {
   virtual bool dirty() const = 0;  // there is something that the last EncodeCheckpoint does not contain
   virtual void Flush() = 0;
   virtual bool flushed() const = 0;
+  // Not flushed, and not for the disk's sake: work is under way that may be paused.
+  virtual bool at_work() const { return false; }
+  // Flush came during such work, which is over now: to be asked again.
+  virtual bool flush_waits() const { return false; }
   // Something that Flush wants written has failed to be, and waits for another Flush.
   virtual bool stuck() const { return false; }
   virtual void EncodeCheckpoint(std::string* out) = 0;

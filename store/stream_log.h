@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "store/journal.h"
+#include "store/pace.h"
 
 namespace millrace {
 
@@ -75,6 +76,8 @@ class StreamLogListener {
   virtual ~StreamLogListener() = default;
   // A Load that said kPending may be asked again.
   virtual void OnLoaded() = 0;
+  // Long work of the log's own. It is done at once, or when nobody else works with the log; it may be paused meanwhile.
+  virtual void RunLong(std::function<void()> work) { work(); }
 };
 
 class StreamLog {
@@ -88,6 +91,15 @@ class StreamLog {
   virtual void set_listener(StreamLogListener* listener) = 0;
   // state().bytes is part of *sum from now on, at once whatever changes it, until another sum or nullptr is given.
   virtual void set_bytes_sum(uint64_t* sum) = 0;
+  // Whoever may pause what takes long; the log is then in nobody else's hands until the call has returned.
+  virtual void set_pace(Pace* pace) {}
+  // The next Append has long work to do before it (making the index, sealing a run of it), which Prepare does instead.
+  virtual bool NeedsPrepare() const { return false; }
+  virtual void Prepare() {}
+  // Finding messages in it may take long.
+  virtual bool IsLarge() const { return false; }
+  // Gives up what is in memory of a log that is about to be deleted; nothing but that may follow.
+  virtual void Dissolve() {}
 
   // --- changes. Each returns the position to wait for, 0 when there is nothing to wait for.
   // message.seq is above state().last_seq; what lies between is absent for good.
@@ -117,6 +129,10 @@ class StreamLog {
                               const std::function<bool(std::string_view subject, const SubjectState&)>& visit) = 0;
   // The last sequence <= up_to (0: no bound) of each matching subject, ascending. At most max + 1 are returned.
   virtual std::vector<uint64_t> LastPerSubject(const Filters& filters, uint64_t up_to, size_t max) = 0;
+  // Of every subject all messages but its last `keep`, ascending.
+  virtual std::vector<uint64_t> OlderThanLast(uint64_t keep) = 0;
+  // What is below must go in order that no more than so many messages and bytes are left.
+  virtual uint64_t FirstWithin(uint64_t messages, uint64_t bytes) = 0;
   // The first live sequence whose time is >= time_ns; last_seq + 1 when there is none.
   virtual uint64_t FirstAtOrAfter(int64_t time_ns) = 0;
   // Sequences between first_seq and last_seq that are gone, ascending, at most `max`.

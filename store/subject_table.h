@@ -14,10 +14,13 @@
 #include <cstring>
 #include <new>
 #include <string_view>
+#include <utility>
 
 #include "proto/base/check.h"
+#include "proto/base/zeros.h"
 #include "proto/child_index.h"
 #include "proto/hash.h"
+#include "store/pace.h"
 
 namespace millrace {
 
@@ -72,13 +75,19 @@ class SubjectTable {
     --count_;
   }
 
-  void Clear() {
-    for (uint32_t number = 1; number < unused_; ++number) {
-      if (At(number).messages != 0 && At(number).subject_bytes > kInlineBytes) std::free(At(number).long_text);
+  void Clear(Pace* pace = nullptr) {
+    for (uint32_t number = 1; long_bytes_ > 0 && number < unused_; ++number) {
+      if (number % 1024 == 0) Tick(pace, 1024);
+      Entry& entry = At(number);
+      if (entry.messages == 0 || entry.subject_bytes <= kInlineBytes) continue;
+      long_bytes_ -= entry.subject_bytes;
+      std::free(entry.long_text);
+      entry.subject_bytes = 0;
     }
     for (int chunk = 0; chunk < kChunkCountMax; ++chunk) {
-      if (chunks_[chunk] != nullptr) ::operator delete(chunks_[chunk], std::align_val_t{64});
-      chunks_[chunk] = nullptr;
+      if (chunks_[chunk] == nullptr) continue;
+      FreeChunk(std::exchange(chunks_[chunk], nullptr), BytesOf(chunk));
+      Tick(pace, uint64_t{kFirstChunk} << chunk >> 4);
     }
     index_.Clear();
     chunk_bytes_ = long_bytes_ = 0;
@@ -99,6 +108,17 @@ class SubjectTable {
   static constexpr uint32_t kFirstChunk = 4;
   static constexpr int kChunkCountMax = 29;
 
+  static constexpr size_t BytesOf(int chunk) { return (size_t{kFirstChunk} << chunk) * sizeof(Entry); }
+  // Large ones from the kernel: nothing is paid for pages before there are subjects in them.
+  static Entry* NewChunk(size_t bytes) {
+    void* chunk = bytes < kHugePage ? ::operator new(bytes, std::align_val_t{64}) : AllocateZeros(bytes);
+    return static_cast<Entry*>(chunk);
+  }
+  static void FreeChunk(Entry* chunk, size_t bytes) {
+    if (bytes < kHugePage) return ::operator delete(chunk, std::align_val_t{64});
+    FreeZeros(chunk, bytes);
+  }
+
   uint32_t TagOf(std::string_view subject) const { return static_cast<uint32_t>(HashBytes(subject, seed_)); }
 
   uint32_t Find(std::string_view subject, uint32_t tag) const {
@@ -115,9 +135,8 @@ class SubjectTable {
       const int chunk = std::bit_width(j) - std::bit_width(kFirstChunk);
       MR_CHECK_OP(chunk, <, kChunkCountMax);
       if (chunks_[chunk] == nullptr) {
-        const size_t bytes = (size_t{kFirstChunk} << chunk) * sizeof(Entry);
-        chunks_[chunk] = static_cast<Entry*>(::operator new(bytes, std::align_val_t{64}));
-        chunk_bytes_ += bytes;
+        chunks_[chunk] = NewChunk(BytesOf(chunk));
+        chunk_bytes_ += BytesOf(chunk);
       }
     }
     Entry& entry = At(number);

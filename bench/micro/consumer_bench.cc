@@ -45,6 +45,8 @@ class EndlessLog : public StreamLog {
   void ForEachSubject(const Filters&, const std::function<bool(std::string_view, const SubjectState&)>&) override {}
   std::vector<uint64_t> LastPerSubject(const Filters&, uint64_t, size_t) override { return {}; }
   uint64_t FirstAtOrAfter(int64_t) override { return 1; }
+  std::vector<uint64_t> OlderThanLast(uint64_t) override { return {}; }
+  uint64_t FirstWithin(uint64_t, uint64_t) override { return 0; }
   std::vector<uint64_t> Deleted(size_t) override { return {}; }
 
  private:

@@ -89,9 +89,10 @@ bool JetStream::DeliverApi(const Message& message) {
   if (message.subject.starts_with(kNextPrefix)) {
     const std::string_view rest = message.subject.substr(kNextPrefix.size());
     const size_t dot = rest.find('.');
-    Consumer* consumer =
-        dot == std::string_view::npos ? nullptr : FindConsumer(rest.substr(0, dot), rest.substr(dot + 1));
+    Stream* stream = dot == std::string_view::npos ? nullptr : streams_.FindAwake(rest.substr(0, dot));
+    Consumer* consumer = stream == nullptr ? nullptr : stream->FindConsumer(rest.substr(dot + 1));
     if (consumer == nullptr) return false;
+    if (MustWait(*stream)) [[unlikely]] return Postpone(*stream, message, &JetStream::DeliverApi);
     // The frequent one: it changes state and publishes nothing, so it need not wait for its phase.
     consumer->OnNextRequest(message.reply, message.payload.substr(0, message.header_bytes),
                             message.payload.substr(message.header_bytes));
@@ -113,6 +114,16 @@ bool JetStream::DeliverApi(const Message& message) {
                                  std::string(message.payload.substr(0, message.header_bytes)),
                                  std::string(message.payload.substr(message.header_bytes))});
   return true;
+}
+
+// The stream that a request is about; nullptr: none in particular, or there is none.
+Stream* JetStream::StreamFor(const ApiRequest& request) {
+  const std::string_view kind = TokenAt(request.subject, 2);
+  const std::string_view what = TokenAt(request.subject, 3);
+  if (kind == "DIRECT") return FindDirect(TokenAt(request.subject, 4));
+  if (kind != "STREAM" && kind != "CONSUMER") return nullptr;
+  const std::string_view name = TokenAt(request.subject, what == "MSG" || what == "DURABLE" ? 5 : 4);
+  return name.empty() ? nullptr : FindStream(name);
 }
 
 bool JetStream::Handle(const ApiRequest& request) {
@@ -158,6 +169,7 @@ void JetStream::RespondOnceErased(const ApiRequest& request, const std::string& 
 
 void JetStream::Audit(const ApiRequest& request, const std::string& answer) {
   ApiAuditAdvisory audit;
+  if (!port_.HasInterest(kGlobalAccount, AdvisorySubject(audit))) return;  // an answer may be large
   audit.server = options_.server_name;
   audit.subject = request.subject;
   audit.request = request.body;

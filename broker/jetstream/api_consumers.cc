@@ -6,6 +6,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/jetstream_api.h"
+#include "broker/jetstream/sort_in_slices.h"
 #include "broker/jetstream/stored_config.h"
 #include "proto/subject.h"
 
@@ -21,12 +22,13 @@ std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) 
   return others;
 }
 
-std::vector<Consumer*> PublicConsumers(const Stream& stream) {
+std::vector<Consumer*> PublicConsumers(Stream& stream) {
   std::vector<Consumer*> found;
   for (const auto& [name, consumer] : stream.consumers()) {
     if (!consumer->hidden()) found.push_back(consumer.get());
   }
-  std::sort(found.begin(), found.end(), [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); });
+  const auto by_name = [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); };
+  SortInSlices(&found, by_name, stream.pace());
   return found;
 }
 
@@ -110,7 +112,7 @@ bool JetStream::OnConsumerNames(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerNames;
   ConsumerListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
-  const Stream* stream = StreamOf(request, kKind, 4);
+  Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   const std::vector<Consumer*> found = PublicConsumers(*stream);
   const auto total = static_cast<int64_t>(found.size());
@@ -126,7 +128,7 @@ bool JetStream::OnConsumerList(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerList;
   ConsumerListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
-  const Stream* stream = StreamOf(request, kKind, 4);
+  Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   const std::vector<Consumer*> found = PublicConsumers(*stream);
   const auto total = static_cast<int64_t>(found.size());
@@ -166,8 +168,7 @@ bool JetStream::OnConsumerDelete(const ApiRequest& request) {
     return true;
   }
   MR_FIND_CONSUMER(kKind)
-  DeleteLater(stream, consumer);
-  DeleteConsumers();
+  DeleteConsumer(stream, consumer);
   Respond(request, SuccessAnswer(kKind), store_.staged());
   return true;
 }

@@ -11,6 +11,17 @@
 #include "proto/subject.h"
 
 namespace millrace {
+namespace {
+
+constexpr uint64_t kInfoUnits = 100;  // of a pace
+
+std::vector<std::string> PageOf(std::vector<std::string> all, int64_t offset, int64_t limit) {
+  all.erase(all.begin(), all.begin() + offset);
+  if (static_cast<int64_t>(all.size()) > limit) all.resize(static_cast<size_t>(limit));
+  return all;
+}
+
+}  // namespace
 
 Stream* JetStream::StreamOf(const ApiRequest& request, ResponseKind kind, size_t token) {
   Stream* stream = FindStream(TokenAt(request.subject, token));
@@ -95,12 +106,10 @@ bool JetStream::OnStreamUpdate(const ApiRequest& request) {
 bool JetStream::OnStreamNames(const ApiRequest& request) {
   StreamListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamNames, &list)) return true;
-  const std::vector<std::string_view> found = streams_.Names(list.subject);
+  std::vector<std::string> found = streams_.Names(list.subject, &tasks_);
   const auto total = static_cast<int64_t>(found.size());
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
-  std::vector<std::string> names;
-  for (int64_t i = offset; i < std::min(total, offset + kApiNamesLimit); ++i)
-    names.emplace_back(found[static_cast<size_t>(i)]);
+  const std::vector<std::string> names = PageOf(std::move(found), offset, kApiNamesLimit);
   Respond(request, StreamNamesAnswer(Paging{total, offset, kApiNamesLimit}, names));
   return true;
 }
@@ -108,16 +117,18 @@ bool JetStream::OnStreamNames(const ApiRequest& request) {
 bool JetStream::OnStreamList(const ApiRequest& request) {
   StreamListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamList, &list)) return true;
-  const std::vector<std::string_view> found = streams_.Names(list.subject);
+  std::vector<std::string> found = streams_.Names(list.subject, &tasks_);
   const auto total = static_cast<int64_t>(found.size());
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
-  const int64_t end = std::min(total, offset + kApiListLimit);
-  const std::vector<std::string> page(found.begin() + offset, found.begin() + end);  // finding one may wake it
+  const std::vector<std::string> page = PageOf(std::move(found), offset, kApiListLimit);
   std::vector<StreamInfo> infos;
   for (const std::string& name : page) {
-    Stream& stream = *FindStream(name);
-    infos.push_back(InfoOf(stream, nullptr));
-    infos.back().config = stream.config();  // the peer's list leaves the dynamic fields out
+    Stream* stream = FindStream(name);
+    tasks_.WaitUntil([&] { return (stream = FindStream(name)) == nullptr || !MustWait(*stream); });
+    if (stream == nullptr) continue;  // deleted meanwhile
+    infos.push_back(InfoOf(*stream, nullptr));
+    infos.back().config = stream->config();  // the peer's list leaves the dynamic fields out
+    tasks_.Tick(kInfoUnits);
   }
   Respond(request, StreamListAnswer(Paging{total, offset, kApiListLimit}, infos));
   return true;
@@ -133,15 +144,11 @@ bool JetStream::OnStreamInfo(const ApiRequest& request) {
   info.cluster = ClusterInfo{};
   info.cluster->leader = options_.server_name;
   Paging paging;
-  if (!info.state.subjects.empty()) {
-    const auto total = static_cast<int64_t>(info.state.subjects.size());
-    paging = Paging{total, std::max<int64_t>(details.offset, 0), kSubjectDetailsMax};
-    if (paging.offset > 0 || total > kSubjectDetailsMax) {
-      const int64_t offset = std::min(paging.offset, total);
-      auto begin = std::next(info.state.subjects.begin(), offset);
-      auto end = std::next(begin, std::min(kSubjectDetailsMax, total - offset));
-      info.state.subjects = std::map<std::string, uint64_t>(begin, end);
-    }
+  if (!details.subjects_filter.empty()) {
+    int64_t total = 0;
+    const int64_t offset = std::max<int64_t>(details.offset, 0);
+    info.state.subjects_json = stream->Subjects(details.subjects_filter, offset, kSubjectDetailsMax, &total);
+    if (total > 0) paging = Paging{total, offset, kSubjectDetailsMax};
   }
   Respond(request, StreamInfoAnswer(info, paging));
   return true;
@@ -156,6 +163,7 @@ bool JetStream::OnStreamDelete(const ApiRequest& request) {
   Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
   const std::string name = stream->name();
+  stream->Dissolve();
   DropStream(stream);
   Respond(request, SuccessAnswer(kKind), store_.staged());
   Advise(StreamActionAdvisory{name, AdvisoryAction::kDelete, options_.domain});

@@ -14,6 +14,8 @@ namespace {
 // What a flow controlled receiver may be behind at most; it begins with a sixteenth.
 constexpr int64_t kFlowLimitBytes = 32 * 1024 * 1024;
 
+constexpr uint64_t kEntryUnits = 10;  // of a pace
+
 // Reading without a filter is cheaper than with one that takes everything.
 Filters ReadFilters(const ConsumerConfig& config) {
   Filters filters = config.Filters();
@@ -173,6 +175,26 @@ void Consumer::OnRemoved(uint64_t seq, std::string_view subject) {
   } else if (!state_.exhausted().empty() && state_.Ack(seq)) {
     Ready();
   }
+}
+
+void Consumer::OnManyRemoved() {
+  const auto gone = [this](uint64_t seq) { return log_.Next({}, seq) != seq; };
+  std::vector<PendingEntry> terminated;
+  state_.pending().ForEach([&](const PendingEntry& entry) {
+    if (gone(entry.seq)) terminated.push_back(entry);
+  });
+  for (const PendingEntry& entry : terminated) {
+    const uint32_t deliveries = std::max(entry.redeliveries, 1u);
+    Terminate(entry.seq, entry.consumer_seq, deliveries, "Unacknowledged message was deleted", Gone::kYes);
+    Tick(host_.pace(), kEntryUnits);
+  }
+  std::vector<uint64_t> exhausted;
+  for (const auto& [seq, deliveries] : state_.exhausted()) {
+    if (gone(seq)) exhausted.push_back(seq);
+  }
+  for (const uint64_t seq : exhausted) state_.Ack(seq);
+  RecountPending();
+  Ready();
 }
 
 void Consumer::OnPurged(std::string_view filter, uint64_t first_seq, uint64_t last_seq) {

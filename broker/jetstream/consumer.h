@@ -88,6 +88,7 @@ class Consumer {
   void OnAppendedRun(uint64_t last_seq, uint64_t count);
   // A message left the log other than by OnPurged: limits, deletion, age, retention. Visible or not.
   void OnRemoved(uint64_t seq, std::string_view subject);
+  void OnManyRemoved();  // the same for whatever is no longer there
   // Many messages left at once. `filter`: of the purge, empty for all; first_seq: the log's, afterwards.
   void OnPurged(std::string_view filter, uint64_t first_seq, uint64_t last_seq);
   // Retention, limits or subjects of the stream's configuration changed.

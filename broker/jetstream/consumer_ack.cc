@@ -9,6 +9,8 @@
 namespace millrace {
 namespace {
 
+constexpr uint64_t kEntryUnits = 10;  // of a pace
+
 std::string_view TrimSpace(std::string_view text) {
   constexpr std::string_view kSpace = " \t\n\v\f\r";
   const size_t from = text.find_first_not_of(kSpace);
@@ -77,6 +79,7 @@ bool Consumer::Acknowledge(uint64_t seq, uint64_t consumer_seq, uint64_t deliver
     if (gone == Gone::kNo) host_.OnAcked(this, seq);
     for (const uint64_t below : acked) {
       if (below != seq) host_.OnAcked(this, below);
+      Tick(host_.pace(), kEntryUnits);
     }
   }
   return true;

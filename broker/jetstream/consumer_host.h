@@ -14,6 +14,7 @@
 
 #include "broker/jetstream/api/stream_config.h"
 #include "broker/jetstream/port.h"
+#include "store/pace.h"
 
 namespace millrace {
 
@@ -35,6 +36,11 @@ class ConsumerHost {
   virtual uint64_t message_bytes_max() const = 0;
   // Messages above are not durable yet and are not delivered. It moves before OnAppended tells of what became visible.
   virtual uint64_t visible_last_seq() const = 0;
+
+  // A change of the stream is under way, in slices: consumers do nothing by themselves until it is over.
+  virtual bool held() const { return false; }
+  // The pace of what takes long.
+  virtual Pace* pace() { return nullptr; }
 
   // Someone takes what is pushed to this subject: a subscription of exactly this subject, in this queue group unless
   // `group` is empty (then one without a group).

@@ -7,6 +7,11 @@
 #include "broker/jetstream/consumer_advise.h"
 
 namespace millrace {
+namespace {
+
+constexpr Nanos kHeldRetry = std::chrono::milliseconds(1);
+
+}  // namespace
 
 Nanos Consumer::MonotonicOf(int64_t wall_ns) const {
   const int64_t ahead_ns = wall_ns - port_.WallNs();
@@ -32,6 +37,7 @@ void Consumer::ArmTimer() {
 void Consumer::OnTimer() {
   timer_at_ = Nanos::max();
   const Nanos now = port_.Now();
+  if (host_.held()) return WakeAt(now + kHeldRetry);
   publishing_ = true;
   if (now >= pause_ends_at_) {
     pause_ends_at_ = Nanos::max();

@@ -10,12 +10,13 @@ namespace millrace {
 namespace {
 
 constexpr size_t kMultiLastMax = 1024;
+constexpr uint64_t kAnswerUnits = 20;  // of a pace
 constexpr std::string_view kNotFound = "NATS/1.0 404 Message Not Found\r\n\r\n";
 
 // Gathers the answers of one request, so that nothing has left when a message turns out to be on the disk still.
 class DirectAnswers {
  public:
-  DirectAnswers(const Stream& stream, bool with_headers) : stream_(stream), with_headers_(with_headers) {}
+  DirectAnswers(Stream& stream, bool with_headers) : stream_(stream), with_headers_(with_headers) {}
 
   // `pending`: of a batch, how many are left; nullptr for a single message.
   void Add(const StoredMessage& message, const uint64_t* pending) {
@@ -40,8 +41,12 @@ class DirectAnswers {
   void End(std::string_view status) { answers_.push_back({std::string(status), static_cast<uint32_t>(status.size())}); }
 
   void Send(JetStream& engine, AccountId account, std::string_view reply) const {
-    for (const Answer& answer : answers_) engine.SendNow(account, reply, answer.text, answer.header_bytes);
+    for (const Answer& answer : answers_) {
+      engine.SendNow(account, reply, answer.text, answer.header_bytes);
+      Tick(pace(), 1 + answer.text.size() / 512);
+    }
   }
+  Pace* pace() const { return stream_.pace(); }
   uint64_t last_seq() const { return last_seq_; }
   uint64_t bytes() const { return bytes_; }
 
@@ -50,7 +55,7 @@ class DirectAnswers {
     std::string text;
     uint32_t header_bytes;
   };
-  const Stream& stream_;
+  Stream& stream_;
   const bool with_headers_;
   std::vector<Answer> answers_;
   uint64_t last_seq_ = 0;
@@ -98,6 +103,7 @@ LoadStatus GetMultiLast(StreamLog& log, const MessageGetRequest& request, uint64
     answers->Add(message, &pending);
     if (answers->bytes() >= bytes_max) break;
     if (request.batch > 0 && ++sent >= request.batch) break;
+    Tick(answers->pace(), kAnswerUnits);
   }
   answers->End(absl::StrFormat("NATS/1.0 204 EOB\r\nNats-Num-Pending: %d\r\nNats-Last-Sequence: %d\r\n"
                                "Nats-UpTo-Sequence: %d\r\n\r\n",
@@ -129,6 +135,7 @@ LoadStatus GetMessages(StreamLog& log, const MessageGetRequest& request, uint64_
     answers->Add(message, batch ? &pending : nullptr);
     seq = at + 1;
     if (answers->bytes() >= bytes_max) break;
+    Tick(answers->pace(), kAnswerUnits);
   }
   if (!batch) return LoadStatus::kFound;
   answers->End(absl::StrFormat("NATS/1.0 204 EOB\r\nNats-Num-Pending: %d\r\nNats-Last-Sequence: %d\r\n\r\n", pending,

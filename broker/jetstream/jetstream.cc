@@ -25,6 +25,7 @@ constexpr std::string_view kSourceRecord = "sources";
 constexpr size_t kRequestsPerTurn = 64;
 constexpr int64_t kMessagesPerTurn = 4096;
 constexpr int64_t kBytesPerTurn = 1 << 20;
+constexpr size_t kAnswerBytesPerTurn = 1 << 20;
 constexpr int64_t kMessagesPerConsumer = 512;
 
 constexpr Nanos kTellLimitEvery = std::chrono::seconds(10);
@@ -33,15 +34,22 @@ constexpr uint64_t kNoStream = 0;  // uids begin at 1
 
 bool IsStored(const ConsumerConfig& config) { return !config.direct && !config.mem_storage; }
 
+constexpr std::string_view kNoResponders = "NATS/1.0 503\r\n\r\n";
+
 }  // namespace
 
 JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOptions options)
-    : port_(port), store_(store), options_(std::move(options)), streams_(*this, store, options_.streams) {
+    : port_(port),
+      store_(store),
+      options_(std::move(options)),
+      tasks_([this] { return port_.Clock(); }),
+      streams_(*this, store, options_.streams) {
   store_.set_listener(this);
   store_.set_consumers(this);
 }
 
 JetStream::~JetStream() {
+  tasks_.Finish([this](uint64_t uid) { OnTaskEnded(uid); });
   backups_.Stop();
   streams_.Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
@@ -143,10 +151,12 @@ void JetStream::Adopt() {
 // ---- the turn ------------------------------------------------------------------------------------------------------
 
 bool JetStream::RunTurn() {
+  tasks_.BeginTurn();
   port_.DeliverKept();  // of timers
   if (store_.NextTick() <= port_.Now()) store_.OnTick(port_.Now());
   if (loaded_) AnswerParked();
   AnswerRequests();
+  tasks_.Run([this](uint64_t uid) { OnTaskEnded(uid); });
   ReleaseDurable();
   const bool pulling = readers_.Run();
   const bool backing_up = backups_.Run();
@@ -162,13 +172,14 @@ bool JetStream::RunTurn() {
   store_.EndTurn(port_.Now());
   ++turn_;
   const bool copying = pulling || backing_up;
-  const bool answers = !requests_.empty() || !immediate_.empty();
+  const bool answers = !requests_.empty() || !immediate_.empty() || !tasks_.idle();
   return copying || resting || answers || !ready_.empty() || durable_moved_ || loaded_ ||
          erasing_.Due(store_.erased()) || store_.HasWork();
 }
 
 void JetStream::StartStop() {
   if (std::exchange(stopping_, true)) return;
+  tasks_.Finish([this](uint64_t uid) { OnTaskEnded(uid); });
   backups_.Stop();
   streams_.Stop(StopReason::kServerShutdown);
   for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
@@ -179,20 +190,28 @@ void JetStream::StartStop() {
 }
 
 void JetStream::AnswerRequests() {
-  for (size_t i = 0; i < kRequestsPerTurn && !requests_.empty(); ++i) {
+  for (size_t i = 0; i < kRequestsPerTurn && !requests_.empty() && (i == 0 || !tasks_.spent()); ++i) {
     ApiRequest request = std::move(requests_.front());
     requests_.pop_front();
-    if (!Handle(request)) parked_.push_back(std::move(request));
+    Run(std::move(request));
   }
+}
+
+void JetStream::Run(ApiRequest request) {
+  const Stream* stream = StreamFor(request);
+  const size_t bytes = sizeof request + request.body.size();
+  Enqueue(stream == nullptr ? kNoStream : stream->uid(), [this, request = std::move(request)] {
+    if (!Handle(request)) parked_.push_back(request);
+  }, bytes);
 }
 
 void JetStream::AnswerParked() {
   loaded_ = false;
-  for (ApiRequest& request : std::exchange(parked_, {})) {
-    if (!Handle(request)) parked_.push_back(std::move(request));
-  }
+  for (ApiRequest& request : std::exchange(parked_, {})) Run(std::move(request));
   for (const auto& [uid, seq] : std::exchange(late_acks_, {})) {
-    if (Stream* stream = streams_.FindAwake(uid)) stream->OnAcked(nullptr, seq);
+    RunLong(uid, [this, uid, seq] {
+      if (Stream* stream = streams_.FindAwake(uid)) stream->OnAcked(nullptr, seq);
+    });
   }
   for (const Ready& waiting : std::exchange(loading_, {})) MarkReady(waiting.consumer, waiting.stream);
   readers_.WakeLoading();
@@ -203,7 +222,13 @@ void JetStream::ReleaseDurable() {
   const Lsn durable = store_.durable();
   while (!staged_.empty() && staged_.front().lsn <= durable) {
     // One that is at rest has had it.
-    if (Stream* stream = streams_.FindAwake(staged_.front().stream_uid)) stream->SetVisible(staged_.front().seq);
+    if (Stream* stream = streams_.FindAwake(staged_.front().stream_uid)) {
+      if (MustWait(*stream)) [[unlikely]] {
+        holds_[stream->uid()]->visible_seq = staged_.front().seq;
+      } else {
+        Show(stream, staged_.front().seq);
+      }
+    }
     staged_.pop_front();
   }
   Release(&immediate_, 0);
@@ -217,9 +242,11 @@ void JetStream::ReleaseDurable() {
 }
 
 void JetStream::Release(ReplyQueue* replies, Lsn durable) {
-  replies->Release(durable, [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
+  const auto send = [this](AccountId account, std::string_view to, std::string_view payload, uint32_t header) {
     Publish(account, to, payload, header);
-  });
+  };
+  // What waits for nothing may be a batch of many messages; the next turn goes on with it.
+  replies->Release(durable, send, replies == &immediate_ ? kAnswerBytesPerTurn : SIZE_MAX);
 }
 
 void JetStream::DeliverReady() {
@@ -228,7 +255,7 @@ void JetStream::DeliverReady() {
     MarkReady(held.ready.consumer, held.ready.stream);
     return true;
   });
-  DeliverBudget budget{kMessagesPerTurn, kBytesPerTurn};
+  deliver_budget_ = DeliverBudget{kMessagesPerTurn, kBytesPerTurn};
   std::vector<Ready> round = std::exchange(ready_, {});
   ready_set_.clear();
   for (size_t i = 0; i < round.size(); ++i) {
@@ -238,43 +265,56 @@ void JetStream::DeliverReady() {
       return other.ready.consumer == ready.consumer;
     });
     if (ready.consumer == nullptr || waits) continue;
-    if (budget.empty()) {
+    if (deliver_budget_.empty() || MustWait(*ready.stream)) {
       MarkReady(ready.consumer, ready.stream);
-      continue;
+    } else if (ready.stream->log().IsLarge()) {
+      RunLong(ready.stream->uid(), [this, ready] { DeliverTo(ready); });
+    } else {
+      DeliverTo(ready);
     }
-    DeliverBudget share{std::min(budget.messages, kMessagesPerConsumer), budget.bytes};
-    const DeliverBudget before = share;
-    const DeliverStatus status = ready.consumer->Deliver(&share);
-    budget.messages -= before.messages - share.messages;
-    budget.bytes -= before.bytes - share.bytes;
-    switch (status) {
-      case DeliverStatus::kIdle:
-        break;
-      case DeliverStatus::kMore:
-        MarkReady(ready.consumer, ready.stream);
-        break;
-      case DeliverStatus::kCongested:
-        congested_.push_back(Held{ready, port_.congested_by()});
-        break;
-      case DeliverStatus::kLoading:
-        loading_.push_back(ready);
-        break;
-    }
+  }
+}
+
+void JetStream::DeliverTo(const Ready& ready) {
+  const DeliverBudget before{std::min(deliver_budget_.messages, kMessagesPerConsumer), deliver_budget_.bytes};
+  DeliverBudget share = before;
+  const DeliverStatus status = ready.consumer->Deliver(&share);
+  deliver_budget_.messages -= before.messages - share.messages;
+  deliver_budget_.bytes -= before.bytes - share.bytes;
+  switch (status) {
+    case DeliverStatus::kIdle:
+      break;
+    case DeliverStatus::kMore:
+      MarkReady(ready.consumer, ready.stream);
+      break;
+    case DeliverStatus::kCongested:
+      congested_.push_back(Held{ready, port_.congested_by()});
+      break;
+    case DeliverStatus::kLoading:
+      loading_.push_back(ready);
+      break;
   }
 }
 
 void JetStream::DeleteConsumers() {
   for (const Ready& gone : std::exchange(to_delete_, {})) {
-    const std::string name = gone.consumer->name();
-    const bool hidden = gone.consumer->hidden();
-    if (const ConsumerIdentity& identity = gone.consumer->identity(); identity.persistent) {
-      consumers_by_uid_.erase(identity.uid);
-      store_.DeleteConsumer(identity.uid);
+    if (MustWait(*gone.stream)) {
+      to_delete_.push_back(gone);
+    } else {
+      RunLong(gone.stream->uid(), [this, gone] { DeleteConsumer(gone.stream, gone.consumer); });
     }
-    gone.stream->RemoveConsumer(name, StopReason::kDeleted);
-    if (!hidden)
-      Advise(ConsumerActionAdvisory{gone.stream->name(), name, AdvisoryAction::kDelete, options_.domain});
   }
+}
+
+void JetStream::DeleteConsumer(Stream* stream, Consumer* consumer) {
+  const std::string name = consumer->name();
+  const bool hidden = consumer->hidden();
+  if (const ConsumerIdentity& identity = consumer->identity(); identity.persistent) {
+    consumers_by_uid_.erase(identity.uid);
+    store_.DeleteConsumer(identity.uid);
+  }
+  stream->RemoveConsumer(name, StopReason::kDeleted);
+  if (!hidden) Advise(ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete, options_.domain});
 }
 
 void JetStream::LookAtInterest() {
@@ -550,9 +590,103 @@ void JetStream::DropStream(Stream* stream) {
   store_.DeleteStream(uid);
 }
 
+// ---- long work -----------------------------------------------------------------------------------------------------
+
+void JetStream::RunLong(uint64_t uid, LongTasks::Work work) { Enqueue(uid, std::move(work), 0); }
+
+void JetStream::RunOn(const Stream& stream, void (Stream::*work)()) {
+  RunLong(stream.uid(), [this, uid = stream.uid(), work] {
+    if (Stream* found = streams_.FindAwake(uid)) (found->*work)();
+  });
+}
+
+void JetStream::Enqueue(uint64_t uid, LongTasks::Work work, size_t bytes) {
+  if (uid != kNoStream) {
+    if (tasks_.owner() == uid) return work();
+    if (const auto at = holds_.find(uid); at != holds_.end()) {
+      at->second->waiting.push_back({std::move(work), bytes});
+      held_bytes_ += bytes;
+      return;
+    }
+  }
+  if (tasks_.Start(uid, std::move(work)) || uid == kNoStream) return;
+  holds_[uid] = std::make_unique<Hold>();
+  if (Stream* stream = streams_.FindAwake(uid)) stream->set_held(true);
+}
+
+// What came meanwhile belongs to the task as well: more may come while it is taken.
+void JetStream::Drain(uint64_t uid) {
+  constexpr uint64_t kWaitingUnits = 20;
+  Hold& hold = *holds_[uid];
+  while (!hold.waiting.empty()) {
+    const Hold::Waiting next = std::move(hold.waiting.front());
+    hold.waiting.pop_front();
+    held_bytes_ -= next.bytes;
+    next.work();
+    tasks_.Tick(kWaitingUnits);
+  }
+}
+
+void JetStream::OnTaskEnded(uint64_t uid) {
+  const auto at = holds_.find(uid);
+  if (at == holds_.end()) return;
+  if (!at->second->waiting.empty() && !tasks_.Start(uid, [this, uid] { Drain(uid); })) return;
+  const std::unique_ptr<Hold> hold = std::move(holds_.extract(uid).mapped());
+  Stream* stream = streams_.FindAwake(uid);
+  if (stream == nullptr) return;
+  stream->set_held(false);
+  if (hold->visible_seq != 0) Show(stream, hold->visible_seq);
+}
+
+// Many may become visible at once: after a hold, and where the disk was slow.
+void JetStream::Show(Stream* stream, uint64_t seq) {
+  constexpr uint64_t kShownAtOnce = 256;
+  constexpr uint64_t kShowUnits = 10;
+  if (seq <= stream->visible_last_seq() + kShownAtOnce || stream->consumers().empty()) return stream->SetVisible(seq);
+  RunLong(stream->uid(), [this, uid = stream->uid(), seq] {
+    Stream* shown = streams_.FindAwake(uid);
+    while (shown != nullptr && shown->visible_last_seq() < seq) {
+      shown->SetVisible(std::min(seq, shown->visible_last_seq() + kShownAtOnce));
+      tasks_.Tick(kShownAtOnce * kShowUnits);
+    }
+  });
+}
+
+JetStream::Letter::Letter(const Message& from)
+    : message(from), subject(from.subject), reply(from.reply), payload(from.payload) {
+  message.origin = nullptr;
+  message.trace = nullptr;
+  message.deliver_to = message.tail = {};
+}
+
+Message JetStream::Letter::View() const {
+  Message view = message;
+  view.subject = subject;
+  view.reply = reply;
+  view.payload = payload;
+  return view;
+}
+
+void JetStream::PublishLong(const Stream& stream, const Message& message) {
+  Letter letter(message);
+  const size_t bytes = letter.bytes();
+  Enqueue(stream.uid(), [this, uid = stream.uid(), letter = std::move(letter)] {
+    if (Stream* found = streams_.FindAwake(uid)) return found->Take(letter.View());
+    if (!letter.reply.empty()) SendNow(letter.message.account, letter.reply, kNoResponders, kNoResponders.size());
+  }, bytes);
+}
+
+bool JetStream::Postpone(const Stream& stream, const Message& message, bool (JetStream::*deliver)(const Message&)) {
+  Letter letter(message);
+  const size_t bytes = letter.bytes();
+  Enqueue(stream.uid(), [this, deliver, letter = std::move(letter)] { (this->*deliver)(letter.View()); }, bytes);
+  return true;
+}
+
 // ---- messages to JetStream itself ----------------------------------------------------------------------------------
 
 bool JetStream::Deliver(const Subscription& subscription, const Message& message) {
+  const LongTasks::Unpaused unpaused(tasks_);  // the router delivers
   if (subscription.subject() == kAckFilter) return DeliverAck(message);
   if (subscription.subject() == kFlowControlFilter) return DeliverFlowControl(message);
   if (domain_prefix_.empty() || !message.subject.starts_with(domain_prefix_)) {
@@ -574,16 +708,25 @@ Consumer* JetStream::FindConsumer(std::string_view stream_name, std::string_view
 bool JetStream::DeliverAck(const Message& message) {
   AckSubject ack;
   if (!ParseAckSubject(message.subject, &ack)) return false;
-  Consumer* consumer = FindConsumer(ack.stream, ack.consumer);
+  Stream* stream = streams_.FindAwake(ack.stream);
+  if (stream == nullptr) return false;
+  Consumer* consumer = stream->FindConsumer(ack.consumer);
   if (consumer == nullptr || consumer->config().ack_policy == AckPolicy::kNone) return false;
+  // One that acknowledges many may remove many.
+  const bool removes = stream->config().retention != Retention::kLimits;
+  const bool many = removes && consumer->config().ack_policy == AckPolicy::kAll;
+  if (MustWait(*stream) || (many && tasks_.owner() != stream->uid())) [[unlikely]]
+    return Postpone(*stream, message, &JetStream::DeliverAck);
   consumer->OnAck(ack, message.reply, message.payload.substr(message.header_bytes));
   return true;
 }
 
 bool JetStream::DeliverFlowControl(const Message& message) {
   // $JS.FC.<stream>.<consumer>.<random>
-  Consumer* consumer = FindConsumer(TokenAt(message.subject, 2), TokenAt(message.subject, 3));
+  Stream* stream = streams_.FindAwake(TokenAt(message.subject, 2));
+  Consumer* consumer = stream == nullptr ? nullptr : stream->FindConsumer(TokenAt(message.subject, 3));
   if (consumer == nullptr) return false;
+  if (MustWait(*stream)) [[unlikely]] return Postpone(*stream, message, &JetStream::DeliverFlowControl);
   consumer->OnFlowControlReply(message.subject, message.payload.substr(0, message.header_bytes));
   return true;
 }

@@ -3,6 +3,10 @@
 // Owner:  shard.  Source: spec 5a, 5d.
 // A turn: Deliver (inside publishers' turns) stores messages, takes acks and queues API requests; RunTurn answers them,
 //         sends what has become durable, lets consumers deliver, and hands what was staged to the store.
+// Hold:   what may take long runs as a task (long_tasks.h). While a task that concerns a stream is paused, the stream
+//         is held: messages, acknowledgements, requests and timers of it and its consumers wait, and are taken in the
+//         order in which they came when the task has ended. So whatever a task does to a stream is one step to
+//         everybody else; its record in the log is staged at its end.
 // Today all streams live on one shard, the first; messages and requests reach it like any subscriber (README.md).
 #pragma once
 
@@ -25,6 +29,7 @@
 #include "broker/jetstream/backups.h"
 #include "broker/jetstream/batch.h"
 #include "broker/jetstream/filter_index.h"
+#include "broker/jetstream/long_tasks.h"
 #include "broker/jetstream/message_ids.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
@@ -84,7 +89,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   // When RunTurn wants to be called next although nothing happens.
   Nanos NextTick() const { return store_.NextTick(); }
   // Producers of messages should pause.
-  bool Congested() const { return store_.Congested(); }
+  bool Congested() const { return store_.Congested() || held_bytes_ > kHeldBytesMax; }
 
   // --- Sink: $JS.API.>, $JS.ACK.>, $JS.FC.>
   bool Deliver(const Subscription& subscription, const Message& message) override;
@@ -113,6 +118,18 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void DeleteLater(Stream* stream, Consumer* consumer);
   void AckLater(Stream* stream, uint64_t seq);
   void OnLoaded(Stream* stream);
+  // --- long work (Hold)
+  // `uid`: of the stream that nobody else may touch until the work has ended; 0: none. The stream may be gone when it
+  // comes to it.
+  void RunLong(uint64_t uid, LongTasks::Work work);
+  void RunOn(const Stream& stream, void (Stream::*work)());
+  // A message for the stream, alone with it.
+  void PublishLong(const Stream& stream, const Message& message);
+  // The stream is another one's at the moment.
+  bool MustWait(const Stream& stream) const { return stream.held() && tasks_.owner() != stream.uid(); }
+  bool AnyHeld() const { return !holds_.empty(); }
+  LongTasks& tasks() { return tasks_; }
+
   BatchUse& batch_use() { return batch_use_; }
   StreamReaders& readers() { return readers_; }
   IdRecords& id_records() { return id_records_; }
@@ -153,12 +170,44 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   bool DeliverFlowControl(const Message& message);
   Consumer* FindConsumer(std::string_view stream, std::string_view consumer) const;
 
+  struct Ready {
+    Consumer* consumer;
+    Stream* stream;
+  };
+  // What waits for a stream that is held.
+  struct Hold {
+    struct Waiting {
+      LongTasks::Work work;
+      size_t bytes;
+    };
+    std::deque<Waiting> waiting;
+    uint64_t visible_seq = 0;  // Stream::SetVisible waits, too; 0: there was none
+  };
+  // A copy of a message as it came.
+  struct Letter {
+    explicit Letter(const Message& message);
+    Message View() const;
+    size_t bytes() const { return sizeof(Letter) + subject.size() + reply.size() + payload.size(); }
+    Message message;
+    std::string subject, reply, payload;
+  };
+  static constexpr size_t kHeldBytesMax = 2 << 20;
+  void Enqueue(uint64_t uid, LongTasks::Work work, size_t bytes);
+  bool Postpone(const Stream& stream, const Message& message, bool (JetStream::*deliver)(const Message&));
+  void Drain(uint64_t uid);
+  void OnTaskEnded(uint64_t uid);
+  void Show(Stream* stream, uint64_t seq);
+  void Run(ApiRequest request);
+  Stream* StreamFor(const ApiRequest& request);
+
   void AnswerRequests();
   void AnswerParked();
   void ReleaseDurable();
   void Release(ReplyQueue* replies, Lsn durable);
   void DeliverReady();
+  void DeliverTo(const Ready& ready);
   void DeleteConsumers();
+  void DeleteConsumer(Stream* stream, Consumer* consumer);
   void LookAtInterest();
   // *lsn stays as it is where nothing is stored.
   Consumer* AddConsumer(Stream* stream, ConsumerConfig config, Lsn* lsn);
@@ -220,7 +269,11 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   JetStreamPort& port_;
   ShardStore& store_;
   JetStreamEngineOptions options_;
+  LongTasks tasks_;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Hold>> holds_;  // by uid
+  size_t held_bytes_ = 0;  // of messages that wait
   IdRecords id_records_;
+  StreamReaders readers_{*this};  // streams that read end their searches in it
   StreamTable streams_;
   absl::flat_hash_map<uint64_t, Consumer*> consumers_by_uid_;
   std::vector<Subscription*> subscriptions_;
@@ -248,11 +301,8 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   int64_t reserved_storage_ = 0;
   Nanos tell_limit_at_{0};  // not before
 
-  struct Ready {
-    Consumer* consumer;
-    Stream* stream;
-  };
   std::vector<Ready> ready_;
+  DeliverBudget deliver_budget_;  // of this turn
   absl::flat_hash_set<Consumer*> ready_set_;
   struct Held {
     Ready ready;
@@ -269,7 +319,6 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
 
   BatchUse batch_use_;
-  StreamReaders readers_{*this};
   Backups backups_;
   absl::flat_hash_map<uint64_t, Stream*> source_records_;  // by their uid of the store
   absl::flat_hash_set<Consumer*> push_consumers_;

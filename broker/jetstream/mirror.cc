@@ -63,7 +63,7 @@ PullStatus Mirror::Pull() {
     bytes += message_.header.size() + message_.body.size();
     reader_.Advance(message_);
   }
-  if (!caught_up_) caught_up_ = reader_.lag() < kCaughtUpLag;
+  if (!caught_up_) caught_up_ = reader_.behind() < kCaughtUpLag;
   return PullStatus::kMore;
 }
 

@@ -42,6 +42,11 @@ OriginReader::OriginReader(JetStream& engine, StreamSource source, Kind kind)
   }
 }
 
+OriginReader::~OriginReader() {
+  engine_.readers().searches().End(next_search_);
+  engine_.readers().searches().End(lag_search_);
+}
+
 Consumer* OriginReader::NamedConsumer() const {
   return source_.consumer ? origin_->FindConsumer(source_.consumer->name) : nullptr;
 }
@@ -69,7 +74,10 @@ OriginReader::Link OriginReader::Connect() {
       uid_ = 0;
       return Link::kNone;
     }
-    filters_ = consumer->filters();
+    if (filters_ != consumer->filters()) {
+      engine_.readers().searches().End(std::exchange(next_search_, 0));
+      filters_ = consumer->filters();
+    }
   }
   return uid_ == origin->uid() ? Link::kSame : Link::kNew;
 }
@@ -86,13 +94,37 @@ uint64_t OriginReader::StartSeqByTime(int64_t time_ns) const {
 void OriginReader::Begin(uint64_t next_seq) {
   uid_ = origin_->uid();
   next_ = next_seq;
+  engine_.readers().searches().End(std::exchange(next_search_, 0));
   heard_ = true;
   heard_at_ = engine_.port().Now();
 }
 
+// False: it is still looked for.
+bool OriginReader::FindNext(uint64_t* seq) {
+  if (filters_.empty() || !origin_->log().IsLarge()) {
+    *seq = origin_->log().Next(filters_, next_);
+    return true;
+  }
+  OriginSearches& searches = engine_.readers().searches();
+  if (next_search_ != 0) {
+    const OriginSearches::Search& search = searches.At(next_search_);
+    // One that was in vain does not know what has come since.
+    const bool missed = search.done && search.found == 0 && search.end < origin_->log().state().last_seq;
+    if (search.from != next_ || missed) searches.End(std::exchange(next_search_, 0));
+  }
+  if (next_search_ == 0) next_search_ = searches.Start(OriginSearches::Wanted::kNext, *origin_, filters_, next_);
+  OriginSearches::Search& search = searches.At(next_search_);
+  search.awaited = !search.done;
+  if (search.awaited) return false;
+  *seq = search.found;
+  searches.End(std::exchange(next_search_, 0));
+  return true;
+}
+
 LoadStatus OriginReader::Read(OriginMessage* message) {
   while (true) {
-    const uint64_t seq = origin_->log().Next(filters_, next_);
+    uint64_t seq = 0;
+    if (!FindNext(&seq)) return LoadStatus::kPending;
     if (seq == 0 || seq > origin_->visible_last_seq()) return LoadStatus::kAbsent;
     StoredMessage stored;
     const LoadStatus status = origin_->log().Load(seq, &stored);
@@ -132,7 +164,20 @@ bool OriginReader::Needs(const Stream& origin, uint64_t seq, std::string_view su
 uint64_t OriginReader::lag() const {
   Stream* origin = source_.external ? nullptr : engine_.FindStream(source_.name);
   if (origin == nullptr || origin->uid() != uid_ || next_ > origin->log().state().last_seq) return 0;
-  return origin->log().Count(filters_, next_, false);
+  OriginSearches& searches = engine_.readers().searches();
+  if (lag_search_ == 0 && !engine_.MustWait(*origin)) {
+    lag_search_ = searches.Start(OriginSearches::Wanted::kCount, *origin, filters_, next_);
+  }
+  if (lag_search_ != 0 && searches.At(lag_search_).done) {
+    lag_ = searches.At(lag_search_).found;
+    searches.End(std::exchange(lag_search_, 0));
+  }
+  return lag_;
+}
+
+uint64_t OriginReader::behind() const {
+  const uint64_t last = origin_->log().state().last_seq;
+  return next_ > last ? 0 : last - next_ + 1;
 }
 
 StreamSourceInfo OriginReader::Info() const {

@@ -38,6 +38,9 @@ class OriginReader {
   enum class Link : uint8_t { kNone, kSame, kNew };
 
   OriginReader(JetStream& engine, StreamSource source, Kind kind);
+  ~OriginReader();
+  OriginReader(const OriginReader&) = delete;
+  OriginReader& operator=(const OriginReader&) = delete;
 
   // Looks for the origin: kNone: not there, or not as it should be; kNew: not the one that was read last, call Begin.
   Link Connect();
@@ -49,7 +52,8 @@ class OriginReader {
   void Begin(uint64_t next_seq);
 
   // After Connect, and no longer than nothing else of the engine has run.
-  LoadStatus Read(OriginMessage* message);  // kAbsent: the end of what is visible
+  // kAbsent: the end of what is visible; kPending: JetStream::OnLoaded tells when to ask again.
+  LoadStatus Read(OriginMessage* message);
   // The message that Read gave has been stored; its successor is next.
   void Advance(const OriginMessage& message);
 
@@ -58,11 +62,14 @@ class OriginReader {
   bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const;
   StreamSourceInfo Info() const;
   const StreamSource& source() const { return source_; }
+  // While the origin is held, or where counting takes long, what it was before.
   uint64_t lag() const;
+  uint64_t behind() const;  // sequences between here and the end of the origin at hand; lag is not above it
   bool connected() const { return uid_ != 0; }
 
  private:
   Consumer* NamedConsumer() const;
+  bool FindNext(uint64_t* seq);
 
   JetStream& engine_;
   const StreamSource source_;
@@ -70,6 +77,9 @@ class OriginReader {
   Filters filters_;
   std::vector<SubjectTransform> transforms_;
   Stream* origin_ = nullptr;
+  mutable uint64_t lag_ = 0;
+  uint64_t next_search_ = 0;         // OriginSearches; 0: it is not looked for
+  mutable uint64_t lag_search_ = 0;  // the same
   uint64_t uid_ = 0;   // of the origin that is read; 0: none
   uint64_t next_ = 1;  // everything below is copied, or not wanted
   bool heard_ = false;

@@ -35,6 +35,7 @@ class JetStreamPort {
 
   virtual Nanos Now() = 0;       // of this turn
   virtual int64_t WallNs() = 0;  // of this turn
+  virtual Nanos Clock() { return Now(); }  // as it is, in the middle of a turn
   virtual uint64_t Random() = 0;
   virtual TimerWheel& timers() = 0;
   virtual LogPort& log() = 0;

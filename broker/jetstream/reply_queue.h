@@ -30,10 +30,11 @@ class ReplyQueue {
     ++count_;
   }
 
-  // send(account, to, payload, header_bytes) for everything that waits for nothing beyond `durable`.
+  // send(account, to, payload, header_bytes) for what waits for nothing beyond `durable`, until so many bytes have
+  // gone.
   template <class Send>
-  void Release(Lsn durable, Send&& send) {
-    while (count_ > 0) {
+  void Release(Lsn durable, Send&& send, size_t bytes_max = SIZE_MAX) {
+    for (size_t sent = 0; count_ > 0 && sent < bytes_max;) {
       if (begin_ == chunks_.front().bytes) DropFirst();
       const char* at = chunks_.front().data.get() + begin_;
       Head head;
@@ -43,8 +44,10 @@ class ReplyQueue {
       send(head.account, std::string_view(text, head.to_bytes),
            std::string_view(text + head.to_bytes, head.payload_bytes), head.header_bytes);
       begin_ += sizeof head + head.to_bytes + head.payload_bytes;
+      sent += sizeof head + head.payload_bytes;
       --count_;
     }
+    if (count_ > 0) return;
     while (!chunks_.empty()) DropFirst();
   }
 

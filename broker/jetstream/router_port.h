@@ -23,11 +23,13 @@ class RouterPort final : public JetStreamPort {
     const int64_t& wall_ns;
     std::function<uint64_t()> random;
     std::function<bool(const ConnectionId&)> relieved;
+    std::function<Nanos()> clock = nullptr;  // as it is; absent: that of the turn
   };
   RouterPort(Router& router, ChunkPool& chunks, TimerWheel& timers, LogPort& log, Shard shard);
 
   Nanos Now() override { return shard_.now; }
   int64_t WallNs() override { return shard_.wall_ns; }
+  Nanos Clock() override { return shard_.clock ? shard_.clock() : shard_.now; }
   uint64_t Random() override { return shard_.random(); }
   TimerWheel& timers() override { return timers_; }
   LogPort& log() override { return log_; }

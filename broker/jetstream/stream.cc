@@ -26,6 +26,7 @@ Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, Strea
     : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
   log_->set_listener(this);
   log_->set_bytes_sum(engine_.streams().in_use(config_.storage));
+  log_->set_pace(&pace_);
   visible_last_seq_ = log_->state().last_seq;
   had_messages_ = log_->state().messages > 0;
   CompileTransforms();
@@ -35,6 +36,24 @@ Stream::~Stream() {
   MR_DCHECK(subscriptions_.empty());
   log_->set_listener(nullptr);
   log_->set_bytes_sum(nullptr);
+  log_->set_pace(nullptr);
+}
+
+void Stream::OwnPace::OnDue() {
+  constexpr uint64_t kTellEvery = 250;
+  const uint64_t units = done_ - std::exchange(told_, done_);
+  due_ = done_ + kTellEvery;
+  LongTasks& tasks = stream_.engine_.tasks();
+  if (tasks.owner() == stream_.uid()) return tasks.Tick(units);
+  const LongTasks::Unpaused unpaused(tasks);
+  tasks.Tick(units);
+}
+
+bool Stream::Prepare() {
+  if (engine_.MustWait(*this)) return false;
+  if (!log_->NeedsPrepare()) return true;
+  engine_.RunLong(uid(), [this] { log_->Prepare(); });  // nothing can remove the stream before
+  return !held_;
 }
 
 void Stream::Start() {
@@ -45,6 +64,8 @@ void Stream::Start() {
   }
   started_ = true;
   Subscribe();
+  // A change of limits may have been cut off by the end of the server.
+  if (config_.max_msgs > 0 || config_.max_bytes > 0) engine_.RunOn(*this, &Stream::DropBeyondLimits);
   StartScan();
   ArmExpiry();
   StartUpstream();
@@ -54,7 +75,7 @@ bool Stream::MayRest() const {
   const bool upstream = config_.mirror || !config_.sources.empty() || source_record_;
   const bool timed = (expiry_ != nullptr && expiry_->timer.armed()) || later_ != nullptr;
   const bool batches = batches_ != nullptr && !(batches_->atomic.empty() && batches_->fast.empty());
-  return started_ && consumers().empty() && !upstream && !timed && !batches && !waits_for_disk_ && !lost_ &&
+  return started_ && !held_ && consumers().empty() && !upstream && !timed && !batches && !waits_for_disk_ && !lost_ &&
          visible_last_seq_ == log_->state().last_seq;
 }
 
@@ -109,15 +130,8 @@ void Stream::Update(StreamConfig config) {
   }
   if (ids_ != nullptr) ids_->set_window(config_.duplicate_window_ns);
   CompileTransforms();
-  EnforceLimits({});
-  if (config_.max_msgs_per_subject > 0) {
-    std::vector<std::string> subjects;
-    log_->ForEachSubject({}, [&](std::string_view subject, const SubjectState& state) {
-      if (state.messages > static_cast<uint64_t>(config_.max_msgs_per_subject)) subjects.emplace_back(subject);
-      return true;
-    });
-    for (const std::string& subject : subjects) EnforceLimits(subject);
-  }
+  DropBeyondLimits();
+  DropBeyondSubjectLimit();
   if (config_.sealed) DropBatches();
   if (rescan) StartScan();
   if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
@@ -313,6 +327,12 @@ void Stream::Advisory(std::string_view subject, std::string json) {
 void Stream::Persist(Consumer* consumer, std::string_view delta) { engine_.PersistConsumer(this, consumer, delta); }
 
 void Stream::Delete(Consumer* consumer) { engine_.DeleteLater(this, consumer); }
+
+void Stream::RunLong(std::function<void()> work) {
+  engine_.RunLong(uid(), [&engine = engine_, uid = uid(), work = std::move(work)] {
+    if (engine.streams().FindAwake(uid) != nullptr) work();
+  });
+}
 
 void Stream::OnLoaded() {
   engine_.OnLoaded(this);

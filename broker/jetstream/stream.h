@@ -27,6 +27,7 @@
 #include "broker/jetstream/upstream.h"
 #include "broker/route/subscription.h"
 #include "proto/subject_transform.h"
+#include "store/pace.h"
 #include "store/shard_store.h"
 #include "store/stream_log.h"
 
@@ -89,8 +90,19 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   const StreamLog& log() const { return *log_; }
   uint64_t uid() const { return log_->uid(); }
 
+  // --- long work (jetstream.h, Hold)
+  bool held() const override { return held_; }
+  void set_held(bool held) { held_ = held; }
+  Pace* pace() override { return &pace_; }
+  // Done with, as far as it takes memory; then it is dropped.
+  void Dissolve() { log_->Dissolve(); }
+  // Before messages are stored that do not come from publishers. False: later.
+  bool Prepare();
+
   // --- messages in
   bool Deliver(const Subscription& subscription, const Message& message) override;
+  // The same, in its turn.
+  void Take(const Message& message);
   // Stores a message of a client, alone or as part of a batch, as its headers and its reply say.
   void PublishAny(const Inbound& in);
   // Stores a message or says why not. The reply of `in` is answered either way, unless it is empty or the stream is
@@ -106,7 +118,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // Nothing comes below `seq` any more, nor at it.
   void SkipTo(uint64_t seq);
   // A mirror or a stream that sources this one is no longer there.
-  void OnReaderGone();
+  void OnReaderGone();  // long
 
   // --- backup: messages of another server, as they were there; then FinishRestore in the place of Start
   void Restore(const StoredMessage& message);
@@ -118,6 +130,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // False: there is no such message.
   bool Delete(uint64_t seq, bool erase, Lsn* lsn);
   StreamState State(const StreamInfoRequest* details) const;
+  // Subjects with their counts as a JSON object, in order: of those that match, `max` from `offset` on; how many match.
+  std::string Subjects(const std::string& filter, int64_t offset, int64_t max, int64_t* total);
   // Answers a DIRECT.GET; kPending: ask again after OnLoaded.
   LoadStatus DirectGet(const MessageGetRequest& request, std::string_view reply);
 
@@ -157,6 +171,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   // --- StreamLogListener
   void OnLoaded() override;
+  void RunLong(std::function<void()> work) override;
 
  private:
   // What a message becomes while it is checked. Not moved: what it was made into are views into it.
@@ -225,6 +240,10 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::optional<ApiError> Commit(Inbound* in, Checked* checked, bool discard_checked, uint64_t* seq);
   void Store(const Inbound& in, const Checked& checked, uint64_t seq);
   void EnforceLimits(std::string_view subject);
+  void DropBeyondLimits();
+  void DropBeyondSubjectLimit();
+  void TellRemoved();
+  bool MayBeLong(const Message& message) const;
   void ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep);
   void RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_subject);
   void Answer(std::string_view reply, uint64_t seq, const AckExtra& extra);
@@ -256,6 +275,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::optional<ApiError> CheckScheduleHeaders(const Inbound& in, const PublishHeaders& headers) const;
   std::optional<ApiError> CheckScheduler(const Inbound& in, const PublishHeaders& headers, const BatchChanges* batch);
   bool TakesSubject(std::string_view subject) const;
+  void OnScheduleTimer();
   void FireSchedules();
   enum class Fired : uint8_t { kDone, kGone, kPending };
   Fired Fire(const ScheduleIndex::Due& due);
@@ -264,6 +284,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // --- what headers of stored messages ask for later; found again after a start (stream_scan.cc)
   void NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject, const PublishHeaders& headers);
   void StartScan();
+  void OnScanTimer();
   void Scan();
   bool IsLive(uint64_t seq) { return log_->Next({}, seq) == seq; }
 
@@ -290,6 +311,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void RemoveUnneeded(uint64_t through = UINT64_MAX);
 
   // --- age and TTL (stream_expiry.cc)
+  void OnExpiryTimer();
   void ExpireMessages();
   bool ExpireByAge(size_t* budget);
   bool ExpireByTtl(size_t* budget);
@@ -306,17 +328,30 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   static const Consumers& NoConsumers();
   bool HasFilteredConsumers() const;
 
+  // What the log says of its work; it may be paused while the task that runs owns this stream.
+  class OwnPace final : public Pace {
+   public:
+    explicit OwnPace(Stream& stream) : stream_(stream) {}
+
+   private:
+    void OnDue() override;
+    Stream& stream_;
+    uint64_t told_ = 0;
+  };
+
   friend class StreamTable;
 
   JetStream& engine_;
   StreamConfig config_;
   const int64_t created_ns_;
   StreamLog* const log_;
+  OwnPace pace_{*this};
   Subscriptions subscriptions_;
   std::unique_ptr<SubjectTransform> ingest_transform_;
   std::unique_ptr<SubjectTransform> republish_transform_;
   std::unique_ptr<MessageIds> ids_;  // since the first id came
   bool started_ = false;
+  bool held_ = false;                // only the task that owns it may touch it or its consumers
   bool had_messages_ = false;        // before anything came: there may be ids among them that no record has
   bool waits_for_disk_ = false;      // expiry, schedules or a scan, for OnLoaded
   uint64_t visible_last_seq_ = 0;

@@ -15,6 +15,8 @@
 namespace millrace {
 namespace {
 
+constexpr Nanos kHeldRetry = std::chrono::milliseconds(1);
+
 std::optional<uint64_t> ReadBatchSequence(std::string_view text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -132,6 +134,7 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
   // The last message says so, also where another has ended the batch.
   if (without_last) AddHeader(&messages.back().header, kBatchCommitHeader, "1");
 
+  const LongTasks::Unpaused unpaused(engine_.tasks());  // what is atomic ends in the turn in which it began
   const bool journalled = !log_->options().memory;
   if (journalled) engine_.store().journal().BeginAtomic();
   uint64_t seq = 0;
@@ -182,6 +185,7 @@ Stream::Batches& Stream::batches() {
 
 void Stream::OnBatchTimeout() {
   const Nanos now = port().Now();
+  if (held_) return port().timers().Arm(&batches().timer, now + kHeldRetry);
   std::vector<AtomicBatch*> late;
   for (const auto& [id, batch] : batches().atomic) {
     if (batch->deadline <= now) late.push_back(batch.get());

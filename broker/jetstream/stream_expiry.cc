@@ -16,6 +16,7 @@ namespace {
 // Messages that expire one by one are removed in strides of this, so many at a time; the turn is not only theirs.
 constexpr Nanos kStride = std::chrono::milliseconds(10);
 constexpr size_t kMessagesPerStride = 2048;
+constexpr uint64_t kMessageUnits = 20;  // of a pace
 // When a marker cannot be stored.
 constexpr Nanos kRetry = std::chrono::seconds(2);
 
@@ -30,7 +31,7 @@ bool IsMarker(std::string_view header) {
 Stream::Expiry& Stream::expiry() {
   if (expiry_ == nullptr) {
     expiry_ = std::make_unique<Expiry>();
-    expiry_->timer.Bind<&Stream::ExpireMessages>(this);
+    expiry_->timer.Bind<&Stream::OnExpiryTimer>(this);
   }
   return *expiry_;
 }
@@ -55,6 +56,10 @@ void Stream::ArmExpiry() {
   port().timers().Arm(&expiry().timer, port().Now() + std::max(wait, kStride));
 }
 
+void Stream::OnExpiryTimer() {
+  engine_.RunOn(*this, &Stream::ExpireMessages);
+}
+
 void Stream::ExpireMessages() {
   if (config_.max_age_ns > 0 && !config_.allow_msg_ttl) {
     const uint64_t keep_from = log_->FirstAtOrAfter(port().WallNs() - config_.max_age_ns + 1);
@@ -73,6 +78,7 @@ bool Stream::ExpireByAge(size_t* budget) {
   uint64_t& floor = expiry().age_floor;
   for (uint64_t seq = log_->Next({}, floor); seq != 0; seq = log_->Next({}, floor)) {
     if (*budget == 0) return true;
+    Tick(&pace_, kMessageUnits);
     const LoadStatus status = log_->Load(seq, &message);
     if (status == LoadStatus::kPending) {
       waits_for_disk_ = true;
@@ -97,6 +103,7 @@ bool Stream::ExpireByTtl(size_t* budget) {
   const std::vector<uint64_t> due = later_->ttls.TakeDue(port().WallNs(), *budget);
   StoredMessage message;
   for (size_t i = 0; i < due.size(); ++i) {
+    Tick(&pace_, kMessageUnits);
     const LoadStatus status = log_->Load(due[i], &message);
     if (status == LoadStatus::kAbsent) continue;
     if (status == LoadStatus::kPending) {

@@ -13,6 +13,8 @@
 namespace millrace {
 namespace {
 
+constexpr size_t kLargeBytes = 64 << 10;  // of a message that may take the place of many
+
 // As Go's %q prints names of batches.
 std::string Quote(std::string_view text) {
   std::string quoted = "\"";
@@ -27,15 +29,32 @@ std::string Quote(std::string_view text) {
 
 bool Stream::Deliver(const Subscription& subscription, const Message& message) {
   OnUsed();
+  const LongTasks::Unpaused unpaused(engine_.tasks());  // the router delivers
+  if (held_ || log_->NeedsPrepare() || MayBeLong(message)) [[unlikely]] {
+    engine_.PublishLong(*this, message);
+  } else {
+    Take(message);
+  }
+  if (engine_.Congested()) [[unlikely]]
+    port().StallPublisher(message);
+  return true;
+}
+
+// It may remove much of the stream.
+bool Stream::MayBeLong(const Message& message) const {
+  const bool rolls_up = config_.allow_rollup_hdrs && message.header_bytes > 0 &&
+                        FindHeader(message.payload.substr(0, message.header_bytes), kRollupHeader).has_value();
+  return rolls_up || (config_.max_bytes > 0 && message.payload.size() > kLargeBytes);
+}
+
+void Stream::Take(const Message& message) {
+  if (log_->NeedsPrepare()) [[unlikely]] log_->Prepare();
   Inbound in;
   in.subject = message.subject;
   in.reply = message.reply;
   in.header = message.payload.substr(0, message.header_bytes);
   in.body = message.payload.substr(message.header_bytes);
   PublishAny(in);
-  if (engine_.Congested()) [[unlikely]]
-    port().StallPublisher(message);
-  return true;
 }
 
 void Stream::PublishAny(const Inbound& original) {

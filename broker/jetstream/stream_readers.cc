@@ -35,7 +35,7 @@ std::vector<std::string> StreamReaders::Remove(Stream* reader) {
 
 void StreamReaders::Release(const std::vector<std::string>& origins) {
   for (const std::string& name : origins) {
-    if (Stream* origin = engine_.FindStream(name)) origin->OnReaderGone();
+    if (Stream* origin = engine_.FindStream(name)) engine_.RunOn(*origin, &Stream::OnReaderGone);
   }
 }
 
@@ -54,12 +54,27 @@ void StreamReaders::WakeLoading() {
   for (Stream* reader : std::exchange(loading_, {})) Wake(reader);
 }
 
+// Both ends are free, and what comes can be stored.
+bool StreamReaders::MayPull(Stream* reader) const {
+  if (!reader->Prepare()) return false;
+  if (!engine_.AnyHeld()) return true;
+  const std::vector<std::string> origins = reader->upstream()->Origins();
+  return std::none_of(origins.begin(), origins.end(), [this](const std::string& name) {
+    const Stream* origin = engine_.streams().FindAwake(name);
+    return origin != nullptr && engine_.MustWait(*origin);
+  });
+}
+
 bool StreamReaders::Run() {
   if (awake_.empty()) return false;
   if (engine_.Congested()) return false;  // what relieves the disk causes a turn
   std::vector<Stream*> round = std::exchange(awake_, {});
   awake_set_.clear();
   for (Stream* reader : round) {
+    if (!MayPull(reader)) {
+      Wake(reader);
+      continue;
+    }
     switch (reader->upstream()->Pull()) {
       case PullStatus::kIdle:
         break;

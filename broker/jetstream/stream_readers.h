@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "broker/jetstream/name_map.h"
+#include "broker/jetstream/origin_search.h"
 
 namespace millrace {
 
@@ -18,7 +19,7 @@ class Stream;
 
 class StreamReaders {
  public:
-  explicit StreamReaders(JetStream& engine) : engine_(engine) {}
+  explicit StreamReaders(JetStream& engine) : engine_(engine), searches_(engine) {}
 
   // What the reader's upstream names as origins. Wakes it.
   void Add(Stream* reader);
@@ -40,13 +41,17 @@ class StreamReaders {
   bool HasReadersOf(std::string_view origin) const { return by_origin_.contains(origin); }
   // A mirror that answers DIRECT.GET in the place of this stream; nullptr: none does.
   Stream* DirectMirrorOf(std::string_view origin) const;
+  OriginSearches& searches() { return searches_; }
 
  private:
+  bool MayPull(Stream* reader) const;
+
   JetStream& engine_;
   NameMap<std::vector<Stream*>> by_origin_;
   std::vector<Stream*> awake_;
   absl::flat_hash_set<Stream*> awake_set_;
   std::vector<Stream*> loading_;
+  OriginSearches searches_;
 };
 
 }  // namespace millrace

@@ -48,7 +48,10 @@ StreamRestore::~StreamRestore() {
   engine_.port().timers().Cancel(&timer_);
   engine_.port().Unsubscribe(subscription_);
   if (!done_) {
-    if (Stream* unfinished = stream()) engine_.DropStream(unfinished);
+    JetStream& engine = engine_;
+    engine.RunLong(stream_uid_, [&engine, uid = stream_uid_] {
+      if (Stream* unfinished = engine.streams().FindAwake(uid)) engine.DropStream(unfinished);
+    });
   }
 }
 
@@ -72,6 +75,7 @@ BackupStep StreamRestore::Run() {
   if (overrun_) return Fail({}, absl::StrFormat("restore for stream '$G > %s' is overrun", config_.name));
   while (!chunks_.empty()) {
     if (engine_.Congested()) return BackupStep::kWaits;
+    if (Stream* begun = stream(); begun != nullptr && !begun->Prepare()) return BackupStep::kMore;
     const Chunk chunk = std::move(chunks_.front());
     chunks_.pop_front();
     waiting_bytes_ -= chunk.bytes.size();

@@ -4,10 +4,21 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/sort_in_slices.h"
 #include "broker/jetstream/stream.h"
+#include "broker/monitor/go_format.h"
 #include "proto/headers.h"
 
 namespace millrace {
+namespace {
+
+constexpr uint64_t kLargeBytes = 64 << 10;  // one message that takes the place of many
+// Of a pace.
+constexpr uint64_t kMessageUnits = 10;
+constexpr uint64_t kFindUnits = 4;
+
+}  // namespace
+
 Lsn Stream::RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase) {
   const Lsn lsn = log_->Remove(seq, erase);
   for (auto& [name, consumer] : consumers()) consumer->OnRemoved(seq, subject);
@@ -35,6 +46,9 @@ void Stream::EnforceLimits(std::string_view subject) {
     }
   }
   if (config_.discard == Discard::kNew) return;
+  const bool many = config_.max_bytes > 0 &&
+                    log_->state().bytes > static_cast<uint64_t>(config_.max_bytes) + kLargeBytes;
+  if (many) return DropBeyondLimits();
   const auto over = [this] {
     const StreamLogState& state = log_->state();
     return state.messages > 0 &&
@@ -52,6 +66,28 @@ void Stream::EnforceLimits(std::string_view subject) {
   }
 }
 
+// Limits have become lower, or one message has taken the place of many.
+void Stream::DropBeyondLimits() {
+  if (config_.discard == Discard::kNew) return;
+  const uint64_t messages = config_.max_msgs > 0 ? static_cast<uint64_t>(config_.max_msgs) : UINT64_MAX;
+  const uint64_t bytes = config_.max_bytes > 0 ? static_cast<uint64_t>(config_.max_bytes) : UINT64_MAX;
+  if (log_->state().messages <= messages && log_->state().bytes <= bytes) return;
+  log_->TrimBelow(log_->FirstWithin(messages, bytes));
+  TellRemoved();
+}
+
+void Stream::DropBeyondSubjectLimit() {
+  if (config_.max_msgs_per_subject <= 0) return;
+  const std::vector<uint64_t> seqs = log_->OlderThanLast(static_cast<uint64_t>(config_.max_msgs_per_subject));
+  if (seqs.empty()) return;
+  log_->RemoveMany(seqs);
+  TellRemoved();
+}
+
+void Stream::TellRemoved() {
+  for (auto& [name, consumer] : consumers()) consumer->OnManyRemoved();
+}
+
 bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer* but) const {
   const bool needed = std::any_of(consumers().begin(), consumers().end(), [&](const auto& item) {
     return item.second.get() != but && item.second->NeedsAck(seq, subject);
@@ -66,6 +102,7 @@ void Stream::RemoveUnneeded(uint64_t through) {
   for (uint64_t seq = log_->Next({}, 0); seq != 0 && seq <= through; seq = log_->Next({}, seq + 1)) {
     if (log_->Load(seq, &message) != LoadStatus::kFound) continue;
     if (NobodyNeeds(seq, message.subject, nullptr)) seqs.push_back(seq);
+    Tick(&pace_, kMessageUnits);
   }
   log_->RemoveMany(seqs);
   TellPurged({});
@@ -93,6 +130,7 @@ uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
     for (uint64_t seq = log_->Next(filters, 0); seq != 0 && seq < below && seqs.size() < count;
          seq = log_->Next(filters, seq + 1)) {
       seqs.push_back(seq);
+      Tick(&pace_, kFindUnits);
     }
     StoredMessage message;
     if (seqs.size() == 1 && log_->LoadNow(seqs[0], &message) == LoadStatus::kFound) {
@@ -181,13 +219,29 @@ StreamState Stream::State(const StreamInfoRequest* details) const {
   state.consumer_count = static_cast<int64_t>(public_consumers());
   if (lost_) state.lost = *lost_;
   if (details != nullptr && details->deleted_details) state.deleted = log_->Deleted(SIZE_MAX);
-  if (details != nullptr && !details->subjects_filter.empty()) {
-    log_->ForEachSubject({details->subjects_filter}, [&state](std::string_view subject, const SubjectState& found) {
-      state.subjects.emplace(subject, found.messages);
-      return true;
-    });
-  }
   return state;
+}
+
+std::string Stream::Subjects(const std::string& filter, int64_t offset, int64_t max, int64_t* total) {
+  std::vector<std::pair<std::string_view, uint64_t>> found;  // views of the index, which does not change meanwhile
+  log_->ForEachSubject({filter}, [&](std::string_view subject, const SubjectState& state) {
+    // What is not filled costs nothing; growing would be a long step.
+    if (found.empty()) found.reserve(log_->state().subjects);
+    found.emplace_back(subject, state.messages);
+    return true;
+  });
+  SortInSlices(&found, [](const auto& a, const auto& b) { return a.first < b.first; }, pace());
+  *total = static_cast<int64_t>(found.size());
+  const int64_t from = std::min(offset, *total);
+  std::string json;
+  for (int64_t i = from; i < std::min(*total, from + max); ++i) {
+    json.push_back(json.empty() ? '{' : ',');
+    AppendGoJsonString(found[static_cast<size_t>(i)].first, &json);
+    json.append(":").append(std::to_string(found[static_cast<size_t>(i)].second));
+    Tick(pace(), kFindUnits);
+  }
+  if (!json.empty()) json.push_back('}');
+  return json;
 }
 
 }  // namespace millrace

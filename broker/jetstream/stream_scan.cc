@@ -14,7 +14,8 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kMessagesPerSlice = 4096;
+constexpr size_t kMessagesPerSlice = 1024;
+constexpr Nanos kHeldRetry = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -22,14 +23,19 @@ void Stream::StartScan() {
   if (!config_.allow_msg_ttl && !config_.allow_msg_schedules) return;  // and neither can be disallowed again
   if (later_ == nullptr) {
     later_ = std::make_unique<Later>();
-    later_->schedule_timer.Bind<&Stream::FireSchedules>(this);
-    later_->scan_timer.Bind<&Stream::Scan>(this);
+    later_->schedule_timer.Bind<&Stream::OnScheduleTimer>(this);
+    later_->scan_timer.Bind<&Stream::OnScanTimer>(this);
   }
   later_->ttls.Clear();
   later_->schedules.Clear();
   later_->scan_at = 0;
   later_->scanning = log_->state().messages > 0;
   if (later_->scanning) port().timers().Arm(&later_->scan_timer, port().Now());
+}
+
+void Stream::OnScanTimer() {
+  if (held_) return port().timers().Arm(&later_->scan_timer, port().Now() + kHeldRetry);
+  Scan();
 }
 
 void Stream::Scan() {

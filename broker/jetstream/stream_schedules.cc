@@ -105,6 +105,10 @@ void Stream::ArmSchedules() {
   port().timers().Arm(&later_->schedule_timer, port().Now() + std::max(wait, kRound));
 }
 
+void Stream::OnScheduleTimer() {
+  engine_.RunOn(*this, &Stream::FireSchedules);
+}
+
 void Stream::FireSchedules() {
   if (later_->scanning) return;  // a later message may say otherwise; Scan arms us when it is through
   for (const ScheduleIndex::Due& due : later_->schedules.FindDue(port().WallNs(), kSchedulesPerRound)) {

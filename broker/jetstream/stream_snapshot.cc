@@ -144,6 +144,7 @@ BackupStep StreamSnapshot::Run() {
   Stream* stream = engine_.FindStream(stream_name_);
   if (stream == nullptr || stream->uid() != stream_uid_)
     return Finish("stream is gone", "NATS/1.0 500 stream is gone\r\n\r\n");
+  if (engine_.MustWait(*stream)) return BackupStep::kMore;
   while (slots_ > 0) {
     if (congested_ && !engine_.port().Relieved(congested_by_)) return BackupStep::kWaits;
     const Fill fill = FillChunk(stream);

@@ -2,10 +2,12 @@
 #include "broker/jetstream/stream_table.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "broker/jetstream/api/print.h"
 #include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/sort_in_slices.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -99,8 +101,9 @@ std::unique_ptr<Stream> StreamTable::Remove(Stream* stream) {
   return removed;
 }
 
-std::vector<std::string_view> StreamTable::Names(std::string_view filter) const {
-  std::vector<std::string_view> names;
+std::vector<std::string> StreamTable::Names(std::string_view filter, Pace* pace) const {
+  std::vector<std::string> names;
+  names.reserve(awake_.size() + resting_.size());
   for (const auto& [name, stream] : awake_) {
     if (TakesSome(stream->config().subjects, filter)) names.push_back(name);
   }
@@ -110,7 +113,7 @@ std::vector<std::string_view> StreamTable::Names(std::string_view filter) const 
     for (const Subscription* subscription : resting->remains.subscriptions) subjects.push_back(subscription->subject());
     if (TakesSome(subjects, filter)) names.push_back(resting->name);
   }
-  std::sort(names.begin(), names.end());
+  SortInSlices(&names, std::less<>(), pace);
   return names;
 }
 
@@ -119,8 +122,7 @@ void StreamTable::ForEachAwake(const std::function<void(Stream&)>& visit) const 
 }
 
 void StreamTable::ForEach(const std::function<void(Stream&)>& visit) {
-  const std::vector<std::string_view> views = Names();
-  for (const std::string& name : std::vector<std::string>(views.begin(), views.end())) {
+  for (const std::string& name : Names()) {
     Stream* stream = FindAwake(name);
     const bool rests = stream == nullptr;
     if (rests) stream = Find(name);

@@ -22,6 +22,7 @@
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/stream.h"
+#include "store/pace.h"
 #include "store/shard_store.h"
 
 namespace millrace {
@@ -71,7 +72,8 @@ class StreamTable {
 
   // In order; with a filter those only that take some subject of it. Valid until a stream is added or removed, goes to
   // rest or is woken.
-  std::vector<std::string_view> Names(std::string_view filter = {}) const;
+  // Copies, in order: a task that asks may be paused (`pace`), and streams come and go meanwhile.
+  std::vector<std::string> Names(std::string_view filter = {}, Pace* pace = nullptr) const;
   // Those that it wakes come last.
   void ForEachAwake(const std::function<void(Stream&)>& visit) const;
   // In the order of names. What is at rest is an object for the time of its call.

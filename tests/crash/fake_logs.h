@@ -110,6 +110,8 @@ class FakeLog final : public StoredLog, public StreamLog {
   void ForEachSubject(const Filters&, const std::function<bool(std::string_view, const SubjectState&)>&) override {}
   std::vector<uint64_t> LastPerSubject(const Filters&, uint64_t, size_t) override { return {}; }
   uint64_t FirstAtOrAfter(int64_t) override { return 0; }
+  std::vector<uint64_t> OlderThanLast(uint64_t) override { return {}; }
+  uint64_t FirstWithin(uint64_t, uint64_t) override { return 0; }
   std::vector<uint64_t> Deleted(size_t) override { return {}; }
 
  private:
@@ -183,6 +185,8 @@ class FakeLogs final : public StoredLogs {
     bool dirty() const override { return log_.dirty(); }
     void Flush() override { log_.Flush(); }
     bool flushed() const override { return log_.flushed(); }
+    bool at_work() const override { return log_.at_work(); }
+    bool flush_waits() const override { return log_.flush_waits(); }
     void EncodeCheckpoint(std::string* out) override { log_.EncodeCheckpoint(out); }
     bool hollow() const override { return log_.hollow(); }
     FakeLogs& owner_;

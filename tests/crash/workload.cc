@@ -477,7 +477,7 @@ void Workload::HandOver() {
   ++handed_over_;
 }
 
-// kill -9, while the machine goes on: what was asked of the disk happens, nobody hears of it, and nothing more is asked.
+// kill -9, while the machine goes on: what was asked of the disk happens, nobody hears of it, and no more is asked.
 void Workload::Kill() {
   if (failure_.empty()) LookForPlainBytes();
   checkpoints_ += store_->stats().checkpoints;

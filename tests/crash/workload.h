@@ -24,7 +24,11 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
  public:
   // `real`: with SegmentStore and FileStreamLog, otherwise with FakeLogs (faster, and exact about the rest).
   Workload(uint64_t seed, bool real)
-      : random_(seed), rest_random_(~seed), process_random_(seed ^ 0x5eed), kill_random_(seed + 0x9), erase_random_(seed + 77),
+      : random_(seed),
+        rest_random_(~seed),
+        process_random_(seed ^ 0x5eed),
+        kill_random_(seed + 9),
+        erase_random_(seed + 77),
         real_(real) {}
 
   // Opens the store on `disk` and runs `operations`, checking a survivor at every boundary. Then crashes, and the next
@@ -50,8 +54,8 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   // cipher, and so on. What was written before is written anew meanwhile; when that is done no byte of it is left.
   void set_encrypt(bool on) { encrypt_ = on; }
   // Other processes try to open the store while it is in use, and some lives end in lame duck mode: the next process
-  // waits for the store, gets it when all is closed, and goes on with the disk as it is. Others end with kill -9, and the
-  // next process goes on at once.
+  // waits for the store, gets it when all is closed, and goes on with the disk as it is. Others end with kill -9, and
+  // the next process goes on at once.
   void set_processes(bool on) { processes_ = on; }
   uint64_t handed_over() const { return handed_over_; }
   uint64_t killed() const { return killed_; }

@@ -121,6 +121,11 @@ class EngineHarness {
     const std::vector<Received> received = client.Take();
     return received.empty() ? "" : received.front().header + received.front().body;
   }
+  bool Turn() {
+    const bool more = engine_->RunTurn();
+    shards_.Settle();
+    return more;
+  }
   // Turns until nothing is left to do.
   void Settle() {
     bool more = true;

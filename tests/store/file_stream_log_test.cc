@@ -15,10 +15,39 @@ namespace {
 
 class FileTwinTest : public testing::TestWithParam<TwinShape> {};
 
+// Pauses whatever says that it may be paused, and lets the store go on meanwhile: writes end, blocks leave the cache,
+// files are compacted, a checkpoint begins, somebody looks at the state.
+class Interruptions final : public Pace {
+ public:
+  Interruptions(StoreHarness& harness, uint64_t seed) : harness_(harness), random_(seed) {}
+  uint64_t count = 0;
+
+ private:
+  void OnDue() override {
+    due_ = done_ + random_.Below(200);
+    if (std::exchange(inside_, true)) return;
+    ++count;
+    harness_.Turn();
+    if (random_.OneIn(5)) harness_.log(7)->Flush();
+    if (random_.OneIn(5)) (void)harness_.log(7)->state();
+    if (random_.OneIn(20)) harness_.Settle();
+    inside_ = false;
+  }
+
+  StoreHarness& harness_;
+  SeededRandom random_;
+  bool inside_ = false;
+};
+
+enum class Pauses : uint8_t { kNone, kMany };
+
 void RunTwin(const TwinShape& shape, const StreamLogOptions& stream, const SegmentStoreOptions& options, uint64_t seed,
-         size_t rounds) {
+             size_t rounds, Pauses pauses = Pauses::kNone) {
   StoreHarness harness(options, seed);
+  Interruptions interruptions(harness, seed + 200);
+  Pace* const pace = pauses == Pauses::kMany ? &interruptions : nullptr;
   StreamLogTwin twin(harness.Create(7, stream), shape, seed);
+  harness.log(7)->set_pace(pace);
   twin.set_wait([&] { harness.Turn(); });
   SeededRandom random(seed + 100);
   for (size_t i = 0; i < rounds; ++i) {
@@ -35,14 +64,18 @@ void RunTwin(const TwinShape& shape, const StreamLogOptions& stream, const Segme
       harness.StartCheckpoint(nullptr);  // and dies before it counts
       harness.Restart(random.OneIn(2), random.Next());
       twin.Replace(harness.log(7));
+      harness.log(7)->set_pace(pace);
     } else if (random.OneIn(4000)) {
       harness.Restart(random.OneIn(2), random.Next());
       twin.Replace(harness.log(7));
+      harness.log(7)->set_pace(pace);
+      if (pauses == Pauses::kMany && harness.log(7)->NeedsPrepare()) harness.log(7)->Prepare();
       if (random.OneIn(3)) twin.AskAll();
     }
     if (testing::Test::HasFatalFailure()) FAIL() << shape.name << " round " << i;
   }
   twin.AskAll();
+  EXPECT_GE(interruptions.count, pauses == Pauses::kMany ? rounds / 100 : 0);
   harness.Settle();
   harness.Restart();
   twin.Replace(harness.log(7));
@@ -67,6 +100,10 @@ TEST_P(FileTwinTest, AnswersAsTheNaiveOneThroughRestarts) {
 
 TEST_P(FileTwinTest, AnswersAsTheNaiveOneCompressed) {
   RunTwin(GetParam(), {.compress = true, .block_bytes = 16384}, Small(), 43, Rounds(20'000));
+}
+
+TEST_P(FileTwinTest, AnswersAsTheNaiveOneWhenItIsPausedAnywhere) {
+  RunTwin(GetParam(), {.block_bytes = 4096}, Small(), 44, Rounds(30'000), Pauses::kMany);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, FileTwinTest, testing::ValuesIn(TwinShapes()),

@@ -62,6 +62,34 @@ TEST(LiveSetTest, IsASetWhateverIsAddedAndRemoved) {
   }
 }
 
+TEST(LiveSetTest, RangesAreRemovedAsOneByOne) {
+  for (const uint64_t gap : {1, 3, 200, 30'000}) {
+    SeededRandom random(gap);
+    for (size_t round = 0; round < Rounds(30); ++round) {
+      LiveSet set;
+      std::set<uint64_t> twin;
+      uint64_t top = 1 + random.Below(100'000);
+      for (uint64_t i = 5 + random.Below(gap == 1 ? 200'000 : 3000); i > 0; --i) {
+        top += 1 + random.Below(gap);
+        set.Add(top);
+        twin.insert(top);
+      }
+      for (int i = 0; i < 5; ++i) {
+        const uint64_t first = random.Below(top + 10);
+        const uint64_t last = first + random.Below(random.OneIn(2) ? 1000 : top);
+        set.RemoveRange(first, last);
+        twin.erase(twin.lower_bound(first), twin.upper_bound(last));
+        ASSERT_EQ(set.size(), twin.size());
+        for (int k = 0; k < 20; ++k) Compare(set, twin, &random, top);
+        if (HasFatalFailure()) return;
+      }
+      uint64_t at = 0;
+      for (const uint64_t seq : twin) ASSERT_EQ(at = set.Next(at + 1), seq);
+      ASSERT_EQ(set.Next(at + 1), 0u);
+    }
+  }
+}
+
 TEST(LiveSetTest, DamagedEncodingsAreRefusedOrRead) {
   LiveSet set;
   for (uint64_t seq = 1; seq < 200'000; ++seq) set.Add(seq);

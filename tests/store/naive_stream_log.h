@@ -113,6 +113,26 @@ class NaiveStreamLog {
     if (max < SIZE_MAX && seqs.size() > max + 1) seqs.resize(max + 1);
     return seqs;
   }
+  std::vector<uint64_t> OlderThanLast(uint64_t keep) const {
+    std::map<std::string_view, uint64_t> seen;
+    std::vector<uint64_t> seqs;
+    for (auto at = messages_.rbegin(); at != messages_.rend(); ++at) {
+      if (++seen[at->second.subject] > keep) seqs.push_back(at->first);
+    }
+    std::reverse(seqs.begin(), seqs.end());
+    return seqs;
+  }
+  uint64_t FirstWithin(uint64_t messages, uint64_t bytes) const {
+    const StreamLogState s = State();
+    uint64_t count = s.messages;
+    uint64_t size = s.bytes;
+    for (const auto& [seq, m] : messages_) {
+      if (count <= messages && size <= bytes) return seq;
+      --count;
+      size -= MessageBytes(memory_, m.subject.size(), m.header_bytes, m.payload.size());
+    }
+    return last_seq_ + 1;
+  }
   uint64_t FirstAtOrAfter(int64_t time_ns) const {
     for (const auto& [seq, m] : messages_) {
       if (m.time_ns >= time_ns) return seq;

@@ -85,7 +85,10 @@ class StoreHarness {
     for (auto& [uid, log] : logs_) log->Flush();
     if (between != nullptr) between();
     for (auto& [uid, log] : logs_) {
-      for (int i = 0; i < 1000 && !log->flushed(); ++i) Turn();
+      for (int i = 0; i < 1000 && !log->flushed(); ++i) {
+        if (log->flush_waits()) log->Flush();
+        Turn();
+      }
       ASSERT_TRUE(log->flushed()) << uid;
     }
     for (auto& [uid, log] : logs_) {

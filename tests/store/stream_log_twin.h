@@ -56,7 +56,7 @@ class StreamLogTwin {
   void Ask() {
     const Filters filters = RandomFilters();
     const uint64_t from = RandomSeq();
-    switch (random_.Below(9)) {
+    switch (random_.Below(11)) {
       case 0:
         ASSERT_EQ(log_->Next(filters, from), naive_.Next(filters, from)) << Name(filters) << " from " << from;
         break;
@@ -87,6 +87,19 @@ class StreamLogTwin {
       case 6:
         ASSERT_EQ(log_->Deleted(50), naive_.Deleted(50));
         break;
+      case 7: {
+        if (!random_.OneIn(10)) break;  // it looks at everything
+        const uint64_t keep = random_.Below(4);
+        ASSERT_EQ(log_->OlderThanLast(keep), naive_.OlderThanLast(keep)) << keep;
+        break;
+      }
+      case 8: {
+        const StreamLogState state = naive_.State();
+        const uint64_t messages = random_.OneIn(2) ? UINT64_MAX : random_.Below(state.messages + 2);
+        const uint64_t bytes = random_.OneIn(2) ? UINT64_MAX : random_.Below(state.bytes + 2);
+        ASSERT_EQ(log_->FirstWithin(messages, bytes), naive_.FirstWithin(messages, bytes)) << messages << " " << bytes;
+        break;
+      }
       default:
         AskMessage(from);
     }

@@ -168,6 +168,7 @@ MR_GO_STRUCT(StreamState, "StreamState") {
   v.ServerTime("last_ts", c.last_ts_ns);
   v.Int("num_subjects", c.num_subjects, Omit::kEmpty);
   v.CountMap("subjects", c.subjects, Omit::kEmpty);
+  v.Json("subjects", c.subjects_json);
   v.Int("num_deleted", c.num_deleted, Omit::kEmpty);
   v.Uints("deleted", c.deleted, Omit::kEmpty);
   v.OptStruct("lost", c.lost);

@@ -245,6 +245,7 @@ class Reader {
     void StringMap(std::string_view name, std::map<std::string, std::string>& value, Omit = {}) {
       if (Is(name)) reader_.Map(&value, "map[string]string", [this](std::string* one) { reader_.String(one); });
     }
+    void Json(std::string_view, std::string&) {}  // written only
     void CountMap(std::string_view name, std::map<std::string, uint64_t>& value, Omit = {}) {
       if (!Is(name)) return;
       reader_.Map(&value, "map[string]uint64", [this](uint64_t* one) { reader_.Number(one, "uint64"); });

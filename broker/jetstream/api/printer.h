@@ -57,6 +57,12 @@ class Printer {
   void OptTime(std::string_view name, const std::optional<int64_t>& time_ns) {
     if (time_ns) Time(name, *time_ns);
   }
+  // A value that is JSON already.
+  void Json(std::string_view name, const std::string& json) {
+    if (json.empty()) return;
+    json_.Key(name);
+    json_.Raw(json);
+  }
   template <typename E>
   void Enum(std::string_view name, E value, Omit omit = {}) {
     if (Wanted(omit, value == E{})) json_.Put(name, EnumText(value));

@@ -31,6 +31,7 @@ struct StreamState {
   int64_t last_ts_ns = kGoZeroTimeNs;
   int64_t num_subjects = 0;
   std::map<std::string, uint64_t> subjects;  // only when asked for
+  std::string subjects_json;  // in its place, to be written: the object as JSON
   int64_t num_deleted = 0;
   std::vector<uint64_t> deleted;  // only when asked for
   std::optional<LostStreamData> lost;

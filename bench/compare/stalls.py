@@ -4,9 +4,10 @@
 
 bench/compare/stalls.py [--subjects 400000] [--server build/release/millrace] [--peer nats-server] [--turn-max MS]
 
-One connection sends PING after PING, one publishes to another stream, and one sends the requests below, one by one. Printed for
-each: how long the request took, and the longest that a PONG and a PubAck of the others took meanwhile, in milliseconds. With
---turn-max the longest turn that /varz tells of must be shorter, or the exit status is 1 (millrace only).
+A server fills the stream and ends; another process on its store gets the requests below, one by one, while one connection
+sends PING after PING and one publishes to another stream. Printed for each: how long the request took, and the longest that a
+PONG and a PubAck of the others took meanwhile, in milliseconds. With --turn-max the longest turn that /varz tells of must be
+shorter, or the exit status is 1 (millrace only; wall time, so on a quiet machine).
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import tempfile
 import time
 import urllib.request
 
@@ -100,65 +102,80 @@ def update(client, config, **changed):
     return ask(client, 'STREAM.UPDATE.T', **config)
 
 
-def cases(client, count):
+def cases(count):
+    """Two groups, for the stream as `fill` leaves it, and with two messages a subject. Each request: its name, what it asks."""
     config = dict(CONFIG)
-    yield 'first page of subjects', lambda: ask(client, 'STREAM.INFO.T', subjects_filter='>')
-    yield 'last page of subjects', lambda: ask(client, 'STREAM.INFO.T', subjects_filter='>',
-                                               offset=max(0, count - 50000))
-    yield 'consumer with a filter', lambda: ask(
-        client, 'CONSUMER.DURABLE.CREATE.T.F', stream_name='T',
-        config={'durable_name': 'F', 'ack_policy': 'explicit', 'filter_subject': 'a.k.7.*'})
-    yield 'consumer, last per subject', lambda: ask(
-        client, 'CONSUMER.DURABLE.CREATE.T.L', stream_name='T',
-        config={'durable_name': 'L', 'ack_policy': 'explicit', 'deliver_policy': 'last_per_subject',
-                'filter_subject': 'a.*.>'})
-    yield 'purge of spread messages', lambda: ask(client, 'STREAM.PURGE.T', filter='a.spread.>')
-    yield 'purge, keep 5 of a branch', lambda: ask(client, 'STREAM.PURGE.T', filter='a.branch.>', keep=5)
-    yield 'purge up to the middle', lambda: ask(client, 'STREAM.PURGE.T', seq=count // 2)
-    yield 'max_msgs lowered', lambda: update(client, config, max_msgs=count // 4)
-    yield 'max_bytes lowered', lambda: update(client, config, max_bytes=count // 8 * 140)
-    yield 'purge of all', lambda: ask(client, 'STREAM.PURGE.T')
-    yield 'filled again', lambda: fill(client, count) or {}
-    yield 'two of each subject', lambda: (update(client, config, max_msgs=-1, max_bytes=-1),
-                                          fill(client, count), fill(client, count))[0]
-    yield 'one a subject from now on', lambda: update(client, config, max_msgs_per_subject=1)
-    yield 'stream deleted', lambda: ask(client, 'STREAM.DELETE.T')
+    return [
+        ('first page of subjects', lambda c: ask(c, 'STREAM.INFO.T', subjects_filter='>')),
+        ('last page of subjects', lambda c: ask(c, 'STREAM.INFO.T', subjects_filter='>', offset=max(0, count - 50000))),
+        ('consumer with a filter', lambda c: ask(
+            c, 'CONSUMER.DURABLE.CREATE.T.F', stream_name='T',
+            config={'durable_name': 'F', 'ack_policy': 'explicit', 'filter_subject': 'a.k.7.*'})),
+        ('consumer, last per subject', lambda c: ask(
+            c, 'CONSUMER.DURABLE.CREATE.T.L', stream_name='T',
+            config={'durable_name': 'L', 'ack_policy': 'explicit', 'deliver_policy': 'last_per_subject',
+                    'filter_subject': 'a.*.>'})),
+        ('purge of spread messages', lambda c: ask(c, 'STREAM.PURGE.T', filter='a.spread.>')),
+        ('purge, keep 5 of a branch', lambda c: ask(c, 'STREAM.PURGE.T', filter='a.branch.>', keep=5)),
+        ('purge up to the middle', lambda c: ask(c, 'STREAM.PURGE.T', seq=count // 2)),
+        ('max_msgs lowered', lambda c: update(c, config, max_msgs=count // 4)),
+        ('max_bytes lowered', lambda c: update(c, config, max_bytes=count // 8 * 140)),
+        ('purge of all', lambda c: ask(c, 'STREAM.PURGE.T')),
+        ('unlimited again', lambda c: update(c, config, max_msgs=-1, max_bytes=-1)),
+    ], [
+        ('one a subject from now on', lambda c: update(c, config, max_msgs_per_subject=1)),
+        ('stream deleted', lambda c: ask(c, 'STREAM.DELETE.T')),
+    ]
+
+
+def longest_turn(monitor):
+    with urllib.request.urlopen(f'http://127.0.0.1:{monitor}/varz') as page:
+        return json.load(page)['millrace']['longest_turn'] / 1e6
+
+
+def run_group(name, server, monitor, group, tick):
+    """The longest turn of the server's life so far."""
+    client = Client(server.port)
+    probers = [Prober(server.port, lambda _: b'PING\r\n', b'PONG'),
+               Prober(server.port, lambda client: client.publish(b'other', b'x'), b'MSG')]
+    time.sleep(tick)
+    longest = 0
+    for title, request in group:
+        for prober in probers:
+            prober.take()
+        began = time.monotonic()
+        answer = request(client)
+        took = (time.monotonic() - began) * 1e3
+        time.sleep(tick)  # what it leaves behind counts, too
+        line = (f'{name:12} {title:28} took {took:8.1f}   PONG {probers[0].take():7.1f}   '
+                f'PubAck {probers[1].take():7.1f}')
+        if name == 'millrace' and longest_turn(monitor) > longest:
+            longest = longest_turn(monitor)
+            line += f'   longest turn {longest:7.1f}'
+        print(line + '  ' + json.dumps(answer.get('error', '')).strip('"'), flush=True)
+    for prober in probers:
+        prober.kill()
+        prober.join()
+    return longest
 
 
 def measure(name, binary, subjects, tick):
     monitor = free_port()
-    flags = f'-js -sd store -m {monitor}'
-    with Server(name, binary, flags, []) as server:
-        client = Client(server.port)
-        for config in CONFIG, {'name': 'O', 'subjects': ['other']}:
-            assert 'error' not in ask(client, 'STREAM.CREATE.' + config['name'], **config)
-        fill(client, subjects)
-        probers = [Prober(server.port, lambda _: b'PING\r\n', b'PONG'),
-                   Prober(server.port, lambda client: client.publish(b'other', b'x'), b'MSG')]
-        time.sleep(tick)
-        rows, longest = [], 0
-        for title, request in cases(client, subjects):
-            for prober in probers:
-                prober.take()
-            began = time.monotonic()
-            answer = request()
-            took = (time.monotonic() - began) * 1e3
-            time.sleep(tick)  # what it leaves behind counts, too
-            turn = None
-            if name != 'nats-server':
-                with urllib.request.urlopen(f'http://127.0.0.1:{monitor}/varz') as page:
-                    millrace = json.load(page)['millrace']
-                turn = millrace['longest_turn'] / 1e6
-            note = json.dumps(answer['error']) if answer.get('error') else ''
-            rows.append((title, took, probers[0].take(), probers[1].take(), turn if turn and turn > longest else None, note))
-            longest = max(longest, turn or 0)
-            row = rows[-1]
-            print(f'{name:12} {row[0]:28} took {row[1]:8.1f}   PONG {row[2]:7.1f}   PubAck {row[3]:7.1f}'
-                  + (f'   longest turn {row[4]:7.1f}' if row[4] else '') + f'  {note}', flush=True)
-        for prober in probers:
-            prober.kill()
-            prober.join()
-        return longest
+    longest = 0
+    with tempfile.TemporaryDirectory(prefix='stalls-') as folder:
+        # A process for each group: the turns of the one that filled the stream are not those of the requests.
+        for number, group in enumerate(cases(subjects)):
+            for filling in True, False:
+                with Server(name, binary, f'-js -sd {folder} -m {monitor}', []) as server:
+                    if not filling:
+                        longest = max(longest, run_group(name, server, monitor, group, tick))
+                        continue
+                    client = Client(server.port)
+                    for config in (CONFIG, {'name': 'O', 'subjects': ['other']}) if number == 0 else ():
+                        assert 'error' not in ask(client, 'STREAM.CREATE.' + config['name'], **config)
+                    for _ in range(number + 1):
+                        fill(client, subjects)
+    return longest
 
 
 def main():

@@ -34,7 +34,7 @@ AGE_S = 4.0             # max_age of the stream AGES
 AGE_SLACK_S = 3.0
 FULL = (10023, 10047)
 FS_BYTES = MIB          # what the file system itself takes for directories and extents
-AIR_BYTES = 4 * MIB     # what is on its way when producers are paused: a turn, blocks in memory, a file of the log
+AIR_BYTES = 4 * MIB     # what is on its way when producers are paused, besides a file of the log
 
 
 class Violation(Exception):
@@ -341,7 +341,8 @@ class History:
             size = self.random.randint(40, size_max)
             subject = f"{stream.name}.{self.random.randrange(50)}"
             try:
-                sent[self.client.send(subject.encode(), payload(stream.name, self.number, size))] = (subject, self.number, size)
+                sent[self.client.send(subject.encode(), payload(stream.name, self.number, size))] = (
+                    subject, self.number, time.monotonic())  # its age begins soon after
             except OSError:
                 pass
             stream.maybe[self.number] = (subject, max(size, len(payload(stream.name, self.number, size))))
@@ -356,13 +357,13 @@ class History:
             number, _, _, header, body = self.client.read()
             if number not in sent:
                 continue
-            subject, message, size = sent.pop(number)
+            subject, message, sent_at = sent.pop(number)
             if not body:
                 raise Violation(f"publish to {stream.name}: {header!r}")
             answer = json.loads(body)
             error = answer.get("error")
             if error is None:
-                stream.sure[answer["seq"]] = (subject, message, stream.maybe.pop(message)[1], time.monotonic())
+                stream.sure[answer["seq"]] = (subject, message, stream.maybe.pop(message)[1], sent_at)
                 self.full = False
             elif error.get("err_code") in FULL:
                 del stream.maybe[message]
@@ -548,7 +549,7 @@ class History:
     def look_under_load(self):
         now, live = time.monotonic(), self.live()
         self.peaks = [(at, n) for at, n in self.peaks if now - at < QUIET_S] + [(now, live)]
-        bound = 2 * max(n for _, n in self.peaks) + 2 * self.log_bytes() + AIR_BYTES + FS_BYTES
+        bound = 2 * max(n for _, n in self.peaks) + 2 * self.log_bytes() + self.wal_file + AIR_BYTES + FS_BYTES
         used = self.volume.used()
         if used > bound:
             raise Violation(f"under load {used >> 10} KiB are in use for {live >> 10} KiB, bound {bound >> 10}: "

@@ -466,7 +466,10 @@ void Server::StartShards() {
     shard.collect_memory = CollectFreedMemory;
     ShardThread* thread = shards_[i].get();
     const int cpu = pin ? cpus[i] : -1;
-    thread->thread = std::thread([this, thread, shard, i, cpu] {
+    std::optional<JetStreamEngineOptions> engine;
+    if (thread->home.disk != nullptr) engine = EngineOptions();
+    // The policy as it is now: a reload, which may come before the shard is there, tells it of another.
+    thread->thread = std::thread([this, thread, shard, i, cpu, policy = policy_, engine = std::move(engine)] {
       pthread_setname_np(pthread_self(), absl::StrFormat("shard-%d", i).c_str());
       if (cpu >= 0) {
         cpu_set_t set;
@@ -479,9 +482,9 @@ void Server::StartShards() {
       prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
       thread->io->Enable(ring_fds_);
       thread->shard =
-          std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy_, WallClockUs);
-      if (thread->home.disk != nullptr) {
-        thread->shard->StartJetStream(thread->home, EngineOptions());
+          std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy, WallClockUs);
+      if (engine) {
+        thread->shard->StartJetStream(thread->home, *engine);
         CollectFreedMemory();  // what only the recovery needed
       }
       if (i == 0) {

@@ -193,7 +193,6 @@ class Consumer {
   void SetInactiveThreshold(bool durable);
   void Activate();
   void RecountPending();
-  bool HasSubject(std::string_view subject) const;
   uint64_t num_pending() const { return num_pending_ < 0 ? 0 : static_cast<uint64_t>(num_pending_); }
   bool paused() const;
   void SetActive(bool active);

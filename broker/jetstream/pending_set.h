@@ -108,7 +108,6 @@ class PendingSet {
   void DropGoneAtEnds();
   int64_t DeadlineOf(const PendingEntry& entry) const;
   void EnterTree(const PendingEntry& entry);
-  void LeaveTree(const PendingEntry& entry);
   void Leave(PendingEntry* entry);  // the tree, or the count of queued ones
 
   std::unique_ptr<PendingEntry[]> ring_;

@@ -76,7 +76,6 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   // Keep-alive timer: sends PING; false when the client has left too many unanswered (already closed then).
   bool OnPingTimer();
   void OnAuthTimeout();
-  void OnStale();
   // True when PONG has been sent and input may go on.
   bool CheckBarrier();
   // Before the shard sleeps: wakes it when what this session waits for has been consumed.

@@ -243,6 +243,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void DropBeyondLimits();
   void DropBeyondSubjectLimit();
   void TellRemoved();
+  static constexpr uint64_t kLargeBytes = 64 << 10;  // of one message that may take the place of many
   bool MayBeLong(const Message& message) const;
   void ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep);
   void RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_subject);

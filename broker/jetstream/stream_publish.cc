@@ -13,7 +13,6 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kLargeBytes = 64 << 10;  // of a message that may take the place of many
 
 // As Go's %q prints names of batches.
 std::string Quote(std::string_view text) {

@@ -12,7 +12,6 @@
 namespace millrace {
 namespace {
 
-constexpr uint64_t kLargeBytes = 64 << 10;  // one message that takes the place of many
 // Of a pace.
 constexpr uint64_t kMessageUnits = 10;
 constexpr uint64_t kFindUnits = 4;

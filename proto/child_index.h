@@ -121,6 +121,7 @@ class ChildIndex {
     old_ = now_;
     moved_ = 0;
     now_.slots = static_cast<Slot*>(AllocateZeros(capacity * sizeof(Slot)));
+    PopulateZeros(now_.slots, capacity * sizeof(Slot));
     now_.mask = static_cast<uint32_t>(capacity - 1);
     if (old_.slots != nullptr) MoveSome();
   }

@@ -140,6 +140,7 @@ bool JetStream::OnStreamInfo(const ApiRequest& request) {
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &details)) return true;
   Stream* stream = StreamOf(request, kKind, 4);
   if (stream == nullptr) return true;
+  if (!details.subjects_filter.empty()) (void)stream->Prepare();  // the index, in slices, before anybody counts in it
   StreamInfo info = InfoOf(*stream, &details);
   info.cluster = ClusterInfo{};
   info.cluster->leader = options_.server_name;

@@ -38,6 +38,11 @@ inline void* AllocateZeros(size_t bytes) {
   return begin + skip;
 }
 
+// For what will be read before it is written: pages that only share zeros would each be paid for twice, one by one.
+inline void PopulateZeros(void* zeros, size_t bytes) {
+  if (bytes >= kZerosFromKernel) (void)madvise(zeros, bytes, MADV_POPULATE_WRITE);  // Linux 5.14
+}
+
 // nullptr: nothing happens.
 inline void FreeZeros(void* zeros, size_t bytes) {
   if (bytes < kZerosFromKernel) return std::free(zeros);

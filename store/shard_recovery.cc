@@ -281,6 +281,7 @@ class Recovery {
     return absl::OkStatus();
   }
 
+  // Without the sync.
   absl::Status WriteAgain(const WalBatch& batch) {
     MR_ASSIGN_OR_RETURN(const Disk::File file,
                         disk_.Open(WalFiles::PathOf(batch.file->number), FileUse::kWrite, false));
@@ -289,7 +290,6 @@ class Recovery {
     absl::Status status = got.status();
     if (status.ok() && *got < bytes.size()) status = absl::DataLossError("a batch of the log ends early");
     if (status.ok()) status = disk_.WriteNow(file, batch.offset, bytes);
-    if (status.ok()) status = disk_.SyncNow(file);
     disk_.Close(file);
     return status;
   }

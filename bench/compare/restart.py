@@ -59,19 +59,28 @@ def create(name, **config):
     return publish(b'$JS.API.STREAM.CREATE.' + name.encode(), body)
 
 
+def send_batches(client, batches):
+    """Each is answered once; ten of them wait for that at a time."""
+    waiting = 0
+    for batch in batches:
+        client.send(batch)
+        waiting += 1
+        if waiting > 10:
+            client.answer()
+            waiting -= 1
+    for _ in range(waiting):
+        client.answer()
+
+
 def fill_messages(client, count):
     client.send(create('T', subjects=['t.*'], allow_direct=True))
     assert b'"error"' not in client.answer()
-    batch, body, open_batches = 1000, b'x' * 128, 0
-    for first in range(0, count, batch):
-        lines = [publish(b't.%d' % (n % 1000), body, b'') for n in range(first, first + batch - 1)]
-        client.send(b''.join(lines) + publish(b't.999', body))
-        open_batches += 1
-        if open_batches > 10:
-            client.answer()
-            open_batches -= 1
-    for _ in range(open_batches):
-        client.answer()
+    batch, body = 1000, b'x' * 128
+
+    def lines(first):
+        return b''.join(publish(b't.%d' % (n % 1000), body, b'') for n in range(first, first + batch - 1))
+
+    send_batches(client, (lines(first) + publish(b't.999', body) for first in range(0, count, batch)))
 
 
 def fill_streams(client, count):

@@ -48,18 +48,13 @@ def subject(number):
     return b'a.k.%d.%d' % (number % 1000, number)
 
 
-def fill(client, count, first=0):
-    opened = 0
-    for start in range(first, first + count, BATCH):
-        numbers = range(start, min(start + BATCH, first + count))
+def fill(client, count):
+    def batch(start):
+        numbers = range(start, min(start + BATCH, count))
         lines = [client.publish(subject(n), BODY, False) for n in numbers[:-1]]
-        client.send(b''.join(lines) + client.publish(subject(numbers[-1]), BODY))
-        opened += 1
-        if opened > 10:
-            client.answer()
-            opened -= 1
-    for _ in range(opened):
-        client.answer()
+        return b''.join(lines) + client.publish(subject(numbers[-1]), BODY)
+
+    restart.send_batches(client, (batch(start) for start in range(0, count, BATCH)))
 
 
 class Prober(multiprocessing.Process):

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <map>
+#include <memory>
 
 #include "tests/crash/sim_disk.h"
 #include "tests/proto/seeded.h"
@@ -22,6 +23,15 @@ void Drive(SimDisk& disk, Catalog& catalog) {
     disk.RunCompletions();
     catalog.Step();
   }
+}
+
+// A new catalog with one committed entry.
+std::unique_ptr<Catalog> WithOne(SimDisk& disk) {
+  std::unique_ptr<Catalog> catalog = *Catalog::Open(disk, 5);
+  catalog->Put(CatalogKind::kStreamConfig, 1, 1, "one");
+  catalog->StartCommit(10, 2);
+  Drive(disk, *catalog);
+  return catalog;
 }
 
 Contents Load(Catalog& catalog) {
@@ -106,10 +116,7 @@ TEST(Catalog, WhatAnotherProcessReadsSurvivesTheNextCrash) {
     for (const bool fails : {false, true}) {
       for (uint64_t at = 0; at < 12; ++at) {
         SimDisk disk(1);
-        auto catalog = *Catalog::Open(disk, 5);
-        catalog->Put(CatalogKind::kStreamConfig, 1, 1, "one");
-        catalog->StartCommit(10, 2);
-        Drive(disk, *catalog);
+        std::unique_ptr<Catalog> catalog = WithOne(disk);
         if (fails) disk.FailSync(at, EIO);
         const uint64_t last = disk.boundary() + at;
         disk.on_boundary = [&] {
@@ -154,10 +161,7 @@ TEST(Catalog, AFailedWriteOrSyncDropsTheTransactionAndTheNextOneCompacts) {
   for (const bool sync : {false, true}) {
     for (uint64_t at = 0; at < 3; ++at) {
       SimDisk disk(1);
-      auto catalog = *Catalog::Open(disk, 5);
-      catalog->Put(CatalogKind::kStreamConfig, 1, 1, "one");
-      catalog->StartCommit(10, 2);
-      Drive(disk, *catalog);
+      std::unique_ptr<Catalog> catalog = WithOne(disk);
       if (sync) {
         disk.FailSync(at, EIO);
       } else {

@@ -14,6 +14,7 @@ constexpr Nanos kIdleAfter = std::chrono::milliseconds(50);
 constexpr Nanos kCheckEvery = std::chrono::seconds(1);
 constexpr Nanos kCheckFullEvery = std::chrono::milliseconds(250);
 constexpr size_t kSpareBuffers = 3;
+constexpr uint64_t kAdmitPart = 4;  // of the free space: each byte takes place in the log and once more in a block
 
 }  // namespace
 
@@ -44,6 +45,7 @@ void WriteAheadLog::Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_
   epoch_ = epoch;
   files_.set_next_seq(next_file_seq);
   check_at_ = Nanos{0};
+  Admit(disk_.FreeBytes());
 }
 
 void WriteAheadLog::Recycle(Lsn lsn) {
@@ -74,7 +76,7 @@ void WriteAheadLog::EndTurn(Nanos now) {
   now_ = now;
   if (failed()) return;
   // The reserve file is in use and no other can be made: refuse while what was admitted still has room.
-  if (state_ == WalState::kOk && NoFile()) CheckSpace();
+  if (state_ == WalState::kOk && (NoFile() || !WithinRoom())) CheckSpace();
   if (flight_.busy()) return;
   if (flying_ == nullptr) {
     if (!waiting_.empty()) {
@@ -231,6 +233,7 @@ void WriteAheadLog::CheckSpace() {
   const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
   const uint64_t need = low_space_ ? reserve_bytes_ + reserve_bytes_ / 4 : reserve_bytes_;
   low_space_ = free.ok() && *free < need;
+  Admit(free);
   const bool in_use = current_ != nullptr || state_ != WalState::kOk;
   if (!files_.HasReady() && !files_.preparing() && in_use && !low_space_) files_.Prepare(0, now_);
   // The rest of the current file is kept for what was admitted, and for the deletions that make room.
@@ -247,6 +250,11 @@ void WriteAheadLog::CheckSpace() {
   // Without traffic nothing changes; EndTurn starts the clock again.
   const bool busy = state_ != WalState::kOk || flying_ != nullptr || staged_ != durable_ || files_.preparing();
   check_at_ = !busy ? Nanos::max() : now_ + (state_ == WalState::kFull ? kCheckFullEvery : kCheckEvery);
+}
+
+void WriteAheadLog::Admit(const absl::StatusOr<uint64_t>& free_bytes) {
+  const bool known = free_bytes.ok() && reserve_bytes_ > 0;
+  admitted_end_ = known ? written_bytes_ + *free_bytes / kAdmitPart : UINT64_MAX;
 }
 
 void WriteAheadLog::SetState(WalState state, const std::string& why) {

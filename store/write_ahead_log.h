@@ -10,6 +10,7 @@
 // state      event                        becomes
 // kOk        no file can be made: full    kFull     (messages refused; what was admitted is kept and written)
 // kOk        little free space            kFull     (looked at once a second, and for every eighth of the reserve)
+// kOk        a turn stages too much       kOk       (messages refused until it is written and the space is looked at)
 // kOk        write or flush fails         kOk       (file sealed; the same batch goes to another file from its buffer)
 // kOk,kFull  that write fails as well     kFailed   (nothing is written any more)
 // kFull      room again                   kOk
@@ -84,7 +85,7 @@ class WriteAheadLog final : public Journal {
   void EndAtomic() override { atomic_ = false; }
   Lsn staged() const override { return staged_; }
   Lsn durable() const override { return durable_; }
-  bool accepting() const override { return state_ == WalState::kOk; }
+  bool accepting() const override { return state_ == WalState::kOk && WithinRoom(); }
 
   // --- turns
   void EndTurn(Nanos now);  // submits what was staged, if nothing is in flight
@@ -128,6 +129,7 @@ class WriteAheadLog final : public Journal {
 
  private:
   void MakeRoom(size_t bytes);
+  bool WithinRoom() const { return written_bytes_ + waiting_bytes_ + filling_->used <= admitted_end_; }
   void Submit();
   bool FindPlace(uint64_t bytes);
   void OnWritten(const IoResult& result);
@@ -136,6 +138,7 @@ class WriteAheadLog final : public Journal {
   void WriteWatermark();
   void OnWatermark(const IoResult& result);
   void CheckSpace();
+  void Admit(const absl::StatusOr<uint64_t>& free_bytes);
   // None is ready, or none that is large enough, and none can be made.
   bool NoFile() const { return (files_.full() || files_.failing()) && (starved_ || !files_.HasReady()); }
   void SetState(WalState state, const std::string& why);
@@ -178,6 +181,7 @@ class WriteAheadLog final : public Journal {
   bool low_space_ = false;
   bool starved_ = false;
   bool blocks_full_ = false;
+  uint64_t admitted_end_ = UINT64_MAX;  // of written_bytes_, with all that is staged written: no message is taken then
   uint64_t check_bytes_at_ = 0;  // of written_bytes_: the space is looked at then, if not before
   Nanos now_{0};
   Nanos watermark_at_ = Nanos::max();

@@ -23,7 +23,7 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
   static constexpr uint64_t kWalFileBytes = 128 << 10;
   static constexpr uint32_t kWalFiles = 3;
 
-  explicit DiskShop(SimDisk& disk, uint64_t reserve_bytes = 0) : disk_(disk) {
+  explicit DiskShop(SimDisk& disk, uint64_t reserve_bytes = 0, uint64_t record_bytes = 0) : disk_(disk) {
     SegmentStoreOptions segments;
     segments.random = 7;
     segments.scrub_bytes_per_second = 0;
@@ -38,6 +38,7 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
     options.wal_file_bytes = kWalFileBytes;
     options.wal_files = kWalFiles;
     options.reserve_bytes = reserve_bytes;
+    options.record_bytes = record_bytes;
     options.congested_bytes = 32 << 10;
     auto opened = ShardStore::Open(disk, *logs, options);
     EXPECT_TRUE(opened.ok()) << opened.status();
@@ -82,6 +83,11 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
   bool Publish(StreamLog* log, std::string_view subject, size_t bytes) {
     for (int i = 0; i < 100'000 && store->Congested() && store->accepting(); ++i) Turn();
     if (!store->accepting()) return false;
+    Append(log, subject, bytes);
+    if (log->state().last_seq % 8 == 0) Turn(std::chrono::microseconds(100));
+    return true;
+  }
+  void Append(StreamLog* log, std::string_view subject, size_t bytes) {
     payload.resize(bytes, 'p');
     StoredMessage message;
     message.seq = log->state().last_seq + 1;
@@ -89,8 +95,6 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
     message.subject = subject;
     message.payload = payload;
     log->Append(message);
-    if (message.seq % 8 == 0) Turn(std::chrono::microseconds(100));
-    return true;
   }
   void Fill(StreamLog* log, uint64_t bytes, size_t message_bytes = 500) {
     for (uint64_t done = 0; done < bytes; done += message_bytes) ASSERT_TRUE(Publish(log, "s", message_bytes));

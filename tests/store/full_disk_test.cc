@@ -128,6 +128,31 @@ TEST(FullDisk, AVolumeThatIsTooSmallRefusesAtOnce) {
   }
 }
 
+// All at once, between two turns: what is admitted then has room as well.
+TEST(FullDisk, ABurstIsAdmittedForAsFarAsThereIsRoom) {
+  for (const uint64_t volume : {uint64_t{500} << 10, uint64_t{980} << 10, uint64_t{3} << 20, uint64_t{12} << 20}) {
+    for (const size_t message_bytes : {size_t{500}, size_t{8} << 10, size_t{100} << 10}) {
+      if (8 * message_bytes > volume) continue;  // a volume for hardly one message
+      const std::string how = std::to_string(volume) + " bytes, messages of " + std::to_string(message_bytes);
+      SimDisk disk(1);
+      disk.set_capacity(volume);
+      DiskShop shop(disk, 2 << 20, message_bytes);
+      StreamLog* log = shop.NewStream();
+      for (int burst = 0; burst < 20; ++burst) {
+        for (uint64_t sent = 0; sent < volume && shop.store->accepting(); sent += message_bytes) {
+          shop.Append(log, "s", message_bytes);
+        }
+        shop.Wait(std::chrono::milliseconds(burst % 2 == 0 ? 1 : 500));
+      }
+      shop.Wait(kSoon);
+      EXPECT_EQ(shop.durable, shop.store->staged()) << how << "\n" << shop.Listing();
+      EXPECT_GT(log->state().messages, 0u) << how;
+      log->Purge();
+      ExpectRoomSoon(&shop, &disk, log, how);
+    }
+  }
+}
+
 TEST(FullDisk, WithoutFileHandlesMessagesAreRefusedUntilThereAreSome) {
   SimDisk disk(1);
   DiskShop shop(disk);

@@ -97,7 +97,11 @@ void Checkpoint::Step(Nanos now) {
       }
       break;
     case Phase::kSettle:
-      if (wal_.durable() >= settled_at_) {
+      if (partial_ && !Pays()) {
+        ++partial_count_;
+        PutBack();
+        retry_at_ = now_ + kRetryFullAfter;
+      } else if (wal_.durable() >= settled_at_) {
         Commit();
       } else {  // the log needs the files that a checkpoint gives back, and takes no more messages: nothing is left out
         PutBack();
@@ -215,6 +219,14 @@ void Checkpoint::EncodeConsumers() {
     taken_.push_back({uid, 0, Taken::What::kConsumerState});
     catalog_.Put(CatalogKind::kConsumerState, uid, wal_.staged(), blob_);
   }
+}
+
+// A partial one recycles nothing of the log. On a full disk a catalog that grows by one after the other takes the place
+// that the whole one needs.
+bool Checkpoint::Pays() const {
+  const uint64_t removals = objects_.deleted.empty() ? 0 : kDiskAlignment;
+  const uint64_t end = AlignUp(catalog_.file_bytes() + catalog_.staged_bytes()) + removals;
+  return logs_.freed_by_checkpoint() > end - catalog_at_begin_;
 }
 
 void Checkpoint::Commit() {

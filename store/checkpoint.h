@@ -63,7 +63,7 @@ class Checkpoint {
   uint64_t begun() const { return begun_; }
   uint64_t succeeded() const { return succeeded_; }
   uint64_t failures() const { return failures_; }
-  uint64_t partial_count() const { return partial_count_; }  // of count(): left a stream out
+  uint64_t partial_count() const { return partial_count_; }  // left a stream out; not all of them are in count()
   uint64_t written_at_last() const { return written_at_last_; }
   uint64_t cost_bytes() const { return cost_bytes_; }  // what the last one wrote into the catalog
 
@@ -80,6 +80,7 @@ class Checkpoint {
   void EncodeGroup();
   void EncodeConsumers();
   bool LeavesOut(const StoredStream& stream) const;
+  bool Pays() const;
   void Commit();
   void Succeed();
   void Abort(std::string why);

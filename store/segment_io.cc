@@ -56,10 +56,9 @@ void SegmentStore::Place(SegmentFile* file, uint64_t uid, uint64_t bytes, Extent
   if (file->uids.empty() || file->uids.back() != uid) file->uids.push_back(uid);
 }
 
-// While messages are refused the last bytes are for the catalog: the checkpoint that is committed with them gives back
-// what blocks need.
+// The last bytes are for the catalog: the checkpoint that is committed with them gives back what blocks need.
 bool SegmentStore::TakesTheLast(uint64_t bytes) {
-  if (thrift_ != Thrift::kFull || recovering_) return false;
+  if (recovering_) return false;
   const absl::StatusOr<uint64_t> free = disk_.FreeBytes();
   return free.ok() && *free < bytes + std::max(options_.slack_bytes / 8, kFloorBytesLeast);
 }

@@ -438,6 +438,17 @@ void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
   user->Finish(outcome);
 }
 
+uint64_t SegmentStore::freed_by_checkpoint() const {
+  absl::flat_hash_map<uint32_t, uint32_t> extents;
+  for (const EncodedExtent& place : freed_synced_) ++extents[place.freed.extent.file];
+  uint64_t bytes = 0;
+  for (const auto& [number, count] : extents) {
+    const auto file = files_.find(number);
+    if (file != files_.end() && count == file->second->wanted + file->second->held) bytes += file->second->end;
+  }
+  return bytes;
+}
+
 void SegmentStore::OnCheckpointed(bool durable) {
   const std::vector<EncodedExtent> synced = std::exchange(freed_synced_, {});
   if (durable) {

@@ -67,6 +67,7 @@ class SegmentStore final : public StoredLogs {
   void KeepUnknown() override { keep_unknown_ = true; }
   void SyncAll(Completion* completion) override;
   void OnCheckpointed(bool durable) override;
+  uint64_t freed_by_checkpoint() const override;
   void EndTurn() override;
   bool idle() const override;
   OldKeys old_keys() const override;

@@ -83,6 +83,7 @@ class StoredLogs {
   // What was encoded before the last SyncAll is what a restart begins with (true), or that checkpoint came to nothing
   // (false). Only after `true` may places go that earlier checkpoints refer to.
   virtual void OnCheckpointed(bool durable) = 0;
+  virtual uint64_t freed_by_checkpoint() const { return 0; }  // of the disk, by OnCheckpointed(true) at this moment
   virtual void EndTurn() = 0;
   virtual bool idle() const = 0;  // no operation in flight
   virtual DiskUse disk_use() const { return {}; }

@@ -94,9 +94,11 @@ bool JetStream::OnStreamUpdate(const ApiRequest& request) {
     Refuse(request, kKind, *error);
     return true;
   }
-  const Lsn lsn = store_.UpdateStream(stream->uid(), WriteStored(stream->created_ns(), checked), LogOptionsOf(checked));
+  const bool lets_go = stream->LetsGo(checked);
+  const Lsn lsn = StoreConfig(*stream, checked, lets_go ? Applied::kPartly : Applied::kWhole);
   Unlist(stream);
   stream->Update(std::move(checked));
+  if (lets_go) StoreConfig(*stream, stream->config(), Applied::kWhole);
   List(stream);
   Respond(request, StreamUpdateAnswer(InfoOf(*stream, nullptr)), lsn);
   Advise(StreamActionAdvisory{stream->name(), AdvisoryAction::kModify, options_.domain});

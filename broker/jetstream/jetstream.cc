@@ -83,7 +83,8 @@ void JetStream::Adopt() {
   for (RecoveredStream& found : recovered.streams) {
     int64_t created_ns = 0;
     StreamConfig config;
-    if (!ReadStored(found.config, &created_ns, &config)) {
+    Applied applied = Applied::kWhole;
+    if (!ReadStored(found.config, &created_ns, &config, &applied)) {
       port_.log().Error(absl::StrFormat("JetStream: the configuration of stream %d cannot be read; it is kept, and not "
                                         "served", found.uid));
       continue;
@@ -98,6 +99,7 @@ void JetStream::Adopt() {
     Stream* stream = streams_.Add(
         std::make_unique<Stream>(*this, std::move(config), created_ns, store_.FindStream(found.uid)));
     stream->NoteLost(found.lost);
+    if (applied == Applied::kPartly) stream->NoteUnfinishedUpdate();
     // The store has done the work before; what is left takes no time.
     port_.log().Info(RestoredLine("$G", stream->name(), stream->log().state().messages, 0));
     List(stream);
@@ -562,6 +564,10 @@ Consumer* JetStream::AddConsumer(Stream* stream, ConsumerConfig config, Lsn* lsn
   Consumer* consumer = stream->AddConsumer(std::move(config), std::move(identity));
   if (consumer->identity().persistent) consumers_by_uid_[consumer->identity().uid] = consumer;
   return consumer;
+}
+
+Lsn JetStream::StoreConfig(const Stream& stream, const StreamConfig& config, Applied applied) {
+  return store_.UpdateStream(stream.uid(), WriteStored(stream.created_ns(), config, applied), LogOptionsOf(config));
 }
 
 Lsn JetStream::StoreConfig(const ConsumerIdentity& identity, const ConsumerConfig& config) {

@@ -34,6 +34,7 @@
 #include "broker/jetstream/name_map.h"
 #include "broker/jetstream/reply_queue.h"
 #include "broker/jetstream/port.h"
+#include "broker/jetstream/stored_config.h"
 #include "broker/jetstream/stream.h"
 #include "broker/jetstream/stream_readers.h"
 #include "broker/jetstream/stream_table.h"
@@ -107,6 +108,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void WatchInterest(Consumer* consumer) { push_consumers_.insert(consumer); }
   void Forget(Consumer* consumer);  // it is about to go: nothing here refers to it any more
   void OnStaged(Stream* stream, Lsn lsn);
+  Lsn StoreConfig(const Stream& stream, const StreamConfig& config, Applied applied);
   void SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes);
   // Not before all that has been staged so far is durable, unless the stream does not promise that.
   void SendWhenDurable(Stream* stream, AccountId account, std::string_view to, std::string_view payload,

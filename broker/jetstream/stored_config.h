@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stored configurations: what the store keeps of a stream or consumer besides its messages and its state: when it was
 //         made, and its configuration as the API prints it.
-// Owner:  caller (pure).  Format: "<created, ns since 1970> <JSON>".
+// Owner:  caller (pure).  Format: "<created, ns since 1970>[+] <JSON>"; the plus: Applied::kPartly.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,13 @@
 
 namespace millrace {
 
-std::string WriteStored(int64_t created_ns, const StreamConfig& config);
+// kPartly: what an update of the stream lets go of may still be there, if the server ends before it is all removed.
+enum class Applied : uint8_t { kWhole, kPartly };
+
+std::string WriteStored(int64_t created_ns, const StreamConfig& config, Applied applied = Applied::kWhole);
 std::string WriteStored(int64_t created_ns, const ConsumerConfig& config);
 // False: it cannot be read.
-bool ReadStored(std::string_view text, int64_t* created_ns, StreamConfig* config);
+bool ReadStored(std::string_view text, int64_t* created_ns, StreamConfig* config, Applied* applied);
 bool ReadStored(std::string_view text, int64_t* created_ns, ConsumerConfig* config);
 
 }  // namespace millrace

@@ -66,6 +66,7 @@ void Stream::Start() {
   Subscribe();
   // A change of limits may have been cut off by the end of the server.
   if (config_.max_msgs > 0 || config_.max_bytes > 0) engine_.RunOn(*this, &Stream::DropBeyondLimits);
+  if (unfinished_update_) engine_.RunOn(*this, &Stream::FinishUpdate);
   StartScan();
   ArmExpiry();
   StartUpstream();
@@ -137,12 +138,20 @@ void Stream::Update(StreamConfig config) {
   if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   ArmExpiry();
   for (auto& [name, consumer] : consumers()) consumer->OnStreamUpdated();
-  if (!interest) return;
-  // Without consumers everything goes; with some, what they have acknowledged. What none of them reads stays, as at the
-  // peer.
-  uint64_t through = consumers().empty() ? UINT64_MAX : 0;
-  for (auto& [name, consumer] : consumers()) through = std::max(through, consumer->ack_floor());
-  RemoveUnneeded(through);
+  if (interest) DropWithoutInterest();
+}
+
+bool Stream::LetsGo(const StreamConfig& next) const {
+  const int64_t keep = next.max_msgs_per_subject;
+  const bool fewer = keep > 0 && (config_.max_msgs_per_subject <= 0 || keep < config_.max_msgs_per_subject);
+  return fewer || (next.retention == Retention::kInterest && config_.retention == Retention::kLimits);
+}
+
+void Stream::FinishUpdate() {
+  DropBeyondSubjectLimit();
+  if (config_.retention == Retention::kInterest) DropWithoutInterest();
+  unfinished_update_ = false;
+  engine_.StoreConfig(*this, config_, Applied::kWhole);
 }
 
 void Stream::CompileTransforms() {

@@ -62,6 +62,9 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void Stop(StopReason reason);
   // A config that api/stream_check.h allows after the present one.
   void Update(StreamConfig config);
+  // That update removes messages, each for a reason of its own: it takes a while, and is finished at the next start.
+  bool LetsGo(const StreamConfig& next) const;
+  void NoteUnfinishedUpdate() { unfinished_update_ = true; }  // before Start
 
   // --- rest (stream_table.h)
   using Subscriptions = absl::InlinedVector<Subscription*, 1>;
@@ -242,6 +245,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void EnforceLimits(std::string_view subject);
   void DropBeyondLimits();
   void DropBeyondSubjectLimit();
+  void DropWithoutInterest();
+  void FinishUpdate();
   void TellRemoved();
   static constexpr uint64_t kLargeBytes = 64 << 10;  // of one message that may take the place of many
   bool MayBeLong(const Message& message) const;
@@ -354,6 +359,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   bool started_ = false;
   bool held_ = false;                // only the task that owns it may touch it or its consumers
   bool had_messages_ = false;        // before anything came: there may be ids among them that no record has
+  bool unfinished_update_ = false;   // until Start
   bool waits_for_disk_ = false;      // expiry, schedules or a scan, for OnLoaded
   uint64_t visible_last_seq_ = 0;
   Nanos used_at_ = kLongAgo;

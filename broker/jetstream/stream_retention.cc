@@ -83,6 +83,14 @@ void Stream::DropBeyondSubjectLimit() {
   TellRemoved();
 }
 
+// Interest counts from now on. Without consumers everything goes; with some, what they have acknowledged. What none of
+// them reads stays, as at the peer.
+void Stream::DropWithoutInterest() {
+  uint64_t through = consumers().empty() ? UINT64_MAX : 0;
+  for (auto& [name, consumer] : consumers()) through = std::max(through, consumer->ack_floor());
+  RemoveUnneeded(through);
+}
+
 void Stream::TellRemoved() {
   for (auto& [name, consumer] : consumers()) consumer->OnManyRemoved();
 }

@@ -506,6 +506,57 @@ TEST(Engine, ConsumersInMemoryAreNotStored) {
   EXPECT_TRUE(js.store().consumers.empty());
 }
 
+// What a lower limit, or interest, lets go of takes a while: it is gone, or the next start knows that it is not.
+TEST(Engine, AnUpdateThatTheEndCutOffIsFinishedByTheNextStart) {
+  const std::string limit = R"("max_msgs_per_subject":2)";
+  for (const std::string& change : {limit, std::string(R"("retention":"interest")")}) {
+    for (const bool cut_off : {true, false}) {
+      EngineHarness::Setting setting;
+      uint64_t uid = 0;
+      setting.before = [&](VolatileStore& store) {
+        Lsn lsn = 0;
+        const std::string config = R"( {"name":"S","subjects":["s.*"],"storage":"file",)" + change + "}";
+        const std::string record = "1700000000000000000" + std::string(cut_off ? "+" : "") + config;
+        StreamLog* log = store.CreateStream(record, {}, &lsn);
+        uid = log->uid();
+        for (uint64_t seq = 1; seq <= 20; ++seq) {
+          const std::string subject = "s." + std::to_string(seq % 4);
+          StoredMessage message;
+          message.seq = seq;
+          message.time_ns = static_cast<int64_t>(seq);
+          message.subject = subject;
+          log->Append(message);
+        }
+        RecoveredStream& found = store.recovered().streams.emplace_back();
+        found.uid = uid;
+        found.config = record;
+      };
+      EngineHarness js({}, setting);
+      js.Settle();
+      const uint64_t left = !cut_off ? 20 : change == limit ? 8 : 0;
+      EXPECT_EQ(js.engine().FindStream("S")->log().state().messages, left) << change;
+      EXPECT_EQ(js.store().configs[uid].find('+'), std::string::npos);
+    }
+  }
+}
+
+TEST(Engine, AnUpdateThatLetsGoIsMarkedUntilItIsDone) {
+  EngineHarness js;
+  js.Request("$JS.API.STREAM.CREATE.S", R"({"name":"S","subjects":["s"],"max_msgs_per_subject":5})");
+  const auto ask = [&](int keep) {
+    js.store().config_history.clear();
+    return js.Request("$JS.API.STREAM.UPDATE.S", R"({"name":"S","subjects":["s"],"max_msgs_per_subject":)" +
+                                                     std::to_string(keep) + "}");
+  };
+  EXPECT_THAT(ask(6), HasSubstr("\"max_msgs_per_subject\":6"));
+  ASSERT_EQ(js.store().config_history.size(), 1u);
+  EXPECT_THAT(js.store().config_history[0], Not(HasSubstr("+ {")));
+  EXPECT_THAT(ask(4), HasSubstr("\"max_msgs_per_subject\":4"));
+  ASSERT_EQ(js.store().config_history.size(), 2u);
+  EXPECT_THAT(js.store().config_history[0], HasSubstr("+ {"));
+  EXPECT_THAT(js.store().config_history[1], Not(HasSubstr("+ {")));
+}
+
 // Stores of before have them.
 TEST(Engine, ConsumersInMemoryDoNotSurviveAStart) {
   EngineHarness::Setting setting;

@@ -44,7 +44,7 @@ class VolatileStore final : public ShardStore {
     StreamLogOptions memory = options;
     memory.memory = true;
     logs_[uid] = NewMemoryStreamLog(uid, memory);
-    configs_[uid] = config;
+    configs[uid] = config;
     *lsn = Stage();
     return logs_[uid].get();
   }
@@ -55,12 +55,13 @@ class VolatileStore final : public ShardStore {
   }
   void LetRest(uint64_t uid) override { resting.insert(uid); }
   Lsn UpdateStream(uint64_t uid, std::string_view config, const StreamLogOptions& options) override {
-    configs_[uid] = config;
+    configs[uid] = config;
+    config_history.emplace_back(config);
     return Stage();
   }
   Lsn DeleteStream(uint64_t uid) override {
     logs_.erase(uid);
-    configs_.erase(uid);
+    configs.erase(uid);
     return Stage();
   }
   uint64_t CreateConsumer(uint64_t stream_uid, std::string_view config, Lsn* lsn) override {
@@ -99,7 +100,9 @@ class VolatileStore final : public ShardStore {
 
   StorageState storage = StorageState::kOk;
   std::set<uint64_t> resting;  // LetRest was told of
-  std::map<uint64_t, std::string> consumers;  // configurations by uid
+  std::map<uint64_t, std::string> configs;    // of streams, by uid
+  std::vector<std::string> config_history;    // what UpdateStream was given
+  std::map<uint64_t, std::string> consumers;  // the same of consumers
 
  private:
   Lsn Stage() { return ++staged_; }
@@ -107,7 +110,6 @@ class VolatileStore final : public ShardStore {
   Recovered recovered_;
   ShardStoreListener* listener_ = nullptr;
   std::map<uint64_t, std::unique_ptr<StreamLog>> logs_;
-  std::map<uint64_t, std::string> configs_;
   uint64_t last_uid_ = 0;
   uint64_t tickets_ = 0;
   Lsn staged_ = 0;

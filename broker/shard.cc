@@ -667,16 +667,19 @@ void Shard::OnQuery(const Query& query) {
     stats.num_matches = stats.cache_hits + counters_.cache_misses.Get();
     interest_.AddFanout(&stats.max_fanout, &stats.total_fanout, &stats.cache_entries);
   }
-  if (jetstream_monitor_ != nullptr) AskJetStream(query, answer.get());
+  if (jetstream_monitor_ != nullptr) return AskJetStream(query, std::move(answer));
   mesh_.SendParcel(mesh_.control(), std::move(answer));
 }
 
-void Shard::AskJetStream(const Query& query, Answer* answer) const {
-  if ((query.needs & kNeedJetStreamVarz) != 0) jetstream_monitor_->FillVarz(&answer->jetstream.emplace());
-  if ((query.needs & kNeedJsz) != 0) jetstream_monitor_->FillJsz(query.jsz, &answer->jsz.emplace());
-  if ((query.needs & kNeedJetStreamHealth) != 0) {
-    jetstream_monitor_->FillHealth(query.healthz, &answer->health.emplace());
-  }
+// With very many streams the answer takes some turns.
+void Shard::AskJetStream(const Query& query, std::unique_ptr<Answer> answer) {
+  jetstream_->RunLong(0, [this, needs = query.needs, jsz = query.jsz, healthz = query.healthz, raw = answer.release()] {
+    std::unique_ptr<Answer> mine(raw);  // work begins at once, and ends
+    if ((needs & kNeedJetStreamVarz) != 0) jetstream_monitor_->FillVarz(&mine->jetstream.emplace());
+    if ((needs & kNeedJsz) != 0) jetstream_monitor_->FillJsz(jsz, &mine->jsz.emplace());
+    if ((needs & kNeedJetStreamHealth) != 0) jetstream_monitor_->FillHealth(healthz, &mine->health.emplace());
+    mesh_.SendParcel(mesh_.control(), std::move(mine));
+  });
 }
 
 }  // namespace millrace

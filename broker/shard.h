@@ -87,7 +87,7 @@ class Shard final : public ConnectionHost {
   void OnParcel(std::unique_ptr<Parcel> parcel);
   void OnPolicyChange(const PolicyChange& change);
   void OnQuery(const Query& query);
-  void AskJetStream(const Query& query, Answer* answer) const;
+  void AskJetStream(const Query& query, std::unique_ptr<Answer> answer);
   void OnCloseSome(const CloseSome& some);
 
   // The end (shard_stop.cc).

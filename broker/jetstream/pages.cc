@@ -1,28 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/pages.h"
 
-#include <algorithm>
+#include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/print.h"
 #include "broker/jetstream/jetstream.h"
+#include "broker/jetstream/sort_in_slices.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::string_view kAccount = "$G";
 
-// By name, so that two looks at a page show the same order.
-template <class Map>
-auto Sorted(const Map& map) {
-  std::vector<typename Map::mapped_type::pointer> all;
-  std::vector<std::pair<std::string_view, typename Map::mapped_type::pointer>> named;
-  for (const auto& [name, each] : map) named.emplace_back(name, each.get());
-  std::sort(named.begin(), named.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [name, each] : named) all.push_back(each);
-  return all;
+constexpr uint64_t kPrintUnits = 400;  // a state or configuration
+
+// By name, so that two looks at a page show the same order. Copies: consumers come and go while the task is paused.
+std::vector<std::string> ConsumerNames(const Stream& stream, LongTasks* tasks) {
+  std::vector<std::string> names;
+  names.reserve(stream.consumers().size());
+  for (const auto& [name, consumer] : stream.consumers()) names.push_back(name);
+  SortInSlices(&names, std::less<>(), tasks);
+  return names;
 }
 
 JszStream Describe(const Stream& stream, const JszOptions& options, const std::string& leader) {
@@ -42,15 +44,24 @@ JszStream Describe(const Stream& stream, const JszOptions& options, const std::s
       page.sources.append(page.sources.empty() ? "[" : ",").append(PrintJson(source));
     if (!page.sources.empty()) page.sources.push_back(']');
   }
-  if (!options.consumers) return page;
-  for (Consumer* consumer : Sorted(stream.consumers())) {
+  return page;
+}
+
+void DescribeConsumers(JetStream* engine, const Stream& stream, const JszOptions& options, JszStream* page) {
+  const uint64_t uid = stream.uid();
+  for (const std::string& name : ConsumerNames(stream, &engine->tasks())) {
+    Stream* at = nullptr;
+    engine->tasks().WaitUntil(
+        [&] { return (at = engine->streams().FindAwake(uid)) == nullptr || !engine->MustWait(*at); });
+    Consumer* consumer = at == nullptr ? nullptr : at->FindConsumer(name);
+    if (consumer == nullptr) continue;
     const bool direct = consumer->hidden();
     if (direct && !options.direct_consumers) continue;
     ConsumerInfo info = consumer->Info();
     if (!options.config) info.config.reset();
-    (direct ? page.direct_consumers : page.consumers).push_back(PrintJson(info));
+    (direct ? page->direct_consumers : page->consumers).push_back(PrintJson(info));
+    engine->tasks().Tick(kPrintUnits);
   }
-  return page;
 }
 
 }  // namespace
@@ -86,8 +97,11 @@ void JetStreamPages::FillJsz(const JszOptions& options, JszSnapshot* jsz) const 
   account.api_total = stats.api_total;
   account.api_errors = stats.api_errors;
   if (!options.streams) return;
-  engine_.streams().ForEach([&](const Stream& stream) {
-    account.streams.push_back(Describe(stream, options, engine_.options().server_name));
+  account.streams.reserve(engine_.streams().size());
+  engine_.streams().ForEach(&engine_.tasks(), [&](const Stream& stream) {
+    JszStream& page = account.streams.emplace_back(Describe(stream, options, engine_.options().server_name));
+    if (options.consumers) DescribeConsumers(&engine_, stream, options, &page);
+    engine_.tasks().Tick(options.config ? 2 * kPrintUnits : kPrintUnits);
   });
 }
 
@@ -99,7 +113,8 @@ void JetStreamPages::FillHealth(const HealthzOptions& options, JetStreamHealth* 
   health->consumer_found = health->stream_found && named->FindConsumer(options.consumer) != nullptr;
   if (engine_.store().state() != StorageState::kFailed) return;
   // Nothing can be stored any more, in no stream of the disk.
-  engine_.streams().ForEach([&](const Stream& stream) {
+  engine_.streams().ForEach(&engine_.tasks(), [&](const Stream& stream) {
+    engine_.tasks().Tick(kPrintUnits);
     if (stream.config().storage == Storage::kMemory) return;
     if (!options.account.empty() && !health->account_found) return;
     if (!options.stream.empty() && stream.name() != options.stream) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pages: what the monitoring pages say of JetStream, taken from the engine.
-// Owner:  shard; the engine outlives it.
+// Owner:  shard; the engine outlives it. A task asks (JetStream::RunLong): with very many streams it is paused.
 #pragma once
 
 #include "broker/monitor/jetstream_monitor.h"

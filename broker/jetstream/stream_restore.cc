@@ -72,6 +72,7 @@ bool StreamRestore::Deliver(const Subscription& subscription, const Message& mes
 
 BackupStep StreamRestore::Run() {
   const Nanos now = engine_.port().Now();
+  if (completion_) return *completion_;
   if (overrun_) return Fail({}, absl::StrFormat("restore for stream '$G > %s' is overrun", config_.name));
   while (!chunks_.empty()) {
     if (engine_.Congested()) return BackupStep::kWaits;
@@ -83,10 +84,7 @@ BackupStep StreamRestore::Run() {
     if (chunk.reply.empty())
       return Fail({}, absl::StrFormat("restore for stream '$G > %s' requires reply subject for each chunk",
                                       config_.name));
-    if (chunk.bytes.empty()) {
-      const std::string error = Complete();
-      return error.empty() ? Succeed(chunk.reply) : Fail(chunk.reply, error);
-    }
+    if (chunk.bytes.empty()) return StartCompletion(chunk.reply);
     received_bytes_ += chunk.bytes.size();
     if (const std::string error = Take(chunk); !error.empty()) return Fail(chunk.reply, error);
     engine_.SendNow(kGlobalAccount, chunk.reply, {}, 0);
@@ -225,6 +223,16 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
   to->Restore(message);
   Release(stored_bytes);
   return "";
+}
+
+// The engine ends its tasks before its backups.
+BackupStep StreamRestore::StartCompletion(std::string reply) {
+  completion_ = BackupStep::kMore;
+  engine_.RunLong(stream_uid_, [this, reply = std::move(reply)] {
+    const std::string error = Complete();
+    completion_ = error.empty() ? Succeed(reply) : Fail(reply, error);
+  });
+  return *completion_;
 }
 
 std::string StreamRestore::Complete() {

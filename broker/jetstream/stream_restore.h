@@ -61,6 +61,7 @@ class StreamRestore final : public Sink {
   std::string TakeFiles();
   std::string TakeFile(const TarFile& file);
   std::string TakeBlock(std::string_view block);
+  BackupStep StartCompletion(std::string reply);
   std::string Complete();
   BackupStep Fail(const std::string& reply, const std::string& error);
   BackupStep Succeed(const std::string& reply);
@@ -92,6 +93,7 @@ class StreamRestore final : public Sink {
   uint64_t file_bytes_ = 0;  // of an archive of the older form
   std::optional<ApiError> refusal_;  // the error, where it has a code of its own
   bool ended_ = false;       // the archive is complete
+  std::optional<BackupStep> completion_;  // kMore: a task is at it, which counts what consumers have pending
   bool done_ = false;
   Nanos active_at_{};
   TimerNode timer_;

@@ -15,10 +15,10 @@ namespace {
 
 constexpr size_t kVisitsPerTurn = 256;
 
-template <class Subjects>
-bool TakesSome(const Subjects& subjects, std::string_view filter) {
-  return filter.empty() || std::any_of(subjects.begin(), subjects.end(), [filter](std::string_view subject) {
-           return SubjectsCollide(filter, subject);
+template <class Subjects, class SubjectOf = std::identity>
+bool TakesSome(const Subjects& subjects, std::string_view filter, SubjectOf subject_of = {}) {
+  return filter.empty() || std::any_of(subjects.begin(), subjects.end(), [&](const auto& subject) {
+           return SubjectsCollide(filter, subject_of(subject));
          });
 }
 
@@ -90,6 +90,7 @@ Stream* StreamTable::Add(std::unique_ptr<Stream> stream) {
 }
 
 std::unique_ptr<Stream> StreamTable::Remove(Stream* stream) {
+  TellWalks(*stream);
   awake_by_uid_.erase(stream->uid());
   clock_[stream->place_] = clock_.back();
   clock_[stream->place_]->place_ = stream->place_;
@@ -101,33 +102,57 @@ std::unique_ptr<Stream> StreamTable::Remove(Stream* stream) {
   return removed;
 }
 
-std::vector<std::string> StreamTable::Names(std::string_view filter, Pace* pace) const {
-  std::vector<std::string> names;
-  names.reserve(awake_.size() + resting_.size());
-  for (const auto& [name, stream] : awake_) {
-    if (TakesSome(stream->config().subjects, filter)) names.push_back(name);
+void StreamTable::NameTo(Walk* walk, const Stream& stream) {
+  if (TakesSome(stream.config().subjects, walk->filter)) walk->names.push_back(stream.name());
+}
+
+void StreamTable::NameTo(Walk* walk, const Resting& resting) {
+  const auto subject_of = [](const Subscription* subscription) { return subscription->subject(); };
+  if (TakesSome(resting.remains.subscriptions, walk->filter, subject_of)) walk->names.push_back(resting.name);
+}
+
+template <class Object>
+void StreamTable::TellWalks(const Object& leaving) {
+  for (Walk* walk : walks_) {
+    if (walk->gone.insert(&leaving).second) NameTo(walk, leaving);
   }
-  std::vector<std::string_view> subjects;
-  for (const auto& resting : resting_) {
-    subjects.clear();
-    for (const Subscription* subscription : resting->remains.subscriptions) subjects.push_back(subscription->subject());
-    if (TakesSome(subjects, filter)) names.push_back(resting->name);
-  }
-  SortInSlices(&names, std::less<>(), pace);
-  return names;
+}
+
+std::vector<std::string> StreamTable::Names(std::string_view filter, Pace* pace) {
+  const uint64_t units = filter.empty() ? 2 : 8;  // each
+  Walk walk{filter, {}, {}};
+  walk.names.reserve(size());
+  const std::vector<const Stream*> awake(clock_.begin(), clock_.end());
+  std::vector<const Resting*> resting;
+  resting.reserve(resting_.size());
+  for (const auto& each : resting_) resting.push_back(each.get());
+  walks_.push_back(&walk);
+  const auto name_all = [&](const auto& objects) {
+    for (const auto* object : objects) {
+      if (!walk.gone.contains(object)) NameTo(&walk, *object);
+      Tick(pace, units);
+    }
+  };
+  name_all(awake);
+  name_all(resting);
+  walks_.erase(std::find(walks_.begin(), walks_.end(), &walk));
+  SortInSlices(&walk.names, std::less<>(), pace);
+  if (!walk.gone.empty()) walk.names.erase(std::unique(walk.names.begin(), walk.names.end()), walk.names.end());
+  return std::move(walk.names);
 }
 
 void StreamTable::ForEachAwake(const std::function<void(Stream&)>& visit) const {
   for (size_t i = 0; i < clock_.size(); ++i) visit(*clock_[i]);
 }
 
-void StreamTable::ForEach(const std::function<void(Stream&)>& visit) {
-  for (const std::string& name : Names()) {
-    Stream* stream = FindAwake(name);
-    const bool rests = stream == nullptr;
-    if (rests) stream = Find(name);
+void StreamTable::ForEach(LongTasks* tasks, const std::function<void(Stream&)>& visit) {
+  for (const std::string& name : Names({}, tasks)) {
+    const bool rests = FindAwake(name) == nullptr;
+    Stream* stream = nullptr;
+    tasks->WaitUntil([&] { return (stream = Find(name)) == nullptr || !engine_.MustWait(*stream); });
+    if (stream == nullptr) continue;  // deleted meanwhile
     visit(*stream);
-    if (rests) TryRest(stream);
+    if (rests && (stream = FindAwake(name)) != nullptr) TryRest(stream);
   }
 }
 
@@ -175,6 +200,7 @@ void StreamTable::Rest(Stream* stream) {
 }
 
 Stream* StreamTable::Wake(Resting* resting) {
+  TellWalks(*resting);
   const std::unique_ptr<Resting> rested = std::move(resting_.extract(resting_.find(resting->name)).value());
   StreamConfig config = rested->shape->config;
   shapes_.Release(rested->shape);

@@ -27,6 +27,8 @@
 
 namespace millrace {
 
+class LongTasks;
+
 struct StreamTableOptions {
   size_t awake_max = 4096;                      // up to so many stay objects, used or not
   Nanos rest_after = std::chrono::seconds(10);  // without use; 0: at the end of every turn
@@ -70,14 +72,14 @@ class StreamTable {
   Stream* Add(std::unique_ptr<Stream> stream);
   std::unique_ptr<Stream> Remove(Stream* stream);
 
-  // In order; with a filter those only that take some subject of it. Valid until a stream is added or removed, goes to
-  // rest or is woken.
-  // Copies, in order: a task that asks may be paused (`pace`), and streams come and go meanwhile.
-  std::vector<std::string> Names(std::string_view filter = {}, Pace* pace = nullptr) const;
+  // In order; with a filter those only that take some subject of it. A task that asks may be paused (`pace`), and
+  // streams come and go meanwhile: what is there all the time is named once, the rest perhaps.
+  std::vector<std::string> Names(std::string_view filter = {}, Pace* pace = nullptr);
   // Those that it wakes come last.
   void ForEachAwake(const std::function<void(Stream&)>& visit) const;
-  // In the order of names. What is at rest is an object for the time of its call.
-  void ForEach(const std::function<void(Stream&)>& visit);
+  // In the order of names, each when no task holds it. What is at rest is an object for the time of its call. A task
+  // that asks may be paused between two of them, and inside of `visit`: the stream may be gone then.
+  void ForEach(LongTasks* tasks, const std::function<void(Stream&)>& visit);
   struct Content {
     uint64_t messages = 0;
     uint64_t bytes = 0;
@@ -132,6 +134,18 @@ class StreamTable {
     }
   };
 
+  // Names() under way. What it has still to look at may change from awake to resting and back, and then is another
+  // object: it is told, and takes the name at once.
+  struct Walk {
+    std::string_view filter;
+    std::vector<std::string> names;
+    absl::flat_hash_set<const void*> gone;  // objects; another one may have the address by now, and was told of as well
+  };
+  static void NameTo(Walk* walk, const Stream& stream);
+  static void NameTo(Walk* walk, const Resting& resting);
+  template <class Object>
+  void TellWalks(const Object& leaving);
+
   static size_t Place(Storage storage) { return storage == Storage::kMemory ? 1 : 0; }
   bool MayRest(const Stream& stream) const;
   void Rest(Stream* stream);
@@ -148,6 +162,7 @@ class StreamTable {
   absl::flat_hash_set<std::unique_ptr<Resting>, ByName, ByName> resting_;
   StreamShapes shapes_;
   Totals at_rest_;
+  std::vector<Walk*> walks_;
 
   // Rounds over the awake ones, while they are too many.
   std::vector<Stream*> clock_;  // all of them; each knows its place

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // JetStreamMonitor: what the pages ask of JetStream. The engine implements it; a shard without one answers nothing.
-// Owner:  shard. Called between turns' phases, never from inside a delivery; must not block.
+// Owner:  shard. Called between turns' phases, never from inside a delivery, and by a task of the engine: what is long
+//         is paused, and goes on in later turns.
 #pragma once
 
 #include "broker/monitor/pages.h"

@@ -228,6 +228,48 @@ TEST(Rest, ConfigurationsThatAreAlikeAreKeptOnce) {
   EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.S4", ""), HasSubstr("\"subjects\":[\"s.4\"]"));
 }
 
+// A task that names all of them, or describes them for a page, is paused; streams wake, go to rest and come meanwhile.
+TEST(Rest, EachStreamIsNamedOnceHoweverMuchTheyMove) {
+  constexpr int kStreams = 3'000;
+  EngineHarness js(Resting(100, Nanos{0}));
+  std::vector<std::string> expected;
+  for (int i = 0; i < kStreams; ++i) {
+    const std::string name = "S" + std::to_string(i);
+    Create(js, name, ",\"subjects\":[\"" + name + (i % 10 == 0 ? ".x\"]" : ".y\"]"));
+    if (i % 10 == 0) expected.push_back(name);
+  }
+  std::sort(expected.begin(), expected.end());
+  JetStream& engine = js.engine();
+  ASSERT_GT(engine.streams().resting(), 2'000u);
+  for (uint64_t seed = 1; seed <= Rounds(3); ++seed) {
+    SeededRandom random(seed);
+    std::vector<std::string> names;
+    JszSnapshot jsz;
+    bool ended = false;
+    int turns = 0;
+    engine.RunLong(0, [&] {
+      names = engine.streams().Names("*.x", &engine.tasks());
+      JszOptions options;
+      options.accounts = options.streams = true;
+      JetStreamPages(engine).FillJsz(options, &jsz);
+      ended = true;
+    });
+    for (; !ended && turns < 10'000; ++turns) {
+      for (int i = 0; i < 30; ++i) {
+        const std::string name = "S" + std::to_string(random.Below(kStreams));
+        if (random.OneIn(2)) engine.streams().Find(name);
+        Stream* awake = engine.streams().FindAwake(name);
+        if (awake != nullptr && random.OneIn(2)) engine.streams().TryRest(awake);
+      }
+      js.Turn();
+    }
+    EXPECT_GT(turns, 10) << seed;
+    EXPECT_EQ(names, expected) << seed;
+    ASSERT_EQ(jsz.accounts.size(), 1u);
+    EXPECT_EQ(jsz.accounts[0].streams.size(), static_cast<size_t>(kStreams)) << seed;
+  }
+}
+
 // A message to a stream at rest is stored in the turn in which it comes, and the stream's end finds it either way.
 TEST(Rest, StreamsAtRestEnd) {
   for (const bool stop : {true, false}) {

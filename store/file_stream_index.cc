@@ -15,8 +15,8 @@ constexpr size_t kCachedRunsMax = 4;
 constexpr uint64_t kOpenRunBytes = 8 << 20;
 
 // Of a pace.
-constexpr uint64_t kMessageUnits = 3;
-constexpr size_t kStride = 256;  // subjects between two pauses
+constexpr uint64_t kMessageUnits = 6;
+constexpr uint32_t kStride = 256;  // messages or subjects between two pauses
 constexpr uint64_t kBlockUnits = 1000;  // one is read
 constexpr uint64_t kSubjectUnits = 5;   // of a run that is read
 
@@ -45,13 +45,19 @@ void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
     const BlockBody* body = BodyOf(block, Wait::kNow, &why);
     if (body == nullptr) continue;
     const uint32_t count = body->count();
-    for (uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from); ordinal < count; ++ordinal) {
-      StoredMessage message;
-      body->MessageAt(ordinal, block->first_seq, &message);
-      if (message.seq > to) return;
-      if (live_.Contains(message.seq)) on_message(message);
+    uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from);
+    while (ordinal < count && body != nullptr) {
+      const uint32_t end = std::min<uint32_t>(count, ordinal + kStride);
+      for (; ordinal < end; ++ordinal) {
+        StoredMessage message;
+        body->MessageAt(ordinal, block->first_seq, &message);
+        if (message.seq > to) return;
+        if (live_.Contains(message.seq)) on_message(message);
+      }
+      Tick(pace_, kStride * kMessageUnits);
+      if (ordinal < count) body = BodyOf(block, Wait::kNow, &why);  // it may have been evicted while this was paused
     }
-    Tick(pace_, count * kMessageUnits + kBlockUnits);  // and the body is not used any more
+    Tick(pace_, kBlockUnits);
   }
 }
 

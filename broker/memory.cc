@@ -2,8 +2,11 @@
 #include "broker/memory.h"
 
 #include <mimalloc.h>
+#include <sys/prctl.h>
 
 #include <cstdlib>
+#include <fstream>
+#include <string>
 
 namespace millrace {
 namespace {
@@ -16,6 +19,8 @@ constexpr mi_option_t kDelay = mi_option_decommit_delay;
 constexpr const char* kVariable = "MIMALLOC_DECOMMIT_DELAY";
 #endif
 constexpr long kKeptMs = 25;  // mimalloc's own default
+constexpr unsigned long kExceptAdvised = 1ul << 1;  // PR_THP_DISABLE_EXCEPT_ADVISED
+constexpr const char* kHugePages = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 }  // namespace
 
@@ -26,5 +31,12 @@ void SetFreedMemory(FreedMemory what) {
 }
 
 void CollectFreedMemory() { mi_collect(true); }
+
+void LimitHugePages() {
+  if (prctl(PR_SET_THP_DISABLE, 1, kExceptAdvised, 0, 0) == 0) return;
+  std::string enabled;
+  std::getline(std::ifstream(kHugePages), enabled);
+  if (enabled.find("[always]") != std::string::npos) prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+}
 
 }  // namespace millrace

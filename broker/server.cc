@@ -183,7 +183,7 @@ int Server::Run() {
 absl::Status Server::Start() {
   start_ns_ = config_load_ns_ = WallClockNs();
   RaiseDescriptorLimit();
-  prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+  LimitHugePages();
   signal(SIGPIPE, SIG_IGN);
   sigset_t mask;
   sigemptyset(&mask);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks: the three macros for our own bugs. They stay on in release builds (MR_DCHECK does not) and abort with values.
+// Checks: the macros for our own bugs. They stay on in release builds (MR_DCHECK does not) and abort with values.
 // Owner:  caller (pure).
 #pragma once
 

@@ -4,26 +4,27 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "broker/log/log.h"
 #include "broker/mesh/mail.h"
-#include "broker/monitor/pages.h"
+#include "broker/monitor/part_answer.h"
 #include "broker/monitor/snapshot.h"
+#include "broker/part.h"
 #include "broker/session/closed_reason.h"
 #include "broker/session/policy.h"
 
 namespace millrace {
-
-struct JetStreamEngineOptions;
 
 enum class Parcel::Type : uint8_t {
   kLogBatch,   // shard -> control
   kHashCheck,  // shard -> control, and back as kHashResult
   kHashResult,
   kPolicyChange,  // control -> shard
+  kPartMail,      // control -> part of a shard
   kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
   kBusy,           // shard -> control
@@ -31,7 +32,7 @@ enum class Parcel::Type : uint8_t {
   kListen,         // control -> shard 0
   kStopAccepting,  // control -> shard 0, and back when the listener is closed
   kCloseSome,      // control -> shard: lame duck mode, or a reload that lowered max_connections
-  kStopJetStream,  // control -> shard 0, and back when the store is closed and no longer ours
+  kStopParts,      // control -> shard: lame duck mode; and back when nothing is left of its parts
   kStop,           // control -> shard 0 -> the others; each -> control when all that was its own has ended
   kExit,           // control -> shard, when all shards have said so
   kStopReport,     // control -> shard, and back with what its stop waits for
@@ -62,17 +63,21 @@ struct PolicyChange final : Parcel {
   const Policy* const policy;
   const bool recheck_users;  // authorization changed
   const bool announce_info;  // clients that understand it get INFO again
-  const JetStreamEngineOptions* jetstream = nullptr;  // nullptr: it is not on; owned as the policy is
+};
+
+// For a part that the shard does not have (any more) it is for nobody.
+struct PartParcel final : Parcel {
+  PartParcel(PartId part, std::unique_ptr<PartMail> content)
+      : Parcel(Type::kPartMail), to(part), mail(std::move(content)) {}
+  const PartId to;
+  std::unique_ptr<PartMail> mail;
 };
 
 // What monitoring asks of a shard.
 struct Query final : Parcel {
-  Query(uint64_t request_id, uint32_t monitor_needs)
-      : Parcel(Type::kQuery), request(request_id), needs(monitor_needs) {}
+  Query(uint64_t request_id, PartQuestion asked) : Parcel(Type::kQuery), request(request_id), question(asked) {}
   const uint64_t request;
-  const uint32_t needs;  // MonitorNeed bits that a shard can answer
-  JszOptions jsz;          // with kNeedJsz
-  HealthzOptions healthz;  // with kNeedJetStreamHealth
+  const PartQuestion question;  // `needs`: those that a shard or its parts can answer
 };
 
 struct Answer final : Parcel {
@@ -82,10 +87,7 @@ struct Answer final : Parcel {
   std::vector<ConnInfo> closed;
   std::vector<SubInfo> subs;
   SublistStats sublist;
-  // From the shard that JetStream lives on.
-  std::optional<JetStreamVarz> jetstream;
-  std::optional<JszSnapshot> jsz;
-  std::optional<JetStreamHealth> health;
+  PartAnswer parts;
 };
 
 // How many more shards have much to do: 1 when this one begins to, -1 when it is quiet again, 0 when its start is over.
@@ -113,8 +115,8 @@ struct CloseSome final : Parcel {
   const ClosedReason reason;  // kServerShutdown or kMaxConnectionsExceeded
 };
 
-struct StopJetStream final : Parcel {
-  StopJetStream() : Parcel(Type::kStopJetStream) {}
+struct StopParts final : Parcel {
+  StopParts() : Parcel(Type::kStopParts) {}
 };
 
 struct Stop final : Parcel {

@@ -484,7 +484,8 @@ void Server::StartShards() {
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy, WallClockUs);
       if (engine) {
-        thread->shard->StartJetStream(thread->home, *engine);
+        thread->shard->AddPart(
+            std::make_unique<JetStreamPart>(thread->shard->part_host(), thread->home, *engine));
         CollectFreedMemory();  // what only the recovery needed
       }
       if (i == 0) {
@@ -533,7 +534,7 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return OnReady();
     case Parcel::Type::kStopAccepting:
       return OnAcceptingStopped();
-    case Parcel::Type::kStopJetStream:
+    case Parcel::Type::kStopParts:
       return OnJetStreamStopped();
     case Parcel::Type::kStop:
       return OnShardStopped();
@@ -647,12 +648,12 @@ void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announ
   policies_.push_back(std::make_unique<Policy>(options));
   policies_.back()->info = info_;
   policy_ = policies_.back().get();
-  if (jetstream_) engine_options_.push_back(std::make_unique<JetStreamEngineOptions>(EngineOptions()));
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
-    auto change = std::make_unique<PolicyChange>(policy_, recheck_users, announce_info);
-    if (jetstream_) change->jetstream = engine_options_.back().get();
-    mesh.SendParcel(shard, std::move(change));
+    mesh.SendParcel(shard, std::make_unique<PolicyChange>(policy_, recheck_users, announce_info));
+    if (!jetstream_) continue;
+    auto change = std::make_unique<JetStreamChange>(EngineOptions());
+    mesh.SendParcel(shard, std::make_unique<PartParcel>(PartId::kJetStream, std::move(change)));
   }
 }
 
@@ -697,10 +698,8 @@ void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
   if ((query.request.needs & of_shards) == 0) return FinishQuery(id);
   query.answers_missing = mesh_->shards();
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
-    auto question = std::make_unique<Query>(id, query.request.needs & of_shards);
-    question->jsz = query.request.jsz;
-    question->healthz = query.request.healthz;
-    mesh_->port(mesh_->control()).SendParcel(shard, std::move(question));
+    PartQuestion question{query.request.needs & of_shards, query.request.jsz, query.request.healthz};
+    mesh_->port(mesh_->control()).SendParcel(shard, std::make_unique<Query>(id, std::move(question)));
   }
 }
 
@@ -715,9 +714,10 @@ void Server::OnAnswer(Answer& answer) {
   move_all(answer.closed, data.closed);
   move_all(answer.subs, data.subs);
   data.sublist.Add(answer.sublist);
-  if (answer.jetstream) data.varz.jetstream = std::move(answer.jetstream);
-  if (answer.jsz) data.jsz = std::move(answer.jsz);
-  if (answer.health) it->second.jetstream_health = std::move(answer.health);
+  PartAnswer& parts = answer.parts;
+  if (parts.jetstream) data.varz.jetstream = std::move(parts.jetstream);
+  if (parts.jsz) data.jsz = std::move(parts.jsz);
+  if (parts.health) it->second.jetstream_health = std::move(parts.health);
   if (--it->second.answers_missing == 0) FinishQuery(answer.request);
 }
 

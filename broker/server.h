@@ -16,6 +16,7 @@
 #include "broker/config/startup.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/io/uring.h"
+#include "broker/jetstream/jetstream_part.h"
 #include "broker/jetstream/settings.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
@@ -105,7 +106,6 @@ class Server final : public MonitorHost {
   const std::string argv0_;
   Logger log_;
   std::vector<std::unique_ptr<Policy>> policies_;  // every version; shards may still look at an old one
-  std::vector<std::unique_ptr<JetStreamEngineOptions>> engine_options_;  // that reloads have made, the same
   const Policy* policy_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on

@@ -35,7 +35,7 @@ void Server::StopJetStream() {
   log_.Info("Initiating JetStream Shutdown...");
   // A stop of everything tells it as well.
   if (state_ != State::kLameDuck) return;
-  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<millrace::StopJetStream>());
+  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<StopParts>());
 }
 
 void Server::OnJetStreamStopped() {

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/pages.h"
 #include "broker/monitor/service.h"
 #include "proto/encoder.h"
 
@@ -87,7 +86,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
 
 Shard::~Shard() {
   MR_CHECK(open_ == 0);
-  jetstream_.reset();
+  parts_.clear();
   timers_.Cancel(&accept_retry_);
   timers_.Cancel(&stop_deadline_);
   timers_.Cancel(&trim_);
@@ -114,7 +113,7 @@ void Shard::RunOnce(bool may_block) {
   CheckBarriers();
   ResumePaused();
   Lap(TurnPhase::kTimers);
-  RunJetStream();
+  RunParts();
   CloseSlow();
   router_.FinishTurn();
   log_.Flush();
@@ -195,7 +194,7 @@ void Shard::EnterKernel(bool may_block) {
 
 void Shard::Sleep() {
   Nanos deadline = timers_.NextDeadline();
-  if (jetstream_ != nullptr) deadline = std::min(deadline, jetstream_->NextTick());
+  for (const std::unique_ptr<ShardPart>& part : parts_) deadline = std::min(deadline, part->NextTick());
   for (const ConnectionId& id : stalled_) {
     if (const Connection* connection = Find(id)) deadline = std::min(deadline, connection->stalled_until);
   }
@@ -285,22 +284,33 @@ bool Shard::HasDrained(const ConnectionId& id) {
   return connection == nullptr || connection->receiver().outbox.pending_bytes() < options_.limits.high_water_bytes / 2;
 }
 
-void Shard::StartJetStream(StoreHome& home, const JetStreamEngineOptions& options) {
-  home_ = &home;
+PartHost Shard::part_host() {
   const auto relieved = [this](const ConnectionId& id) { return id.shard != mesh_.self() || HasDrained(id); };
-  jetstream_port_ = std::make_unique<RouterPort>(
-      router_, chunks_, timers_, log_,
-      RouterPort::Shard{session_shared_.now, session_shared_.wall_ns, [this] { return Random(); }, relieved,
-                        [this] { return io_.Now(); }});
-  jetstream_ = std::make_unique<JetStream>(*jetstream_port_, home.store(), options);
-  jetstream_monitor_ = std::make_unique<JetStreamPages>(*jetstream_);
-  jetstream_->Start();
+  return {.router = router_,
+          .chunks = chunks_,
+          .timers = timers_,
+          .log = log_,
+          .now = session_shared_.now,
+          .wall_ns = session_shared_.wall_ns,
+          .random = [this] { return Random(); },
+          .relieved = relieved,
+          .clock = [this] { return io_.Now(); }};
 }
 
-void Shard::RunJetStream() {
-  if (jetstream_ == nullptr) return;
-  work_left_ |= jetstream_->RunTurn();
-  Lap(TurnPhase::kJetStream);
+void Shard::AddPart(std::unique_ptr<ShardPart> part) {
+  MR_CHECK(FindPart(part->id()) == nullptr);
+  parts_.push_back(std::move(part));
+}
+
+ShardPart* Shard::FindPart(PartId id) {
+  const auto at = std::find_if(parts_.begin(), parts_.end(), [id](const auto& part) { return part->id() == id; });
+  return at == parts_.end() ? nullptr : at->get();
+}
+
+void Shard::RunParts() {
+  if (parts_.empty()) return;
+  for (const std::unique_ptr<ShardPart>& part : parts_) work_left_ |= part->RunTurn();
+  Lap(TurnPhase::kParts);
 }
 
 void Shard::CloseSlow() {
@@ -365,14 +375,16 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     }
     case MailKind::kUndelivered:
       return OnUndelivered(body);
-    case MailKind::kStall:
-      if (jetstream_port_ != nullptr && Load<StallMail>(body).origin.slot == kJetStreamSlot)
-        return jetstream_port_->OnRemoteStall();
-      if (Connection* connection = Find(Load<StallMail>(body).origin)) {
+    case MailKind::kStall: {
+      const ConnectionId origin = Load<StallMail>(body).origin;
+      if (origin.part() != PartId::kNone) {
+        if (ShardPart* part = FindPart(origin.part())) part->OnStall();
+      } else if (Connection* connection = Find(origin)) {
         connection->receiver().stalled_by = ConnectionId{from, 0, 0};
         PauseForStall(connection);
       }
       return;
+    }
     case MailKind::kTraceReport: {
       const std::unique_ptr<TraceReport> report(Load<TraceReport*>(body));
       if (Connection* connection = Find(report->origin)) connection->session().OnTraceReport(std::move(*report));
@@ -409,6 +421,11 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     }
     case Parcel::Type::kPolicyChange:
       return OnPolicyChange(static_cast<const PolicyChange&>(*parcel));
+    case Parcel::Type::kPartMail: {
+      auto& mail = static_cast<PartParcel&>(*parcel);
+      if (ShardPart* part = FindPart(mail.to)) part->OnMail(std::move(mail.mail));
+      return;
+    }
     case Parcel::Type::kQuery:
       return OnQuery(static_cast<const Query&>(*parcel));
     case Parcel::Type::kListen:
@@ -420,8 +437,8 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       return FinishStopAccepting();
     case Parcel::Type::kCloseSome:
       return OnCloseSome(static_cast<const CloseSome&>(*parcel));
-    case Parcel::Type::kStopJetStream:
-      return OnStopJetStream();
+    case Parcel::Type::kStopParts:
+      return OnStopParts();
     case Parcel::Type::kStop:
       return OnStop();
     case Parcel::Type::kExit:
@@ -447,7 +464,6 @@ void Shard::OnPolicyChange(const PolicyChange& change) {
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.set_limits(limits);
-  if (jetstream_ != nullptr) jetstream_->SetOptions(*change.jetstream);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
     Session& session = connection->session();
@@ -645,19 +661,20 @@ ConnInfo Shard::Describe(const Connection& connection, bool with_subs) const {
 
 void Shard::OnQuery(const Query& query) {
   auto answer = std::make_unique<Answer>(query.request);
-  const bool with_subs = (query.needs & kNeedConnectionSubs) != 0;
+  const uint32_t needs = query.question.needs;
+  const bool with_subs = (needs & kNeedConnectionSubs) != 0;
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
-    if ((query.needs & kNeedOpenConnections) != 0) answer->open.push_back(Describe(*connection, with_subs));
-    if ((query.needs & kNeedSubscriptions) == 0) continue;
+    if ((needs & kNeedOpenConnections) != 0) answer->open.push_back(Describe(*connection, with_subs));
+    if ((needs & kNeedSubscriptions) == 0) continue;
     ConnInfo info = Describe(*connection, true);
     for (SubInfo& sub : info.subs) {
       sub.account = sub.account_tag = "$G";
       answer->subs.push_back(std::move(sub));
     }
   }
-  if ((query.needs & kNeedClosedConnections) != 0) answer->closed.assign(closed_.begin(), closed_.end());
-  if ((query.needs & kNeedSublistStats) != 0) {
+  if ((needs & kNeedClosedConnections) != 0) answer->closed.assign(closed_.begin(), closed_.end());
+  if ((needs & kNeedSublistStats) != 0) {
     SublistStats& stats = answer->sublist;
     stats.num_subscriptions = static_cast<uint32_t>(interest_.subscriptions());
     stats.num_cache = static_cast<uint32_t>(interest_.cached_results());
@@ -667,19 +684,15 @@ void Shard::OnQuery(const Query& query) {
     stats.num_matches = stats.cache_hits + counters_.cache_misses.Get();
     interest_.AddFanout(&stats.max_fanout, &stats.total_fanout, &stats.cache_entries);
   }
-  if (jetstream_monitor_ != nullptr) return AskJetStream(query, std::move(answer));
-  mesh_.SendParcel(mesh_.control(), std::move(answer));
-}
-
-// With very many streams the answer takes some turns.
-void Shard::AskJetStream(const Query& query, std::unique_ptr<Answer> answer) {
-  jetstream_->RunLong(0, [this, needs = query.needs, jsz = query.jsz, healthz = query.healthz, raw = answer.release()] {
-    std::unique_ptr<Answer> mine(raw);  // work begins at once, and ends
-    if ((needs & kNeedJetStreamVarz) != 0) jetstream_monitor_->FillVarz(&mine->jetstream.emplace());
-    if ((needs & kNeedJsz) != 0) jetstream_monitor_->FillJsz(jsz, &mine->jsz.emplace());
-    if ((needs & kNeedJetStreamHealth) != 0) jetstream_monitor_->FillHealth(healthz, &mine->health.emplace());
-    mesh_.SendParcel(mesh_.control(), std::move(mine));
-  });
+  if (parts_.empty()) return mesh_.SendParcel(mesh_.control(), std::move(answer));
+  const auto asked = asked_.insert(asked_.end(), Asked{std::move(answer), parts_.size()});
+  for (const std::unique_ptr<ShardPart>& part : parts_) {
+    part->Describe(query.question, &asked->answer->parts, [this, asked] {
+      if (--asked->parts_missing > 0) return;
+      mesh_.SendParcel(mesh_.control(), std::move(asked->answer));
+      asked_.erase(asked);
+    });
+  }
 }
 
 }  // namespace millrace

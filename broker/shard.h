@@ -8,6 +8,7 @@
 
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -16,13 +17,10 @@
 #include "broker/io/io.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/io/wait_policy.h"
-#include "broker/jetstream/jetstream.h"
-#include "broker/jetstream/router_port.h"
-#include "broker/jetstream/store_home.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
-#include "broker/monitor/jetstream_monitor.h"
 #include "broker/net/connection.h"
+#include "broker/part.h"
 #include "broker/route/router.h"
 
 namespace millrace {
@@ -49,8 +47,9 @@ class Shard final : public ConnectionHost {
         WallClock wall_clock);
   ~Shard() override;
 
-  // Before the first turn: streams live on this shard, on the store that is at `home` (which outlives the shard).
-  void StartJetStream(StoreHome& home, const JetStreamEngineOptions& options);
+  // Before the first turn: a part is made with part_host(), and lives here from then on.
+  PartHost part_host();
+  void AddPart(std::unique_ptr<ShardPart> part);
 
   // One turn. Blocks when there is nothing to do and `may_block`.
   void RunOnce(bool may_block);
@@ -74,7 +73,7 @@ class Shard final : public ConnectionHost {
   uint64_t DrainMail();
   void CheckBarriers();
   void ResumePaused();
-  void RunJetStream();
+  void RunParts();
   void CloseSlow();
   void ChooseSendBytes();
   void FlushDirty();
@@ -87,14 +86,13 @@ class Shard final : public ConnectionHost {
   void OnParcel(std::unique_ptr<Parcel> parcel);
   void OnPolicyChange(const PolicyChange& change);
   void OnQuery(const Query& query);
-  void AskJetStream(const Query& query, std::unique_ptr<Answer> answer);
   void OnCloseSome(const CloseSome& some);
 
   // The end (shard_stop.cc).
   void OnStop();
   void OnStopDeadline();
-  void OnStopJetStream();
-  void LeaveStore();
+  void OnStopParts();
+  void EndParts();
   void StepStop();
   std::string StopWaitsFor() const;
 
@@ -111,6 +109,7 @@ class Shard final : public ConnectionHost {
   // Its connection has room again, or is gone.
   bool HasDrained(const ConnectionId& id);
   void PauseForStall(Connection* connection);
+  ShardPart* FindPart(PartId id);
   ConnInfo Describe(const Connection& connection, bool with_subs) const;
 
   // ConnectionHost.
@@ -136,10 +135,12 @@ class Shard final : public ConnectionHost {
   SessionShared session_shared_;
   ConnectionShared connection_shared_;
 
-  StoreHome* home_ = nullptr;                   // until the store is closed
-  std::unique_ptr<RouterPort> jetstream_port_;  // mail for JetStream may be under way when it is gone
-  std::unique_ptr<JetStream> jetstream_;        // nullptr: not on this shard, or not any more
-  std::unique_ptr<JetStreamMonitor> jetstream_monitor_;  // with it
+  std::vector<std::unique_ptr<ShardPart>> parts_;  // until they have stopped
+  struct Asked {
+    std::unique_ptr<Answer> answer;
+    size_t parts_missing;
+  };
+  std::list<Asked> asked_;
 
   std::vector<std::unique_ptr<Connection>> connections_;  // by slot
   std::vector<uint32_t> free_slots_;

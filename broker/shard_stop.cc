@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a shard ends, and how JetStream ends on a shard that goes on. shard.h says what a Shard is.
+// How a shard ends, and how its parts end on a shard that goes on. shard.h says what a Shard is.
 // States (event -> next), of the shard:
 //   serving    Stop -> stopping: no more clients, those that are there get what is queued for them, for kStopPatience
 //   stopping   connections, store and mail of its own have ended -> finished: tells the control thread
@@ -23,8 +23,8 @@ void Shard::OnStop() {
   if (std::exchange(stopping_, true)) return;
   stop_accepting_ = true;
   if (accept_.busy()) io_.Cancel(&accept_);
-  if (jetstream_ != nullptr) jetstream_->StartStop();
-  // The other shards hear of it from here, behind what JetStream just told their clients.
+  for (const std::unique_ptr<ShardPart>& part : parts_) part->StartStop();
+  // The other shards hear of it from here, behind what the parts just told their clients.
   for (uint32_t shard = 1; mesh_.self() == 0 && shard < mesh_.shards(); ++shard) {
     mesh_.SendParcel(shard, std::make_unique<Stop>());
   }
@@ -38,28 +38,25 @@ void Shard::OnStopDeadline() {
   }
 }
 
-// Lame duck mode: JetStream ends first. Nobody is interested in its subjects from here on, so publishers hear 503; what
-// was taken before is stored and confirmed. LeaveStore says when it is over.
-void Shard::OnStopJetStream() {
-  if (jetstream_ != nullptr) return jetstream_->StartStop();
-  if (home_ == nullptr) mesh_.SendParcel(mesh_.control(), std::make_unique<StopJetStream>());
+// Lame duck mode: the parts end first. EndParts says when it is over.
+void Shard::OnStopParts() {
+  for (const std::unique_ptr<ShardPart>& part : parts_) part->StartStop();
+  if (parts_.empty()) mesh_.SendParcel(mesh_.control(), std::make_unique<StopParts>());
 }
 
-// At the end of a turn, when nothing refers to streams and consumers any more.
-void Shard::LeaveStore() {
-  if (home_ == nullptr || (jetstream_ != nullptr && !jetstream_->stopped())) return;
-  jetstream_monitor_.reset();
-  jetstream_.reset();
-  if (!home_->Close()) return;  // a completion brings the next turn
-  home_ = nullptr;
-  mesh_.SendParcel(mesh_.control(), std::make_unique<StopJetStream>());
+// At the end of a turn, when nothing refers to what is theirs any more.
+void Shard::EndParts() {
+  if (parts_.empty()) return;
+  std::erase_if(parts_, [](const std::unique_ptr<ShardPart>& part) { return part->StepStop(); });
+  if (!parts_.empty()) return;
+  mesh_.SendParcel(mesh_.control(), std::make_unique<StopParts>());
   work_left_ = true;  // the parcel leaves with the next turn
 }
 
 void Shard::StepStop() {
-  LeaveStore();
+  EndParts();
   if (!stopping_ || finished_) return;
-  if (open_ > 0 || accept_.busy() || home_ != nullptr || mesh_.AnyOverflowAbove(0)) return;
+  if (open_ > 0 || accept_.busy() || !parts_.empty() || mesh_.AnyOverflowAbove(0)) return;
   finished_ = true;
   mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
   work_left_ = true;
@@ -70,11 +67,7 @@ std::string Shard::StopWaitsFor() const {
   const auto add = [&what](const std::string& item) { what += (what.empty() ? "" : ", ") + item; };
   if (open_ > 0) add(absl::StrFormat("%d connections", open_));
   if (accept_.busy()) add("the listener");
-  if (jetstream_ != nullptr) {
-    add("JetStream's last checkpoint");
-  } else if (home_ != nullptr) {
-    add("the last operations on JetStream's files");
-  }
+  for (const std::unique_ptr<ShardPart>& part : parts_) add(part->StopWaitsFor());
   for (uint32_t target = 0; target <= mesh_.shards(); ++target) {
     const uint64_t bytes = target == mesh_.self() ? 0 : mesh_.overflow_bytes(target);
     if (bytes == 0) continue;

@@ -30,7 +30,6 @@ constexpr int64_t kMessagesPerConsumer = 512;
 
 constexpr Nanos kTellLimitEvery = std::chrono::seconds(10);
 
-constexpr uint64_t kNoStream = 0;  // uids begin at 1
 
 bool IsStored(const ConsumerConfig& config) { return !config.direct && !config.mem_storage; }
 

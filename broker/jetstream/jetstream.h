@@ -121,8 +121,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void AckLater(Stream* stream, uint64_t seq);
   void OnLoaded(Stream* stream);
   // --- long work (Hold)
-  // `uid`: of the stream that nobody else may touch until the work has ended; 0: none. The stream may be gone when it
-  // comes to it.
+  static constexpr uint64_t kNoStream = 0;  // uids begin at 1
+  // `uid`: of the stream that nobody else may touch until the work has ended, or kNoStream. The stream may be gone when
+  // it comes to it.
   void RunLong(uint64_t uid, LongTasks::Work work);
   void RunOn(const Stream& stream, void (Stream::*work)());
   // A message for the stream, alone with it.

@@ -3,19 +3,24 @@
 // Owner:  shard; the engine outlives it. A task asks (JetStream::RunLong): with very many streams it is paused.
 #pragma once
 
-#include "broker/monitor/jetstream_monitor.h"
+#include "broker/monitor/pages.h"
+#include "broker/monitor/snapshot.h"
 
 namespace millrace {
 
 class JetStream;
 
-class JetStreamPages final : public JetStreamMonitor {
+class JetStreamPages final {
  public:
   explicit JetStreamPages(JetStream& engine) : engine_(engine) {}
 
-  void FillVarz(JetStreamVarz* varz) const override;
-  void FillJsz(const JszOptions& options, JszSnapshot* jsz) const override;
-  void FillHealth(const HealthzOptions& options, JetStreamHealth* health) const override;
+  // Here and in JszSnapshot::server: the counters in `stats`, and the limit of the disk in config.max_storage. The rest
+  // (configuration, limits, API level) is added by the server, which knows it.
+  void FillVarz(JetStreamVarz* varz) const;
+  // Details only of SelectJszAccounts(options, names), streams and consumers only when options ask for them.
+  void FillJsz(const JszOptions& options, JszSnapshot* jsz) const;
+  // Of what the options name, or of everything.
+  void FillHealth(const HealthzOptions& options, JetStreamHealth* health) const;
 
  private:
   JetStream& engine_;

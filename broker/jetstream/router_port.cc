@@ -7,14 +7,12 @@ namespace {
 // How long a stall notice from another shard holds; it says so again while it lasts.
 constexpr Nanos kRemoteStall = std::chrono::milliseconds(1);
 // Who pauses because the disk cannot keep up pauses for a while: no connection has this shard's number.
-constexpr ConnectionId kDisk{UINT32_MAX, kJetStreamSlot, 1};
+constexpr ConnectionId kDisk = ConnectionId::OfPart(UINT32_MAX, PartId::kJetStream);
 
 }  // namespace
 
-RouterPort::RouterPort(Router& router, ChunkPool& chunks, TimerWheel& timers, LogPort& log, Shard shard)
-    : router_(router), timers_(timers), log_(log), shard_(std::move(shard)), origin_(chunks) {
-  // A cid that no connection has: the first is 5.
-  origin_.id = ConnectionId{router.mesh().self(), kJetStreamSlot, 1};
+RouterPort::RouterPort(PartHost host) : host_(std::move(host)), router_(host_.router), origin_(host_.chunks) {
+  origin_.id = ConnectionId::OfPart(router_.mesh().self(), PartId::kJetStream);
 }
 
 const MatchResult& RouterPort::MatchOf(AccountId account, std::string_view subject) {
@@ -51,7 +49,7 @@ Sent RouterPort::Publish(const Outgoing& out) {
     return Sent::kCongested;
   }
   if (origin_.stall_requested) return Sent::kCongested;
-  if (router_.Congested() || shard_.now < remote_stall_until_) {
+  if (router_.Congested() || host_.now < remote_stall_until_) {
     origin_.stalled_by = ConnectionId{};
     return Sent::kCongested;
   }
@@ -71,11 +69,11 @@ Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, 
 
 void RouterPort::StallPublisher(const Message& message) { router_.Stall(message, kDisk); }
 
-void RouterPort::OnRemoteStall() { remote_stall_until_ = shard_.now + kRemoteStall; }
+void RouterPort::OnRemoteStall() { remote_stall_until_ = host_.now + kRemoteStall; }
 
 bool RouterPort::Relieved(const ConnectionId& by) const {
-  if (by.cid != 0) return shard_.relieved(by);
-  return !router_.Congested() && shard_.now >= remote_stall_until_;
+  if (by.cid != 0) return host_.relieved(by);
+  return !router_.Congested() && host_.now >= remote_stall_until_;
 }
 
 }  // namespace millrace

@@ -7,32 +7,21 @@
 #include <string>
 
 #include "broker/jetstream/port.h"
+#include "broker/part.h"
 #include "broker/route/router.h"
 
 namespace millrace {
 
-// Under this slot mail names JetStream where it would name a connection.
-inline constexpr uint32_t kJetStreamSlot = UINT32_MAX;
-
 class RouterPort final : public JetStreamPort {
  public:
-  // What the shard knows and the port does not: clocks of the turn, and whether the receiver that caused congestion has
-  // drained (or gone).
-  struct Shard {
-    const Nanos& now;
-    const int64_t& wall_ns;
-    std::function<uint64_t()> random;
-    std::function<bool(const ConnectionId&)> relieved;
-    std::function<Nanos()> clock = nullptr;  // as it is; absent: that of the turn
-  };
-  RouterPort(Router& router, ChunkPool& chunks, TimerWheel& timers, LogPort& log, Shard shard);
+  explicit RouterPort(PartHost host);
 
-  Nanos Now() override { return shard_.now; }
-  int64_t WallNs() override { return shard_.wall_ns; }
-  Nanos Clock() override { return shard_.clock ? shard_.clock() : shard_.now; }
-  uint64_t Random() override { return shard_.random(); }
-  TimerWheel& timers() override { return timers_; }
-  LogPort& log() override { return log_; }
+  Nanos Now() override { return host_.now; }
+  int64_t WallNs() override { return host_.wall_ns; }
+  Nanos Clock() override { return host_.clock ? host_.clock() : host_.now; }
+  uint64_t Random() override { return host_.random(); }
+  TimerWheel& timers() override { return host_.timers; }
+  LogPort& log() override { return host_.log; }
   Sent Publish(const Outgoing& message) override;
   void DeliverKept() override;
   bool HasInterest(AccountId account, std::string_view subject) override {
@@ -54,10 +43,8 @@ class RouterPort final : public JetStreamPort {
  private:
   const MatchResult& MatchOf(AccountId account, std::string_view subject);
 
+  const PartHost host_;
   Router& router_;
-  TimerWheel& timers_;
-  LogPort& log_;
-  const Shard shard_;
   Receiver origin_;  // stands for JetStream as a publisher; nothing is ever sent to it
   Nanos remote_stall_until_{0};
   bool sinks_stall_ = false;  // what was kept last was too much for the disk

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // StoreHome: all that a shard's store rests on, down to the hold on its directory, so that it can be let go while the
 //         shard lives on (lame duck mode: another server takes it over). DiskHome is the one of a server.
-// Owner:  shard, from StartJetStream on; made before by the control thread, and outlives the shard.
+// Owner:  shard, from JetStreamPart on; made before by the control thread, and outlives the shard.
 #pragma once
 
 #include <memory>

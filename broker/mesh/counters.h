@@ -20,10 +20,10 @@ class Counter {
 };
 
 // What a shard does in a turn, in this order. kKernel: submitting and collecting, without waiting.
-enum class TurnPhase : uint8_t { kKernel, kMail, kReceive, kTimers, kJetStream, kSend };
+enum class TurnPhase : uint8_t { kKernel, kMail, kReceive, kTimers, kParts, kSend };
 inline constexpr size_t kTurnPhases = 6;
 inline constexpr const char* kTurnPhaseNames[kTurnPhases] = {"kernel", "mail",      "receive",
-                                                            "timers", "jetstream", "send"};
+                                                            "timers", "parts",     "send"};
 
 struct alignas(128) ShardCounters {
   Counter in_messages;

@@ -31,11 +31,25 @@ struct MailHeader {
 };
 static_assert(sizeof(MailHeader) == 16);
 
-// Names one connection of one shard; a lookup may fail because it has closed, and that is normal.
+// What lives on a shard besides connections, and takes mail (broker/part.h).
+enum class PartId : uint32_t { kNone, kJetStream };
+inline constexpr uint32_t kPartIds = 2;
+
+// Names one connection of one shard, or a part of it, as the origin of a message; a lookup may fail because it has
+// closed, and that is normal.
 struct ConnectionId {
   uint32_t shard = 0;
   uint32_t slot = 0;
   uint64_t cid = 0;  // process-wide and never reused: the generation check
+
+  static constexpr ConnectionId OfPart(uint32_t shard, PartId part) {
+    return {shard, UINT32_MAX - static_cast<uint32_t>(part), 1};  // of connections the first has 5
+  }
+  // kNone: it is a connection's.
+  constexpr PartId part() const {
+    const uint32_t id = UINT32_MAX - slot;
+    return id < kPartIds ? static_cast<PartId>(id) : PartId::kNone;
+  }
 
   friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
 };

@@ -80,7 +80,8 @@ void SimWorld::OpenStore() {
   participants_[0].io->Attach({[this] { return disk_->busy(); }, [this] { disk_->RunCompletions(); }});
   JetStreamEngineOptions options;
   options.memory_max = options.storage_max = int64_t{1} << 40;
-  participants_[0].shard->StartJetStream(*home_, options);
+  Shard& shard = *participants_[0].shard;
+  shard.AddPart(std::make_unique<JetStreamPart>(shard.part_host(), *home_, options));
   store_open_ = true;
 }
 
@@ -101,7 +102,7 @@ void SimWorld::OpenFlooder() {
 // on; SimDisk sees to it that the old one does not.
 void SimWorld::TellOfLameDuck() {
   Tell(0, std::make_unique<StopAccepting>());
-  Tell(0, std::make_unique<StopJetStream>());
+  Tell(0, std::make_unique<StopParts>());
   const std::unique_ptr<Disk> successor = disk_->Join();
   bool has = false;
   RunUntil("JetStream has stopped, and the store is free", [&] {

@@ -226,7 +226,7 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
     case Parcel::Type::kStopAccepting:
       accepting_ = false;
       return;
-    case Parcel::Type::kStopJetStream:
+    case Parcel::Type::kStopParts:
       store_open_ = false;
       return;
     case Parcel::Type::kStopReport:
@@ -414,8 +414,10 @@ void SimWorld::MaybeAdminister() {
     const auto shard = static_cast<uint32_t>(random_.Below(mesh_->shards()));
     if (random_.Chance(70)) {
       ++queries_;
-      Tell(shard, std::make_unique<Query>(queries_, kNeedOpenConnections | kNeedClosedConnections |
-                                                        kNeedConnectionSubs | kNeedSublistStats | kNeedSubscriptions));
+      PartQuestion question;
+      question.needs = kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs | kNeedSublistStats |
+                       kNeedSubscriptions;
+      Tell(shard, std::make_unique<Query>(queries_, question));
     } else {
       Tell(shard, std::make_unique<PolicyChange>(policies_[0].get(), random_.Chance(50) && !plan_.mix.hash_auth,
                                                  random_.Chance(50)));

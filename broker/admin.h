@@ -14,7 +14,7 @@
 #include "broker/monitor/part_answer.h"
 #include "broker/monitor/snapshot.h"
 #include "broker/part.h"
-#include "broker/session/closed_reason.h"
+#include "broker/closed_reason.h"
 #include "broker/session/policy.h"
 
 namespace millrace {

@@ -67,7 +67,11 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       connection_shared_{.io = io,
                          .timers = timers_,
                          .chunks = chunks_,
-                         .session = session_shared_,
+                         .router = router_,
+                         .counters = counters,
+                         .now = session_shared_.now,
+                         .wall_ns = session_shared_.wall_ns,
+                         .options = &policy->options,
                          .send_bytes_max = options.send_bytes_max,
                          .small_buffer_bytes = options.small_buffer_bytes,
                          // A backlog that holds a producer back has to be known when it is gone.
@@ -199,7 +203,7 @@ void Shard::Sleep() {
     if (const Connection* connection = Find(id)) deadline = std::min(deadline, connection->stalled_until);
   }
   for (const ConnectionId& id : barriers_) {
-    if (Connection* connection = Find(id)) connection->session().RequestBarrierWake();
+    if (Connection* connection = Find(id)) connection->speaker().RequestBarrierWake();
   }
   const bool asleep = mesh_.TrySleep();
   if (asleep && wait_.gather() > Nanos{0}) {
@@ -234,7 +238,7 @@ void Shard::CheckBarriers() {
   std::erase_if(barriers_, [this, &passed](const ConnectionId& id) {
     Connection* connection = Find(id);
     if (connection == nullptr) return true;
-    if (!connection->session().CheckBarrier()) return false;
+    if (!connection->speaker().CheckBarrier()) return false;
     passed.push_back(id);
     return true;
   });
@@ -318,13 +322,13 @@ void Shard::CloseSlow() {
     Connection* connection = Find(receiver->id);
     if (connection == nullptr) continue;
     counters_.slow_consumers.Add(1);
-    log_.Info(absl::StrFormat("%s - Slow Consumer Detected: MaxPending of %d Exceeded", connection->session().label(),
+    log_.Info(absl::StrFormat("%s - Slow Consumer Detected: MaxPending of %d Exceeded", connection->speaker().label(),
                               router_.limits().pending_bytes_max));
     connection->End(ClosedReason::kSlowConsumerPendingBytes);
   }
   for (const Router::Undelivered& request : router_.TakeUndelivered()) {
     if (Connection* connection = Find(request.origin))
-      connection->session().OnUndelivered(request.subject, request.reply);
+      connection->speaker().OnUndelivered(request.subject, request.reply);
   }
 }
 
@@ -387,7 +391,7 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     }
     case MailKind::kTraceReport: {
       const std::unique_ptr<TraceReport> report(Load<TraceReport*>(body));
-      if (Connection* connection = Find(report->origin)) connection->session().OnTraceReport(std::move(*report));
+      if (Connection* connection = Find(report->origin)) connection->speaker().OnTraceReport(std::move(*report));
       return;
     }
     case MailKind::kParcel:
@@ -409,7 +413,7 @@ void Shard::OnUndelivered(const char* body) {
   const char* text = body + sizeof mail;
   Connection* connection = Find(mail.origin);
   if (connection == nullptr) return;
-  connection->session().OnUndelivered({text, mail.subject_bytes}, {text + mail.subject_bytes, mail.reply_bytes});
+  connection->speaker().OnUndelivered({text, mail.subject_bytes}, {text + mail.subject_bytes, mail.reply_bytes});
 }
 
 void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
@@ -460,17 +464,14 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
 void Shard::OnPolicyChange(const PolicyChange& change) {
   session_shared_.policy = change.policy;
   const Options& options = change.policy->options;
+  connection_shared_.options = &options;
   log_.SetVerbosity(LogVerbosity{options.debug, options.trace, options.trace_verbose});
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.set_limits(limits);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
-    Session& session = connection->session();
-    session.OnPolicyChanged(change.recheck_users);
-    if (connection->open() && change.announce_info && session.connect_received() && session.connect().protocol >= 1) {
-      session.SendInfo();
-    }
+    connection->speaker().OnPolicyChanged(change.recheck_users, change.announce_info);
   }
 }
 
@@ -563,12 +564,17 @@ void Shard::Open(int fd, uint64_t cid, bool refused) {
     slot = free_slots_.back();
     free_slots_.pop_back();
   }
-  connections_[slot] =
-      std::make_unique<Connection>(connection_shared_, *this, fd, ConnectionId{mesh_.self(), slot, cid});
+  const ConnectionId id{mesh_.self(), slot, cid};
+  connections_[slot] = std::make_unique<Connection>(connection_shared_, *this, fd, id);
   ++open_;
   counters_.connections.Set(open_);
   counters_.connections_total.Add(1);
-  connections_[slot]->Start(refused);
+  connections_[slot]->Start(MakeSpeaker(connections_[slot].get()), refused);
+}
+
+std::unique_ptr<Speaker> Shard::MakeSpeaker(Connection* connection) {
+  PeerName peer = connection->peer();
+  return std::make_unique<Session>(session_shared_, *connection, connection->receiver(), std::move(peer.ip), peer.port);
 }
 
 // ---- connections ---------------------------------------------------------------------------------------------------
@@ -589,7 +595,7 @@ void Shard::OnClosing(Connection* connection) {
 
 void Shard::OnEnded(Connection* connection) {
   const uint32_t slot = connection->id().slot;
-  log_.Debug(absl::StrFormat("%s - Client connection closed: %s", connection->session().label(),
+  log_.Debug(absl::StrFormat("%s - Client connection closed: %s", connection->speaker().label(),
                              std::string(ClosedReasonText(connection->closed_reason()))));
   graveyard_.push_back(std::move(connections_[slot]));
   free_slots_.push_back(slot);
@@ -624,38 +630,15 @@ void Shard::CheckHash(Connection* connection, std::string hash, std::string secr
 // ---- monitoring ----------------------------------------------------------------------------------------------------
 
 ConnInfo Shard::Describe(const Connection& connection, bool with_subs) const {
-  const Session& session = connection.session();
   const Receiver& receiver = connection.receiver();
   ConnInfo info;
   info.cid = receiver.id.cid;
-  info.ip = session.client_ip();
-  info.port = session.client_port();
   info.start_ns = connection.start_wall_ns();
-  info.last_activity_ns = session.last_activity_ns();
-  info.rtt_ns = session.rtt().count();
   info.pending_bytes = static_cast<int64_t>(receiver.outbox.pending_bytes());
-  info.in_msgs = static_cast<int64_t>(session.in_messages());
-  info.in_bytes = static_cast<int64_t>(session.in_bytes());
   info.out_msgs = static_cast<int64_t>(receiver.out_messages);
   info.out_bytes = static_cast<int64_t>(receiver.out_bytes);
   info.stalls = static_cast<int64_t>(receiver.stalls);
-  info.num_subs = static_cast<uint32_t>(session.subscription_count());
-  info.name = session.connect().name;
-  info.lang = session.connect().lang;
-  info.version = session.connect().version;
-  info.user = session.user_name();
-  info.account = "$G";
-  if (!with_subs) return info;
-  session.ForEachSubscription([&](const Subscription& sub) {
-    SubInfo entry;
-    entry.subject = sub.subject();
-    entry.queue = sub.queue();
-    entry.sid = sub.sid();
-    entry.msgs = static_cast<int64_t>(sub.delivered);
-    entry.max = static_cast<int64_t>(sub.max);
-    entry.cid = info.cid;
-    info.subs.push_back(std::move(entry));
-  });
+  connection.speaker().Describe(&info, with_subs);
   return info;
 }
 

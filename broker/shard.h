@@ -22,6 +22,7 @@
 #include "broker/net/connection.h"
 #include "broker/part.h"
 #include "broker/route/router.h"
+#include "broker/session/session.h"
 
 namespace millrace {
 
@@ -105,6 +106,7 @@ class Shard final : public ConnectionHost {
   void FinishStopAccepting();
 
   void Open(int fd, uint64_t cid, bool refused);
+  std::unique_ptr<Speaker> MakeSpeaker(Connection* connection);
   Connection* Find(const ConnectionId& id);
   // Its connection has room again, or is gone.
   bool HasDrained(const ConnectionId& id);

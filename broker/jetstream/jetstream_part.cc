@@ -36,7 +36,8 @@ void JetStreamPart::Describe(const PartQuestion& question, PartAnswer* answer, s
   });
 }
 
-// Nobody is interested in its subjects from here on, so publishers hear 503; what was taken before is stored and confirmed.
+// Nobody is interested in its subjects from here on, so publishers hear 503; what was taken before is stored and
+// confirmed.
 void JetStreamPart::StartStop() {
   if (engine_ != nullptr) engine_->StartStop();
 }

@@ -5,9 +5,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "broker/net/listener.h"
-#include "proto/encoder.h"
-#include "proto/errors.h"
 
 namespace millrace {
 namespace {
@@ -31,8 +28,8 @@ Connection::Connection(ConnectionShared& shared, ConnectionHost& host, int fd, C
       host_(host),
       fd_(fd),
       receiver_(shared.chunks),
-      start_wall_ns_(shared.session.wall_ns),
-      session_(shared.session, *this, receiver_, (receiver_.id = id, PeerOf(fd).ip), PeerOf(fd).port) {
+      start_wall_ns_(shared.wall_ns) {
+  receiver_.id = id;
   recv_.Bind<&Connection::OnRecv>(this);
   send_.Bind<&Connection::OnSent>(this);
   timer_.Bind<&Connection::OnTimer>(this);
@@ -43,23 +40,16 @@ Connection::~Connection() {
   shared_.timers.Cancel(&timer_);
 }
 
-void Connection::Start(bool refused) {
+void Connection::Start(std::unique_ptr<Speaker> speaker, bool refused) {
+  MR_CHECK(speaker_ == nullptr);
+  speaker_ = std::move(speaker);
   TuneSocket(fd_);
-  session_.Start();
-  if (refused) return Refuse();
-  const Options& options = shared_.session.policy->options;
-  ping_at_ = After(shared_.session.now, options.ping_interval);
-  if (session_.expects_connect()) auth_at_ = shared_.session.now + options.AuthTimeout();
+  speaker_->Start();
+  if (refused) return speaker_->Refuse();
+  ping_at_ = After(shared_.now, shared_.options->ping_interval);
+  if (speaker_->expects_connect()) auth_at_ = shared_.now + shared_.options->AuthTimeout();
   Schedule();
   Arm();
-}
-
-void Connection::Refuse() {
-  shared_.session.log.ErrorLimited(session_.label(), error_text::kTooManyConnections);
-  std::string text;
-  AppendErr(&text, error_text::kTooManyConnections);
-  receiver_.outbox.Append(text);
-  CloseSession(ClosedReason::kMaxConnectionsExceeded);
 }
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -85,7 +75,7 @@ void Connection::OnRecv(const IoResult& result) {
     Take(result.bytes);
     if (state_ != State::kOpen) return EndIfIdle();
     if (recv_size_ == RecvSize::kSmall) {
-      shared_.quiet_heard_at = shared_.session.now;
+      shared_.quiet_heard_at = shared_.now;
       full_buffers_ =
           result.bytes.size() >= shared_.small_buffer_bytes ? static_cast<uint8_t>(full_buffers_ + 1) : uint8_t{0};
       if (full_buffers_ >= kFullBuffersToGrow) {
@@ -105,13 +95,13 @@ void Connection::OnRecv(const IoResult& result) {
 // The peer has sent its last byte. What it sent before still counts, also what waits in carry_; and it may still read.
 void Connection::OnPeerEnd() {
   peer_ended_ = true;
-  if (paused_ == 0) CloseSession(ClosedReason::kClientClosed);
+  if (paused_ == 0) Close(ClosedReason::kClientClosed);
 }
 
 // The beginning of a command is in carry_: completes it from *bytes. False when input or session has ended.
 bool Connection::TakeCarried(std::string_view* bytes) {
   while (!carry_.empty()) {
-    const size_t needed = session_.bytes_needed();
+    const size_t needed = speaker_->bytes_needed();
     size_t take = bytes->size();
     if (needed > carry_.size()) {
       take = std::min(take, needed - carry_.size());
@@ -122,11 +112,11 @@ bool Connection::TakeCarried(std::string_view* bytes) {
     bytes->remove_prefix(take);
     if (carry_.size() < needed) return false;
     std::string_view input = carry_;
-    const Session::Progress progress = session_.Consume(&input);
-    if (progress == Session::Progress::kClosed) return false;
+    const Speaker::Progress progress = speaker_->Consume(&input);
+    if (progress == Speaker::Progress::kClosed) return false;
     carry_.erase(0, carry_.size() - input.size());
-    if (progress == Session::Progress::kPaused) return false;
-    if (progress == Session::Progress::kYield) {
+    if (progress == Speaker::Progress::kPaused) return false;
+    if (progress == Speaker::Progress::kYield) {
       Yield();
       return false;
     }
@@ -138,12 +128,12 @@ bool Connection::TakeCarried(std::string_view* bytes) {
 }
 
 void Connection::Take(std::string_view bytes) {
-  const uint64_t overflowed = shared_.session.router.mesh().overflowed();
+  const uint64_t overflowed = shared_.router.mesh().overflowed();
   if (paused_ == 0 && TakeCarried(&bytes)) {
-    const Session::Progress progress = session_.Consume(&bytes);
-    if (progress == Session::Progress::kClosed) return;
-    if (!bytes.empty() && progress == Session::Progress::kNeedMore) carry_.reserve(session_.bytes_needed());
-    if (progress == Session::Progress::kYield && !bytes.empty()) Yield();
+    const Speaker::Progress progress = speaker_->Consume(&bytes);
+    if (progress == Speaker::Progress::kClosed) return;
+    if (!bytes.empty() && progress == Speaker::Progress::kNeedMore) carry_.reserve(speaker_->bytes_needed());
+    if (progress == Speaker::Progress::kYield && !bytes.empty()) Yield();
   }
   if (state_ != State::kOpen) return;
   carry_.append(bytes);
@@ -152,7 +142,7 @@ void Connection::Take(std::string_view bytes) {
     receiver_.stall_requested = false;
     host_.OnStalled(this);
   }
-  if (shared_.session.router.mesh().overflowed() != overflowed && shared_.session.router.Congested()) [[unlikely]]
+  if (shared_.router.mesh().overflowed() != overflowed && shared_.router.Congested()) [[unlikely]]
     host_.OnCongested(this);
 }
 
@@ -169,7 +159,7 @@ void Connection::Resume(PauseReason reason) {
     const std::string waiting = std::exchange(carry_, {});
     Take(waiting);
   }
-  if (peer_ended_ && paused_ == 0) return CloseSession(ClosedReason::kClientClosed);
+  if (peer_ended_ && paused_ == 0) return Close(ClosedReason::kClientClosed);
   Arm();
 }
 
@@ -186,7 +176,7 @@ void Connection::AwaitBarrier() {
 
 void Connection::OnHashChecked(bool ok) {
   if (state_ != State::kOpen) return;
-  session_.OnHashChecked(ok);
+  speaker_->OnHashChecked(ok);
   Resume(PauseReason::kHash);
 }
 
@@ -208,7 +198,7 @@ void Connection::Flush() {
     return shared_.io.SendQuietly(fd_, parts, count, &send_);
   }
   shared_.io.Send(fd_, parts, count, &send_);
-  write_at_ = After(shared_.session.now, shared_.session.policy->options.write_deadline);
+  write_at_ = After(shared_.now, shared_.options->write_deadline);
   if (!timer_.armed() || write_at_ < timer_at_) Schedule();
 }
 
@@ -218,18 +208,18 @@ void Connection::OnSent(const IoResult& result) {
   const bool full = result.error() == EAGAIN || result.error() == EINTR;
   if (!result.ok() && !full) return End(ClosedReason::kWriteError);
   if (!full) receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
-  const uint64_t caught_up_bytes = shared_.session.router.limits().high_water_bytes / 2;
+  const uint64_t caught_up_bytes = shared_.router.limits().high_water_bytes / 2;
   if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = 0;
   socket_full_ = !receiver_.outbox.empty();
-  if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.session.router.Touch(&receiver_);
+  if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.router.Touch(&receiver_);
 }
 
 // ---- timers --------------------------------------------------------------------------------------------------------
 
 void Connection::OnConnected() {
   auth_at_ = Nanos::max();
-  const Nanos delay = std::min(kFirstPingDelay, shared_.session.policy->options.ping_interval);
-  ping_at_ = shared_.session.now + Jittered(delay, host_.Random());
+  const Nanos delay = std::min(kFirstPingDelay, shared_.options->ping_interval);
+  ping_at_ = shared_.now + Jittered(delay, host_.Random());
   Schedule();
 }
 
@@ -241,29 +231,29 @@ void Connection::Schedule() {
 
 // With write_timeout: retry a slow consumer stays as long as it takes something until each deadline.
 bool Connection::MayTakeLonger() {
-  if (state_ != State::kOpen || session_.expects_connect()) return false;
-  if (shared_.session.policy->options.write_timeout != Options::WriteTimeout::kRetry) return false;
+  if (state_ != State::kOpen || speaker_->expects_connect()) return false;
+  if (shared_.options->write_timeout != Options::WriteTimeout::kRetry) return false;
   const uint64_t before = std::exchange(confirmed_bytes_, ConfirmedBytes(fd_));
   return confirmed_bytes_ > before;
 }
 
 void Connection::OnTimer() {
-  const Nanos now = shared_.session.now;
+  const Nanos now = shared_.now;
   if (write_at_ <= now) {
-    if (state_ == State::kOpen) shared_.session.counters.slow_consumers.Add(1);
+    if (state_ == State::kOpen) shared_.counters.slow_consumers.Add(1);
     if (MayTakeLonger()) {
-      write_at_ = After(now, shared_.session.policy->options.write_deadline);
+      write_at_ = After(now, shared_.options->write_deadline);
       return Schedule();
     }
     return End(state_ == State::kFlushing ? reason_ : ClosedReason::kSlowConsumerWriteDeadline);
   }
   if (state_ == State::kOpen && auth_at_ <= now) {
     auth_at_ = Nanos::max();
-    session_.OnAuthTimeout();
+    speaker_->OnAuthTimeout();
   }
   if (state_ == State::kOpen && ping_at_ <= now) {
-    ping_at_ = After(now, shared_.session.policy->options.ping_interval);
-    session_.OnPingTimer();
+    ping_at_ = After(now, shared_.options->ping_interval);
+    speaker_->OnKeepAliveTimer();
   }
   if (state_ < State::kEnding) Schedule();
 }
@@ -275,15 +265,15 @@ void Connection::SetState(State state) {
   state_ = state;
 }
 
-void Connection::CloseSession(ClosedReason reason) {
+void Connection::Close(ClosedReason reason) {
   if (state_ != State::kOpen) return;
   reason_ = reason;
   SetState(State::kFlushing);
   host_.OnClosing(this);
-  session_.Close();
+  speaker_->Close();
   ping_at_ = auth_at_ = Nanos::max();
   shared_.io.Cancel(&recv_);
-  shared_.session.router.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
+  shared_.router.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
 }
 
 void Connection::End(ClosedReason reason) {
@@ -291,7 +281,7 @@ void Connection::End(ClosedReason reason) {
   if (state_ == State::kOpen) {
     reason_ = reason;
     host_.OnClosing(this);
-    session_.Close();
+    speaker_->Close();
   }
   SetState(State::kEnding);
   shared_.timers.Cancel(&timer_);

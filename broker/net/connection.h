@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connection: one client socket and the session that speaks through it.
+// Connection: one socket and the speaker that speaks through it.
 // Owner:  shard.
 // States  (event -> next):
-//   kOpen      session closes, peer has sent its last byte -> kFlushing; reset, write error, slow consumer -> kEnding
+//   kOpen      speaker closes, peer has sent its last byte -> kFlushing; reset, write error, slow consumer -> kEnding
 //   kFlushing  outbox empty, or the flush deadline -> kEnding
 //   kEnding    last completion of recv and send -> kEnded (the shard frees it at the end of the turn)
 // Reading pauses for several reasons (PauseReason); input that had already arrived waits in carry_.
@@ -14,9 +14,12 @@
 #include <string>
 #include <string_view>
 
+#include "broker/config/options.h"
 #include "broker/io/io.h"
 #include "broker/io/timer_wheel.h"
-#include "broker/session/session.h"
+#include "broker/net/listener.h"
+#include "broker/route/router.h"
+#include "broker/speaker.h"
 
 namespace millrace {
 
@@ -26,7 +29,7 @@ class Connection;
 class ConnectionHost {
  public:
   virtual ~ConnectionHost() = default;
-  // The session is about to go: what monitoring shows of a closed connection is taken now.
+  // The speaker is about to close: what monitoring shows of a closed connection is taken now.
   virtual void OnClosing(Connection* connection) = 0;
   virtual void OnEnded(Connection* connection) = 0;
   virtual void OnBarrier(Connection* connection) = 0;
@@ -43,14 +46,18 @@ struct ConnectionShared {
   Io& io;
   TimerWheel& timers;
   ChunkPool& chunks;
-  SessionShared& session;
+  Router& router;
+  ShardCounters& counters;
+  const Nanos& now;        // of this turn
+  const int64_t& wall_ns;  // of this turn
+  const Options* options;  // replaced by a reload
   uint64_t send_bytes_max = 1 << 20;  // in this turn
   uint32_t small_buffer_bytes = 4096;
   uint64_t quiet_bytes_max = 0;  // a send up to this size may be reported with the next wake-up only
   Nanos quiet_heard_at = Nanos::min() / 2;  // the turn in which one that has never filled its buffers said something
 };
 
-class Connection final : public SessionHost {
+class Connection final : public SpeakerHost {
  public:
   enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4, kBarrier = 8, kTurn = 16 };
 
@@ -59,16 +66,17 @@ class Connection final : public SessionHost {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Greets and starts to read. `refused`: says that there are too many connections, and closes.
-  void Start(bool refused);
+  // Before anything else. The speaker, which is made for this connection as its host and for receiver(), greets; then
+  // reading starts. `refused`: it says that there are too many connections, and closes.
+  void Start(std::unique_ptr<Speaker> speaker, bool refused);
   // Ends it because there are too many connections, and says so.
-  void Refuse();
+  void Refuse() { speaker_->Refuse(); }
   // End of the turn: one send if there is something to send and none is in flight.
   void Flush();
   // Without another word (slow consumer, shutdown).
   void End(ClosedReason reason);
   // What is in the outbox still leaves.
-  void EndAfterFlush(ClosedReason reason) { CloseSession(reason); }
+  void EndAfterFlush(ClosedReason reason) { Close(reason); }
 
   void Pause(PauseReason reason);
   void Resume(PauseReason reason);
@@ -76,22 +84,23 @@ class Connection final : public SessionHost {
   void Rearm();
   void OnHashChecked(bool ok);
 
-  Session& session() { return session_; }
-  const Session& session() const { return session_; }
+  Speaker& speaker() { return *speaker_; }
+  const Speaker& speaker() const { return *speaker_; }
   Receiver& receiver() { return receiver_; }
   const Receiver& receiver() const { return receiver_; }
   ConnectionId id() const { return receiver_.id; }
   bool open() const { return state_ == State::kOpen; }
   ClosedReason closed_reason() const { return reason_; }
   int64_t start_wall_ns() const { return start_wall_ns_; }
+  PeerName peer() const { return PeerOf(fd_); }
 
   Nanos stalled_until{0};  // of PauseReason::kStall
 
  private:
   enum class State : uint8_t { kOpen, kFlushing, kEnding, kEnded };
 
-  // SessionHost.
-  void CloseSession(ClosedReason reason) override;
+  // SpeakerHost.
+  void Close(ClosedReason reason) override;
   void CheckHash(std::string hash, std::string secret) override;
   void OnConnected() override;
   void AwaitBarrier() override;
@@ -131,7 +140,7 @@ class Connection final : public SessionHost {
   Nanos write_at_ = Nanos::max();  // deadline of the send in flight, or of the flush before closing
   uint64_t confirmed_bytes_ = 0;   // at the last deadline that was put off
   const int64_t start_wall_ns_;
-  Session session_;
+  std::unique_ptr<Speaker> speaker_;  // since Start
 };
 
 }  // namespace millrace

@@ -58,7 +58,7 @@ std::string_view RepeatedSubject(std::string_view beginning) {
 
 }  // namespace
 
-Session::Session(SessionShared& shared, SessionHost& host, Receiver& receiver, std::string client_ip,
+Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, std::string client_ip,
                  uint16_t client_port)
     : shared_(shared),
       host_(host),
@@ -136,7 +136,17 @@ void Session::Fail(std::string_view text, ClosedReason reason) {
   if (!text.empty()) ReplyError(text);
   shared_.router.Touch(&receiver_);
   state_ = State::kClosed;
-  host_.CloseSession(reason);
+  host_.Close(reason);
+}
+
+void Session::Refuse() {
+  shared_.log.ErrorLimited(label_, error_text::kTooManyConnections);
+  std::string line;
+  AppendErr(&line, error_text::kTooManyConnections);
+  receiver_.outbox.Append(line);
+  shared_.router.Touch(&receiver_);
+  state_ = State::kClosed;
+  host_.Close(ClosedReason::kMaxConnectionsExceeded);
 }
 
 void Session::Start() {
@@ -265,7 +275,7 @@ void Session::OnCommand(const Command& command) {
   if (state_ == State::kConnecting && command.verb != Verb::kConnect) {
     // The parser lets this through only when there is a no_auth_user to become.
     const Identity* identity = shared_.policy->authenticator.no_auth_user();
-    if (identity == nullptr) return Refuse();
+    if (identity == nullptr) return RefuseUser();
     host_.OnConnected();
     Accept(identity);
   }
@@ -305,7 +315,7 @@ void Session::OnProtocolError(std::string_view input) {
       reason = ClosedReason::kMaxControlLineExceeded;
       break;
     case ProtocolError::kAuthorizationViolation:
-      return Refuse();
+      return RefuseUser();
     default:
       break;
   }
@@ -335,7 +345,7 @@ void Session::OnConnect(std::string_view json) {
   Authenticator::Decision decision = shared_.policy->authenticator.Decide(connect_, kConnectionStandard, nonce_);
   switch (decision.verdict) {
     case Authenticator::Verdict::kDeny:
-      return Refuse();
+      return RefuseUser();
     case Authenticator::Verdict::kAllow:
       Accept(decision.identity);
       return FinishConnect();
@@ -349,7 +359,7 @@ void Session::OnConnect(std::string_view json) {
 void Session::OnHashChecked(bool ok) {
   if (state_ != State::kChecking) return;
   state_ = State::kReady;
-  if (!ok) return Refuse();
+  if (!ok) return RefuseUser();
   Accept(pending_identity_);
   FinishConnect();
 }
@@ -374,7 +384,7 @@ void Session::Accept(const Identity* identity) {
 
 void Session::FinishConnect() {
   // Naming an account was an experiment of old; the peer refuses it.
-  if (connect_.new_account || !connect_.credentials().account.empty()) return Refuse();
+  if (connect_.new_account || !connect_.credentials().account.empty()) return RefuseUser();
   UpdateLabel();
   if (connect_.protocol < 0 || connect_.protocol > 1) {
     return Fail(error_text::kInvalidClientProtocol, ClosedReason::kBadClientProtocolVersion);
@@ -385,7 +395,7 @@ void Session::FinishConnect() {
   if (connect_.verbose) ReplyOk();
 }
 
-void Session::Refuse() {
+void Session::RefuseUser() {
   if (connect_.credentials().user.empty()) {
     shared_.log.Error(label_ + " - authentication error");
   } else {
@@ -738,22 +748,20 @@ void Session::OnPong() {
   if (ping_sent_ != kLongAgo) rtt_ = std::max(shared_.now - ping_sent_, Nanos{1});
 }
 
-bool Session::OnPingTimer() {
+void Session::OnKeepAliveTimer() {
   constexpr Nanos kRttInterval = std::chrono::hours(1);
   const bool need_rtt = rtt_ == Nanos{0} || shared_.now - ping_sent_ > kRttInterval;
-  if (shared_.now - last_in_ < options().ping_interval && !need_rtt) return true;
+  if (shared_.now - last_in_ < options().ping_interval && !need_rtt) return;
   if (pings_out_ + 1 > options().ping_max) {
     shared_.log.Debug(label_ + " - Stale Client Connection - Closing");
     shared_.counters.stale_connections.Add(1);
-    Fail(error_text::kStaleConnection, ClosedReason::kStaleConnection);
-    return false;
+    return Fail(error_text::kStaleConnection, ClosedReason::kStaleConnection);
   }
   ++pings_out_;
   ping_sent_ = shared_.now;
   if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PING]");
   receiver_.outbox.Append(kPingLine);
   shared_.router.Touch(&receiver_);
-  return true;
 }
 
 // ---- delivery hooks ------------------------------------------------------------------------------------------------
@@ -827,7 +835,38 @@ void Session::TracePayload(std::string_view arrow, std::string_view payload, siz
 
 // ---- reload --------------------------------------------------------------------------------------------------------
 
-void Session::OnPolicyChanged(bool recheck_user) {
+void Session::Describe(ConnInfo* info, bool with_subs) const {
+  info->ip = client_ip_;
+  info->port = client_port_;
+  info->last_activity_ns = last_activity_ns_;
+  info->rtt_ns = rtt_.count();
+  info->in_msgs = static_cast<int64_t>(in_messages_);
+  info->in_bytes = static_cast<int64_t>(in_bytes_);
+  info->num_subs = static_cast<uint32_t>(subs_.size());
+  info->name = connect_.name;
+  info->lang = connect_.lang;
+  info->version = connect_.version;
+  info->user = user_name_;
+  info->account = "$G";
+  if (!with_subs) return;
+  for (const Subscription* sub : subs_) {
+    SubInfo& entry = info->subs.emplace_back();
+    entry.subject = sub->subject();
+    entry.queue = sub->queue();
+    entry.sid = sub->sid();
+    entry.msgs = static_cast<int64_t>(sub->delivered);
+    entry.max = static_cast<int64_t>(sub->max);
+    entry.cid = info->cid;
+  }
+}
+
+void Session::OnPolicyChanged(bool recheck_user, bool announce) {
+  AdoptPolicy(recheck_user);
+  if (announce && state_ != State::kClosed && connect_received_ && connect_.protocol >= 1) SendInfo();
+}
+
+// Users, permissions and limits are looked at again (G-62). May close.
+void Session::AdoptPolicy(bool recheck_user) {
   StopRepeating();
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
@@ -840,7 +879,7 @@ void Session::OnPolicyChanged(bool recheck_user) {
       decision = {Authenticator::Verdict::kAllow, authenticator.no_auth_user(), {}, {}};
       if (decision.identity == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;
     }
-    if (decision.verdict == Authenticator::Verdict::kDeny) return Refuse();
+    if (decision.verdict == Authenticator::Verdict::kDeny) return RefuseUser();
     Accept(decision.identity);
     std::vector<Subscription*> lost;
     for (Subscription* sub : subs_) {

@@ -19,28 +19,14 @@
 #include "absl/container/flat_hash_set.h"
 #include "broker/log/log.h"
 #include "broker/route/router.h"
-#include "broker/session/closed_reason.h"
 #include "broker/session/connect_options.h"
 #include "broker/session/policy.h"
 #include "broker/session/trace.h"
+#include "broker/speaker.h"
 #include "proto/base/nanos.h"
 #include "proto/parser.h"
 
 namespace millrace {
-
-// What a session asks of the connection it speaks through.
-class SessionHost {
- public:
-  virtual ~SessionHost() = default;
-  // Sends what the outbox holds, then closes. The session takes no more input.
-  virtual void CloseSession(ClosedReason reason) = 0;
-  // Have `secret` compared with `hash` elsewhere; Session::OnHashChecked brings the answer.
-  virtual void CheckHash(std::string hash, std::string secret) = 0;
-  // CONNECT has come: no authentication timeout any more; the first PING is due soon.
-  virtual void OnConnected() = 0;
-  // PONG waits for other shards: call CheckBarrier each turn until it returns true, then go on with the input.
-  virtual void AwaitBarrier() = 0;
-};
 
 // What all sessions of a shard share.
 struct SessionShared {
@@ -54,59 +40,35 @@ struct SessionShared {
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
 };
 
-class Session final : public DeliveryHooks, public SubscriptionOwner {
+class Session final : public Speaker, public DeliveryHooks, public SubscriptionOwner {
  public:
-  enum class Progress : uint8_t { kNeedMore, kPaused, kClosed, kYield };
-
-  Session(SessionShared& shared, SessionHost& host, Receiver& receiver, std::string client_ip, uint16_t client_port);
+  Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, std::string client_ip, uint16_t client_port);
   ~Session() override;
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Greets with INFO.
-  void Start();
-  // Runs the commands at the front of *input and takes them off it. On kNeedMore what is left is the beginning of a
-  // command, and bytes_needed() tells its length where known.
-  Progress Consume(std::string_view* input);
-  size_t bytes_needed() const { return parser_.bytes_needed(); }
+  // Speaker. The keep-alive is PING; a client that leaves too many unanswered is closed.
+  void Start() override;
+  void Refuse() override;
+  Progress Consume(std::string_view* input) override;
+  size_t bytes_needed() const override { return parser_.bytes_needed(); }
+  bool expects_connect() const override { return state_ == State::kConnecting; }
+  void OnHashChecked(bool ok) override;
+  void OnTraceReport(TraceReport&& report) override;
+  void OnUndelivered(std::string_view subject, std::string_view reply) override;
+  void OnKeepAliveTimer() override;
+  void OnAuthTimeout() override;
+  bool CheckBarrier() override;
+  void RequestBarrierWake() override;
+  void OnPolicyChanged(bool recheck_user, bool announce) override;
+  void Describe(ConnInfo* info, bool with_subs) const override;
+  const std::string& label() const override { return label_; }
+  void Close() override;
 
-  void OnHashChecked(bool ok);
-  void OnTraceReport(TraceReport&& report);
-  void OnUndelivered(std::string_view subject, std::string_view reply);
-  // Keep-alive timer: sends PING; false when the client has left too many unanswered (already closed then).
-  bool OnPingTimer();
-  void OnAuthTimeout();
-  // True when PONG has been sent and input may go on.
-  bool CheckBarrier();
-  // Before the shard sleeps: wakes it when what this session waits for has been consumed.
-  void RequestBarrierWake();
-  // Sends INFO again (lame duck, reload) to clients that understand it.
-  void SendInfo();
-  // After a reload: re-checks user, permissions and limits (G-62). May close.
-  void OnPolicyChanged(bool recheck_user);
-  // Unsubscribes everything. Called once, when the connection closes.
-  void Close();
-
-  // For monitoring.
   const ConnectOptions& connect() const { return connect_; }
   const Identity* identity() const { return identity_; }
   std::string_view user_name() const { return user_name_; }
-  AccountId account() const { return account_; }
-  const std::string& client_ip() const { return client_ip_; }
-  uint16_t client_port() const { return client_port_; }
-  uint64_t in_messages() const { return in_messages_; }
-  uint64_t in_bytes() const { return in_bytes_; }
-  Nanos rtt() const { return rtt_; }
-  int64_t last_activity_ns() const { return last_activity_ns_; }
   size_t subscription_count() const { return subs_.size(); }
-  template <class F>
-  void ForEachSubscription(F&& visit) const {
-    for (const Subscription* sub : subs_) visit(*sub);
-  }
-  bool connect_received() const { return connect_received_; }
-  bool expects_connect() const { return state_ == State::kConnecting; }
-  // "127.0.0.1:4222 - cid:5" with what CONNECT said, as log lines begin.
-  const std::string& label() const { return label_; }
 
  private:
   enum class State : uint8_t { kConnecting, kChecking, kReady, kBarrier, kClosed };
@@ -160,7 +122,9 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
 
   void Accept(const Identity* identity);
   void FinishConnect();
-  void Refuse();
+  void AdoptPolicy(bool recheck_user);
+  void SendInfo();
+  void RefuseUser();
   bool MayPublish(std::string_view subject);
   bool ResponseAllowed(std::string_view subject);
   bool PublishPermitted(const Command& command);
@@ -185,7 +149,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   const Options& options() const { return shared_.policy->options; }
 
   SessionShared& shared_;
-  SessionHost& host_;
+  SpeakerHost& host_;
   Receiver& receiver_;
   Parser parser_;
   State state_ = State::kReady;

@@ -226,8 +226,8 @@ TEST(Session, CountsWhatComesIn) {
   Sessions sessions(1);
   Sessions::Client& client = sessions.Connect();
   client.Say(Quiet("PUB x 5\r\nhello\r\nHPUB x 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"));
-  EXPECT_EQ(client.session().in_messages(), 2u);
-  EXPECT_EQ(client.session().in_bytes(), 19u);
+  EXPECT_EQ(client.Describe().in_msgs, 2);
+  EXPECT_EQ(client.Describe().in_bytes, 19);
   EXPECT_EQ(sessions.shards()[0].counters.in_messages.Get(), 2u);
   EXPECT_EQ(sessions.shards()[0].counters.in_bytes.Get(), 19u);
 }
@@ -475,8 +475,8 @@ TEST_F(Permitted, AReloadTakesPermissionsAndUsersAway) {
   next.users[0].permissions->subscribe->deny->push_back({"b", {}});
   next.users.pop_back();
   sessions.SetPolicy(next);
-  alice.session().OnPolicyChanged(true);
-  root.session().OnPolicyChanged(true);
+  alice.session().OnPolicyChanged(true, false);
+  root.session().OnPolicyChanged(true, false);
   EXPECT_EQ(alice.Hear(), "-ERR 'Permissions Violation for Subscription to \"b\" (sid \"2\")'\r\n");
   EXPECT_EQ(alice.session().subscription_count(), 1u);
   EXPECT_EQ(alice.session().identity(), sessions.shared(0).policy->authenticator.Find("alice"));
@@ -495,11 +495,13 @@ TEST(Session, PingsAQuietClientAndGivesItUp) {
   client.Say(kQuiet).Say("PONG\r\n").Hear();
   for (int i = 0; i < 2; ++i) {
     sessions.Advance(options.ping_interval);
-    EXPECT_TRUE(client.session().OnPingTimer());
+    client.session().OnKeepAliveTimer();
+    EXPECT_FALSE(client.closed.has_value());
     EXPECT_EQ(client.Hear(), "PING\r\n");
   }
   sessions.Advance(options.ping_interval);
-  EXPECT_FALSE(client.session().OnPingTimer());
+  client.session().OnKeepAliveTimer();
+  EXPECT_TRUE(client.closed.has_value());
   EXPECT_EQ(client.Hear(), "-ERR 'Stale Connection'\r\n");
   EXPECT_EQ(client.closed, ClosedReason::kStaleConnection);
   EXPECT_EQ(sessions.shards()[0].counters.stale_connections.Get(), 1u);
@@ -514,11 +516,12 @@ TEST(Session, TheFirstPingComesToEveryClient) {
     client.Say(kQuiet).Hear();
     sessions.Advance(std::chrono::seconds(2));
     EXPECT_EQ(client.Ask("PUB x 0\r\n\r\n"), "");
-    EXPECT_TRUE(client.session().OnPingTimer());
+    client.session().OnKeepAliveTimer();
+    EXPECT_FALSE(client.closed.has_value());
     EXPECT_EQ(client.Hear(), "PING\r\n") << start.count();
     sessions.Advance(std::chrono::milliseconds(3));
     client.Say("PONG\r\n");
-    EXPECT_EQ(client.session().rtt(), std::chrono::milliseconds(3));
+    EXPECT_EQ(client.Describe().rtt_ns, 3'000'000);
   }
 }
 
@@ -529,11 +532,12 @@ TEST(Session, APongForgivesAllPings) {
   client.Say(kQuiet).Hear();
   for (int i = 0; i < 10; ++i) {
     sessions.Advance(options.ping_interval);
-    EXPECT_TRUE(client.session().OnPingTimer());
+    client.session().OnKeepAliveTimer();
+    EXPECT_FALSE(client.closed.has_value());
     EXPECT_EQ(client.Hear(), "PING\r\n");
     sessions.Advance(std::chrono::milliseconds(3));
     client.Say("PONG\r\n");
-    EXPECT_EQ(client.session().rtt(), std::chrono::milliseconds(3));
+    EXPECT_EQ(client.Describe().rtt_ns, 3'000'000);
   }
 }
 
@@ -543,11 +547,12 @@ TEST(Session, ABusyClientIsNotPinged) {
   Sessions::Client& client = sessions.Connect();
   client.Say(kQuiet).Hear();
   sessions.Advance(options.ping_interval);
-  client.session().OnPingTimer();  // the first measures the round trip
+  client.session().OnKeepAliveTimer();  // the first measures the round trip
   client.Say("PONG\r\n").Hear();
   sessions.Advance(options.ping_interval);
   client.Say("PUB x 0\r\n\r\n");
-  EXPECT_TRUE(client.session().OnPingTimer());
+  client.session().OnKeepAliveTimer();
+  EXPECT_FALSE(client.closed.has_value());
   EXPECT_EQ(client.Hear(), "");
 }
 

@@ -78,7 +78,7 @@ class Sessions {
 };
 
 // A connection without a socket. Input that a session does not take yet waits here, as in net/connection.cc.
-class Sessions::Client final : public SessionHost {
+class Sessions::Client final : public SpeakerHost {
  public:
   Client(Sessions& sessions, uint32_t shard, uint64_t cid)
       : sessions_(sessions),
@@ -92,6 +92,11 @@ class Sessions::Client final : public SessionHost {
   Session& session() { return session_; }
   Receiver& receiver() { return receiver_; }
   const ConnectionId& id() const { return id_; }
+  ConnInfo Describe() const {
+    ConnInfo info;
+    session_.Describe(&info, true);
+    return info;
+  }
 
   Client& Say(std::string_view text) {
     waiting_ += text;
@@ -122,8 +127,8 @@ class Sessions::Client final : public SessionHost {
     Go();
   }
 
-  // SessionHost.
-  void CloseSession(ClosedReason reason) override {
+  // SpeakerHost.
+  void Close(ClosedReason reason) override {
     EXPECT_FALSE(closed.has_value()) << "closed twice";
     closed = reason;
     session_.Close();

@@ -16,6 +16,7 @@
 #include "broker/part.h"
 #include "broker/closed_reason.h"
 #include "broker/session/policy.h"
+#include "broker/speaker.h"
 
 namespace millrace {
 
@@ -30,7 +31,7 @@ enum class Parcel::Type : uint8_t {
   kBusy,           // shard -> control
   kReady,          // shard 0 -> control: it serves what it has found on disk
   kListen,         // control -> shard 0
-  kStopAccepting,  // control -> shard 0, and back when the listener is closed
+  kStopAccepting,  // control -> shard 0, and back when all listeners are closed
   kCloseSome,      // control -> shard: lame duck mode, or a reload that lowered max_connections
   kStopParts,      // control -> shard: lame duck mode; and back when nothing is left of its parts
   kStop,           // control -> shard 0 -> the others; each -> control when all that was its own has ended
@@ -100,8 +101,10 @@ struct Ready final : Parcel {
   Ready() : Parcel(Type::kReady) {}
 };
 
+// The shard closes the socket when it accepts no more.
 struct ListenOn final : Parcel {
-  explicit ListenOn(int listener) : Parcel(Type::kListen), fd(listener) {}
+  ListenOn(SpeakerKind speakers, int listener) : Parcel(Type::kListen), kind(speakers), fd(listener) {}
+  const SpeakerKind kind;
   const int fd;
 };
 

@@ -228,7 +228,7 @@ void Server::OnReady() {
   if (jetstream_) LogJetStreamStarted();
   WritePortsFile(options().ports_file_dir);
   log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options().host, client_listener_.port));
-  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(client_listener_.fd));
+  mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(SpeakerKind::kClient, client_listener_.fd));
   log_.Info("Server is ready");
   state_ = State::kRunning;
 }

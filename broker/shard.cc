@@ -17,7 +17,6 @@ namespace {
 // A quiet client that was heard this long ago may well say something soon.
 constexpr Nanos kSharedFor = std::chrono::milliseconds(10);
 constexpr Nanos kTurnTarget = std::chrono::milliseconds(1);
-constexpr Nanos kAcceptRetryDelay = std::chrono::milliseconds(100);
 // What a connection sends without asking for its result keeps its chunk until the shard wakes the next time.
 constexpr uint64_t kQuietBytesMax = 16384;
 constexpr Nanos kTrimInterval = std::chrono::seconds(1);
@@ -79,8 +78,6 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       placed_(mesh.shards(), 0),
       wait_(options.poll_max, options.gather_max),
       random_(options.seed * 2 + 1) {
-  accept_.Bind<&Shard::OnAccept>(this);
-  accept_retry_.Bind<&Shard::RearmAccept>(this);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
   quiet_check_.Bind<&Shard::CheckQuiet>(this);
@@ -91,7 +88,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
 Shard::~Shard() {
   MR_CHECK(open_ == 0);
   parts_.clear();
-  timers_.Cancel(&accept_retry_);
+  acceptors_.clear();
   timers_.Cancel(&stop_deadline_);
   timers_.Cancel(&trim_);
   timers_.Cancel(&quiet_check_);
@@ -358,6 +355,7 @@ void Shard::FlushDirty() {
 void Shard::Bury() {
   interest_.FreeRemoved();
   graveyard_.clear();
+  if (stop_accepting_) std::erase_if(acceptors_, [](const auto& acceptor) { return acceptor->ended(); });
   StepStop();
 }
 
@@ -375,7 +373,7 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return OnInterest(from, body);
     case MailKind::kConnection: {
       const auto mail = Load<ConnectionMail>(body);
-      return Open(mail.fd, mail.cid, mail.refused != 0);
+      return Open(static_cast<SpeakerKind>(mail.kind), mail.fd, mail.cid, mail.refused != 0);
     }
     case MailKind::kUndelivered:
       return OnUndelivered(body);
@@ -433,12 +431,9 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kQuery:
       return OnQuery(static_cast<const Query&>(*parcel));
     case Parcel::Type::kListen:
-      listener_ = static_cast<const ListenOn&>(*parcel).fd;
-      return RearmAccept();
+      return OnListen(static_cast<const ListenOn&>(*parcel));
     case Parcel::Type::kStopAccepting:
-      stop_accepting_ = true;
-      if (accept_.busy()) return io_.Cancel(&accept_);
-      return FinishStopAccepting();
+      return OnStopAccepting();
     case Parcel::Type::kCloseSome:
       return OnCloseSome(static_cast<const CloseSome&>(*parcel));
     case Parcel::Type::kStopParts:
@@ -491,29 +486,23 @@ void Shard::OnCloseSome(const CloseSome& some) {
 
 // ---- accepting -----------------------------------------------------------------------------------------------------
 
-void Shard::RearmAccept() {
-  if (!stop_accepting_ && !accept_.busy()) io_.Accept(listener_, &accept_);
+void Shard::OnListen(const ListenOn& listen) {
+  if (stop_accepting_) return io_.Close(listen.fd);
+  acceptors_.push_back(
+      std::make_unique<Acceptor>(io_, timers_, log_, session_shared_.now, *this, listen.kind, listen.fd));
+  acceptors_.back()->Start();
 }
 
-void Shard::OnAccept(const IoResult& result) {
-  if (result.ok()) {
-    if (stop_accepting_) {
-      io_.Close(result.value);
-    } else {
-      Place(result.value);
-    }
-  }
-  if (result.more) return;
-  if (stop_accepting_) return FinishStopAccepting();
-  if (!result.ok())
-    log_.ErrorLimited(
-        absl::StrFormat("Temporary Client Accept Error (%s), sleeping 100ms", std::strerror(result.error())));
-  timers_.Arm(&accept_retry_, session_shared_.now + (result.ok() ? Nanos{0} : kAcceptRetryDelay));
+void Shard::OnStopAccepting() {
+  stop_accepting_ = true;
+  for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) acceptor->Stop();
+  if (acceptors_.empty()) OnAcceptorEnded(nullptr);
 }
 
-void Shard::FinishStopAccepting() {
-  timers_.Cancel(&accept_retry_);
-  if (listener_ >= 0) io_.Close(std::exchange(listener_, -1));
+// Freed at the end of the turn. nullptr: there was none.
+void Shard::OnAcceptorEnded(Acceptor*) {
+  const auto ended = [](const std::unique_ptr<Acceptor>& acceptor) { return acceptor->ended(); };
+  if (!std::all_of(acceptors_.begin(), acceptors_.end(), ended)) return;
   if (!stopping_) mesh_.SendParcel(mesh_.control(), std::make_unique<StopAccepting>());
 }
 
@@ -539,18 +528,18 @@ uint32_t Shard::PickShard() {
   return last_pick_ = best;
 }
 
-void Shard::Place(int fd) {
+void Shard::OnAccepted(SpeakerKind kind, int fd) {
   const int64_t max = session_shared_.policy->options.max_connections;
   const bool refused = max < 0 || (max > 0 && OpenConnections() >= static_cast<uint64_t>(max));
   const uint32_t shard = PickShard();
   const uint64_t cid = next_cid_++;
   ++placed_[shard];
-  if (shard == mesh_.self()) return Open(fd, cid, refused);
-  const ConnectionMail mail{cid, fd, refused ? 1u : 0u};
+  if (shard == mesh_.self()) return Open(kind, fd, cid, refused);
+  const ConnectionMail mail{cid, fd, static_cast<uint16_t>(kind), static_cast<uint16_t>(refused ? 1 : 0)};
   std::memcpy(mesh_.Append(shard, MailKind::kConnection, sizeof mail), &mail, sizeof mail);
 }
 
-void Shard::Open(int fd, uint64_t cid, bool refused) {
+void Shard::Open(SpeakerKind kind, int fd, uint64_t cid, bool refused) {
   if (stopping_) {
     io_.Close(fd);
     counters_.connections_closed.Add(1);
@@ -569,12 +558,17 @@ void Shard::Open(int fd, uint64_t cid, bool refused) {
   ++open_;
   counters_.connections.Set(open_);
   counters_.connections_total.Add(1);
-  connections_[slot]->Start(MakeSpeaker(connections_[slot].get()), refused);
+  connections_[slot]->Start(MakeSpeaker(kind, connections_[slot].get()), refused);
 }
 
-std::unique_ptr<Speaker> Shard::MakeSpeaker(Connection* connection) {
+std::unique_ptr<Speaker> Shard::MakeSpeaker(SpeakerKind kind, Connection* connection) {
   PeerName peer = connection->peer();
-  return std::make_unique<Session>(session_shared_, *connection, connection->receiver(), std::move(peer.ip), peer.port);
+  switch (kind) {
+    case SpeakerKind::kClient:
+      return std::make_unique<Session>(session_shared_, *connection, connection->receiver(), std::move(peer.ip),
+                                       peer.port);
+  }
+  MR_CHECK(false);
 }
 
 // ---- connections ---------------------------------------------------------------------------------------------------

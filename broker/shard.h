@@ -19,6 +19,7 @@
 #include "broker/io/wait_policy.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
+#include "broker/net/acceptor.h"
 #include "broker/net/connection.h"
 #include "broker/part.h"
 #include "broker/route/router.h"
@@ -42,7 +43,7 @@ struct ShardOptions {
   std::function<void()> collect_memory = [] {};  // when it has become quiet; see memory.h
 };
 
-class Shard final : public ConnectionHost {
+class Shard final : public ConnectionHost, public AcceptorHost {
  public:
   Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const Policy* policy,
         WallClock wall_clock);
@@ -60,7 +61,7 @@ class Shard final : public ConnectionHost {
   LogPort& log() { return log_; }
 
   // For tests: takes a connected socket as if it had been accepted.
-  void Adopt(int fd, uint64_t cid) { Open(fd, cid, false); }
+  void Adopt(int fd, uint64_t cid) { Open(SpeakerKind::kClient, fd, cid, false); }
 
  private:
   // Phases of a turn.
@@ -98,15 +99,15 @@ class Shard final : public ConnectionHost {
   std::string StopWaitsFor() const;
 
   // Accepting (shard 0).
-  void OnAccept(const IoResult& result);
-  void RearmAccept();
-  void Place(int fd);
+  void OnListen(const ListenOn& listen);
+  void OnAccepted(SpeakerKind kind, int fd) override;
+  void OnAcceptorEnded(Acceptor* acceptor) override;
+  void OnStopAccepting();
   uint32_t PickShard();
   uint64_t OpenConnections() const;
-  void FinishStopAccepting();
 
-  void Open(int fd, uint64_t cid, bool refused);
-  std::unique_ptr<Speaker> MakeSpeaker(Connection* connection);
+  void Open(SpeakerKind kind, int fd, uint64_t cid, bool refused);
+  std::unique_ptr<Speaker> MakeSpeaker(SpeakerKind kind, Connection* connection);
   Connection* Find(const ConnectionId& id);
   // Its connection has room again, or is gone.
   bool HasDrained(const ConnectionId& id);
@@ -154,14 +155,12 @@ class Shard final : public ConnectionHost {
   std::deque<ConnInfo> closed_;
   size_t open_ = 0;
 
-  Completion accept_;
-  TimerNode accept_retry_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;  // one for each listening socket, until it has ended
   TimerNode stop_deadline_;
   TimerNode trim_;  // armed while there is unused memory to give back
   TimerNode quiet_check_;
   uint64_t turns_since_check_ = 0;
   enum class Activity : uint8_t { kStarting, kQuiet, kBusy } activity_ = Activity::kStarting;
-  int listener_ = -1;
   bool stop_accepting_ = false;
   uint64_t next_cid_ = 5;  // as the peer: its own internal clients come first
   uint32_t last_pick_ = 0;

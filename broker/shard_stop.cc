@@ -21,8 +21,7 @@ constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
 
 void Shard::OnStop() {
   if (std::exchange(stopping_, true)) return;
-  stop_accepting_ = true;
-  if (accept_.busy()) io_.Cancel(&accept_);
+  OnStopAccepting();
   for (const std::unique_ptr<ShardPart>& part : parts_) part->StartStop();
   // The other shards hear of it from here, behind what the parts just told their clients.
   for (uint32_t shard = 1; mesh_.self() == 0 && shard < mesh_.shards(); ++shard) {
@@ -56,7 +55,7 @@ void Shard::EndParts() {
 void Shard::StepStop() {
   EndParts();
   if (!stopping_ || finished_) return;
-  if (open_ > 0 || accept_.busy() || !parts_.empty() || mesh_.AnyOverflowAbove(0)) return;
+  if (open_ > 0 || !acceptors_.empty() || !parts_.empty() || mesh_.AnyOverflowAbove(0)) return;
   finished_ = true;
   mesh_.SendParcel(mesh_.control(), std::make_unique<Stop>());
   work_left_ = true;
@@ -66,7 +65,7 @@ std::string Shard::StopWaitsFor() const {
   std::string what;
   const auto add = [&what](const std::string& item) { what += (what.empty() ? "" : ", ") + item; };
   if (open_ > 0) add(absl::StrFormat("%d connections", open_));
-  if (accept_.busy()) add("the listener");
+  if (!acceptors_.empty()) add("a listener");
   for (const std::unique_ptr<ShardPart>& part : parts_) add(part->StopWaitsFor());
   for (uint32_t target = 0; target <= mesh_.shards(); ++target) {
     const uint64_t bytes = target == mesh_.self() ? 0 : mesh_.overflow_bytes(target);

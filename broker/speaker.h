@@ -18,6 +18,9 @@
 
 namespace millrace {
 
+// Which speaker a connection gets: each listening socket has its kind.
+enum class SpeakerKind : uint32_t { kClient };
+
 // What a speaker asks of the connection that carries it.
 class SpeakerHost {
  public:

@@ -110,7 +110,8 @@ struct InterestMail {
 struct ConnectionMail {
   uint64_t cid;
   int32_t fd;
-  uint32_t refused;  // 1: say that there are too many connections, and close
+  uint16_t kind;     // SpeakerKind
+  uint16_t refused;  // 1: say that there are too many connections, and close
 };
 
 struct UndeliveredMail {

@@ -167,7 +167,7 @@ void SimWorld::Start() {
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
   kernel_->listener_open = true;
-  Tell(0, std::make_unique<ListenOn>(SimKernel::kListener));
+  Tell(0, std::make_unique<ListenOn>(SpeakerKind::kClient, SimKernel::kListener));
 }
 
 void SimWorld::ShardBody(uint32_t self) {

@@ -81,6 +81,7 @@ void RunTwin(const TwinShape& shape, const StreamLogOptions& stream, const Segme
   twin.Replace(harness.log(7));
   twin.AskAll();
   EXPECT_TRUE(harness.damage.empty()) << harness.damage.front();
+  EXPECT_EQ(harness.rebuilt_runs(), 0u);
 }
 
 SegmentStoreOptions Small() {

@@ -371,7 +371,10 @@ void FileStreamLog::WriteOpenRun() {
   uint32_t named = 0;
   const std::unique_ptr<SealedRun> form = run->Sorted(live_, &named, pace_);
   if (named == 0) return;
-  PutCold(run->key, *form, named, static_cast<uint16_t>(state_.last_seq) + 1u);
+  // Sequences that have gone on without a message leave the run open, and nothing comes into it any more.
+  const uint32_t through =
+      run->key == last_key ? static_cast<uint16_t>(state_.last_seq) + 1u : LiveSet::kChunkSpan;
+  PutCold(run->key, *form, named, through);
 }
 
 }  // namespace millrace

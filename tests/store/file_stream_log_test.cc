@@ -110,5 +110,36 @@ TEST_P(FileTwinTest, AnswersAsTheNaiveOneWhenItIsPausedAnywhere) {
 INSTANTIATE_TEST_SUITE_P(Shapes, FileTwinTest, testing::ValuesIn(TwinShapes()),
                          [](const auto& shape) { return std::string(shape.param.name); });
 
+FileStreamLog* NewLog(StoreHarness& harness) { return harness.Create(7, {.block_bytes = 64 << 10}); }
+
+void Append(FileStreamLog* log, uint64_t seq, std::string_view subject, size_t bytes) {
+  const std::string payload(bytes, 'p');
+  StoredMessage message;
+  message.seq = seq;
+  message.time_ns = static_cast<int64_t>(seq);
+  message.subject = subject;
+  message.payload = payload;
+  log->Append(message);
+}
+
+// So much was appended that the checkpoint has the open run; the sequences have gone on into the next run without it.
+TEST(FileStreamLogTest, AnOpenRunIsWholeWhenTheStreamHasSkippedItsEnd) {
+  StoreHarness harness(SegmentStoreOptions{});
+  FileStreamLog* log = NewLog(harness);
+  constexpr uint64_t kMessages = 300;
+  for (uint64_t seq = 1; seq <= kMessages; ++seq) Append(log, seq, seq % 3 == 0 ? "b" : "a", 32 << 10);
+  log->SkipTo(LiveSet::kChunkSpan + 10);
+  ASSERT_TRUE(harness.Checkpoint());
+  harness.Restart();
+  log = harness.log(7);
+  EXPECT_EQ(log->Count({"a"}, 1, false), 200u);
+  EXPECT_EQ(log->Count({"b"}, 1, false), 100u);
+  Append(log, LiveSet::kChunkSpan + 11, "b", 10);
+  EXPECT_EQ(log->FindSubject("b")->messages, 101u);
+  EXPECT_EQ(log->Next({"b"}, kMessages + 1), LiveSet::kChunkSpan + 11);
+  log->Invariant();
+  EXPECT_EQ(harness.rebuilt_runs(), 0u);
+}
+
 }  // namespace
 }  // namespace millrace

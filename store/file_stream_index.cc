@@ -265,7 +265,9 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
   };
   std::vector<Part> parts;
   bool single = false;
-  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad;
+  // One that is being moved is nowhere to be read until its write has ended, and as good as before after that.
+  const bool moves = i < cold_.size() && cold_[i].key == run.key && !cold_[i].written;
+  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad && !moves;
   good = good && segments_.ReadBlob(cold_[i].extent, &bytes);
   good = good && DecodeRun(
                      bytes,
@@ -283,8 +285,8 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
                      });
   if (!good) {
     const size_t at = ColdAtOrAfter(run.key);
-    if (at < cold_.size() && cold_[at].key == run.key) cold_[at].bad = true;
-    segments_.OnRebuiltRun();
+    if (!moves && at < cold_.size() && cold_[at].key == run.key) cold_[at].bad = true;
+    if (!moves) segments_.OnRebuiltRun();
     RebuildRun(run.key, &form);
     return Cache(run.key, std::move(form));
   }

@@ -141,5 +141,38 @@ TEST(FileStreamLogTest, AnOpenRunIsWholeWhenTheStreamHasSkippedItsEnd) {
   EXPECT_EQ(harness.rebuilt_runs(), 0u);
 }
 
+// Compaction writes an index run elsewhere. Until that write has ended its bytes are nowhere to be read.
+TEST(FileStreamLogTest, AnIndexRunIsThereWhileItMoves) {
+  SegmentStoreOptions options;
+  options.writes_max = 1;
+  StoreHarness harness(options);
+  FileStreamLog* log = NewLog(harness);
+  const uint64_t last = LiveSet::kChunkSpan * 6;  // more runs than are kept once they have been read
+  for (uint64_t seq = 1; seq <= last; ++seq) {
+    Append(log, seq, seq % 3 == 0 ? "b" : "a", 1);
+    if (seq % 1000 == 0) harness.Settle();
+  }
+  ASSERT_TRUE(harness.Checkpoint());
+  const auto count = [&] { return log->Count({"b"}, LiveSet::kChunkSpan / 2, false); };
+  const uint64_t before = count();
+  harness.Settle();
+  // All of it: blocks are moved first, runs then.
+  uint64_t moves = 0;
+  for (uint32_t file = 1; file < 4; ++file) {
+    while (log->MoveOut(file) > 0) ++moves;
+  }
+  EXPECT_GT(moves, 1u);
+  EXPECT_EQ(count(), before);
+  EXPECT_TRUE(harness.damage.empty()) << harness.damage.front();
+  harness.Settle();
+  EXPECT_EQ(count(), before);
+  ASSERT_TRUE(harness.Checkpoint());
+  harness.Restart();
+  log = harness.log(7);
+  EXPECT_EQ(count(), before);
+  EXPECT_TRUE(harness.damage.empty());
+  EXPECT_EQ(harness.rebuilt_runs(), 0u);
+}
+
 }  // namespace
 }  // namespace millrace

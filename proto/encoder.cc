@@ -30,6 +30,7 @@ size_t Utf8Bytes(std::string_view text) {
 
 uint32_t CodePoint(std::string_view utf8) {
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(utf8[i])); };
+  MR_DCHECK(utf8.size() >= 2 && utf8.size() <= 4);
   uint32_t code = byte(0) & (0xFFu >> (utf8.size() + 1));
   for (size_t i = 1; i < utf8.size(); ++i) code = code << 6 | (byte(i) & 63);
   return code;

@@ -3,6 +3,8 @@
 
 #include <charconv>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 namespace {
 
@@ -19,6 +21,7 @@ void AppendUtf8(std::string* out, uint32_t code) {
     *out += static_cast<char>(0x80 | (code >> 6 & 63));
     *out += static_cast<char>(0x80 | (code & 63));
   } else {
+    MR_DCHECK(code <= 0x10FFFF);
     *out += static_cast<char>(0xF0 | code >> 18);
     *out += static_cast<char>(0x80 | (code >> 12 & 63));
     *out += static_cast<char>(0x80 | (code >> 6 & 63));
@@ -88,6 +91,7 @@ class Scanner {
         value->kind = JsonValue::Kind::kNumber;
         ok = Number();
     }
+    MR_DCHECK(from <= at_ && at_ <= text_.size());
     value->raw = text_.substr(from, at_ - from);
     return ok;
   }

@@ -34,6 +34,7 @@ uint32_t BlankMask16(const char* p) {
 class BlankWalker {
  public:
   BlankWalker(const char* text, size_t size, size_t at) : text_(text), size_(size), window_(at) {
+    MR_DCHECK(at < size);
     Load();
   }
 
@@ -89,6 +90,7 @@ uint8_t LeadingZeros(std::string_view digits) {
 // The same for the digits in text[begin, end), without a loop whose length would have to be guessed. Bytes in front of
 // begin are read too, so end has to be at least 8.
 int64_t ParseSizeFast(const char* text, size_t begin, size_t end) {
+  MR_DCHECK(begin < end && end >= 8);
   const size_t digits = end - begin;
   if (digits <= 4) [[likely]] {
     uint32_t word;
@@ -140,6 +142,7 @@ uint64_t OtherThanDigits(uint64_t values) {
 }
 // and the first 1 to 8 of them make a number.
 uint64_t NumberOfDigits(uint64_t values, unsigned digits) {
+  MR_DCHECK(digits >= 1 && digits <= 8);
   uint64_t value = values << (64 - 8 * digits);
   value = (value & 0x0f0f0f0f0f0f0f0f) * 2561 >> 8;
   value = (value & 0x00ff00ff00ff00ff) * 6553601 >> 16;
@@ -191,6 +194,7 @@ Parser::Status Parser::NeedMore(size_t scanned, size_t bytes_needed) {
 }
 
 Parser::Status Parser::Fail(ProtocolError error, size_t at) {
+  MR_DCHECK(error != ProtocolError::kNone);
   scanned_ = 0;
   bytes_needed_ = 0;
   consumed_ = at;
@@ -199,6 +203,7 @@ Parser::Status Parser::Fail(ProtocolError error, size_t at) {
 }
 
 Parser::Status Parser::Done(size_t bytes) {
+  MR_DCHECK(bytes > 0);  // or its caller would read the same command for ever
   scanned_ = 0;
   bytes_needed_ = 0;
   consumed_ = bytes;
@@ -224,6 +229,7 @@ Parser::Status Parser::Next(std::string_view input, Command* command) {
 // decides nothing.
 inline bool Parser::ScanShortPub(std::string_view input, Command* command) {
   constexpr size_t kArgsAt = 4;
+  MR_DCHECK(input.size() > kShortPubBytes);
   const char* const args = input.data() + kArgsAt;
   const uint32_t blanks = BlankMask16(args) | BlankMask16(args + 16) << 16;
   const uint32_t behind = blanks & (blanks - 1);
@@ -319,6 +325,7 @@ bool Parser::ScanPubLine(std::string_view input, PubLine* line) const {
 }
 
 bool Parser::ReadRepeatedSize(uint64_t word, size_t beginning_bytes, RepeatedSize* size) const {
+  MR_DCHECK(beginning_bytes > 4);
   const uint64_t values = DigitValues(word);
   const auto digits = static_cast<unsigned>(std::countr_zero(OtherThanDigits(values))) / 8;
   // CR and LF have to be among the eight bytes too.
@@ -338,6 +345,7 @@ bool Parser::ReadRepeatedSize(uint64_t word, size_t beginning_bytes, RepeatedSiz
 Parser::Status Parser::FinishPub(bool has_header, const PubLine& line, std::string_view input,
                                  Command* command) {
   MR_DCHECK(line.line_bytes <= input.size());
+  MR_DCHECK(line.header_bytes <= line.payload_bytes);
   if (limits_.payload_bytes_max >= 0 && line.payload_bytes > limits_.payload_bytes_max)
       [[unlikely]] {
     return Fail(ProtocolError::kPayloadTooLarge, line.line_bytes - 1);

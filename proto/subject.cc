@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 namespace {
 
@@ -166,6 +168,7 @@ PartitionSet PartitionsOfSubject(uint64_t account_key, std::string_view subject)
     set.ids[set.count++] = PartitionOf(account ^ kTwoTokenSeed, head.both);
     set.ids[set.count++] = PartitionOf(account ^ kTailSeed, head.first);
   }
+  MR_DCHECK(set.count < std::size(set.ids));
   set.ids[set.count++] = PartitionOf(account ^ kWildcardSeed, {});
   return set;
 }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "absl/strings/str_format.h"
+#include "proto/base/check.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -131,6 +132,7 @@ void AppendWithDot(std::string_view first, std::string_view second, std::string*
 }
 
 void AppendSlicesFromLeft(std::string_view token, size_t size, std::string* out) {
+  MR_CHECK(size > 0);
   for (size_t at = 0; at < token.size(); at += size) {
     if (at > 0) *out += '.';
     *out += token.substr(at, size);
@@ -138,6 +140,7 @@ void AppendSlicesFromLeft(std::string_view token, size_t size, std::string* out)
 }
 
 void AppendSlicesFromRight(std::string_view token, size_t size, std::string* out) {
+  MR_CHECK(size > 0);
   const size_t remainder = token.size() % size;
   if (remainder > 0) {
     *out += token.substr(0, remainder);
@@ -257,6 +260,7 @@ absl::Status SubjectTransform::Resolve(const std::vector<std::string_view>& dest
       const auto count = static_cast<int64_t>(wildcard_tokens.size());
       if (wildcard > count) return Refuse(kOutOfRange, absl::StrFormat("%s: [%d]", token, wildcard));
       // The peer takes the first token for indexes below one.
+      MR_CHECK(!source_tokens_.empty());
       piece->source_tokens.push_back(wildcard < 1 ? 0 : wildcard_tokens[static_cast<size_t>(wildcard) - 1]);
     }
     pieces_.push_back(*std::move(piece));

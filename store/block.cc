@@ -7,7 +7,7 @@ namespace millrace {
 // The checksum says that the bytes are as they were written; this makes sure that nothing outside of them is ever
 // touched even if the checksum was fooled.
 bool BlockBody::Index(size_t bytes, uint32_t messages, uint64_t seq_span) {
-  offsets_.clear();
+  MR_CHECK(offsets_.empty() && seq_offsets_.empty());
   if (bytes < sizeof(BlockHeader) || bytes > room_ || messages > bytes / sizeof(RecordHeader)) return false;
   offsets_.reserve(messages);
   size_t at = sizeof(BlockHeader);

@@ -108,6 +108,7 @@ class BlockBody {
   const char* data() const { return data_; }
 
   RecordHeader HeaderAt(uint32_t ordinal) const {
+    MR_DCHECK(ordinal < count());
     RecordHeader header;
     std::memcpy(&header, data_ + offsets_[ordinal], sizeof header);
     return header;
@@ -116,10 +117,12 @@ class BlockBody {
     return {data_ + offsets_[ordinal], HeaderAt(ordinal).record_bytes};
   }
   void MessageAt(uint32_t ordinal, uint64_t first_seq, StoredMessage* message) const {
+    MR_DCHECK(ordinal < count());
     DecodeRecord(data_ + offsets_[ordinal], first_seq, message);
   }
   // The first record whose offset is at least seq_offset. Offsets lie together for it: headers are a cache miss each.
   uint32_t LowerBound(uint32_t seq_offset) {
+    MR_DCHECK(seq_offsets_.size() <= offsets_.size());
     while (seq_offsets_.size() < offsets_.size()) {
       seq_offsets_.push_back(HeaderAt(static_cast<uint32_t>(seq_offsets_.size())).seq_offset);
     }
@@ -127,7 +130,7 @@ class BlockBody {
                                  seq_offsets_.begin());
   }
 
-  // Finds the records in bytes that were read into data(). False: they are not well formed.
+  // Finds the records in bytes that were read into data(); once per body. False: they are not well formed.
   bool Index(size_t bytes, uint32_t messages, uint64_t seq_span);
   // Room for so many bytes behind the records; they do not count.
   char* Spare(size_t bytes) {
@@ -144,6 +147,7 @@ class BlockBody {
 
  private:
   void Grow(size_t room) {
+    MR_CHECK_OP(room, >=, bytes_);
     data_ = static_cast<char*>(std::realloc(data_, room));
     MR_CHECK(data_ != nullptr);
     room_ = room;
@@ -152,6 +156,7 @@ class BlockBody {
     if (bytes_ + size > room_) [[unlikely]] {
       Grow(std::max(bytes_ + size, std::min(room_ * 2, room_ + (size_t{1} << 20))));
     }
+    MR_DCHECK(bytes_ <= UINT32_MAX);
     offsets_.push_back(static_cast<uint32_t>(bytes_));
     char* to = data_ + bytes_;
     bytes_ += size;
@@ -198,11 +203,13 @@ struct Block {
 
   // What its live messages count for.
   uint64_t message_bytes(bool memory) const {
+    MR_DCHECK(!memory || live_bytes >= uint64_t{8} * live);
     return memory ? live_bytes - uint64_t{8} * live : live_bytes + uint64_t{6} * live + uint64_t{4} * live_headed;
   }
   bool dense() const { return messages == last_seq - first_seq + 1; }
   // The record of this sequence; body->count() or another sequence's when it has none.
   uint32_t OrdinalOf(uint64_t seq) const {
+    MR_DCHECK(seq >= first_seq && seq <= last_seq);
     const auto offset_of_seq = static_cast<uint32_t>(seq - first_seq);
     return dense() ? offset_of_seq : body->LowerBound(offset_of_seq);
   }

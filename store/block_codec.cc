@@ -54,6 +54,9 @@ size_t CompressBlock(const BlockBody& body, bool compress, std::string* room, co
 
 std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body, std::string* room,
                               const SegmentFile& file, uint64_t offset, StoreKeys* keys) {
+  MR_CHECK_OP(body->count(), ==, block.messages);
+  MR_CHECK_OP(offset, <, uint64_t{1} << 40);  // PlaceOf
+  MR_CHECK(block.messages > 0 && file.uuid != 0);
   const bool compressed = !room->empty();
   const size_t table_bytes = compressed ? 0 : TableBytes(*body, keys);
   char* table = table_bytes > 0 ? body->Spare(table_bytes) : nullptr;
@@ -89,6 +92,7 @@ std::string_view PrepareBlock(uint64_t uid, const Block& block, BlockBody* body,
   } else {
     header.stored_hash = Hash64({start + sizeof header, header.stored_bytes}, seed);
   }
+  MR_CHECK_OP(header.record_bytes, ==, block.record_bytes);  // or it would not be taken for itself when it is read
   header.header_hash = HeaderHash(header, seed);
   std::memcpy(start, &header, sizeof header);
   return {start, bytes};

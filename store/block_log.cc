@@ -41,7 +41,54 @@ bool ReadAppend(std::string_view body, StoredMessage* message) {
   return true;
 }
 
+void BlockLog::Invariant() const {
+  if (changing_ > 0) return;
+  MR_CHECK_OP(blocks_.size(), ==, ends_.size());
+  uint64_t live = 0;
+  uint64_t bytes = 0;
+  const Block* before = nullptr;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const Block& block = *blocks_[i];
+    MR_CHECK_OP(block.first_seq, <=, block.last_seq);
+    MR_CHECK_OP(block.messages, <=, block.last_seq - block.first_seq + 1);
+    MR_CHECK_OP(block.live, <=, block.messages);
+    MR_CHECK_OP(block.live_headed, <=, block.messages);
+    MR_CHECK_OP(block.live_bytes, <=, block.record_bytes);
+    MR_CHECK_OP(block.live, ==, live_.CountFrom(block.first_seq) - live_.CountFrom(block.last_seq + 1));
+    MR_CHECK(block.messages > 0 && block.last_time_ns <= block.max_time_ns);
+    MR_CHECK(!block.open || i + 1 == blocks_.size());
+    MR_CHECK_OP(ends_[i], ==, block.open ? UINT64_MAX : block.last_seq);
+    MR_CHECK(before == nullptr || (before->last_seq < block.first_seq && before->max_time_ns <= block.max_time_ns));
+    MR_CHECK((block.place == Block::Place::kMemory) == (block.file == 0));
+    MR_CHECK(block.body != nullptr || block.place == Block::Place::kDisk);
+    if (block.body != nullptr) {
+      MR_CHECK(block.body->block == &block && block.body->count() == block.messages);
+      MR_CHECK_OP(block.body->record_bytes(), ==, block.record_bytes);
+    }
+    live += block.live;
+    bytes += block.message_bytes(memory());
+    before = &block;
+  }
+  MR_CHECK_OP(live, ==, state_.messages);
+  MR_CHECK_OP(live_.size(), ==, state_.messages);
+  if (!bytes_guessed_) MR_CHECK_OP(bytes, ==, state_.bytes);
+  MR_CHECK(bytes_sum_ == nullptr || *bytes_sum_ >= state_.bytes);
+  if (before != nullptr) MR_CHECK_OP(before->last_seq, <=, state_.last_seq);
+  if (state_.messages > 0) {
+    MR_CHECK_OP(state_.first_seq, ==, live_.Next(1));
+  } else {
+    MR_CHECK(state_.first_seq == state_.last_seq + 1 || (state_.first_seq == 0 && state_.last_seq == 0));
+  }
+  MR_CHECK(cursor_ == nullptr || (cursor_index_ < blocks_.size() && blocks_[cursor_index_].get() == cursor_));
+  if (index_ != nullptr && working_ == 0) {
+    index_->Invariant();
+    MR_CHECK_OP(state_.subjects, ==, index_->subject_count());
+    if (!bytes_guessed_) MR_CHECK_OP(state_.subjects, <=, state_.messages);
+  }
+}
+
 BlockLog::~BlockLog() {
+  MR_CHECK(working_ == 0 && changing_ == 0);
   for (const auto& block : blocks_) MR_CHECK(block->body == nullptr);  // the derived class has dropped them
   MR_CHECK(bytes_sum_ == nullptr);
 }
@@ -52,6 +99,7 @@ void BlockLog::set_options(const StreamLogOptions& options) {
 }
 
 void BlockLog::set_bytes_sum(uint64_t* sum) {
+  MR_CHECK(bytes_sum_ == nullptr || *bytes_sum_ >= state_.bytes);
   if (bytes_sum_ != nullptr) *bytes_sum_ -= state_.bytes;
   bytes_sum_ = sum;
   if (bytes_sum_ != nullptr) *bytes_sum_ += state_.bytes;
@@ -60,6 +108,7 @@ void BlockLog::set_bytes_sum(uint64_t* sum) {
 // At most what is there: sizes of damaged messages are guesses.
 void BlockLog::TakeBytes(uint64_t bytes) {
   bytes = std::min(bytes, state_.bytes);
+  MR_CHECK(bytes_sum_ == nullptr || *bytes_sum_ >= bytes);
   state_.bytes -= bytes;
   if (bytes_sum_ != nullptr) *bytes_sum_ -= bytes;
 }
@@ -119,6 +168,7 @@ void BlockLog::DoAppend(const StoredMessage& message) {
 void BlockLog::SealOpenBlock() {
   if (blocks_.empty() || !blocks_.back()->open) return;
   Block* block = blocks_.back().get();
+  MR_CHECK(block->body != nullptr && block->place == Block::Place::kMemory);
   block->open = false;
   ends_.back() = block->last_seq;
   if (block->live == 0) {
@@ -139,6 +189,7 @@ void BlockLog::DoSkipTo(uint64_t seq) {
 // --- removal
 
 void BlockLog::AccountRemoved(uint64_t seq, uint64_t bytes) {
+  MR_CHECK(state_.messages > 0);
   dirty_ = true;
   --state_.messages;
   TakeBytes(state_.messages == 0 ? state_.bytes : bytes);
@@ -172,8 +223,9 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
     block->live_headed -= message.header_bytes > 0 ? 1 : 0;
     message_bytes = MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
     if (index_ != nullptr) index_->Remove(seq, message.subject);
-  } else if (index_ != nullptr) {
-    index_->RemoveUnread(seq);
+  } else {
+    bytes_guessed_ = true;
+    if (index_ != nullptr) index_->RemoveUnread(seq);
   }
   AccountRemoved(seq, message_bytes);
   --block->live;
@@ -249,6 +301,7 @@ size_t BlockLog::DropSomeBelow(uint64_t seq) {
     if (messages == 0) continue;
     dirty_ = true;
     subjects_stale_ = true;
+    MR_CHECK_OP(state_.messages, >=, messages);
     state_.messages -= messages;
     TakeBytes(bytes);
   }
@@ -257,6 +310,7 @@ size_t BlockLog::DropSomeBelow(uint64_t seq) {
 }
 
 void BlockLog::DropBlocks(size_t first, size_t end) {
+  MR_CHECK(first < end && end <= blocks_.size());
   for (size_t i = first; i < end; ++i) {
     Block* block = blocks_[i].get();
     if (cursor_ == block) cursor_ = nullptr;
@@ -288,6 +342,8 @@ void BlockLog::DoPurge() {
   blocks_.shrink_to_fit();
   ends_.shrink_to_fit();
   TakeBytes(state_.bytes);
+  MR_CHECK(live_.empty() && blocks_.empty() && state_.bytes == 0);
+  bytes_guessed_ = false;
   state_.messages = state_.subjects = 0;
   state_.first_seq = state_.last_seq == 0 ? 0 : state_.last_seq + 1;
   state_.first_time_ns = 0;
@@ -295,6 +351,7 @@ void BlockLog::DoPurge() {
 }
 
 bool BlockLog::Rewrite(size_t first, size_t last) {
+  MR_CHECK(first <= last && last < blocks_.size() && !blocks_[last]->open);
   size_t bytes = sizeof(BlockHeader);
   for (size_t i = first; i <= last; ++i) bytes += blocks_[i]->live_bytes;
   auto merged = std::make_unique<Block>();
@@ -347,6 +404,7 @@ void BlockLog::Prepare() {
 
 void BlockLog::Dissolve() {
   const Changing changing(*this);
+  MR_CHECK_OP(working_, ==, 1u);  // nobody else works with the index
   if (index_ == nullptr) return;
   index_->Clear(MessageIndex::Runs::kStay);
   index_.reset();

@@ -82,6 +82,9 @@ class BlockLog : public StreamLog {
 
   // User space held, for figures and tests.
   virtual size_t memory_bytes() const;
+  // Unless a change is half done: blocks ascend, and what is kept of them twice (ends, live sequences, counts, bytes,
+  // subjects) agrees.
+  virtual void Invariant() const;
 
  protected:
   // journal may be nullptr (memory).
@@ -110,6 +113,7 @@ class BlockLog : public StreamLog {
    public:
     explicit Working(BlockLog& log) : log_(log) { ++log_.working_; }
     ~Working() {
+      MR_CHECK(log_.working_ > 0);
       if (--log_.working_ == 0) log_.OnRested();
     }
     Working(const Working&) = delete;
@@ -122,7 +126,10 @@ class BlockLog : public StreamLog {
   class Changing : public Working {
    public:
     explicit Changing(BlockLog& log) : Working(log), log_(log) { ++log_.changing_; }
-    ~Changing() { --log_.changing_; }
+    ~Changing() {
+      MR_CHECK(log_.changing_ > 0);
+      --log_.changing_;
+    }
 
    private:
     BlockLog& log_;
@@ -169,6 +176,7 @@ class BlockLog : public StreamLog {
   StreamLogState state_;  // bytes change in AddBytes and TakeBytes only, once there is a sum
   bool state_stale_ = false;  // first_time_ns has to be read
   bool subjects_stale_ = false;  // changed while there was no index
+  bool bytes_guessed_ = false;   // a message that could not be read was removed: sums of bytes are estimates
   bool dirty_ = false;
   bool wipe_ = false;  // what is dropped now must become unreadable
   bool used_ = false;  // the index was, since somebody looked

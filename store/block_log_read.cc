@@ -29,6 +29,7 @@ BlockBody* BlockLog::BodyOf(Block* block, Wait wait, LoadStatus* why) {
 }
 
 void BlockLog::SetCursor(size_t index) {
+  MR_CHECK(index < blocks_.size() && blocks_[index]->body != nullptr);
   cursor_ = blocks_[index].get();
   cursor_index_ = index;
   cursor_ordinal_ = 0;
@@ -37,6 +38,7 @@ void BlockLog::SetCursor(size_t index) {
 
 // A block with gaps: a sequential reader wants the record behind the one before.
 bool BlockLog::LoadAtCursor(uint64_t seq, StoredMessage* message) {
+  MR_DCHECK(cursor_ == blocks_[cursor_index_].get());
   const BlockBody& body = *cursor_->body;
   const auto offset = static_cast<uint32_t>(seq - cursor_->first_seq);
   for (uint32_t ordinal = cursor_ordinal_; ordinal < body.count() && ordinal < cursor_ordinal_ + 3; ++ordinal) {
@@ -51,6 +53,7 @@ bool BlockLog::LoadAtCursor(uint64_t seq, StoredMessage* message) {
 // Who reads one message after the other wants the block; who picks some wants only these.
 bool BlockLog::PeekAt(size_t index, uint64_t seq, Wait wait, StoredMessage* message) {
   Block* block = blocks_[index].get();
+  MR_DCHECK(seq >= block->first_seq && seq <= block->last_seq);
   if (block->body != nullptr) return false;
   const bool follows = seq - std::exchange(peeked_seq_, seq) <= kNear;
   const bool next = cursor_ != nullptr && index == cursor_index_ + 1 && seq - cursor_->last_seq <= kNear;
@@ -93,6 +96,7 @@ bool BlockLog::Find(uint64_t seq, Wait wait, StoredMessage* message, Block** fou
 }
 
 void BlockLog::SettleState() {
+  MR_CHECK(changing_ == 0);  // of a state that never was nobody is told
   state_stale_ = false;
   if (subjects_stale_ && index_ == nullptr && state_.subjects <= kCountSubjectsMax) BuildIndex();
   StoredMessage message;
@@ -160,6 +164,7 @@ uint64_t BlockLog::FirstWithin(uint64_t messages, uint64_t bytes) {
     StoredMessage message;
     Block* block = nullptr;
     const bool read = Find(first, Wait::kNow, &message, &block);
+    MR_CHECK(count > 0);
     const uint64_t gone = !read ? size / count
                                 : MessageBytes(memory(), message.subject.size(), message.header_bytes,
                                                message.payload.size());
@@ -200,6 +205,7 @@ std::vector<uint64_t> BlockLog::Deleted(size_t max) {
   while (expected <= state_.last_seq && gone.size() < max) {
     uint64_t next = live_.Next(expected);
     if (next == 0) next = state_.last_seq + 1;
+    MR_DCHECK(next >= expected);
     for (; expected < next && gone.size() < max; ++expected) gone.push_back(expected);
     Tick(pace_, 1 + next - expected);
     expected = next + 1;

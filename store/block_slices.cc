@@ -42,6 +42,7 @@ class SliceReader {
 
   // Bytes [from, to) of the records, read and verified as far as they have not been; nullptr: impossible.
   const char* Get(uint64_t from, uint64_t to) {
+    MR_DCHECK(from <= to && from >= uint64_t{first_} * kSliceBytes);
     if (to > record_bytes_) return nullptr;
     const size_t end = (to + kSliceBytes - 1) / kSliceBytes;
     if (end > next_) {
@@ -84,6 +85,7 @@ uint64_t WriteSliceTable(std::string_view records, const SliceSeeds& seeds, char
         slice.record = static_cast<uint32_t>(at);
         slice.seq_offset = header.seq_offset;
       }
+      MR_CHECK(header.FitsIn(records.size() - at));
       at += header.record_bytes;
     }
     std::memcpy(table, &slice, sizeof slice);
@@ -95,6 +97,7 @@ uint64_t WriteSliceTable(std::string_view records, const SliceSeeds& seeds, char
 }
 
 bool SlicesIntact(std::string_view records, std::string_view table, const SliceSeeds& seeds) {
+  MR_CHECK_OP(table.size(), >=, sizeof(uint64_t));
   if (!TableIntact(table, seeds)) return false;
   for (size_t i = 0; i < SliceCount(table); ++i) {
     if (SliceAt(table, i).hash != Hash64(records.substr(i * kSliceBytes, kSliceBytes), seeds.slice + i)) return false;

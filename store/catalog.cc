@@ -314,11 +314,13 @@ void Catalog::Apply(const Key& key, const Place& place) {
   if (place.bytes == 0) {
     const auto at = index_.find(key);
     if (at == index_.end()) return;
+    MR_CHECK_OP(live_bytes_, >=, at->second.bytes);
     live_bytes_ -= at->second.bytes;
     index_.erase(at);
     return;
   }
   Place& known = index_[key];
+  MR_CHECK_OP(live_bytes_, >=, known.bytes);
   live_bytes_ = live_bytes_ - known.bytes + place.bytes;
   known = place;
 }
@@ -354,6 +356,36 @@ absl::Status Catalog::Load(const Visitor& visit) {
 }
 
 // --- a transaction
+
+void Catalog::Invariant() const {
+  MR_CHECK_OP(file_, >=, 0);
+  MR_CHECK(phase_ != Phase::kIdle || !io_.busy());
+  MR_CHECK(phase_ == Phase::kIdle || phase_ == Phase::kCopy || io_.busy());
+  const bool copies = phase_ == Phase::kCopy || phase_ == Phase::kCopySync || phase_ == Phase::kCopyRoot;
+  MR_CHECK(copies == (next_file_ >= 0));
+  MR_CHECK_OP(copied_, <=, copy_.size());
+  MR_CHECK((frame_entries_ == 0) == frame_.empty());
+  MR_CHECK(end_ % kDiskAlignment == 0 && out_.size() % kDiskAlignment == 0);
+  MR_CHECK_OP(end_, >=, kFramesAt);
+  MR_CHECK(staged_bytes() == 0 || !changes_.empty());
+  // While the file is copied, and until the copy is adopted, the end is that of the copy.
+  if (copies || phase_ == Phase::kCopyName) return;
+  MR_CHECK_OP(root_.committed_bytes, <=, end_);
+  MR_CHECK_OP(live_bytes_ + kFramesAt, <=, end_);
+}
+
+void Catalog::Recount() const {
+  Invariant();
+  const bool placed = phase_ < Phase::kCopy;
+  uint64_t bytes = 0;
+  for (const auto& [key, place] : index_) {
+    MR_CHECK_OP(place.bytes, >=, sizeof(EntryHeader));
+    MR_CHECK_OP(place.offset, >=, kFramesAt + sizeof(FrameHeader));
+    if (placed) MR_CHECK_OP(place.offset + place.bytes, <=, end_);
+    bytes += place.bytes;
+  }
+  MR_CHECK_OP(bytes, ==, live_bytes_);
+}
 
 void Catalog::Put(CatalogKind kind, uint64_t uid, Lsn lsn, std::string_view blob) {
   StageEntry(kind, uid, lsn, false, blob);
@@ -410,10 +442,12 @@ void Catalog::CloseFrame() {
 
 void Catalog::WriteOut(Phase phase) {
   CloseFrame();
+  MR_CHECK(!io_.busy());  // what is in flight is in writing_
   phase_ = phase;
   writing_.clear();
   writing_.swap(out_);
   const uint64_t offset = end_;
+  MR_CHECK_OP(offset, ==, out_offset_);  // frames and entries are bound to where they stand
   end_ += writing_.size();
   out_offset_ = end_;
   disk_.Write(next_file_ >= 0 ? next_file_ : file_, offset, writing_, &io_);
@@ -478,6 +512,7 @@ void Catalog::Step() {
 
 // Reads the next entries and writes them as frames of the new file. They come from the page cache, as a rule.
 void Catalog::CopySlice() {
+  MR_CHECK(next_file_ >= 0 && phase_ == Phase::kCopy);
   std::string entry;
   while (copied_ < copy_.size() && staged_bytes() < kCopyBytes) {
     const auto& [key, place] = copy_[copied_++];
@@ -547,6 +582,8 @@ void Catalog::OnIo(const IoResult& result) {
 
 // The transaction is committed.
 void Catalog::Adopt() {
+  MR_CHECK_OP(next_root_.generation, >, root_.generation);  // a restart takes the root of the higher one
+  MR_CHECK_OP(next_root_.replay_from, >=, root_.replay_from);
   for (const auto& [key, place] : changes_) Apply(key, place);
   changes_.clear();
   changes_.shrink_to_fit();
@@ -556,6 +593,7 @@ void Catalog::Adopt() {
 
 // The new file is whole and stable: it takes the name.
 void Catalog::Replace() {
+  MR_CHECK_OP(next_root_.committed_bytes, ==, end_);
   absl::Status status;
   if (damaged_) {
     status = disk_.MakeDirectory("quarantine");

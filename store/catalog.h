@@ -85,6 +85,11 @@ class Catalog {
   uint64_t live_bytes() const { return live_bytes_; }
   size_t entries() const { return index_.size(); }
 
+  // After Open, between two calls: the phase agrees with what is in flight, and the file's end with its root.
+  void Invariant() const;
+  // And the entries with their sum and with the file; costs as much as there are entries.
+  void Recount() const;
+
  private:
   struct Root {
     uint32_t magic = 0;

@@ -28,6 +28,62 @@ Checkpoint::Checkpoint(Catalog& catalog, WriteAheadLog& wal, StoredLogs& logs, S
   sync_.Bind<&Checkpoint::OnSynced>(this);
 }
 
+void Checkpoint::Invariant() const {
+  MR_CHECK_OP(count_, <=, begun_);
+  MR_CHECK_OP(succeeded_, <=, begun_);
+  MR_CHECK_OP(written_at_last_, <=, wal_.written_bytes());
+  MR_CHECK_OP(catalog_.replay_from(), <=, wal_.durable());
+  MR_CHECK(!sync_.busy() || step_ == Phase::kSync);
+  if (step_ == Phase::kIdle || step_ == Phase::kCompact) {
+    MR_CHECK(taken_.empty() && streams_.empty() && consumers_todo_.empty() && removing_.empty());
+    if (step_ == Phase::kIdle) MR_CHECK(!catalog_.busy() && catalog_.staged_bytes() == 0);
+    return;
+  }
+  MR_CHECK_OP(next_stream_, <=, streams_.size());
+  MR_CHECK_OP(next_consumer_, <=, consumers_todo_.size());
+  MR_CHECK_OP(group_.size(), <=, slice_);
+  MR_CHECK_OP(encoded_, <=, group_.size());
+  MR_CHECK_OP(bound_, <=, wal_.durable());
+  MR_CHECK_OP(bound_, >=, catalog_.replay_from());
+  MR_CHECK_OP(settled_at_, <=, wal_.staged());
+  // A deletion is taken out of the catalog by a commit and by nothing before it.
+  MR_CHECK(removing_.empty() || step_ == Phase::kCommit);
+  // The root that is on its way says that the log is not needed for what the states have left out.
+  MR_CHECK(step_ != Phase::kCommit || settled_at_ <= wal_.durable());
+}
+
+// The edges of the table in the header; whatever fails goes to kIdle.
+void Checkpoint::SetStep(Phase step) {
+  bool edge = step == Phase::kIdle;
+  switch (step_) {
+    case Phase::kIdle:
+      edge = edge || step == Phase::kCompact || step == Phase::kFlush;
+      break;
+    case Phase::kCompact:
+      edge = edge || step == Phase::kFlush;
+      break;
+    case Phase::kFlush:
+      edge = edge || step == Phase::kEncode;
+      break;
+    case Phase::kEncode:  // a group that has staged nothing has nothing to sync
+      edge = edge || step == Phase::kSync || step == Phase::kWrite;
+      break;
+    case Phase::kSync:
+      edge = edge || step == Phase::kWrite;
+      break;
+    case Phase::kWrite:
+      edge = edge || step == Phase::kFlush || step == Phase::kSettle;
+      break;
+    case Phase::kSettle:
+      edge = edge || step == Phase::kCommit;
+      break;
+    case Phase::kCommit:
+      break;
+  }
+  MR_CHECK(edge);
+  step_ = step;
+}
+
 bool Checkpoint::has_work() const {
   switch (step_) {
     case Phase::kIdle:
@@ -64,7 +120,7 @@ void Checkpoint::Step(Nanos now) {
     case Phase::kIdle:
       wanted_ = false;
       if (catalog_.wants_compaction()) {
-        step_ = Phase::kCompact;
+        SetStep(Phase::kCompact);
         catalog_.StartCompaction();
         break;
       }
@@ -85,15 +141,15 @@ void Checkpoint::Step(Nanos now) {
       break;
     case Phase::kSync:
       if (sync_failed_) return Abort(absl::StrFormat("syncing segments: %s", std::strerror(sync_error_)));
-      step_ = Phase::kWrite;
+      SetStep(Phase::kWrite);
       catalog_.StartFlush();
       break;
     case Phase::kWrite:
       if (catalog_.failed()) return Abort("writing the catalog");
       if (next_stream_ < streams_.size() || next_consumer_ < consumers_todo_.size()) {
-        step_ = Phase::kFlush;
+        SetStep(Phase::kFlush);
       } else {
-        step_ = Phase::kSettle;
+        SetStep(Phase::kSettle);
       }
       break;
     case Phase::kSettle:
@@ -115,6 +171,8 @@ void Checkpoint::Step(Nanos now) {
 }
 
 void Checkpoint::Begin() {
+  MR_CHECK(taken_.empty() && streams_.empty() && consumers_todo_.empty() && removing_.empty());
+  MR_CHECK_OP(catalog_.staged_bytes(), ==, 0u);
   ++begun_;
   bound_ = wal_.durable();
   begun_at_ = wal_.written_bytes();
@@ -131,7 +189,7 @@ void Checkpoint::Begin() {
   std::sort(streams_.begin(), streams_.end());
   std::sort(consumers_todo_.begin(), consumers_todo_.end());
   next_stream_ = next_consumer_ = 0;
-  step_ = Phase::kFlush;
+  SetStep(Phase::kFlush);
 }
 
 void Checkpoint::FlushGroup() {
@@ -143,6 +201,7 @@ void Checkpoint::FlushGroup() {
     if (at == objects_.streams.end()) continue;  // deleted meanwhile
     StoredStream& stream = at->second;
     if (stream.config_dirty) {
+      MR_CHECK(stream.record != nullptr);
       catalog_.Put(CatalogKind::kStreamConfig, uid, stream.config_lsn, *stream.record);
       taken_.push_back({uid, stream.config_lsn, Taken::What::kStreamConfig});
     }
@@ -152,7 +211,7 @@ void Checkpoint::FlushGroup() {
   }
   flush_again_at_ = now_ + kRetryAfter;
   flush_tries_ = 0;
-  step_ = Phase::kEncode;
+  SetStep(Phase::kEncode);
 }
 
 void Checkpoint::EncodeGroup() {
@@ -178,6 +237,7 @@ void Checkpoint::EncodeGroup() {
       stream.stored->Flush();
       return;
     }
+    MR_CHECK(stream.stored->flushed());
     blob_.clear();
     stream.stored->EncodeCheckpoint(&blob_);
     stream.state_dirty = false;
@@ -193,11 +253,11 @@ void Checkpoint::EncodeGroup() {
   if (next_stream_ == streams_.size()) EncodeConsumers();
   sync_failed_ = false;
   if (catalog_.staged_bytes() == 0) {
-    step_ = Phase::kWrite;
+    SetStep(Phase::kWrite);
     catalog_.StartFlush();
     return;
   }
-  step_ = Phase::kSync;
+  SetStep(Phase::kSync);
   logs_.SyncAll(&sync_);
 }
 
@@ -209,6 +269,7 @@ void Checkpoint::EncodeConsumers() {
     if (at == objects_.consumers.end()) continue;
     StoredConsumer& consumer = at->second;
     if (consumer.config_dirty) {
+      MR_CHECK(consumer.record != nullptr);
       catalog_.Put(CatalogKind::kConsumerConfig, uid, consumer.config_lsn, *consumer.record);
       taken_.push_back({uid, consumer.config_lsn, Taken::What::kConsumerConfig});
     }
@@ -230,6 +291,8 @@ bool Checkpoint::Pays() const {
 }
 
 void Checkpoint::Commit() {
+  MR_CHECK_OP(wal_.durable(), >=, settled_at_);
+  MR_CHECK(removing_.empty());
   // Also what was deleted since Begin: it was passed over, so its entry must not outlive the log up to bound_.
   removing_.swap(objects_.deleted);
   for (DeletedObject& object : removing_) {
@@ -245,7 +308,7 @@ void Checkpoint::Commit() {
       object.marked = false;
     }
   }
-  step_ = Phase::kCommit;
+  SetStep(Phase::kCommit);
   if (partial_) bound_ = catalog_.replay_from();
   catalog_.StartCommit(bound_, objects_.next_uid);
 }
@@ -269,7 +332,8 @@ void Checkpoint::Succeed() {
     if (object.marked) objects_.deleted.push_back(object);  // the next one takes the mark out
   }
   removing_.clear();
-  step_ = Phase::kIdle;
+  SetStep(Phase::kIdle);
+  MR_CHECK_OP(catalog_.replay_from(), ==, bound_);  // what is recycled is what the root on disk does without
   logs_.OnCheckpointed(true);
   wal_.Recycle(bound_);
   ++count_;
@@ -311,7 +375,7 @@ void Checkpoint::PutBack() {
   removing_.clear();
   catalog_.Drop();
   logs_.OnCheckpointed(false);
-  step_ = Phase::kIdle;
+  SetStep(Phase::kIdle);
   wanted_ = true;
 }
 

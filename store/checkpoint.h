@@ -66,6 +66,9 @@ class Checkpoint {
   uint64_t partial_count() const { return partial_count_; }  // left a stream out; not all of them are in count()
   uint64_t written_at_last() const { return written_at_last_; }
   uint64_t cost_bytes() const { return cost_bytes_; }  // what the last one wrote into the catalog
+  // Between two calls: the cursors stay within their lists, positions within the log, and an idle one has nothing in
+  // its hands.
+  void Invariant() const;
 
  private:
   enum class Phase : uint8_t { kIdle, kCompact, kFlush, kEncode, kSync, kWrite, kSettle, kCommit };
@@ -75,6 +78,7 @@ class Checkpoint {
     size_t index;  // in streams_
   };
 
+  void SetStep(Phase step);
   void Begin();
   void FlushGroup();
   void EncodeGroup();

@@ -68,6 +68,7 @@ void SegmentStore::Compact() {
       return;
     }
     if (file->takes_appends) StopAppends(file);
+    MR_CHECK(compacting_uids_.empty() && !file->takes_appends);  // what moves out does not come back
     compacting_ = file->number;
     compacting_uids_ = file->uids;
     std::sort(compacting_uids_.begin(), compacting_uids_.end());

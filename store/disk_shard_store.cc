@@ -252,6 +252,37 @@ void DiskShardStore::EndTurn(Nanos now) {
   if (now >= scrub_at_ && !closing_) scrub_at_ = logs_.StepScrub(now);
   wal_.EndTurn(now);
   logs_.EndTurn();
+#ifndef NDEBUG
+  Invariant();
+#endif
+}
+
+void DiskShardStore::Invariant() const {
+  wal_.Invariant();
+  catalog_->Invariant();
+  checkpoint_.Invariant();
+  eraser_.Invariant();
+  logs_.Invariant();
+  MR_CHECK(discards_.empty() || discards_.back().lsn <= wal_.staged());
+  MR_CHECK(discards_.empty() || discards_.front().lsn <= discards_.back().lsn);
+  MR_CHECK(!over_budget_ || checkpoint_.running());
+}
+
+void DiskShardStore::Recount() const {
+  Invariant();
+  catalog_->Recount();
+  logs_.Recount();
+  for (const auto& [uid, stream] : objects_.streams) {
+    MR_CHECK_OP(uid, <, objects_.next_uid);
+    MR_CHECK_OP(stream.config_lsn, <=, wal_.staged());
+    MR_CHECK(!stream.config_dirty || stream.record != nullptr);
+    MR_CHECK(stream.stored == nullptr || stream.at_rest == nullptr);
+  }
+  for (const auto& [uid, consumer] : objects_.consumers) {
+    MR_CHECK_OP(uid, <, objects_.next_uid);
+    MR_CHECK(!consumer.config_dirty || consumer.record != nullptr);
+    MR_CHECK(objects_.streams.contains(consumer.stream_uid));
+  }
 }
 
 // What was written under old keys, or under none, is written anew: blocks by compaction, the rest by checkpoints. When

@@ -58,6 +58,9 @@ class DiskShardStore final : public ShardStore, private WalListener {
   void StartClose() override;
   bool closed() const override;
   Stats stats() const override;
+  // Between two calls: deletions are in the order of the log, and what is behind this store holds; cheap.
+  void Invariant() const;
+  void Recount() const override;
 
  private:
   struct Discard {

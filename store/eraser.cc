@@ -22,7 +22,17 @@ uint64_t Eraser::Ask(uint64_t uid) {
   return ++asked_;
 }
 
+void Eraser::Invariant() const {
+  MR_CHECK_OP(done_, <=, serves_);
+  MR_CHECK_OP(serves_, <=, asked_);
+  MR_CHECK_OP(asking_.size(), ==, asked_ - serves_);
+  MR_CHECK((step_ == Phase::kIdle) == (done_ == serves_));
+  MR_CHECK(!sync_.busy() || step_ == Phase::kSync);
+  MR_CHECK_OP(cut_, <=, wal_.staged());
+}
+
 void Eraser::Begin() {
+  MR_CHECK_OP(asked_, >, done_);
   serves_ = asked_;
   streams_.insert(streams_.end(), asking_.begin(), asking_.end());
   std::vector<uint64_t>().swap(asking_);
@@ -61,6 +71,7 @@ void Eraser::StepPass(Nanos now) {
     case Phase::kCheckpoint:
       (void)wal_.files().Clean();
       if (checkpoint_.succeeded() < checkpoint_number_) return;
+      MR_CHECK_OP(wal_.durable(), >=, cut_);
       logs_.StartSweep(streams_);
       step_ = Phase::kOverwrite;
       return;

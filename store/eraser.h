@@ -39,6 +39,8 @@ class Eraser {
   void Step(Nanos now);
   bool has_work() const { return more_; }      // true: run another turn without waiting
   bool idle() const { return !sync_.busy(); }  // no operation in flight
+  // Tickets are done in the order in which they were given, and each waits in one list.
+  void Invariant() const;
   Nanos retry_at() const { return asked_ == done_ ? Nanos::max() : retry_at_; }  // Nanos::max(): waits for others
 
  private:

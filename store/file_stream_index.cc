@@ -56,6 +56,7 @@ void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
       }
       Tick(pace_, kStride * kMessageUnits);
       if (ordinal < count) body = BodyOf(block, Wait::kNow, &why);  // it may have been evicted while this was paused
+      MR_CHECK(body == nullptr || body->count() == count);
     }
     Tick(pace_, kBlockUnits);
   }
@@ -144,6 +145,7 @@ void FileStreamLog::BuildIndex() {
         from += through;
       } else if (const size_t at = ColdAtOrAfter(key); at < cold_.size() && cold_[at].key == key) {
         cold_[at].bad = true;
+        segments_.OnRebuiltRun();
       }
     }
     if (from <= last) IndexBlocks(from, last);
@@ -155,6 +157,7 @@ void FileStreamLog::BuildIndex() {
 }
 
 void FileStreamLog::Dehydrate() {
+  MR_CHECK(MayRest());
   index_.reset();
   cached_runs_.clear();
   for (ColdRun& cold : cold_) cold.filter.Clear();
@@ -179,6 +182,7 @@ void FileStreamLog::StartBlob(ColdRun* cold, std::string_view bytes) {
 }
 
 void FileStreamLog::PutCold(uint64_t key, const SealedRun& form, uint32_t named, uint32_t through) {
+  MR_CHECK(through > 0 && through <= LiveSet::kChunkSpan);
   const RunHead head{uid_, key, named, through, 0, false};
   const std::string bytes = EncodeRun(head, form, index_->table(), pace_);
   SubjectFilter filter;
@@ -232,6 +236,7 @@ void FileStreamLog::RestRun(uint64_t key) {
   Run* run = index_ == nullptr ? nullptr : index_->FindRun(key);
   const size_t i = ColdAtOrAfter(key);
   if (run == nullptr || run->sealed == nullptr || i == cold_.size() || cold_[i].key != key || !cold_[i].written) return;
+  MR_CHECK(!run->open && cold_[i].through == LiveSet::kChunkSpan);  // or a part of it would stand for the whole
   Cache(key, std::move(*run->sealed));
   run->sealed.reset();
 }
@@ -260,7 +265,9 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
   };
   std::vector<Part> parts;
   bool single = false;
-  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad;
+  // One that is being moved is nowhere to be read until its write has ended, and as good as before after that.
+  const bool moves = i < cold_.size() && cold_[i].key == run.key && !cold_[i].written;
+  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad && !moves;
   good = good && segments_.ReadBlob(cold_[i].extent, &bytes);
   good = good && DecodeRun(
                      bytes,
@@ -278,7 +285,8 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
                      });
   if (!good) {
     const size_t at = ColdAtOrAfter(run.key);
-    if (at < cold_.size() && cold_[at].key == run.key) cold_[at].bad = true;
+    if (!moves && at < cold_.size() && cold_[at].key == run.key) cold_[at].bad = true;
+    if (!moves) segments_.OnRebuiltRun();
     RebuildRun(run.key, &form);
     return Cache(run.key, std::move(form));
   }
@@ -330,6 +338,7 @@ void FileStreamLog::OnRunsCleared() {
 }
 
 void FileStreamLog::ReleaseCold(size_t index) {
+  MR_CHECK_OP(index, <, cold_.size());
   if (cold_[index].extent.file != 0) segments_.ReleaseBlob(this, cold_[index].extent);
   cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(index));
 }
@@ -359,10 +368,15 @@ bool FileStreamLog::WantsOpenRun() const {
 void FileStreamLog::WriteOpenRun() {
   const Working working(*this);
   const Run* run = index_->open_run();
+  const uint64_t last_key = state_.last_seq >> LiveSet::kChunkBits;
+  MR_CHECK(run != nullptr && run->key <= last_key);
   uint32_t named = 0;
   const std::unique_ptr<SealedRun> form = run->Sorted(live_, &named, pace_);
   if (named == 0) return;
-  PutCold(run->key, *form, named, static_cast<uint16_t>(state_.last_seq) + 1u);
+  // Sequences that have gone on without a message leave the run open, and nothing comes into it any more.
+  const uint32_t through =
+      run->key == last_key ? static_cast<uint16_t>(state_.last_seq) + 1u : LiveSet::kChunkSpan;
+  PutCold(run->key, *form, named, through);
 }
 
 }  // namespace millrace

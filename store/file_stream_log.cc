@@ -30,6 +30,23 @@ FileStreamLog::~FileStreamLog() {
   }
 }
 
+void FileStreamLog::Invariant() const {
+  BlockLog::Invariant();
+  if (changing_ > 0) return;
+  uint64_t stored = 0;
+  for (const auto& block : blocks_) stored += block->place == Block::Place::kDisk ? block->stored_bytes : 0;
+  MR_CHECK_OP(stored, ==, disk_bytes_);
+  for (size_t i = 0; i < cold_.size(); ++i) {
+    const ColdRun& cold = cold_[i];
+    MR_CHECK(i == 0 || cold_[i - 1].key < cold.key);
+    MR_CHECK(cold.extent.file != 0 && cold.through > 0 && cold.through <= LiveSet::kChunkSpan);
+    MR_CHECK(cold.written || (cold.tag > 0 && cold.tag < next_tag_));
+  }
+  MR_CHECK_OP(flush_seq_, <=, state_.last_seq);
+  MR_CHECK(!flush_started_ || flush_wanted_);
+  MR_CHECK(working_ > 0 || resting_runs_.empty());
+}
+
 // --- blocks
 
 BlockBody* FileStreamLog::Fetch(Block* block, Wait wait, LoadStatus* why) {
@@ -55,7 +72,10 @@ void FileStreamLog::OnSealed(Block* block) {
 }
 
 void FileStreamLog::OnDropped(Block* block) {
-  if (block->place == Block::Place::kDisk) disk_bytes_ -= std::min<uint64_t>(disk_bytes_, block->stored_bytes);
+  if (block->place == Block::Place::kDisk) {
+    MR_CHECK_OP(disk_bytes_, >=, block->stored_bytes);
+    disk_bytes_ -= block->stored_bytes;
+  }
   segments_.Release(this, block, wipe_);
 }
 
@@ -69,7 +89,10 @@ void FileStreamLog::OnErased(Block* block) {
   (void)Rewrite(index, index);
 }
 
-void FileStreamLog::OnBlockWritten(Block* block) { disk_bytes_ += block->stored_bytes; }
+void FileStreamLog::OnBlockWritten(Block* block) {
+  MR_CHECK(block->place == Block::Place::kDisk);
+  disk_bytes_ += block->stored_bytes;
+}
 
 void FileStreamLog::OnLoaded() {
   if (listener_ != nullptr) listener_->OnLoaded();
@@ -200,6 +223,7 @@ void FileStreamLog::Flush() {
 }
 
 void FileStreamLog::FlushNow() {
+  MR_CHECK(flush_wanted_ && flush_started_);
   MergeTail();
   SealOpenBlock();
   for (const auto& block : blocks_) {
@@ -233,11 +257,13 @@ bool FileStreamLog::stuck() const {
 
 // What came after Flush and is not on disk yet is left out: the journal has it, and Replay will bring it.
 void FileStreamLog::EncodeCheckpoint(std::string* out) {
+  MR_CHECK_OP(changing_, ==, 0u);
   size_t count = 0;
   while (count < blocks_.size() && blocks_[count]->place == Block::Place::kDisk) ++count;
   StreamLogState covered = state();
   LiveSet later;
   for (size_t i = count; i < blocks_.size(); ++i) {
+    MR_CHECK_OP(covered.messages, >=, blocks_[i]->live);
     covered.messages -= blocks_[i]->live;
     covered.bytes -= std::min(covered.bytes, blocks_[i]->message_bytes(false));
   }
@@ -272,6 +298,7 @@ void FileStreamLog::EncodeCheckpoint(std::string* out) {
   int64_t time = 0;
   for (size_t i = 0; i < count; ++i) {
     const Block& block = *blocks_[i];
+    MR_CHECK(block.first_seq > before && block.last_seq <= covered.last_seq);  // or Restore refuses all of it
     for (const uint64_t number :
          {block.first_seq - before, block.last_seq - block.first_seq, uint64_t{block.messages}, uint64_t{block.live},
           uint64_t{block.live_headed}, block.record_bytes, block.live_bytes, ZigZag(block.max_time_ns - time),
@@ -301,6 +328,7 @@ void FileStreamLog::EncodeCheckpoint(std::string* out) {
 }
 
 absl::Status FileStreamLog::Restore(std::string_view blob) {
+  MR_CHECK(state_.last_seq == 0 && blocks_.empty() && cold_.empty());  // before anything else, at most once
   const auto bad = [this](std::string_view what) {
     return absl::DataLossError(absl::StrFormat("checkpoint of stream %u: bad %s", uid_, what));
   };
@@ -385,6 +413,9 @@ absl::Status FileStreamLog::Restore(std::string_view blob) {
   ends_.shrink_to_fit();
   cold_.shrink_to_fit();
   state_ = restored;
+  uint64_t bytes = 0;
+  for (const auto& block : blocks_) bytes += block->message_bytes(false);
+  bytes_guessed_ = bytes != state_.bytes;
   for (const auto& block : blocks_) {
     segments_.Adopt(this, {block->file, block->stored_bytes, block->offset},
                     block->stored_bytes * block->live_bytes / std::max<uint64_t>(block->record_bytes, 1));

@@ -46,6 +46,7 @@ class FileStreamLog final : public BlockLog, public StoredLog, private ColdRuns 
   }
 
   size_t memory_bytes() const override;
+  void Invariant() const override;  // and index runs ascend, and bytes on disk are those of the blocks there
 
   // --- for SegmentStore
   void OnBlockWritten(Block* block);

@@ -30,6 +30,7 @@ bool FilterView::MatchesText(std::string_view subject) const {
 }
 
 void FilterView::Judge(const SubjectTable& table, uint32_t number) {
+  MR_DCHECK(number < marks_.size());
   Mark& mark = marks_[number];
   const bool listed = mark != Mark::kNo;
   if (MatchesText(table.At(number).subject())) {
@@ -41,6 +42,7 @@ void FilterView::Judge(const SubjectTable& table, uint32_t number) {
 }
 
 void FilterView::Follow(const SubjectTable& table, const std::vector<uint32_t>& created) {
+  MR_CHECK_OP(followed_, <=, created.size());
   if (followed_ == created.size()) return;
   if (marks_.size() < table.end()) marks_.resize(table.end(), Mark::kNo);
   for (; followed_ < created.size(); ++followed_) {
@@ -73,6 +75,7 @@ const FilterView::Bits& FilterView::BitsOf(const Run& run, const SealedRun* form
     bits->words.fill(0);
   }
   const auto set = [bits](uint32_t position) { bits->words[position >> 6] |= uint64_t{1} << (position & 63); };
+  MR_DCHECK(bits->built <= run.appended);
   if (run.open) {
     for (; bits->built < run.appended; ++bits->built) {
       if (Matches(run.numbers[bits->built])) set(run.PositionOf(bits->built));
@@ -117,6 +120,7 @@ int FilterView::Next(const Run& run, const SealedRun* form, const LiveSet& live,
 int FilterView::Previous(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
   const Bits& bits = BitsOf(run, form, live);
   const uint64_t base = run.key << LiveSet::kChunkBits;
+  MR_DCHECK(position < LiveSet::kChunkSpan);
   uint32_t index = position >> 6;
   uint64_t word = bits.words[index] & ~uint64_t{0} >> (63 - (position & 63));
   while (true) {

@@ -131,7 +131,9 @@ void LiveSet::AddTo(Chunk* chunk, uint16_t at) {
       MR_CHECK(chunk->array != nullptr);
     }
   }
+  MR_CHECK_OP(chunk->count, <, kChunkSpan);
   if (chunk->kind == Kind::kArray) {
+    MR_CHECK_OP(chunk->count, <, chunk->room);
     chunk->array[chunk->count] = at;
   } else {
     chunk->bits[at >> 6] |= uint64_t{1} << (at & 63);
@@ -142,12 +144,12 @@ void LiveSet::AddTo(Chunk* chunk, uint16_t at) {
 void LiveSet::Add(uint64_t seq) {
   const uint64_t key = seq >> kChunkBits;
   const auto at = static_cast<uint16_t>(seq);
+  MR_DCHECK(chunks_.empty() || chunks_.back().key < key || PreviousIn(chunks_.back(), kChunkSpan - 1) < at);
   ++size_;
   if (!chunks_.empty() && chunks_.back().key == key) {
     AddTo(&chunks_.back(), at);
     return;
   }
-  MR_DCHECK(chunks_.empty() || chunks_.back().key < key);
   Chunk chunk{};
   chunk.key = key;
   chunk.count = 1;
@@ -192,6 +194,7 @@ bool LiveSet::Remove(uint64_t seq) {
   const size_t index = LowerBound(seq >> kChunkBits);
   if (index == chunks_.size() || chunks_[index].key != seq >> kChunkBits) return false;
   if (!RemoveFrom(&chunks_[index], static_cast<uint16_t>(seq))) return false;
+  MR_CHECK(size_ > 0);
   --size_;
   if (chunks_[index].count == 0) {
     Free(&chunks_[index]);
@@ -201,6 +204,7 @@ bool LiveSet::Remove(uint64_t seq) {
 }
 
 void LiveSet::RemoveRange(uint64_t first, uint64_t last) {
+  MR_CHECK_OP(first, <=, last);
   const size_t from = LowerBound(first >> kChunkBits);
   size_t kept = from;  // whole chunks are taken out together
   size_t index = from;
@@ -209,6 +213,7 @@ void LiveSet::RemoveRange(uint64_t first, uint64_t last) {
     const uint32_t begin = chunk.key == first >> kChunkBits ? static_cast<uint16_t>(first) : 0;
     const uint32_t end = chunk.key == last >> kChunkBits ? static_cast<uint16_t>(last) : kChunkSpan - 1;
     const uint32_t gone = CountFromIn(chunk, begin) - CountFromIn(chunk, end + 1);
+    MR_CHECK(gone <= chunk.count && gone <= size_);
     size_ -= gone;
     if (gone == chunk.count) {
       Free(&chunk);

@@ -19,6 +19,7 @@ class MemoryStreamLog final : public BlockLog {
 
  private:
   BlockBody* Fetch(Block*, Wait, LoadStatus* why) override {
+    MR_DCHECK(false);  // blocks of memory streams never leave it
     *why = LoadStatus::kDamaged;
     return nullptr;
   }
@@ -34,6 +35,7 @@ class MemoryStreamLog final : public BlockLog {
   // is
   // removed pays for the copying of at most one.
   void OnThinned(Block* block) override {
+    MR_CHECK(!block->open && block->live > 0);
     size_t first = BlockIndexOf(block->first_seq);
     size_t last = first;
     uint64_t bytes = block->live_bytes;

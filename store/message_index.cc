@@ -39,6 +39,19 @@ size_t MessageIndex::RunAtOrAfter(uint64_t key) const {
   return static_cast<size_t>(at - runs_.begin());
 }
 
+void MessageIndex::Invariant() const {
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    const Run& run = runs_[i];
+    MR_CHECK(i == 0 || runs_[i - 1].key < run.key);
+    MR_CHECK(!run.open || (i + 1 == runs_.size() && run.sealed == nullptr));
+    MR_CHECK(run.open || run.sealed != nullptr || cold_ != nullptr);
+    MR_CHECK_OP(run.named, <=, run.appended);
+    MR_CHECK_OP(run.appended, <=, LiveSet::kChunkSpan);
+    if (run.open) MR_CHECK(run.numbers.size() == run.appended && run.before.size() == run.appended);
+  }
+  MR_CHECK_OP(views_.size(), <=, kViewsMax);
+}
+
 void MessageIndex::Append(uint64_t seq, std::string_view subject) {
   bool created = false;
   const uint32_t number = table_.FindOrAdd(subject, &created);
@@ -58,6 +71,7 @@ void MessageIndex::Append(uint64_t seq, std::string_view subject) {
     runs_.back().key = key;
   }
   MR_CHECK(runs_.back().open);
+  MR_DCHECK(runs_.size() < 2 || runs_[runs_.size() - 2].key < key);
   SubjectTable::Entry& entry = table_.At(number);
   runs_.back().Append(static_cast<uint16_t>(seq), number, &entry);
   if (created) entry.first_seq = seq;
@@ -79,6 +93,7 @@ void MessageIndex::SealLast() {
 
 void MessageIndex::AddCold(uint64_t key, uint32_t named) {
   SealLast();
+  MR_CHECK(cold_ != nullptr && (runs_.empty() || runs_.back().key < key));
   runs_.emplace_back();
   Run& run = runs_.back();
   run.key = key;
@@ -87,6 +102,7 @@ void MessageIndex::AddCold(uint64_t key, uint32_t named) {
 }
 
 void MessageIndex::NoteCold(std::string_view subject, uint32_t messages, uint64_t first_seq, uint64_t last_seq) {
+  MR_CHECK(messages > 0 && first_seq <= last_seq && KeyOf(last_seq) == runs_.back().key);
   bool created = false;
   SubjectTable::Entry& entry = table_.At(table_.FindOrAdd(subject, &created));
   if (created) entry.first_seq = first_seq;

@@ -59,6 +59,8 @@ class MessageIndex {
   const Run* open_run() const { return runs_.empty() || !runs_.back().open ? nullptr : &runs_.back(); }
 
   uint64_t subject_count() const { return table_.count(); }
+  // Runs ascend, only the last is open, and each names no more than came into it.
+  void Invariant() const;
   size_t memory_bytes() const;
 
   // As in StreamLog.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "proto/base/check.h"
 #include "store/pace.h"
 
 namespace millrace {
@@ -19,6 +20,7 @@ inline void RadixSort(std::vector<uint64_t>* keys, int from, int to, Pace* pace)
   constexpr int kDigit = 11;
   constexpr uint64_t kMask = (1 << kDigit) - 1;
   constexpr size_t kStride = 4096;  // between two pauses
+  MR_CHECK(from >= 0 && from <= to && to <= 64);
   const size_t size = keys->size();
   const auto room = std::make_unique_for_overwrite<uint64_t[]>(size);  // clearing it would be one long piece
   uint64_t* sorted = keys->data();
@@ -39,6 +41,7 @@ inline void RadixSort(std::vector<uint64_t>* keys, int from, int to, Pace* pace)
       count = sum;
       sum += n;
     }
+    MR_CHECK_OP(sum, ==, size);  // each number has a place of its own
     in_strides([&](uint64_t key) { other[at[key >> shift & kMask]++] = key; });
     std::swap(sorted, other);
   }

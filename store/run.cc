@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "proto/base/check.h"
 #include "store/radix_sort.h"
 
 namespace millrace {
@@ -19,6 +20,8 @@ constexpr uint32_t kStride = 4096;  // messages between two pauses
 }  // namespace
 
 void Run::Append(uint16_t position, uint32_t number, SubjectTable::Entry* entry) {
+  MR_DCHECK(open && appended < LiveSet::kChunkSpan);
+  MR_DCHECK(appended == 0 || PositionOf(appended - 1) < position);
   const auto ordinal = static_cast<uint16_t>(appended);
   if (appended == 0) {
     first_position = position;
@@ -47,6 +50,7 @@ uint32_t Run::OrdinalAtOrAfter(uint32_t position) const {
 }
 
 std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count, Pace* pace) const {
+  MR_CHECK(open);
   std::vector<uint64_t> keys;
   keys.reserve(appended);
   uint32_t highest = 0;
@@ -93,6 +97,7 @@ void Run::Seal(const LiveSet& live, Pace* pace) {
 }
 
 void Run::DropRemoved(const LiveSet& live) {
+  MR_CHECK(!open && sealed != nullptr);
   auto kept = std::make_unique<SealedRun>();
   if (sealed->single()) {
     named = live.CountInChunk(key);

@@ -2,6 +2,8 @@
 // RunCodec: see run_codec.h.
 #include "store/run_codec.h"
 
+#include "proto/base/check.h"
+
 namespace millrace {
 
 namespace {
@@ -12,6 +14,7 @@ constexpr size_t kStride = 256;        // subjects between two pauses
 }  // namespace
 
 std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectTable& table, Pace* pace) {
+  MR_CHECK(form.single() || form.starts.size() == form.numbers.size() + 1);
   const auto alive = [&](uint32_t number) { return number < table.end() && table.At(number).messages > 0; };
   uint32_t subjects = 0;
   for (size_t i = 0; i < form.numbers.size(); ++i) {
@@ -41,6 +44,14 @@ std::string EncodeRun(const RunHead& head, const SealedRun& form, const SubjectT
       before = form.positions[p];
     }
   }
+  // A run that does not decode is made anew from blocks whenever it is wanted, and answers as it should.
+  MR_DCHECK(DecodeRun(
+      out,
+      [&](const RunHead& read) {
+        return read.uid == head.uid && read.key == head.key && read.named == head.named &&
+               read.through == head.through && read.subjects == subjects;
+      },
+      [](std::string_view, const std::vector<uint16_t>&) {}));
   return out;
 }
 

@@ -22,6 +22,9 @@ bool SegmentFile::ParseName(const std::string& name, uint32_t* number) {
 }
 
 // Bytes that belong elsewhere do not pass. The formula is part of the format.
-uint64_t SegmentFile::SeedAt(uint64_t offset) const { return uuid ^ offset * 0x9e3779b97f4a7c15; }
+uint64_t SegmentFile::SeedAt(uint64_t offset) const {
+  MR_DCHECK(offset % kSegmentAlignment == 0);
+  return uuid ^ offset * 0x9e3779b97f4a7c15;
+}
 
 }  // namespace millrace

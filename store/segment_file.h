@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/base/check.h"
 #include "store/disk.h"
 
 namespace millrace {
@@ -79,6 +80,7 @@ struct SegmentFile {
   uint64_t SeedAt(uint64_t offset) const;
   // What is not given back by checkpoints alone.
   uint64_t dead_bytes() const {
+    MR_DCHECK(held_rest <= held_bytes);
     const uint64_t wanted_bytes = live_bytes + held_bytes + kSegmentHeaderBytes;
     return end > wanted_bytes ? end - wanted_bytes : 0;
   }

@@ -47,8 +47,13 @@ uint64_t ShareOf(const Block& block, uint64_t live_bytes) {
 
 void SegmentStore::Place(SegmentFile* file, uint64_t uid, uint64_t bytes, Extent* extent) {
   const uint64_t offset = (file->end + kSegmentAlignment - 1) & ~(kSegmentAlignment - 1);
+  // A place is 40 bits of offset in a file's number (PlaceOf), and nothing goes behind what has failed.
+  MR_CHECK(file->takes_appends && !file->failed && file->file >= 0);
+  MR_CHECK_OP(offset + bytes, <, uint64_t{1} << 40);
+  MR_CHECK_OP(bytes, <=, UINT32_MAX);
   *extent = {file->number, static_cast<uint32_t>(bytes), offset};
   SetEnd(file, offset + bytes);
+  MR_CHECK_OP(file->held_bytes, >=, file->held_rest);
   use_.held_bytes -= file->held_rest;  // it stays after all
   file->held_bytes -= std::exchange(file->held_rest, 0);
   ++file->wanted;
@@ -64,6 +69,8 @@ bool SegmentStore::TakesTheLast(uint64_t bytes) {
 }
 
 void SegmentStore::Write(FileStreamLog* log, Block* block) {
+  MR_CHECK(block->place == Block::Place::kMemory && block->body != nullptr && !block->open);
+  MR_CHECK_OP(block->body->count(), ==, block->messages);
   auto op = std::make_unique<WriteOp>();
   const size_t bytes = CompressBlock(*block->body, log->options().compress, &op->room, options_.keys);
   if (TakesTheLast(bytes)) {
@@ -86,6 +93,7 @@ void SegmentStore::Write(FileStreamLog* log, Block* block) {
   block->place = Block::Place::kWriting;
   AddLive(*file, ShareOf(*block, block->live_bytes));
   op->bytes = PrepareBlock(log->uid(), *block, block->body, &op->room, **file, block->offset, options_.keys);
+  MR_CHECK_OP(op->bytes.size(), ==, bytes);  // the place was made before they were
   StartWrite(std::move(op));
 }
 
@@ -114,6 +122,7 @@ Extent SegmentStore::WriteBlob(FileStreamLog* log, uint64_t tag, std::string_vie
   const uint64_t hash = Hash64(stored, (*file)->SeedAt(op->extent.offset));
   std::memcpy(op->room.data(), &hash, sizeof hash);
   op->bytes = op->room;
+  MR_CHECK_OP(op->bytes.size(), ==, op->extent.bytes);
   const Extent extent = op->extent;
   StartWrite(std::move(op));
   return extent;
@@ -154,6 +163,7 @@ void SegmentStore::StartQueued() {
 void SegmentStore::OnWritten(WriteOp* done, int error) {
   const bool ok = error == 0;
   const auto at = std::find_if(writes_.begin(), writes_.end(), [done](const auto& op) { return op.get() == done; });
+  MR_CHECK(at != writes_.end() && done->file->in_flight > 0);
   const std::unique_ptr<WriteOp> op = std::move(*at);
   writes_.erase(at);
   SegmentFile* file = op->file;
@@ -168,6 +178,7 @@ void SegmentStore::OnWritten(WriteOp* done, int error) {
     if (op->kind == WriteOp::Kind::kZeros && sweep_ != nullptr) sweep_->failed = true;
   }
   Block* block = op->block;
+  if (block != nullptr) MR_CHECK(block->place == Block::Place::kWriting && block->file == file->number);
   if (block != nullptr && ok) {
     block->place = Block::Place::kDisk;
     Insert(block->body);
@@ -189,6 +200,7 @@ void SegmentStore::OnWritten(WriteOp* done, int error) {
 }
 
 void SegmentStore::Hold(SegmentFile* file, uint64_t bytes) {
+  MR_CHECK(file->wanted > 0);
   --file->wanted;
   ++file->held;
   file->held_bytes += bytes;
@@ -243,6 +255,7 @@ void SegmentStore::ReleaseBlob(FileStreamLog* log, const Extent& extent) {
 
 void SegmentStore::OnShrunk(const Block& block, uint64_t record_bytes) {
   SegmentFile* file = FileOf(block.file);
+  MR_CHECK(block.place != Block::Place::kMemory && file->wanted > 0);
   const uint64_t after = block.live_bytes - std::min(record_bytes, block.live_bytes);
   DropLive(file, ShareOf(block, block.live_bytes) - ShareOf(block, after));
 }
@@ -256,6 +269,7 @@ BlockBody* SegmentStore::TakeBody(FileStreamLog* log, Block* block, std::unique_
     ReportBadBlock(log, *block);
     return nullptr;
   }
+  MR_CHECK(block->body == nullptr && block->place == Block::Place::kDisk);
   body->block = block;
   block->body = body.release();
   Insert(block->body);
@@ -347,10 +361,12 @@ void SegmentStore::ReadAhead(FileStreamLog* log, Block* block) {
 
 void SegmentStore::OnRead(ReadOp* done, const IoResult& result) {
   const auto at = std::find_if(reads_.begin(), reads_.end(), [done](const auto& op) { return op.get() == done; });
+  MR_CHECK(at != reads_.end() && done->file->in_flight > 0);
   const std::unique_ptr<ReadOp> op = std::move(*at);
   reads_.erase(at);
   --op->file->in_flight;
   if (op->block != nullptr) {
+    MR_CHECK(op->block->reading);  // Detach takes the block out, whoever else has read it
     op->block->reading = false;
     const size_t bytes = result.ok() ? static_cast<size_t>(result.value) : 0;
     if (op->block->body == nullptr) TakeBody(op->log, op->block, std::move(op->body), bytes);
@@ -403,6 +419,7 @@ bool SegmentStore::ReadBlob(const Extent& extent, std::string* bytes) {
 // --- cache
 
 void SegmentStore::Insert(BlockBody* body) {
+  MR_CHECK(body->block != nullptr && body->newer == nullptr && body->older == nullptr && body != newest_);
   body->newer = nullptr;
   body->older = newest_;
   if (newest_ != nullptr) newest_->newer = body;
@@ -413,6 +430,8 @@ void SegmentStore::Insert(BlockBody* body) {
 }
 
 void SegmentStore::Remove(BlockBody* body) {
+  MR_CHECK(body->newer != nullptr ? body->newer->older == body : body == newest_);
+  MR_CHECK_OP(cache_bytes_, >=, body->memory_bytes());
   (body->newer != nullptr ? body->newer->older : newest_) = body->older;
   (body->older != nullptr ? body->older->newer : oldest_) = body->newer;
   body->newer = body->older = nullptr;
@@ -429,6 +448,7 @@ void SegmentStore::Touch(BlockBody* body) {
 void SegmentStore::Evict() {
   while (cache_bytes_ > options_.cache_bytes && oldest_ != newest_ && oldest_->newer != newest_) {
     BlockBody* body = oldest_;
+    MR_CHECK(body->block->place == Block::Place::kDisk);  // or nobody could read it again
     Remove(body);
     body->block->body = nullptr;
     delete body;

@@ -31,6 +31,7 @@ struct SegmentStore::WriteOp {
   void Detach() {
     log = nullptr;
     if (block == nullptr) return;
+    MR_CHECK(orphan == nullptr && block->body != nullptr);
     orphan.reset(block->body);
     block->body = nullptr;
     block = nullptr;

@@ -106,6 +106,7 @@ void SegmentStore::Scrub::StartRead(Nanos now) {
   }
   if (buffer == nullptr) buffer = std::make_unique<WalBuffer>(bytes);
   buffer->Grow(bytes);
+  MR_CHECK(file == nullptr);
   file = store.FileOf(part.extent.file);
   ++file->in_flight;
   store.disk_.Read(handle, read_from, buffer->data, bytes, &read);
@@ -126,6 +127,7 @@ bool SegmentStore::Scrub::Good(FileStreamLog* log, const Block* block, std::stri
 void SegmentStore::Scrub::OnRead(const IoResult& result) {
   const bool second = std::exchange(again, false);
   const uint32_t number = file->number;
+  MR_CHECK(file->in_flight > 0);
   --file->in_flight;
   file = nullptr;
   const auto found = store.logs_.find(part_uid);

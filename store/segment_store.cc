@@ -125,12 +125,16 @@ void SegmentStore::Register(FileStreamLog* log) {
 }
 
 void SegmentStore::Unregister(FileStreamLog* log) {
-  logs_.erase(log->uid());
+  const size_t known = logs_.erase(log->uid());
+  MR_CHECK_OP(known, ==, 1u);
   if (logs_.capacity() > 1024 && logs_.capacity() > 8 * logs_.size()) logs_.rehash(0);  // by itself it does not shrink
   std::vector<FreedExtent> left = log->TakeReleased();
   log->ForEachExtent([&](const Extent& extent) { left.push_back({extent, false, true}); });
   if (sweep_ != nullptr) sweep_->Keep(left);
-  if (!left.empty()) left_behind_[log->uid()] = std::move(left);
+  if (!left.empty()) {
+    const bool fresh = left_behind_.emplace(log->uid(), std::move(left)).second;
+    MR_CHECK(fresh);  // a log that has places goes for good, and Discard follows
+  }
   if (log->file != 0) FileOf(log->file)->takes_appends = false;
   const auto detach = [log](auto& op) {
     if (op->log == log) op->Detach();
@@ -163,6 +167,7 @@ SegmentFile* SegmentStore::FileOf(uint32_t number) {
 }
 
 void SegmentStore::SetEnd(SegmentFile* file, uint64_t end) {
+  MR_CHECK_OP(use_.file_bytes, >=, file->end);
   use_.file_bytes += end - file->end;
   file->end = end;
 }
@@ -174,6 +179,7 @@ void SegmentStore::AddLive(SegmentFile* file, uint64_t bytes) {
 
 void SegmentStore::DropLive(SegmentFile* file, uint64_t bytes) {
   bytes = std::min(bytes, file->live_bytes);
+  MR_CHECK_OP(use_.live_bytes, >=, bytes);
   use_.live_bytes -= bytes;
   file->live_bytes -= bytes;
 }
@@ -212,6 +218,7 @@ absl::Status SegmentStore::OpenFile(SegmentFile* file) {
 
 absl::StatusOr<SegmentFile*> SegmentStore::NewFile(uint64_t uid) {
   const uint32_t number = next_number_++;
+  MR_CHECK(!files_.contains(number));
   const absl::StatusOr<Disk::File> opened = disk_.Open(SegmentFile::PathOf(number), FileUse::kWrite, true);
   full_ = full_ || absl::IsResourceExhausted(opened.status());
   MR_RETURN_IF_ERROR(opened.status());
@@ -325,6 +332,8 @@ void SegmentStore::RemoveIfUnwanted(uint32_t number) {
     if (file->end < kOpenFileBytes) return;
     StopAppends(file);
   }
+  MR_CHECK(!file->takes_appends);
+  MR_CHECK_OP(file->held_bytes, ==, file->held_rest);  // no place is held any more
   SetEnd(file, 0);
   DropLive(file, file->live_bytes);
   use_.held_bytes -= file->held_rest;
@@ -430,6 +439,7 @@ void SegmentStore::OnSynced(FileSync* part, const IoResult& result) {
       std::vector<Extent>().swap(part->file->dead);
     }
   }
+  MR_CHECK(op->pending > 0);
   if (--op->pending > 0) return;
   Completion* user = op->user;
   const IoResult outcome{.value = op->error, .more = false, .bytes = {}};
@@ -474,6 +484,7 @@ void SegmentStore::Free(const FreedExtent& freed) {
   if (freed.wanted) {
     DropLive(file, freed.extent.bytes);
   } else {
+    MR_CHECK_OP(file->held_bytes, >=, freed.extent.bytes);
     use_.held_bytes -= freed.extent.bytes;
     file->held_bytes -= freed.extent.bytes;
   }
@@ -491,6 +502,76 @@ void SegmentStore::StartZeros(SegmentFile* file, const Extent& extent) {
   op->file = file;
   ++file->in_flight;
   StartWrite(std::move(op));
+}
+
+void SegmentStore::Invariant() const {
+  MR_CHECK_OP(use_.live_bytes + use_.held_bytes, <=, use_.file_bytes);
+  MR_CHECK((newest_ == nullptr) == (oldest_ == nullptr));
+  if (newest_ == nullptr) {
+    MR_CHECK_OP(cache_bytes_, ==, 0u);
+  } else {
+    MR_CHECK(newest_->newer == nullptr && oldest_->older == nullptr);
+  }
+  MR_CHECK_OP(writes_.size(), <=, std::max(options_.writes_max, 1u));
+  MR_CHECK_OP(open_files_, <=, files_.size());
+  MR_CHECK(compacting_ != 0 || compacting_uids_.empty());
+}
+
+void SegmentStore::Recount() const {
+  Invariant();
+  struct Places {
+    uint64_t wanted = 0;
+    uint64_t held = 0;
+    uint64_t held_bytes = 0;
+  };
+  absl::flat_hash_map<uint32_t, Places> places;
+  const auto take = [&](const FreedExtent& freed) {
+    Places& at = places[freed.extent.file];
+    if (freed.wanted) {
+      ++at.wanted;
+    } else {
+      ++at.held;
+      at.held_bytes += freed.extent.bytes;
+    }
+  };
+  for (const auto& [uid, log] : logs_) {
+    log->Invariant();
+    log->ForEachExtent([&](const Extent& extent) { take({extent, false, true}); });
+    for (const FreedExtent& freed : log->released()) take(freed);
+  }
+  for (const auto& [uid, left] : left_behind_) {
+    for (const FreedExtent& freed : left) take(freed);
+  }
+  for (const auto* waiting : {&freed_encoded_, &freed_synced_}) {
+    for (const EncodedExtent& place : *waiting) take(place.freed);
+  }
+  DiskUse use;
+  uint32_t open_files = 0;
+  for (const auto& [number, file] : files_) {
+    use.file_bytes += file->end;
+    use.live_bytes += file->live_bytes;
+    use.held_bytes += file->held_bytes;
+    open_files += file->file >= 0 ? 1 : 0;
+    const Places& at = places[number];
+    MR_CHECK_OP(file->wanted, ==, at.wanted);
+    MR_CHECK_OP(file->held, ==, at.held);
+    MR_CHECK_OP(file->held_bytes, ==, at.held_bytes + file->held_rest);
+    MR_CHECK_OP(file->live_bytes + file->held_bytes, <=, file->end);
+    MR_CHECK(file->tracks_dead || file->dead.empty());
+    MR_CHECK_OP(number, <, next_number_);
+  }
+  MR_CHECK_OP(places.size(), ==, files_.size());  // nobody wants anything of a file that is gone
+  MR_CHECK_OP(use.file_bytes, ==, use_.file_bytes);
+  MR_CHECK_OP(use.live_bytes, ==, use_.live_bytes);
+  MR_CHECK_OP(use.held_bytes, ==, use_.held_bytes);
+  MR_CHECK_OP(open_files, ==, open_files_);
+  uint64_t cached = 0;
+  for (const BlockBody* body = newest_; body != nullptr; body = body->older) {
+    MR_CHECK(body->block->body == body && body->block->place == Block::Place::kDisk);
+    MR_CHECK(body->older == nullptr ? body == oldest_ : body->older->newer == body);
+    cached += body->memory_bytes();
+  }
+  MR_CHECK_OP(cached, ==, cache_bytes_);
 }
 
 void SegmentStore::ReportDamage(std::string_view what, uint32_t file) {
@@ -521,6 +602,7 @@ SegmentStore::Stats SegmentStore::stats() const {
   for (const auto& op : queued_) stats.unwritten_bytes += op->bytes.size();
   stats.compacted_bytes = compacted_bytes_;
   stats.damaged_blocks = damaged_blocks_;
+  stats.rebuilt_runs = rebuilt_runs_;
   stats.streams = logs_.size();
   stats.hydrated = hydrated_.size();
   return stats;

@@ -82,6 +82,10 @@ class SegmentStore final : public StoredLogs {
   void ForgetFull() override { full_ = false; }
   void SetThrift(Thrift thrift) override;
   bool has_work() const override;
+  // At any time: no sum is more than what it is a part of, and the cache's list has two ends or none.
+  void Invariant() const override;
+  // And each sum is counted again: over the files, the places that logs and checkpoints want, and the cache.
+  void Recount() const override;
 
   struct Stats {
     uint64_t files = 0;
@@ -91,6 +95,7 @@ class SegmentStore final : public StoredLogs {
     uint64_t unwritten_bytes = 0; // in memory, must be kept
     uint64_t compacted_bytes = 0; // that compaction has read
     uint64_t damaged_blocks = 0;
+    uint64_t rebuilt_runs = 0;    // index runs that were there and had to be made anew from blocks
     uint64_t streams = 0;
     uint64_t hydrated = 0;
   };
@@ -130,6 +135,7 @@ class SegmentStore final : public StoredLogs {
   // What was released before the log's checkpoint was encoded waits for that checkpoint to become durable.
   void OnEncoded(FileStreamLog* log);
   void OnHydrated(FileStreamLog* log);
+  void OnRebuiltRun() { ++rebuilt_runs_; }
   bool recovering() const { return recovering_; }
   void ReportDamage(std::string_view what, uint32_t file);
   const SegmentStoreOptions& options() const { return options_; }
@@ -223,6 +229,7 @@ class SegmentStore final : public StoredLogs {
   std::vector<uint64_t> compacting_uids_;
   uint64_t compacted_bytes_ = 0;
   uint64_t damaged_blocks_ = 0;
+  uint64_t rebuilt_runs_ = 0;
   DiskUse use_;        // sums over files_
   bool full_ = false;  // the last write met a full disk
 };

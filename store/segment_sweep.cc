@@ -18,6 +18,7 @@ constexpr size_t kZerosInFlight = 4;
 }  // namespace
 
 void SegmentStore::SweepState::FindDead() {
+  MR_CHECK(listing && uids.empty());  // what lives and is not listed would become zeros
   listing = false;
   std::sort(kept.begin(), kept.end());
   uint64_t at = kSegmentHeaderBytes;
@@ -35,6 +36,8 @@ void SegmentStore::PrepareSweep() {
 }
 
 void SegmentStore::StartSweep(const std::vector<uint64_t>& uids) {
+  MR_CHECK(sweep_ != nullptr && sweep_->file == nullptr);
+  MR_DCHECK(std::is_sorted(uids.begin(), uids.end()));
   for (const uint64_t uid : uids) {
     if (left_behind_.contains(uid)) sweep_->failed = true;  // deleted meanwhile: what it left is not given back yet
   }
@@ -98,6 +101,7 @@ bool SegmentStore::Sweep() {
   size_t in_flight = zeros(writes_) + zeros(queued_);
   for (; sweep.file != nullptr && !sweep.dead.empty() && in_flight < kZerosInFlight; ++in_flight) {
     auto& [from, to] = sweep.dead.back();
+    MR_CHECK(from < to && from >= kSegmentHeaderBytes && to <= sweep.end);
     const uint64_t bytes = std::min(to - from, kZerosBytes);
     StartZeros(sweep.file, {sweep.file->number, static_cast<uint32_t>(bytes), from});
     from += bytes;
@@ -106,6 +110,7 @@ bool SegmentStore::Sweep() {
   if (!sweep.dead.empty() || in_flight > 0) return false;
   if (sweep.file != nullptr) {
     SegmentFile* done = std::exchange(sweep.file, nullptr);
+    MR_CHECK(done->in_flight > 0);
     --done->in_flight;
     RemoveIfUnwanted(done->number);
   }

@@ -120,6 +120,7 @@ class Recovery {
       report_.notes.push_back(absl::StrFormat("stream %d: its configuration is of a version that we do not know", uid));
       return;
     }
+    MR_CHECK(!deleted_.contains(uid));  // what is deleted is not even opened
     const auto [at, fresh] = objects_.streams.try_emplace(uid);
     StoredStream& stream = at->second;
     if (!fresh && lsn <= stream.config_lsn) return;

@@ -203,6 +203,8 @@ class ShardStore {
     uint64_t consumers = 0;
   };
   virtual Stats stats() const = 0;
+  // Everything that is kept twice, here and in what is behind it, agrees. Costs as much as there is.
+  virtual void Recount() const {}
 };
 
 }  // namespace millrace

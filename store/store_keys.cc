@@ -288,6 +288,7 @@ const Aead& StoreKeys::ReaderOf(KeyId id, const Session& session) {
 
 void StoreKeys::Seal(std::string_view position, const char* in, size_t bytes, char* out) {
   uint8_t nonce[kAeadNonceBytes] = {};
+  MR_CHECK(writer_ != nullptr && count_ < UINT64_MAX);  // no nonce comes twice
   ++count_;
   std::memcpy(nonce, &count_, sizeof count_);
   uint8_t tag[kAeadTagBytes];

@@ -94,6 +94,9 @@ class StoredLogs {
   // Looks for damage; returns when it wants to be called again.
   virtual Nanos StepScrub(Nanos) { return Nanos::max(); }
   virtual OldKeys old_keys() const { return OldKeys::kNone; }
+  // Counters agree with each other; cheap. Recount: and with what they are counters of, in all logs.
+  virtual void Invariant() const {}
+  virtual void Recount() const {}
 
   // Secure deletion (eraser.h): before the checkpoint that lets go of what was removed.
   virtual void PrepareSweep() {}

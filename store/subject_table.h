@@ -64,8 +64,10 @@ class SubjectTable {
 
   void Erase(uint32_t number) {
     Entry& entry = At(number);
+    MR_CHECK(count_ > 0 && number > 0 && number < unused_);
     index_.Erase(TagOf(entry.subject()), number);
     if (entry.subject_bytes > kInlineBytes) {
+      MR_CHECK_OP(long_bytes_, >=, entry.subject_bytes);
       long_bytes_ -= entry.subject_bytes;
       std::free(entry.long_text);
     }
@@ -96,6 +98,7 @@ class SubjectTable {
   }
 
   Entry& At(uint32_t number) const {
+    MR_DCHECK(number > 0 && number < unused_);
     const uint32_t j = number + kFirstChunk;
     const int chunk = std::bit_width(j) - std::bit_width(kFirstChunk);
     return chunks_[chunk][j - (kFirstChunk << chunk)];
@@ -128,6 +131,7 @@ class SubjectTable {
   uint32_t Add(std::string_view subject, uint32_t tag) {
     uint32_t number = free_;
     if (number != 0) {
+      MR_CHECK_OP(At(number).messages, ==, 0u);
       free_ = At(number).subject_bytes;
     } else {
       number = unused_++;

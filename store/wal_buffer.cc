@@ -30,6 +30,7 @@ void WalBuffer::Grow(size_t bytes) {
 void WalBuffer::Shrink(size_t bytes) {
   bytes = AlignUp(bytes);
   if (bytes >= capacity) return;
+  MR_CHECK_OP(used, <=, bytes);
   munmap(data + bytes, capacity - bytes);
   capacity = bytes;
 }
@@ -44,8 +45,8 @@ std::unique_ptr<WalBuffer> WalBufferPool::Take(size_t bytes) {
 
 void WalBufferPool::Return(std::unique_ptr<WalBuffer> buffer) {
   if (free_.size() >= spare_) return;
-  buffer->Shrink(large_);  // one record may have made it larger than any batch should be
   buffer->Clear();
+  buffer->Shrink(large_);  // one record may have made it larger than any batch should be
   free_.push_back(std::move(buffer));
 }
 

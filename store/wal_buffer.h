@@ -20,7 +20,7 @@ struct WalBuffer {
   WalBuffer& operator=(const WalBuffer&) = delete;
 
   void Grow(size_t bytes);   // moves; not while it is being written
-  void Shrink(size_t bytes);
+  void Shrink(size_t bytes);  // not below what is used
   void Clear() {
     used = kWalBatchHeaderBytes;
     records = 0;

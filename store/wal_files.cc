@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "proto/base/check.h"
 #include "proto/base/status.h"
 #include "store/wal_format.h"
 
@@ -81,6 +82,28 @@ size_t WalFiles::in_use() const {
   return static_cast<size_t>(std::count_if(files_.begin(), files_.end(), used));
 }
 
+void WalFiles::Invariant() const {
+  bool cleaned_is_here = cleaning_ == nullptr;
+  for (const auto& file : files_) {
+    MR_CHECK_OP(file->number, <, next_number_);
+    MR_CHECK_OP(file->seq, <, next_seq_);
+    MR_CHECK_OP(file->end, <=, file->bytes);
+    MR_CHECK_OP(file->dirty, <=, file->bytes);
+    MR_CHECK(file->bytes % kDiskAlignment == 0 && file->end % kDiskAlignment == 0);
+    // Only what is in use fails, or waits to go because of its key: neither is ever ready.
+    MR_CHECK((!file->bad && !file->stale) || file->seq != 0);
+    cleaned_is_here = cleaned_is_here || file.get() == cleaning_;
+  }
+  MR_CHECK(cleaned_is_here);
+  if (cleaning_ != nullptr) {
+    MR_CHECK(cleaning_->tainted && cleaning_->seq == 0);
+    MR_CHECK_OP(clean_bytes_, <=, cleaning_->dirty);
+  }
+  MR_CHECK((making_ != nullptr) == completion_.busy());
+  if (making_ != nullptr) MR_CHECK_OP(filled_, <=, making_->bytes);
+  MR_CHECK(!full_ || !failing_);
+}
+
 WalFile* WalFiles::Take(uint64_t bytes) {
   WalFile* taken = nullptr;
   for (const auto& file : files_) {
@@ -88,6 +111,8 @@ WalFile* WalFiles::Take(uint64_t bytes) {
     if (taken == nullptr || (taken->tainted && !file->tainted)) taken = file.get();
   }
   if (taken == nullptr) return nullptr;
+  // Recovery tells old batches from new ones by this number, and no number at all from a file that is ready.
+  MR_CHECK(next_seq_ != 0);
   taken->seq = next_seq_++;
   taken->dirty = std::max(taken->dirty, taken->end);
   taken->end = 0;
@@ -156,6 +181,7 @@ absl::Status WalFiles::MakeReady() {
 }
 
 void WalFiles::NextStep() {
+  MR_CHECK(making_ != nullptr && !completion_.busy());
   switch (step_) {
     case Step::kFill:
       return disk_.Write(making_->file, filled_, {zeros_, std::min(kFillBytes, making_->bytes - filled_)},
@@ -168,6 +194,7 @@ void WalFiles::NextStep() {
 }
 
 void WalFiles::OnStep(const IoResult& result) {
+  MR_CHECK(making_ != nullptr);
   if (!result.ok()) {
     const uint64_t bytes = making_->bytes;
     disk_.Close(making_->file);
@@ -223,6 +250,7 @@ void WalFiles::Retire(Lsn lsn, const WalFile* current) {
       Drop(i);
       continue;
     }
+    MR_CHECK(&file != cleaning_ || file.seq == 0);
     file.seq = 0;
     ++ready;
   }
@@ -309,6 +337,7 @@ void WalFiles::OnCleaned(const IoResult& result) {
   }
   if (!result.ok()) {  // what of it is zeros nobody knows: the file goes
     const auto at = std::find_if(files_.begin(), files_.end(), [this](const auto& f) { return f.get() == cleaning_; });
+    MR_CHECK(at != files_.end());
     cleaning_ = nullptr;
     return Drop(static_cast<size_t>(at - files_.begin()));
   }
@@ -316,6 +345,7 @@ void WalFiles::OnCleaned(const IoResult& result) {
     clean_bytes_ += std::min(kFillBytes, cleaning_->dirty - clean_bytes_);
     return;
   }
+  MR_CHECK(cleaning_->seq == 0);  // nobody has taken it meanwhile
   cleaning_->dirty = cleaning_->end = 0;
   cleaning_->tainted = false;
   cleaning_ = nullptr;
@@ -323,6 +353,7 @@ void WalFiles::OnCleaned(const IoResult& result) {
 
 void WalFiles::Drop(size_t index) {
   WalFile& file = *files_[index];
+  MR_CHECK(&file != cleaning_);  // zeros may be on their way into it
   disk_.Close(file.file);
   const std::string path = PathOf(file.number);
   names_unsynced_ = names_unsynced_ || file.tainted;

@@ -78,6 +78,8 @@ class WalFiles {
   Nanos retry_at() const { return retry_at_; }   // Nanos::max(): nothing to retry
   uint64_t bytes() const;                        // of all files, the one being made included
   size_t in_use() const;                         // that hold records which may be needed
+  // From Start of the log on: the files agree with each other, and what is under way has a file to work on.
+  void Invariant() const;
 
   static std::string PathOf(uint32_t number);
 

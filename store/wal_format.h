@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "proto/base/check.h"
 #include "store/disk.h"
 #include "store/hash.h"
 #include "store/journal.h"
@@ -55,6 +56,8 @@ inline uint32_t WalHeaderCheck(WalBatchHeader header, uint64_t identity) {
 
 // The hash covers what is on disk, sealed or not.
 inline void SealWalBatch(char* batch, WalBatchHeader header, uint64_t identity) {
+  MR_CHECK_OP(header.prev_lsn, <, header.lsn);
+  MR_CHECK_OP(header.durable_lsn, <, header.lsn);
   header.magic = kWalMagic;
   header.payload_hash = Hash64({batch + kWalBatchHeaderBytes, header.payload_bytes}, identity ^ header.lsn);
   header.check = WalHeaderCheck(header, identity);
@@ -72,6 +75,7 @@ inline bool WalPayloadIntact(const WalBatchHeader& header, std::string_view payl
 }
 
 inline char* PutWalRecordHeader(char* to, RecordKind kind, uint64_t object, size_t body_bytes) {
+  MR_DCHECK(static_cast<uint32_t>(kind) < 32 && body_bytes <= kWalRecordBytesMax);
   const uint32_t word = static_cast<uint32_t>(body_bytes) << 5 | static_cast<uint32_t>(kind);
   std::memcpy(to, &word, 4);
   std::memcpy(to + 4, &object, 8);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "proto/base/check.h"
 #include "proto/base/status.h"
 
 namespace millrace {
@@ -151,6 +152,9 @@ absl::StatusOr<WalScan> ScanWal(Disk& disk, WalFiles& files, uint64_t identity, 
   if (at < scan.durable) scan.gaps.push_back({at + 1, scan.durable, false, scan.batches.size()});
   scan.end = std::max({at, scan.durable, from});
   scan.highest = std::max(scan.highest, scan.end);
+  MR_DCHECK(std::is_sorted(scan.gaps.begin(), scan.gaps.end(),
+                           [](const WalGap& a, const WalGap& b) { return a.last < b.first; }));
+  MR_CHECK_OP(scan.durable, <=, scan.end);
 
   const auto readable = [&scan](Lsn lsn) {
     const auto after = std::partition_point(scan.batches.begin(), scan.batches.end(),

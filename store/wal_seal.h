@@ -21,6 +21,7 @@ struct WalSeal {
   // `payload` is followed by room for the seal, which header->payload_bytes contains already.
   void Seal(WalBatchHeader* header, uint32_t file, uint64_t offset, char* payload) const {
     if (keys == nullptr) return;
+    MR_CHECK_OP(header->payload_bytes, >=, kSealBytes);
     header->key_id = keys->current();
     const Position position(*header, identity, file, offset);
     keys->Seal(position.view(), payload, header->payload_bytes - kSealBytes, payload);

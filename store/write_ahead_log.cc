@@ -38,6 +38,7 @@ WriteAheadLog::~WriteAheadLog() = default;
 
 void WriteAheadLog::Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_file_seq) {
   MR_CHECK(staged_ == 0 && previous <= last);
+  MR_CHECK(filling_->records == 0 && !flight_.busy());
   staged_ = durable_ = last;
   previous_ = previous;
   // Recovery has flushed what it read. No batch says so yet, but a batch of this epoch will before anything is cut.
@@ -48,7 +49,41 @@ void WriteAheadLog::Start(Lsn last, Lsn previous, uint32_t epoch, uint32_t next_
   Admit(disk_.FreeBytes());
 }
 
+void WriteAheadLog::Invariant() const {
+  files_.Invariant();
+  MR_CHECK_OP(durable_, <=, staged_);
+  MR_CHECK_OP(previous_, <=, durable_);
+  MR_CHECK_OP(recorded_, <=, durable_);
+  MR_CHECK(!write_.busy() || !watermark_write_.busy());
+  MR_CHECK(!write_.busy() || flying_ != nullptr);
+  MR_CHECK(!flight_.busy() || current_ != nullptr);
+  bool current_is_here = current_ == nullptr;
+  for (const auto& file : files_.files()) {
+    MR_CHECK_OP(file->last_lsn, <=, durable_);
+    current_is_here = current_is_here || (file.get() == current_ && file->seq != 0 && !file->bad);
+  }
+  MR_CHECK(current_is_here);
+  if (failed()) return;  // what is staged from then on is in no buffer
+  MR_CHECK_OP(failures_, <, 2);
+  uint64_t records = filling_->records;
+  uint64_t bytes = 0;
+  const auto count = [&](const WalBuffer& buffer) {
+    MR_CHECK(buffer.records > 0);
+    records += buffer.records;
+    bytes += buffer.used;
+  };
+  if (flying_ != nullptr) {
+    count(*flying_);
+    MR_CHECK_OP(flying_->first_lsn, ==, durable_ + 1);
+  }
+  for (const auto& buffer : waiting_) count(*buffer);
+  MR_CHECK_OP(durable_ + records, ==, staged_);
+  MR_CHECK_OP(bytes, ==, waiting_bytes_);
+  MR_CHECK((filling_->records == 0) == (filling_->used == kWalBatchHeaderBytes));
+}
+
 void WriteAheadLog::Recycle(Lsn lsn) {
+  MR_CHECK_OP(lsn, <=, durable_);
   files_.Retire(lsn, current_);
   LookAtSpace();
 }
@@ -74,6 +109,7 @@ void WriteAheadLog::MakeRoom(size_t bytes) {
 
 void WriteAheadLog::EndTurn(Nanos now) {
   now_ = now;
+  MR_CHECK(!atomic_);  // what is begun ends in the same turn
   if (failed()) return;
   // The reserve file is in use and no other can be made: refuse while what was admitted still has room.
   if (state_ == WalState::kOk && (NoFile() || !WithinRoom())) CheckSpace();
@@ -109,6 +145,8 @@ WalBatchHeader WriteAheadLog::NextHeader(Lsn first, uint32_t records, uint32_t p
 
 void WriteAheadLog::Submit() {
   WalBuffer& buffer = *flying_;
+  MR_CHECK(!flight_.busy());  // the second of two batches in flight would prove nothing of the first
+  MR_CHECK_OP(buffer.first_lsn, ==, durable_ + 1);
   const size_t end = buffer.used + seal_.bytes();
   const uint64_t bytes = AlignUp(end);
   starved_ = !FindPlace(bytes);
@@ -117,6 +155,8 @@ void WriteAheadLog::Submit() {
   std::memset(buffer.data + buffer.used, 0, bytes - buffer.used);
   WalBatchHeader header =
       NextHeader(buffer.first_lsn, buffer.records, static_cast<uint32_t>(end - kWalBatchHeaderBytes));
+  MR_CHECK(!current_->bad && current_->seq != 0);  // nothing is written again on pages whose flush has failed
+  MR_CHECK_OP(bytes, <=, current_->bytes - current_->end);
   flying_at_ = current_->end;
   seal_.Seal(&header, current_->number, flying_at_, buffer.data + kWalBatchHeaderBytes);
   SealWalBatch(buffer.data, header, identity_);
@@ -134,6 +174,7 @@ bool WriteAheadLog::FindPlace(uint64_t bytes) {
       if (files_.full() || files_.failing()) CheckSpace();
       return false;
     }
+    MR_CHECK(next->end == 0);
     current_ = next;
     if (check_at_ == Nanos::max()) check_at_ = now_;
   }
@@ -144,6 +185,8 @@ bool WriteAheadLog::FindPlace(uint64_t bytes) {
 
 void WriteAheadLog::OnWritten(const IoResult& result) {
   if (!result.ok()) return OnFailure(result.error());
+  MR_CHECK_OP(waiting_bytes_, >=, flying_->used);
+  MR_CHECK_OP(flying_->first_lsn + flying_->records - 1, <=, staged_);
   failures_ = 0;
   retry_at_ = Nanos::max();
   ++flushes_;
@@ -162,6 +205,7 @@ void WriteAheadLog::OnWritten(const IoResult& result) {
 void WriteAheadLog::OnFailure(int error) {
   // After a failed flush nobody knows which pages are on the medium: nothing in this file is written again, and the
   // batch goes elsewhere from our own copy.
+  MR_CHECK(current_ != nullptr && flying_ != nullptr);
   if (seal_.keys != nullptr) OpenFlying();
   current_->bad = true;
   const std::string why = absl::StrFormat("write-ahead log: %s: %s; the file is sealed",
@@ -204,6 +248,7 @@ Nanos WriteAheadLog::NextTick() const { return failed() ? Nanos::max() : std::mi
 // Damage to the very last batch, while it has no successor, would look like a torn tail. So when none comes, one empty
 // batch says that the last one was flushed. It needs no flush of its own.
 void WriteAheadLog::WriteWatermark() {
+  MR_CHECK(!flight_.busy());
   if (current_ == nullptr || current_->bytes - current_->end < kDiskAlignment) return;
   if (watermark_ == nullptr) watermark_ = std::make_unique<WalBuffer>(kDiskAlignment);
   std::memset(watermark_->data, 0, kDiskAlignment);
@@ -216,6 +261,7 @@ void WriteAheadLog::WriteWatermark() {
 }
 
 void WriteAheadLog::OnWatermark(const IoResult& result) {
+  MR_CHECK(current_ != nullptr);
   if (result.ok()) {
     recorded_ = durable_;
     written_bytes_ += kDiskAlignment;

@@ -74,6 +74,7 @@ class WriteAheadLog final : public Journal {
     for (const std::string_view part : parts) bytes += part.size();
     if (filling_->used + bytes > filling_->capacity) [[unlikely]] MakeRoom(bytes);
     WalBuffer& buffer = *filling_;
+    MR_DCHECK(buffer.used + bytes <= buffer.capacity);
     char* to = PutWalRecordHeader(buffer.data + buffer.used, kind, object, bytes - kWalRecordHeaderBytes);
     for (const std::string_view part : parts) to = CopyBytes(to, part);
     buffer.used += bytes;
@@ -81,8 +82,14 @@ class WriteAheadLog final : public Journal {
     return ++staged_;
   }
   // A batch is whole on disk or not there at all: it is enough to keep the records in one.
-  void BeginAtomic() override { atomic_ = true; }
-  void EndAtomic() override { atomic_ = false; }
+  void BeginAtomic() override {
+    MR_CHECK(!atomic_);
+    atomic_ = true;
+  }
+  void EndAtomic() override {
+    MR_CHECK(atomic_);
+    atomic_ = false;
+  }
   Lsn staged() const override { return staged_; }
   Lsn durable() const override { return durable_; }
   bool accepting() const override { return state_ == WalState::kOk && WithinRoom(); }
@@ -126,6 +133,10 @@ class WriteAheadLog final : public Journal {
   size_t file_count() const { return files_.files().size(); }
   uint64_t flushes() const { return flushes_; }
   uint64_t written_bytes() const { return written_bytes_; }  // grows for ever
+
+  // After Start, between two calls: every staged record is in one buffer or durable, and positions, bytes and files
+  // agree with that. The files' too.
+  void Invariant() const;
 
  private:
   void MakeRoom(size_t bytes);

@@ -26,6 +26,8 @@ uint64_t ConfigNumber(std::string_view config) {
   return std::strtoull(std::string(config.substr(7)).c_str(), nullptr, 10);
 }
 
+constexpr uint64_t kTurnsPerRecount = 4;
+
 }  // namespace
 
 ShardStoreOptions SmallStore() {
@@ -305,6 +307,7 @@ void Workload::Turn() {
   disk_->RunCompletions();
   if (now_ >= store_->NextTick()) store_->OnTick(now_);
   store_->EndTurn(now_);
+  if (++turns_ % kTurnsPerRecount == 0) store_->Recount();
   while (!erasing_.empty() && erasing_.front().ticket <= store_->erased()) {
     gone_.push_back(erasing_.front().text);
     if (gone_.size() > 4) gone_.erase(gone_.begin());

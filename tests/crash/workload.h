@@ -131,6 +131,7 @@ class Workload : public ShardStoreListener, public ConsumerStateSource {
   std::map<uint64_t, uint64_t> values_;  // of consumers, now
   Lsn durable_ = 0;
   Nanos now_{std::chrono::seconds(1)};
+  uint64_t turns_ = 0;
   uint64_t configs_ = 0;
   uint64_t boundaries_ = 0;
   uint64_t checkpoints_ = 0;

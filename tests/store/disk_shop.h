@@ -22,6 +22,7 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
  public:
   static constexpr uint64_t kWalFileBytes = 128 << 10;
   static constexpr uint32_t kWalFiles = 3;
+  static constexpr uint64_t kTurnsPerRecount = 64;
 
   explicit DiskShop(SimDisk& disk, uint64_t reserve_bytes = 0, uint64_t record_bytes = 0) : disk_(disk) {
     SegmentStoreOptions segments;
@@ -56,6 +57,7 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
     disk_.RunCompletions();
     if (now >= store->NextTick()) store->OnTick(now);
     store->EndTurn(now);
+    if (++turns % kTurnsPerRecount == 0) store->Recount();
     if (after_turn) after_turn();
   }
   // As the shard does it: turns come when there is work, and when somebody wants to be called.
@@ -137,6 +139,7 @@ class DiskShop final : public ShardStoreListener, public ConsumerStateSource {
   std::string payload;
   std::vector<std::string> whys;
   Nanos now{std::chrono::seconds(1)};
+  uint64_t turns = 0;
   Lsn durable = 0;
 };
 

@@ -81,6 +81,7 @@ void RunTwin(const TwinShape& shape, const StreamLogOptions& stream, const Segme
   twin.Replace(harness.log(7));
   twin.AskAll();
   EXPECT_TRUE(harness.damage.empty()) << harness.damage.front();
+  EXPECT_EQ(harness.rebuilt_runs(), 0u);
 }
 
 SegmentStoreOptions Small() {
@@ -108,6 +109,70 @@ TEST_P(FileTwinTest, AnswersAsTheNaiveOneWhenItIsPausedAnywhere) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, FileTwinTest, testing::ValuesIn(TwinShapes()),
                          [](const auto& shape) { return std::string(shape.param.name); });
+
+FileStreamLog* NewLog(StoreHarness& harness) { return harness.Create(7, {.block_bytes = 64 << 10}); }
+
+void Append(FileStreamLog* log, uint64_t seq, std::string_view subject, size_t bytes) {
+  const std::string payload(bytes, 'p');
+  StoredMessage message;
+  message.seq = seq;
+  message.time_ns = static_cast<int64_t>(seq);
+  message.subject = subject;
+  message.payload = payload;
+  log->Append(message);
+}
+
+// So much was appended that the checkpoint has the open run; the sequences have gone on into the next run without it.
+TEST(FileStreamLogTest, AnOpenRunIsWholeWhenTheStreamHasSkippedItsEnd) {
+  StoreHarness harness(SegmentStoreOptions{});
+  FileStreamLog* log = NewLog(harness);
+  constexpr uint64_t kMessages = 300;
+  for (uint64_t seq = 1; seq <= kMessages; ++seq) Append(log, seq, seq % 3 == 0 ? "b" : "a", 32 << 10);
+  log->SkipTo(LiveSet::kChunkSpan + 10);
+  ASSERT_TRUE(harness.Checkpoint());
+  harness.Restart();
+  log = harness.log(7);
+  EXPECT_EQ(log->Count({"a"}, 1, false), 200u);
+  EXPECT_EQ(log->Count({"b"}, 1, false), 100u);
+  Append(log, LiveSet::kChunkSpan + 11, "b", 10);
+  EXPECT_EQ(log->FindSubject("b")->messages, 101u);
+  EXPECT_EQ(log->Next({"b"}, kMessages + 1), LiveSet::kChunkSpan + 11);
+  log->Invariant();
+  EXPECT_EQ(harness.rebuilt_runs(), 0u);
+}
+
+// Compaction writes an index run elsewhere. Until that write has ended its bytes are nowhere to be read.
+TEST(FileStreamLogTest, AnIndexRunIsThereWhileItMoves) {
+  SegmentStoreOptions options;
+  options.writes_max = 1;
+  StoreHarness harness(options);
+  FileStreamLog* log = NewLog(harness);
+  const uint64_t last = LiveSet::kChunkSpan * 6;  // more runs than are kept once they have been read
+  for (uint64_t seq = 1; seq <= last; ++seq) {
+    Append(log, seq, seq % 3 == 0 ? "b" : "a", 1);
+    if (seq % 1000 == 0) harness.Settle();
+  }
+  ASSERT_TRUE(harness.Checkpoint());
+  const auto count = [&] { return log->Count({"b"}, LiveSet::kChunkSpan / 2, false); };
+  const uint64_t before = count();
+  harness.Settle();
+  // All of it: blocks are moved first, runs then.
+  uint64_t moves = 0;
+  for (uint32_t file = 1; file < 4; ++file) {
+    while (log->MoveOut(file) > 0) ++moves;
+  }
+  EXPECT_GT(moves, 1u);
+  EXPECT_EQ(count(), before);
+  EXPECT_TRUE(harness.damage.empty()) << harness.damage.front();
+  harness.Settle();
+  EXPECT_EQ(count(), before);
+  ASSERT_TRUE(harness.Checkpoint());
+  harness.Restart();
+  log = harness.log(7);
+  EXPECT_EQ(count(), before);
+  EXPECT_TRUE(harness.damage.empty());
+  EXPECT_EQ(harness.rebuilt_runs(), 0u);
+}
 
 }  // namespace
 }  // namespace millrace

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: the promises of shard_store.h besides crashes (tests/crash has those): damage is reported to those it concerns,
 // a full or failing disk stops acknowledgements and nothing else, checkpoints free the log, closing ends.
-// Method: a ShardStore with streams in maps on a SimDisk, driven by turns.
+// Method: a ShardStore with streams in maps (once with real ones) on a SimDisk, driven by turns.
 #include "store/shard_store.h"
 
 #include <gtest/gtest.h>
@@ -11,6 +11,7 @@
 #include "store/wal_files.h"
 #include "tests/crash/fake_logs.h"
 #include "tests/crash/sim_disk.h"
+#include "tests/store/disk_shop.h"
 
 namespace millrace {
 namespace {
@@ -377,6 +378,36 @@ TEST(ShardStore, AFailedCheckpointIsReportedTriedAgainAndLosesNothing) {
     ASSERT_EQ(again.store->recovered().streams.size(), 1u);
     EXPECT_EQ(again.LogOf(0)->state().messages, 2u);
   }
+}
+
+// A key gets a new value while its stream is encoded, and the log cannot be written for a second. The state without the
+// old value and without the new one is none that ever was: no restart may begin with it.
+TEST(ShardStore, ACheckpointWaitsUntilTheLogHasWhatItLeavesOut) {
+  SimDisk disk(1);
+  DiskShop shop(disk);
+  StreamLog* log = shop.NewStream();
+  shop.Append(log, "key", 100);
+  for (int i = 0; i < 20; ++i) shop.Turn();
+  shop.store->StartCheckpoint();
+  shop.Turn();  // it begins
+  shop.Turn();  // the block is on its way
+  shop.Append(log, "key", 100);
+  log->Remove(1, StreamLog::Erase::kNo);
+  disk.FailWrite(0, ENOSPC);  // the log's, at the end of the turn that encodes the stream
+  for (int i = 0; i < 200; ++i) shop.Turn();
+  ASSERT_LT(shop.durable, shop.store->staged());
+  EXPECT_EQ(shop.store->stats().checkpoints, 0u);
+  const auto first_found = [&] {
+    const auto after = disk.Survivor(1, Survival::kNothing);
+    DiskShop again(*after);
+    StreamLog* found = again.store->FindStream(log->uid());
+    return found == nullptr || found->state().messages != 1 ? 0 : found->state().first_seq;
+  };
+  EXPECT_EQ(first_found(), 1u);
+  shop.Wait(std::chrono::seconds(3));
+  EXPECT_EQ(shop.durable, shop.store->staged());
+  EXPECT_GE(shop.store->stats().checkpoints, 1u);
+  EXPECT_EQ(first_found(), 2u);
 }
 
 TEST(ShardStore, AFullDiskStopsMessagesAndDeletingMakesRoom) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -45,6 +46,8 @@ class RecordingJournal final : public Journal {
 // What ShardStore does, as far as the messages of streams are concerned.
 class StoreHarness {
  public:
+  static constexpr uint64_t kTurnsPerRecount = 16;
+
   explicit StoreHarness(const SegmentStoreOptions& options, uint64_t seed = 1)
       : options_(options), disk_(std::make_unique<SimDisk>(seed)) {
     options_.on_damage = [this](std::string_view what) { damage.emplace_back(what); };
@@ -69,6 +72,9 @@ class StoreHarness {
   void Turn() {
     store_->EndTurn();
     disk_->RunCompletions();
+    store_->Invariant();
+    // With many streams it takes long.
+    if (++turns_ % std::max<uint64_t>(kTurnsPerRecount, logs_.size()) == 0) store_->Recount();
   }
   void Settle() {
     for (int i = 0; i < 1000 && !store_->idle(); ++i) Turn();
@@ -102,9 +108,11 @@ class StoreHarness {
     store_->SyncAll(&sync_);
     for (int i = 0; i < 1000 && sync_.busy(); ++i) Turn();
     if (synced_ < 0) return false;
+    store_->Recount();
     checkpoints_ = std::exchange(fresh_, {});
     journal_.records.erase(journal_.records.begin(), journal_.records.begin() + static_cast<ptrdiff_t>(journal_mark_));
     store_->OnCheckpointed(true);
+    store_->Recount();
     return true;
   }
 
@@ -128,12 +136,15 @@ class StoreHarness {
       if (log != logs_.end()) log->second->Replay(record.kind, record.body);
     }
     store_->OnRecovered();
+    store_->Recount();
   }
 
   SegmentStore& store() { return *store_; }
   SimDisk& disk() { return *disk_; }
   RecordingJournal& journal() { return journal_; }
   std::map<uint64_t, std::string>& checkpoints() { return checkpoints_; }
+  // Index runs that were made anew from blocks although they were there, in all stores so far.
+  uint64_t rebuilt_runs() const { return rebuilt_runs_ + store_->stats().rebuilt_runs; }
   std::vector<std::string> damage;
 
  private:
@@ -149,6 +160,7 @@ class StoreHarness {
     disk_->PullThePlug();
     logs_.clear();
     for (int i = 0; i < 1000 && store_ != nullptr && !store_->idle(); ++i) Turn();
+    if (store_ != nullptr) rebuilt_runs_ += store_->stats().rebuilt_runs;
     store_.reset();
   }
   void OnSynced(const IoResult& result) { synced_ = result.value; }
@@ -162,6 +174,8 @@ class StoreHarness {
   std::map<uint64_t, std::string> checkpoints_;
   std::map<uint64_t, std::string> fresh_;
   size_t journal_mark_ = 0;
+  uint64_t turns_ = 0;
+  uint64_t rebuilt_runs_ = 0;
   int32_t synced_ = 0;
   bool recovered_once_ = false;
   Completion sync_;

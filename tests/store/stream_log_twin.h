@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "store/block_log.h"
 #include "store/stream_log.h"
 #include "tests/proto/seeded.h"
 #include "tests/store/naive_stream_log.h"
@@ -160,6 +161,7 @@ class StreamLogTwin {
   }
 
   void AskState() {
+    dynamic_cast<const BlockLog&>(*log_).Invariant();
     const StreamLogState s = log_->state();
     const StreamLogState e = naive_.State();
     ASSERT_EQ(s.messages, e.messages);

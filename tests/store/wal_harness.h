@@ -72,6 +72,7 @@ class WalRun : public WalListener {
     disk_.RunCompletions();
     if (now >= wal.NextTick()) wal.OnTick(now);
     wal.EndTurn(now);
+    wal.Invariant();
   }
   // Until everything that was staged is durable, or nothing moves any more.
   void Settle(int turns = 2000) {

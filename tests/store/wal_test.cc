@@ -247,6 +247,11 @@ TEST(Wal, AFailedFlushSealsTheFileAndTheBatchGoesElsewhere) {
     WalRun again(*after);
     EXPECT_EQ(again.read.bodies, (std::vector<std::string>{"first", "second", "third"}));
     EXPECT_TRUE(again.read.scan.gaps.empty());
+    // The checkpoint that makes it worthless takes it away: it is not used again.
+    const std::string sealed = run.whys[0].substr(run.whys[0].find("wal/"), WalFiles::PathOf(1).size());
+    ASSERT_TRUE(disk.Has(sealed)) << sealed;
+    run.wal.Recycle(run.wal.durable());
+    EXPECT_FALSE(disk.Has(sealed)) << sealed;
   }
 }
 

@@ -23,7 +23,6 @@ class ReplyQueue {
   // `lsn` is not below that of any answer queued before, or 0: may leave at once, but not before those.
   void Push(Lsn lsn, AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes = 0) {
     MR_DCHECK(lsn == 0 || lsn >= last_lsn_);
-    MR_DCHECK(header_bytes <= payload.size());
     last_lsn_ = std::max(last_lsn_, lsn);
     const Head head{lsn, account, header_bytes, static_cast<uint32_t>(to.size()),
                     static_cast<uint32_t>(payload.size())};

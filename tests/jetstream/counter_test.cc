@@ -52,7 +52,8 @@ TEST(Counter, AValueThatIsNoneBreaksIt) {
 TEST(Counter, OnlyTheMemberValCounts) {
   for (const char* body : {"{\"val\":\"4\"}", "{\"VaL\":\"4\"}", "{\"vAl\":\"4\"}", "{\"va\":\"9\",\"val\":\"4\"}",
                            "{\"val\":\"4\",\"vale\":\"9\"}", "{\"val\":\"4\",\"wal\":\"9\"}",
-                           "{\"val\":\"4\",\"vam\":\"9\"}", "{\"val\":\"4\",\"\":\"9\"}",
+                           "{\"val\":\"4\",\"vam\":\"9\"}", "{\"val\":\"4\",\"vak\":\"9\"}",
+                           "{\"val\":\"4\",\"\":\"9\"}",
                            "{\"val\":\"4\",\"val\":null}"}) {
     EXPECT_EQ(ReadCounterValue(body), "4") << body;
   }

@@ -22,8 +22,6 @@ class FilterView {
   const Filters& filters() const { return filters_; }
   // Takes note of subjects that came since.
   void Follow(const SubjectTable& table, const std::vector<uint32_t>& created);
-  // The log of new subjects starts anew.
-  void OnCreatedCleared() { followed_ = 0; }
 
   bool Matches(uint32_t number) const { return number < marks_.size() && marks_[number] == Mark::kYes; }
   // Numbers that match; some may be gone or have changed hands: ask Matches and the table.

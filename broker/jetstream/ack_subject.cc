@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/ack_subject.h"
 
+#include "proto/base/check.h"
 #include "proto/encoder.h"
 #include "proto/subject.h"
 
@@ -152,6 +153,7 @@ std::string_view AckSubjectWriter::Write(uint64_t deliveries, uint64_t stream_se
     time_at_ = static_cast<uint32_t>(at - text_.data());
     time_s_ = -1;
   }
+  MR_DCHECK(consumer_at_ > prefix_bytes_ && time_at_ > consumer_at_ && time_at_ < text_.size());
   stream_seq_ = deliveries == 1 ? stream_seq : 0;
   consumer_seq_ = consumer_seq;
 
@@ -173,6 +175,7 @@ std::string_view AckSubjectWriter::Write(uint64_t deliveries, uint64_t stream_se
   at = AppendDecimal(at, pending);
   pending_ = pending;
   bytes_ = static_cast<uint32_t>(at - text_.data());
+  MR_DCHECK(bytes_ <= text_.size() && pending_at_ < bytes_);
   return {text_.data(), bytes_};
 }
 

@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "broker/jetstream/counter.h"
 #include "broker/jetstream/name_map.h"
+#include "proto/base/check.h"
 #include "proto/base/nanos.h"
 
 namespace millrace {
@@ -81,6 +82,7 @@ struct FastBatch {
 
   // An answer is due. It speaks of told_seq; the pace then comes closer to what `batches` publishers are allowed.
   bool TakeFlow(size_t batches) {
+    MR_DCHECK(batches > 0 && flow > 0 && told_seq <= stored_seq);
     if (stored_seq < told_seq + flow) return false;
     told_seq += (stored_seq - told_seq) / flow * flow;
     const size_t share = std::max<size_t>(kFlowTotal / batches, 1);

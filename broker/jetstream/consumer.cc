@@ -6,6 +6,7 @@
 
 #include "broker/jetstream/api/consumer_check.h"
 #include "broker/jetstream/consumer_advise.h"
+#include "proto/base/check.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -48,6 +49,7 @@ Consumer::Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& 
 }
 
 Consumer::~Consumer() {
+  MR_CHECK(!publishing_);  // the host waits with it (consumer_host.h)
   if (!stopped_) {
     waiting_.Clear();
     Stop(StopReason::kDeleted);
@@ -62,7 +64,8 @@ void Consumer::ApplyConfig() {
   max_deliver_ = static_cast<uint32_t>(std::clamp<int64_t>(config_.max_deliver, 0, UINT32_MAX));
   sample_percent_ = 0;
   if (!config_.sample_freq.empty()) {
-    sample_percent_ = static_cast<int32_t>(ParseSampleFrequency(config_.sample_freq, nullptr).value_or(0));
+    std::string unused;
+    sample_percent_ = static_cast<int32_t>(ParseSampleFrequency(config_.sample_freq, &unused).value_or(0));
   }
   state_.SetWaits(AckWaits{config_.ack_wait_ns, config_.backoff_ns});
   reports_acks_ = host_.retention() != Retention::kLimits;
@@ -99,6 +102,9 @@ void Consumer::Start() {
   SelectStart();
   state_.Begin(next_seq_);
   Activate();
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 absl::Status Consumer::RestoreState(std::string_view full, const std::vector<std::string_view>& deltas) {
@@ -118,12 +124,17 @@ absl::Status Consumer::RestoreState(std::string_view full, const std::vector<std
   state_.DropBelow(log.first_seq);
   next_seq_ = state_.delivered_stream() + 1;
   Activate();
+#ifndef NDEBUG
+  Invariant();
+#endif
   return absl::OkStatus();
 }
 
 void Consumer::EncodeState(std::string* out) const { state_.Encode(out); }
 
 void Consumer::Activate() {
+  MR_CHECK(!began_ && !stopped_);
+  began_ = true;
   RecountPending();
   const Nanos now = port_.Now();
   last_request_ = heartbeat_from_ = now;
@@ -154,13 +165,15 @@ bool Consumer::Matches(std::string_view subject) const {
 }
 
 void Consumer::OnAppended(uint64_t seq, std::string_view subject, size_t bytes) {
+  MR_DCHECK(seq > 0 && seq <= host_.visible_last_seq());
   if (!Matches(subject)) return;
   if (seq > counted_seq_) ++num_pending_;
   if (!ready_ && seq >= next_seq_ && HasReceiver()) Ready();
 }
 
 void Consumer::OnAppendedRun(uint64_t last_seq, uint64_t count) {
-  MR_DCHECK(filters_.empty());
+  MR_DCHECK(filters_.empty() && count > 0 && count <= last_seq);
+  MR_DCHECK(last_seq <= host_.visible_last_seq());
   if (last_seq > counted_seq_) num_pending_ += static_cast<int64_t>(std::min(count, last_seq - counted_seq_));
   if (!ready_ && last_seq >= next_seq_ && HasReceiver()) Ready();
 }
@@ -195,9 +208,13 @@ void Consumer::OnManyRemoved() {
   for (const uint64_t seq : exhausted) state_.Ack(seq);
   RecountPending();
   Ready();
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 void Consumer::OnPurged(std::string_view filter, uint64_t first_seq, uint64_t last_seq) {
+  MR_DCHECK(first_seq <= last_seq + 1 && last_seq == log_.state().last_seq);
   state_.ForgetExhaustedBelow(first_seq);
   // Which of the three: all that this consumer reads is gone, some of it, or nothing.
   bool touched = filter.empty();
@@ -265,6 +282,7 @@ void Consumer::SetActive(bool active) {
 
 void Consumer::Ready() {
   if (ready_ || stopped_) return;
+  MR_DCHECK(began_);
   ready_ = true;
   host_.MarkReady(this);
 }
@@ -317,13 +335,16 @@ void Consumer::UpdateConfig(ConsumerConfig config) {
     skip_list_.reset();
     RecountPending();
   }
+  if (pin_ == nullptr && config_.priority_policy == PriorityPolicy::kPinnedClient) pin_ = std::make_unique<Pin>();
+  if (pin_ != nullptr && config_.priority_policy != PriorityPolicy::kPinnedClient) pin_.reset();
   // A stream that sources by this consumer comes back to where it has acknowledged (ADR-60).
   if (config_.sourcing) (void)Reset(0);
   if (deliver_changed) CheckInterest();
-  if (pin_ == nullptr && config_.priority_policy == PriorityPolicy::kPinnedClient) pin_ = std::make_unique<Pin>();
-  if (pin_ != nullptr && config_.priority_policy != PriorityPolicy::kPinnedClient) pin_.reset();
   ArmTimer();
   Ready();
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 // The receiver of pushes is another one: it gets what the last one has not acknowledged.
@@ -353,6 +374,9 @@ absl::StatusOr<uint64_t> Consumer::Reset(uint64_t seq) {
   if (state_.changed()) host_.Persist(this, state_.TakeDelta());  // what the answer waits for
   RecountPending();
   Ready();
+#ifndef NDEBUG
+  Invariant();
+#endif
   return seq;
 }
 
@@ -403,6 +427,7 @@ ConsumerInfo Consumer::Info() {
 
 void Consumer::Stop(StopReason reason) {
   if (stopped_) return;
+  MR_CHECK(!publishing_);  // the host waits with it (consumer_host.h)
   stopped_ = true;
   publishing_ = true;
   port_.timers().Cancel(&timer_);
@@ -421,6 +446,32 @@ void Consumer::Stop(StopReason reason) {
     return true;
   });
   publishing_ = false;
+  MR_CHECK(waiting_.empty() && !timer_.armed());
+}
+
+void Consumer::Invariant() const {
+  state_.Invariant();
+  waiting_.Invariant();
+  MR_CHECK_OP(next_seq_, >, state_.delivered_stream());
+  // All that is queued has its place among the redeliveries, once; the rest of that queue has been acknowledged.
+  size_t queued = 0;
+  redeliveries_.ForEach([&](uint64_t seq) {
+    const PendingEntry* entry = state_.pending().Find(seq);
+    queued += entry != nullptr && entry->state == PendingEntry::State::kQueued;
+  });
+  MR_CHECK_OP(queued, ==, state_.pending().queued());
+  MR_CHECK(waiting_.empty() || (!is_push() && !stopped_));
+  MR_CHECK(waiting_deadline_ <= waiting_.NextDeadline());
+  MR_CHECK(stopped_ || timer_at_ == Nanos::max() || timer_.armed());
+  if (flow_ != nullptr) {
+    MR_CHECK(flow_->asked_for >= 0 && flow_->asked_for <= flow_->outstanding);
+    MR_CHECK(flow_->size > 0 && flow_->size <= flow_->limit);
+    MR_CHECK(!flow_->id.empty() || flow_->asked_for == 0);
+  }
+  MR_CHECK(skip_list_ == nullptr || !skip_list_->done());
+  MR_CHECK((pin_ != nullptr) == (config_.priority_policy == PriorityPolicy::kPinnedClient));
+  MR_CHECK((rate_limit_ != nullptr) == (config_.rate_limit_bps != 0));
+  MR_CHECK(identity_.persistent || !state_.changed());
 }
 
 }  // namespace millrace

@@ -123,6 +123,9 @@ class Consumer {
   // No more timers, deliveries or requests; waiting pulls are told why. The destructor calls it silently if nobody did.
   void Stop(StopReason reason);
 
+  // Aborts unless all that it counts and remembers agrees. Walks what is pending and who waits.
+  void Invariant() const;
+
   const std::string& name() const { return identity_.name; }
   const ConsumerIdentity& identity() const { return identity_; }
   const ConsumerConfig& config() const { return config_; }
@@ -277,6 +280,7 @@ class Consumer {
   AckSubjectWriter ack_subject_;
 
   uint64_t next_seq_ = 1;         // where reading goes on; above what was delivered
+  bool began_ = false;            // Start, RestoreState or Import: once
   int64_t num_pending_ = 0;       // matching messages from next_seq_ on, as the peer counts them; may dip below 0
   uint64_t counted_seq_ = 0;      // num_pending_ knows of everything up to here without OnAppended
   size_t max_ack_pending_ = 0;    // 0: no limit

@@ -5,6 +5,7 @@
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/consumer.h"
 #include "broker/jetstream/consumer_advise.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -71,6 +72,7 @@ bool Consumer::Acknowledge(uint64_t seq, uint64_t consumer_seq, uint64_t deliver
     return true;
   }
   if (consumer_seq <= state_.ack_floor_consumer() || seq <= state_.ack_floor_stream()) return true;
+  MR_DCHECK(config_.ack_policy != AckPolicy::kNone);
   std::vector<uint64_t> acked;
   state_.AckUpTo(seq, std::min(consumer_seq, state_.delivered_consumer()), reports_acks_ ? &acked : nullptr);
   last_acked_ns_ = port_.WallNs();
@@ -86,6 +88,7 @@ bool Consumer::Acknowledge(uint64_t seq, uint64_t consumer_seq, uint64_t deliver
 }
 
 void Consumer::SampleAck(const PendingEntry& entry, uint64_t consumer_seq, uint64_t deliveries) {
+  MR_DCHECK(sample_percent_ > 0);
   if (sample_percent_ < 100 && port_.Random() % 100 > static_cast<uint64_t>(sample_percent_)) return;
   ConsumerAckMetric metric;
   metric.consumer_seq = consumer_seq;
@@ -124,6 +127,7 @@ void Consumer::Nak(const AckSubject& ack, std::string_view argument) {
 
 void Consumer::QueueForRedelivery(uint64_t seq) {
   if (!state_.Queue(seq)) return;
+  MR_DCHECK(state_.pending().Find(seq)->state == PendingEntry::State::kQueued);
   redeliveries_.Push(seq);
   Ready();
 }
@@ -140,6 +144,7 @@ bool Consumer::Terminate(uint64_t seq, uint64_t consumer_seq, uint64_t deliverie
 }
 
 void Consumer::GiveUp(uint64_t seq, uint64_t deliveries) {
+  MR_DCHECK(max_deliver_ != 0 && state_.pending().Find(seq) != nullptr);
   MaxDeliverAdvisory advisory;
   advisory.stream_seq = seq;
   advisory.deliveries = deliveries;

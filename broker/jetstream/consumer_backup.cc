@@ -4,10 +4,12 @@
 
 #include "broker/jetstream/backup/consumer_snapshot.h"
 #include "broker/jetstream/consumer.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 
 void Consumer::Export(uint64_t last_seq, ConsumerSnapshot* snapshot) const {
+  MR_CHECK(snapshot->pending.empty() && snapshot->redelivered.empty());
   snapshot->config = config_;
   snapshot->delivered_consumer = state_.delivered_consumer();
   snapshot->delivered_stream = std::min(state_.delivered_stream(), last_seq);
@@ -47,6 +49,9 @@ void Consumer::Import(const ConsumerSnapshot& snapshot) {
   next_seq_ = state_.delivered_stream() + 1;
   Activate();
   if (state_.changed()) host_.Persist(this, state_.TakeDelta());
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 }  // namespace millrace

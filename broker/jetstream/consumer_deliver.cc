@@ -4,12 +4,14 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/consumer.h"
+#include "proto/base/check.h"
 #include "proto/encoder.h"
 #include "proto/headers.h"
 
 namespace millrace {
 
 DeliverStatus Consumer::Deliver(DeliverBudget* budget) {
+  MR_DCHECK(began_ && !publishing_);
   ready_ = false;
   if (stopped_) return DeliverStatus::kIdle;
   DeliverStatus status = DeliverStatus::kIdle;
@@ -18,6 +20,7 @@ DeliverStatus Consumer::Deliver(DeliverBudget* budget) {
     now_ = port_.Now();
     wall_ns_ = port_.WallNs();
     visible_seq_ = host_.visible_last_seq();
+    MR_DCHECK(visible_seq_ <= log_.state().last_seq);
     status = DeliverSome(budget);
     publishing_ = false;
   }
@@ -38,6 +41,7 @@ DeliverStatus Consumer::DeliverSome(DeliverBudget* budget) {
       full = found == Found::kFull;
       break;
     }
+    MR_DCHECK(message_.seq <= visible_seq_ && deliveries_ > 0);
     const uint64_t pending = num_pending() - (deliveries_ == 1 && num_pending_ > 0 ? 1 : 0);
     const std::string_view ack_subject =
         ack_subject_.Write(deliveries_, message_.seq, state_.delivered_consumer() + 1, message_.time_ns, pending);
@@ -115,6 +119,7 @@ Consumer::Found Consumer::FindNew() {
 }
 
 Consumer::Found Consumer::AtEnd(uint64_t next_seq) {
+  MR_DCHECK(next_seq >= next_seq_);
   next_seq_ = next_seq;
   const uint64_t last_seq = log_.state().last_seq;
   if (next_seq_ > last_seq && num_pending_ != 0) {
@@ -146,6 +151,7 @@ Consumer::Found Consumer::FindSkipped() {
 void Consumer::SkipDamaged(uint64_t seq) {
   port_.log().ErrorLimited("JetStream consumer '" + name() + "' skips a damaged message of stream '" +
                            std::string(host_.stream_name()) + "'");
+  MR_DCHECK(seq >= next_seq_);
   next_seq_ = seq + 1;
   --num_pending_;
 }
@@ -168,6 +174,7 @@ bool Consumer::Held(size_t bytes) {
   }
   if (rate_limit_ != nullptr) {
     RateLimit& limit = *rate_limit_;
+    MR_DCHECK(limit.bytes_per_ns >= 0 && now_ >= limit.filled_at);
     limit.tokens += static_cast<double>((now_ - limit.filled_at).count()) * limit.bytes_per_ns;
     limit.tokens = std::min(limit.tokens, limit.burst);
     limit.filled_at = now_;
@@ -182,6 +189,7 @@ bool Consumer::Held(size_t bytes) {
 }
 
 Sent Consumer::Publish(std::string_view deliver_to, std::string_view ack_subject) {
+  MR_DCHECK(publishing_ && message_.header_bytes <= message_.payload.size());
   Outgoing out;
   out.account = account_;
   out.deliver_to = deliver_to;
@@ -194,6 +202,7 @@ Sent Consumer::Publish(std::string_view deliver_to, std::string_view ack_subject
 
 Sent Consumer::SendToPush(std::string_view ack_subject, size_t bytes) {
   const Sent sent = Publish(config_.deliver_subject, ack_subject);
+  MR_DCHECK(is_push());
   if (sent == Sent::kNobody) {
     SetActive(false);
     return sent;
@@ -206,6 +215,7 @@ Sent Consumer::SendToPush(std::string_view ack_subject, size_t bytes) {
 }
 
 Sent Consumer::SendToPull(std::string_view ack_subject, size_t bytes) {
+  MR_DCHECK(!is_push());
   while (PullRequest* request = NextRequest(bytes)) {
     if (pin_ != nullptr) AddPinHeader();
     const Sent sent = Publish(request->reply, ack_subject);
@@ -218,6 +228,7 @@ Sent Consumer::SendToPull(std::string_view ack_subject, size_t bytes) {
       if (config_.headers_only) MakeHeadersOnly();
       continue;
     }
+    MR_DCHECK(request == waiting_.first());
     last_request_ = now_;
     // What the log may take away with OnAcked is not needed any more.
     OnSent();
@@ -231,13 +242,16 @@ void Consumer::OnSent() {
   const uint64_t seq = message_.seq;
   last_delivered_ns_ = wall_ns_;
   if (deliveries_ != 1) {
+    MR_DCHECK(redeliveries_.front() == seq);
     redeliveries_.PopFront();
     state_.Redeliver(seq, wall_ns_);
     return;
   }
+  MR_DCHECK(seq >= next_seq_ || skip_list_ != nullptr);
   next_seq_ = seq + 1;
   --num_pending_;
   if (skip_list_ != nullptr) {
+    MR_DCHECK(!skip_list_->done() && skip_list_->seqs[skip_list_->next] == seq);
     ++skip_list_->next;
     if (skip_list_->done()) {
       next_seq_ = std::max(next_seq_, skip_list_->resume + 1);
@@ -250,6 +264,7 @@ void Consumer::OnSent() {
 
 // The header block of message_ with a line more, and no body unless it is kept.
 void Consumer::MakeHeadersOnly() {
+  MR_DCHECK(message_.header_bytes <= message_.payload.size());
   const size_t body_bytes = message_.payload.size() - message_.header_bytes;
   edited_.assign(message_.header_bytes == 0 ? kHeaderLine : message_.header());
   if (message_.header_bytes != 0) edited_.resize(edited_.size() - 2);

@@ -3,6 +3,7 @@
 #include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/consumer.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -36,6 +37,7 @@ void Consumer::SendHeartbeat(std::string_view subject) {
 // and a window's worth more when that was sent behind it.
 void Consumer::CountFlow(int64_t bytes) {
   FlowWindow& flow = *flow_;
+  MR_DCHECK(bytes > 0 && flow.outstanding >= 0);
   flow.outstanding += bytes;
   if (flow.id.empty()) {
     if (flow.outstanding > flow.size / 2 ||
@@ -45,9 +47,11 @@ void Consumer::CountFlow(int64_t bytes) {
   } else if (flow.outstanding - flow.asked_for >= flow.size) {
     flow.asked_for += bytes;
   }
+  MR_DCHECK(flow.asked_for <= flow.outstanding);
 }
 
 void Consumer::SendFlowControl() {
+  MR_DCHECK(publishing_ && flow_ != nullptr && flow_->id.empty());
   std::string id = "$JS.FC.";
   id.append(host_.stream_name()).append(".").append(name()).append(".");
   uint64_t random = port_.Random();
@@ -63,8 +67,9 @@ void Consumer::SendFlowControl() {
 void Consumer::OnFlowControlReply(std::string_view subject, std::string_view header) {
   if (flow_ == nullptr || flow_->id.empty() || subject != flow_->id) return;
   FlowWindow& flow = *flow_;
+  MR_DCHECK(flow.asked_for >= 0 && flow.asked_for <= flow.outstanding);
   flow.size = std::min(flow.size * 2, flow.limit);
-  flow.outstanding = std::max<int64_t>(flow.outstanding - flow.asked_for, 0);
+  flow.outstanding -= flow.asked_for;
   flow.asked_for = 0;
   flow.id.clear();
   Ready();

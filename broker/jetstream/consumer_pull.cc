@@ -7,6 +7,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/consumer.h"
 #include "broker/jetstream/consumer_advise.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -81,7 +82,9 @@ void Consumer::OnNextRequest(std::string_view reply, std::string_view header, st
     if (next.idle_heartbeat_ns == 0) RefuseRequest(reply, 409, "Exceeded MaxWaiting");
     return;
   }
+  MR_DCHECK(began_);
   PullRequest* request = waiting_.Acquire();
+  MR_DCHECK(request->delivered == 0 && request->expires_at == Nanos::max());
   request->reply = reply;
   request->remaining = next.batch;
   request->bytes_left = next.max_bytes;
@@ -215,6 +218,7 @@ PullRequest* Consumer::NextRequest(size_t bytes) {
         continue;
       }
       request->bytes_left -= static_cast<int64_t>(bytes);
+      MR_DCHECK(request->bytes_left >= 0);
       if (request->bytes_left == 0) request->remaining = 1;  // this one, and no more
     }
     return request;
@@ -223,6 +227,7 @@ PullRequest* Consumer::NextRequest(size_t bytes) {
 }
 
 Consumer::Turn Consumer::CheckPin(PullRequest* request, bool need_pin, bool* assigned) {
+  MR_DCHECK(pin_ != nullptr && request == waiting_.first());
   if (need_pin && request->pin_id.empty()) {
     AssignPin(request);
     *assigned = true;
@@ -248,6 +253,7 @@ bool Consumer::IsBelowOverflow(const PullRequest& request) const {
 
 // The first request was sent a message.
 void Consumer::OnTaken(PullRequest* request) {
+  MR_DCHECK(request == waiting_.first());
   ++request->delivered;
   --request->remaining;
   if (request->remaining > 0) {
@@ -286,10 +292,12 @@ int64_t Consumer::ProcessWaiting(bool end_of_stream) {
   });
   waiting_deadline_ = waiting_.NextDeadline();
   WakeAt(waiting_deadline_);
+  MR_DCHECK(stopped_ || timer_at_ <= waiting_deadline_);
   return wanted;
 }
 
 void Consumer::SetPinTimer(std::string_view group) {
+  MR_DCHECK(pin_ != nullptr && !pin_->id.empty());
   pin_->group = group;
   pin_->expires_at = port_.Now() + Nanos(config_.priority_timeout_ns);
   WakeAt(pin_->expires_at);
@@ -308,6 +316,7 @@ void Consumer::AssignPin(PullRequest* request) {
 }
 
 void Consumer::Unassign() {
+  MR_DCHECK(pin_ != nullptr);
   pin_->id.clear();
   pin_->since_ns = kGoZeroTimeNs;
 }

@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "broker/jetstream/consumer.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 
 void Consumer::SelectStart() {
+  MR_CHECK(!began_ && skip_list_ == nullptr);
   const StreamLogState& log = log_.state();
   next_seq_ = config_.opt_start_seq != 0 ? config_.opt_start_seq : StartByPolicy();
   if (log.first_seq == 0 && config_.opt_start_seq == 0) {
@@ -17,6 +19,8 @@ void Consumer::SelectStart() {
     next_seq_ = log.first_seq;
   }
   next_seq_ = std::max<uint64_t>(next_seq_, 1);
+  // Only a client that names a sequence may begin beyond what is there and its successor.
+  MR_CHECK(config_.opt_start_seq != 0 || next_seq_ <= log.last_seq + 1);
 }
 
 uint64_t Consumer::StartByPolicy() {
@@ -32,6 +36,7 @@ uint64_t Consumer::StartByPolicy() {
       skip_list_ = std::make_unique<SkipList>();
       skip_list_->resume = log.last_seq;
       skip_list_->seqs = log_.LastPerSubject(filters_, 0, SIZE_MAX - 1);
+      MR_CHECK(std::is_sorted(skip_list_->seqs.begin(), skip_list_->seqs.end()));
       if (!skip_list_->seqs.empty()) return skip_list_->seqs.front();
       skip_list_.reset();
       return log.last_seq;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/consumer_state.h"
 
+#include <algorithm>
 #include <array>
 
 #include "proto/base/check.h"
@@ -77,6 +78,7 @@ void AppendOp(Op op, std::string* out) { out->push_back(static_cast<char>(op)); 
 }  // namespace
 
 void ConsumerState::Begin(uint64_t seq) {
+  MR_CHECK(seq > 0);
   pending_.Clear();
   exhausted_.clear();
   redelivered_ = 0;
@@ -119,6 +121,7 @@ uint64_t ConsumerState::Redeliver(uint64_t seq, int64_t time_ns) {
   const PendingEntry* entry = pending_.Find(seq);
   MR_CHECK(entry != nullptr);
   if (entry->redeliveries == 0) ++redelivered_;
+  MR_DCHECK(redelivered_ <= pending_.size());
   pending_.Redeliver(seq, time_ns);
   return ++delivered_consumer_;
 }
@@ -136,6 +139,7 @@ bool ConsumerState::Unqueue(uint64_t seq, int64_t time_ns) {
 }
 
 void ConsumerState::RecordWait(uint8_t op, uint64_t seq, int64_t time_ns) {
+  MR_DCHECK(pending_.Find(seq) != nullptr);
   if (!recording_) return;
   FlushRuns();
   StartDelta();
@@ -158,12 +162,20 @@ bool ConsumerState::Ack(uint64_t seq) {
     }
   }
   if (!was_pending) return false;
-  if (removed.redeliveries != 0) --redelivered_;
+  DropRedelivered(removed);
   MoveFloor(removed.consumer_seq, seq);
   return true;
 }
 
+// A pending message has gone.
+void ConsumerState::DropRedelivered(const PendingEntry& removed) {
+  if (removed.redeliveries == 0) return;
+  MR_DCHECK(redelivered_ > 0);
+  --redelivered_;
+}
+
 void ConsumerState::MoveFloor(uint64_t consumer_seq, uint64_t seq) {
+  MR_DCHECK(seq <= delivered_stream_ && consumer_seq <= delivered_consumer_);
   const PendingEntry* next = pending_.first();
   if (next == nullptr) {
     floor_consumer_ = delivered_consumer_;
@@ -180,6 +192,7 @@ void ConsumerState::MoveFloor(uint64_t consumer_seq, uint64_t seq) {
 }
 
 void ConsumerState::AckUpTo(uint64_t seq, uint64_t consumer_seq, std::vector<uint64_t>* acked) {
+  MR_DCHECK(consumer_seq <= delivered_consumer_);
   if (recording_) {
     FlushRuns();
     StartDelta();
@@ -190,7 +203,7 @@ void ConsumerState::AckUpTo(uint64_t seq, uint64_t consumer_seq, std::vector<uin
   floor_consumer_ = consumer_seq;
   floor_stream_ = seq;
   pending_.RemoveUpTo(seq, [&](const PendingEntry& entry) {
-    if (entry.redeliveries != 0) --redelivered_;
+    DropRedelivered(entry);
     if (acked != nullptr) acked->push_back(entry.seq);
   });
   if (!exhausted_.empty()) absl::erase_if(exhausted_, [seq](const auto& item) { return item.first <= seq; });
@@ -205,7 +218,7 @@ void ConsumerState::Exhaust(uint64_t seq) {
     AppendOp(Op::kExhaust, &delta_);
     AppendVarint(seq, &delta_);
   }
-  if (removed.redeliveries != 0) --redelivered_;
+  DropRedelivered(removed);
   exhausted_[seq] = removed.redeliveries + 1;
   MoveFloor(removed.consumer_seq, seq);
 }
@@ -221,6 +234,7 @@ void ConsumerState::ForgetExhaustedBelow(uint64_t seq) {
 }
 
 bool ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::function<bool(uint64_t)>& gone) {
+  MR_CHECK(first_seq <= next_seq);
   const std::array before = {delivered_stream_, floor_consumer_, floor_stream_};
   const auto is_gone = [&](uint64_t seq) { return seq < first_seq || (gone && gone(seq)); };
   if (next_seq > delivered_stream_ + 1) delivered_stream_ = next_seq - 1;
@@ -234,7 +248,7 @@ bool ConsumerState::Purge(uint64_t first_seq, uint64_t next_seq, const std::func
   PendingEntry removed;
   for (const uint64_t seq : lost) {
     pending_.Remove(seq, &removed);
-    if (removed.redeliveries != 0) --redelivered_;
+    DropRedelivered(removed);
     if (removed.consumer_seq > floor_consumer_) floor_consumer_ = removed.consumer_seq;
   }
   const size_t forgotten = absl::erase_if(exhausted_, [&](const auto& item) { return is_gone(item.first); });
@@ -273,17 +287,18 @@ void ConsumerState::RollBack(uint64_t last_seq) {
       beyond.push_back(entry.seq);
     } else {
       last_pending = entry.seq;
-      last_consumer = entry.consumer_seq;
+      last_consumer = std::max(last_consumer, entry.consumer_seq);
     }
   });
   PendingEntry removed;
   for (const uint64_t seq : beyond) {
     pending_.Remove(seq, &removed);
-    if (removed.redeliveries != 0) --redelivered_;
+    DropRedelivered(removed);
   }
   absl::erase_if(exhausted_, [last_seq](const auto& item) { return item.first > last_seq; });
-  delivered_stream_ = pending_.empty() ? floor_stream_ : last_pending;
-  delivered_consumer_ = pending_.empty() ? floor_consumer_ : last_consumer;
+  // Floors may lie above what is pending: a purge with a filter, which leaves gaps, moves them.
+  delivered_stream_ = std::max(floor_stream_, last_pending);
+  delivered_consumer_ = std::max(floor_consumer_, last_consumer);
   RecordAll();
 }
 
@@ -304,6 +319,8 @@ std::string_view ConsumerState::TakeDelta() {
     AppendVarint(delivered_stream_, &delta_);
     moved_ = false;
   }
+  MR_DCHECK(recording_);
+  MR_DCHECK(run_count_ == 0 && ack_count_ == 0);
   taken_.swap(delta_);
   delta_.clear();
   delta_time_ns_ = 0;
@@ -324,6 +341,7 @@ void ConsumerState::RecordTime(int64_t time_ns) {
 }
 
 void ConsumerState::FlushDeliveries() {
+  MR_DCHECK(run_gap_ > 0 && run_first_ + run_count_ - 1 <= delivered_stream_);
   StartDelta();
   AppendOp(Op::kDeliver, &delta_);
   AppendVarint(run_gap_, &delta_);
@@ -333,6 +351,7 @@ void ConsumerState::FlushDeliveries() {
 
 void ConsumerState::FlushRuns() {
   // At most one of the two goes on at a time.
+  MR_DCHECK(run_count_ == 0 || ack_count_ == 0);
   if (run_count_ != 0) FlushDeliveries();
   if (ack_count_ != 0) {
     StartDelta();
@@ -360,14 +379,37 @@ void ConsumerState::Import(const Positions& positions, const std::vector<Pending
   redelivered_ = 0;
   delivered_consumer_ = positions.delivered_consumer;
   delivered_stream_ = positions.delivered_stream;
-  floor_consumer_ = positions.floor_consumer;
-  floor_stream_ = positions.floor_stream;
-  for (const PendingEntry& entry : pending) {
+  floor_consumer_ = std::min(positions.floor_consumer, delivered_consumer_);
+  floor_stream_ = std::min(positions.floor_stream, delivered_stream_);
+  for (PendingEntry entry : pending) {
+    if (entry.seq == 0 || entry.seq > delivered_stream_) continue;
+    entry.consumer_seq = std::min(entry.consumer_seq, delivered_consumer_);
     if (entry.redeliveries != 0) ++redelivered_;
     pending_.Restore(entry);
   }
   exhausted_ = exhausted;
+  absl::erase_if(exhausted_, [this](const auto& item) { return item.first > delivered_stream_; });
   RecordAll();
+}
+
+void ConsumerState::Invariant() const {
+  pending_.Invariant();
+  size_t redelivered = 0;
+  pending_.ForEach([&](const PendingEntry& entry) {
+    MR_CHECK_OP(entry.seq, <=, delivered_stream_);
+    MR_CHECK_OP(entry.consumer_seq, <=, delivered_consumer_);
+    redelivered += entry.redeliveries != 0;
+  });
+  MR_CHECK_OP(redelivered, ==, redelivered_);
+  for (const auto& [seq, redeliveries] : exhausted_) {
+    MR_CHECK_OP(seq, <=, delivered_stream_);
+    MR_CHECK(pending_.Find(seq) == nullptr);
+  }
+  // The stream's floor is what a client says where it acknowledges all up to a sequence.
+  MR_CHECK_OP(floor_consumer_, <=, delivered_consumer_);
+  MR_CHECK(policy_ != AckPolicy::kExplicit || floor_stream_ <= delivered_stream_);
+  MR_CHECK(run_count_ == 0 || ack_count_ == 0);
+  MR_CHECK(recording_ || !changed());
 }
 
 // version, delivered (consumer, stream), floor (consumer, stream), number of pending, for each the differences of seq,

@@ -64,6 +64,7 @@ class ConsumerState {
     uint64_t floor_consumer = 0;
     uint64_t floor_stream = 0;
   };
+  // What does not fit together (a client has sent it) is left out: floors and messages above what was delivered.
   void Import(const Positions& positions, const std::vector<PendingEntry>& pending,
               const absl::flat_hash_map<uint64_t, uint32_t>& exhausted);
 
@@ -76,6 +77,9 @@ class ConsumerState {
   void TakeExpired(int64_t now_ns, std::vector<uint64_t>* seqs) { pending_.TakeExpired(now_ns, seqs); }
   void Shrink() { pending_.Shrink(); }
 
+  // Aborts unless positions, floors, counts and the record agree. Walks what is pending and what is given up.
+  void Invariant() const;
+
   // --- persistence
   bool changed() const { return !delta_.empty() || run_count_ != 0 || ack_count_ != 0 || moved_; }
   // What changed since the last call; valid until the next change.
@@ -86,6 +90,7 @@ class ConsumerState {
 
  private:
   void MoveFloor(uint64_t consumer_seq, uint64_t seq);
+  void DropRedelivered(const PendingEntry& removed);
   bool DecodeFrom(std::string_view* bytes);  // takes a checkpoint from the front
   void StartDelta();
   void RecordTime(int64_t time_ns);

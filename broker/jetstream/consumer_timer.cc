@@ -5,6 +5,7 @@
 
 #include "broker/jetstream/consumer.h"
 #include "broker/jetstream/consumer_advise.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -35,6 +36,7 @@ void Consumer::ArmTimer() {
 }
 
 void Consumer::OnTimer() {
+  MR_DCHECK(began_ && !stopped_ && !publishing_);
   timer_at_ = Nanos::max();
   const Nanos now = port_.Now();
   if (host_.held()) return WakeAt(now + kHeldRetry);
@@ -69,9 +71,11 @@ void Consumer::OnWaitsExpired() {
   if (state_.pending().NextDeadline() > now_ns) return;
   std::vector<uint64_t> expired;
   state_.TakeExpired(now_ns, &expired);
+  MR_DCHECK(!expired.empty());
   for (const uint64_t seq : expired) {
     // As in the peer only the first delivery is judged here; later ones when the message is about to be sent again.
     const PendingEntry* entry = state_.pending().Find(seq);
+    MR_DCHECK(entry != nullptr && entry->state == PendingEntry::State::kQueued);
     if (max_deliver_ != 0 && std::max(entry->redeliveries, 1u) >= max_deliver_) {
       GiveUp(seq, entry->redeliveries + 1);
     } else {
@@ -82,6 +86,7 @@ void Consumer::OnWaitsExpired() {
 }
 
 void Consumer::CheckInactive() {
+  MR_DCHECK(inactive_threshold_ != Nanos{});
   const Nanos now = port_.Now();
   inactive_at_ = Nanos::max();
   if (is_push()) {
@@ -109,6 +114,7 @@ void Consumer::CheckInactive() {
 }
 
 void Consumer::OnHeartbeat() {
+  MR_DCHECK(config_.idle_heartbeat_ns != 0 && publishing_);
   heartbeat_from_ = port_.Now();
   if (!is_push() || !active_ || answers_due_ > 0) return;
   SendHeartbeat(config_.deliver_subject);

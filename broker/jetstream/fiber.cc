@@ -77,7 +77,7 @@ Fiber::~Fiber() {
 }
 
 void Fiber::Start(std::function<void()> work) {
-  MR_CHECK(ended_);
+  MR_CHECK(ended_ && !running_ && work != nullptr);
   ended_ = false;
   work_ = std::move(work);
   // As millrace_switch_stack leaves it: r15, r14, r13, r12, rbx, rbp, where to return to. The stack is aligned at the
@@ -121,6 +121,7 @@ void Fiber::Main(Fiber* self) {
   __sanitizer_finish_switch_fiber(nullptr, &self->outer_bottom_, &self->outer_bytes_);
 #endif
   self->work_();
+  MR_CHECK(self->running_ && !self->ended_);
   self->ended_ = true;
   self->Pause();  // for good
 }

@@ -8,6 +8,7 @@
 #include "broker/jetstream/banner.h"
 #include "broker/jetstream/jetstream_api.h"
 #include "broker/jetstream/stored_config.h"
+#include "proto/base/check.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -55,6 +56,7 @@ JetStream::~JetStream() {
 }
 
 void JetStream::Start() {
+  MR_CHECK(!std::exchange(started_, true) && !stopping_);
   Adopt();
   for (const std::string_view filter : {kApiFilter, kAckFilter, kFlowControlFilter})
     subscriptions_.push_back(port_.Subscribe(kGlobalAccount, filter, this));
@@ -65,6 +67,9 @@ void JetStream::Start() {
   streams_.ForEachAwake([](Stream& stream) {
     if (!stream.started()) stream.Start();
   });
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 // Streams and consumers as the store has found them.
@@ -139,7 +144,7 @@ void JetStream::Adopt() {
       port_.log().Error(absl::StrFormat("JetStream: state of consumer '%s > %s > %s': %s", "$G",
                                         stream->name(), consumer->name(), std::string(restored.message())));
     }
-    consumers_by_uid_[found.uid] = consumer;
+    MR_CHECK(consumers_by_uid_.emplace(found.uid, consumer).second);
   }
   streams_.ForEachAwake([this](Stream& stream) {
     if (const size_t count = stream.consumers().size(); count > 0)
@@ -152,6 +157,7 @@ void JetStream::Adopt() {
 // ---- the turn ------------------------------------------------------------------------------------------------------
 
 bool JetStream::RunTurn() {
+  MR_DCHECK(started_ && tasks_.owner() == LongTasks::kNobody);
   tasks_.BeginTurn();
   port_.DeliverKept();  // of timers
   if (store_.NextTick() <= port_.Now()) store_.OnTick(port_.Now());
@@ -180,6 +186,7 @@ bool JetStream::RunTurn() {
 
 void JetStream::StartStop() {
   if (std::exchange(stopping_, true)) return;
+  MR_CHECK(tasks_.owner() == LongTasks::kNobody);
   tasks_.Finish([this](uint64_t uid) { OnTaskEnded(uid); });
   backups_.Stop();
   streams_.Stop(StopReason::kServerShutdown);
@@ -199,6 +206,7 @@ void JetStream::AnswerRequests() {
 }
 
 void JetStream::Run(ApiRequest request) {
+  MR_DCHECK(request.subject.starts_with(kApiPrefix));
   const Stream* stream = StreamFor(request);
   const size_t bytes = sizeof request + request.body.size();
   Enqueue(stream == nullptr ? kNoStream : stream->uid(), [this, request = std::move(request)] {
@@ -225,7 +233,9 @@ void JetStream::ReleaseDurable() {
     // One that is at rest has had it.
     if (Stream* stream = streams_.FindAwake(staged_.front().stream_uid)) {
       if (MustWait(*stream)) [[unlikely]] {
-        holds_[stream->uid()]->visible_seq = staged_.front().seq;
+        const auto hold = holds_.find(stream->uid());
+        MR_CHECK(hold != holds_.end() && hold->second->visible_seq <= staged_.front().seq);
+        hold->second->visible_seq = staged_.front().seq;
       } else {
         Show(stream, staged_.front().seq);
       }
@@ -277,9 +287,11 @@ void JetStream::DeliverReady() {
 }
 
 void JetStream::DeliverTo(const Ready& ready) {
+  MR_DCHECK(!MustWait(*ready.stream) && streams_.FindAwake(ready.stream->uid()) == ready.stream);
   const DeliverBudget before{std::min(deliver_budget_.messages, kMessagesPerConsumer), deliver_budget_.bytes};
   DeliverBudget share = before;
   const DeliverStatus status = ready.consumer->Deliver(&share);
+  MR_DCHECK(share.messages <= before.messages && share.bytes <= before.bytes);
   deliver_budget_.messages -= before.messages - share.messages;
   deliver_budget_.bytes -= before.bytes - share.bytes;
   switch (status) {
@@ -308,10 +320,11 @@ void JetStream::DeleteConsumers() {
 }
 
 void JetStream::DeleteConsumer(Stream* stream, Consumer* consumer) {
+  MR_CHECK(!MustWait(*stream) && stream->FindConsumer(consumer->name()) == consumer);
   const std::string name = consumer->name();
   const bool hidden = consumer->hidden();
   if (const ConsumerIdentity& identity = consumer->identity(); identity.persistent) {
-    consumers_by_uid_.erase(identity.uid);
+    MR_CHECK(consumers_by_uid_.erase(identity.uid) == 1);
     store_.DeleteConsumer(identity.uid);
   }
   stream->RemoveConsumer(name, StopReason::kDeleted);
@@ -350,6 +363,7 @@ bool JetStream::OutOfResources(Storage storage, uint64_t more) {
 
 void JetStream::MarkReady(Consumer* consumer, Stream* stream) {
   if (ready_set_.insert(consumer).second) ready_.push_back(Ready{consumer, stream});
+  MR_DCHECK(ready_.size() == ready_set_.size());
 }
 
 void JetStream::Forget(Consumer* consumer) {
@@ -366,9 +380,13 @@ void JetStream::Forget(Consumer* consumer) {
 void JetStream::OnStaged(Stream* stream, Lsn lsn) {
   const uint64_t seq = stream->log().state().last_seq;
   if (lsn == 0) return stream->SetVisible(seq);
+  MR_DCHECK(lsn <= store_.staged());
+  // A task may have been paused between the log and here. What was staged meanwhile leaves first, so it waits for that.
+  if (!staged_.empty()) lsn = std::max(lsn, staged_.back().lsn);
   // What is staged in one turn is submitted together: one entry. Across turns entries must not merge, or a stream that
   // is published to without a pause would never become visible.
   if (!staged_.empty() && staged_.back().turn == turn_ && staged_.back().stream_uid == stream->uid()) {
+    MR_DCHECK(staged_.back().seq <= seq);
     staged_.back().lsn = lsn;
     staged_.back().seq = seq;
     return;
@@ -377,6 +395,7 @@ void JetStream::OnStaged(Stream* stream, Lsn lsn) {
 }
 
 void JetStream::SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {
+  MR_DCHECK(header_bytes <= payload.size());
   immediate_.Push(0, account, to, payload, header_bytes);
 }
 
@@ -397,11 +416,15 @@ void JetStream::PersistConsumer(Stream* stream, Consumer* consumer, std::string_
 }
 
 void JetStream::DeliverWhenAnswered(Consumer* consumer) {
+  MR_DCHECK(unanswered_.empty() || unanswered_.back().lsn <= store_.staged());
   consumer->AwaitAnswer();
   unanswered_.push_back(Unanswered{store_.staged(), consumer});
 }
 
-void JetStream::DeleteLater(Stream* stream, Consumer* consumer) { to_delete_.push_back(Ready{consumer, stream}); }
+void JetStream::DeleteLater(Stream* stream, Consumer* consumer) {
+  MR_CHECK(!stopping_);
+  to_delete_.push_back(Ready{consumer, stream});
+}
 
 void JetStream::AckLater(Stream* stream, uint64_t seq) { late_acks_.emplace_back(stream->uid(), seq); }
 
@@ -439,6 +462,7 @@ void JetStream::KeepSources(Stream* stream, std::string_view changed) {
     Lsn lsn = 0;
     it = source_records_.emplace(store_.CreateConsumer(stream->uid(), kSourceRecord, &lsn), stream).first;
   }
+  MR_DCHECK(streams_.FindAwake(stream->uid()) == stream);
   store_.PutConsumerState(it->first, changed);
 }
 
@@ -484,8 +508,10 @@ void JetStream::Unlist(Stream* stream) {
 }
 
 void JetStream::Reserve(const StreamConfig& config, int64_t sign) {
-  (config.storage == Storage::kMemory ? reserved_memory_ : reserved_storage_) +=
-      sign * std::max<int64_t>(config.max_bytes, 0);
+  MR_CHECK(sign == 1 || sign == -1);
+  int64_t& reserved = config.storage == Storage::kMemory ? reserved_memory_ : reserved_storage_;
+  reserved += sign * std::max<int64_t>(config.max_bytes, 0);
+  MR_CHECK_OP(reserved, >=, 0);
 }
 
 bool JetStream::AreTaken(const std::vector<std::string>& subjects, uint64_t but_uid) const {
@@ -561,7 +587,8 @@ Consumer* JetStream::AddConsumer(Stream* stream, ConsumerConfig config, Lsn* lsn
   if (identity.persistent)
     identity.uid = store_.CreateConsumer(stream->uid(), WriteStored(identity.created_ns, config), lsn);
   Consumer* consumer = stream->AddConsumer(std::move(config), std::move(identity));
-  if (consumer->identity().persistent) consumers_by_uid_[consumer->identity().uid] = consumer;
+  if (consumer->identity().persistent)
+    MR_CHECK(consumers_by_uid_.emplace(consumer->identity().uid, consumer).second);
   return consumer;
 }
 
@@ -579,6 +606,7 @@ void JetStream::RestoreConsumer(Stream* stream, const ConsumerSnapshot& snapshot
 }
 
 void JetStream::DropStream(Stream* stream) {
+  MR_CHECK(!MustWait(*stream) && streams_.FindAwake(stream->uid()) == stream);
   stream->Stop(StopReason::kDeleted);
   for (const auto& [name, consumer] : stream->consumers()) {
     consumers_by_uid_.erase(consumer->identity().uid);
@@ -606,6 +634,7 @@ void JetStream::RunOn(const Stream& stream, void (Stream::*work)()) {
 }
 
 void JetStream::Enqueue(uint64_t uid, LongTasks::Work work, size_t bytes) {
+  MR_DCHECK(uid != LongTasks::kNobody);
   if (uid != kNoStream) {
     if (tasks_.owner() == uid) return work();
     if (const auto at = holds_.find(uid); at != holds_.end()) {
@@ -615,17 +644,19 @@ void JetStream::Enqueue(uint64_t uid, LongTasks::Work work, size_t bytes) {
     }
   }
   if (tasks_.Start(uid, std::move(work)) || uid == kNoStream) return;
-  holds_[uid] = std::make_unique<Hold>();
+  MR_CHECK(holds_.emplace(uid, std::make_unique<Hold>()).second);
   if (Stream* stream = streams_.FindAwake(uid)) stream->set_held(true);
 }
 
 // What came meanwhile belongs to the task as well: more may come while it is taken.
 void JetStream::Drain(uint64_t uid) {
   constexpr uint64_t kWaitingUnits = 20;
+  MR_CHECK(holds_.contains(uid) && tasks_.owner() == uid);
   Hold& hold = *holds_[uid];
   while (!hold.waiting.empty()) {
     const Hold::Waiting next = std::move(hold.waiting.front());
     hold.waiting.pop_front();
+    MR_CHECK_OP(held_bytes_, >=, next.bytes);
     held_bytes_ -= next.bytes;
     next.work();
     tasks_.Tick(kWaitingUnits);
@@ -637,6 +668,7 @@ void JetStream::OnTaskEnded(uint64_t uid) {
   if (at == holds_.end()) return;
   if (!at->second->waiting.empty() && !tasks_.Start(uid, [this, uid] { Drain(uid); })) return;
   const std::unique_ptr<Hold> hold = std::move(holds_.extract(uid).mapped());
+  MR_CHECK(hold->waiting.empty());
   Stream* stream = streams_.FindAwake(uid);
   if (stream == nullptr) return;
   stream->set_held(false);
@@ -645,6 +677,7 @@ void JetStream::OnTaskEnded(uint64_t uid) {
 
 // Many may become visible at once: after a hold, and where the disk was slow.
 void JetStream::Show(Stream* stream, uint64_t seq) {
+  MR_DCHECK(!MustWait(*stream) && seq <= stream->log().state().last_seq);
   constexpr uint64_t kShownAtOnce = 256;
   constexpr uint64_t kShowUnits = 10;
   if (seq <= stream->visible_last_seq() + kShownAtOnce || stream->consumers().empty()) return stream->SetVisible(seq);
@@ -736,12 +769,48 @@ bool JetStream::DeliverFlowControl(const Message& message) {
   return true;
 }
 
+void JetStream::Invariant() const {
+  streams_.Invariant();
+  size_t persistent = 0;
+  BatchUse use;
+  streams_.ForEachAwake([&](const Stream& stream) {
+    stream.Invariant();
+    MR_CHECK(stream.held() == holds_.contains(stream.uid()));
+    stream.AddBatchUse(&use);
+    for (const auto& [name, consumer] : stream.consumers()) {
+      if (!consumer->identity().persistent) continue;
+      const auto at = consumers_by_uid_.find(consumer->identity().uid);
+      MR_CHECK(at != consumers_by_uid_.end() && at->second == consumer.get());
+      ++persistent;
+    }
+  });
+  MR_CHECK_OP(persistent, ==, consumers_by_uid_.size());
+  MR_CHECK(use.atomic == batch_use_.atomic && use.fast == batch_use_.fast && use.bytes == batch_use_.bytes);
+  for (const auto& [uid, stream] : source_records_) MR_CHECK(streams_.FindAwake(stream->uid()) == stream);
+  size_t held_bytes = 0;
+  for (const auto& [uid, hold] : holds_) {
+    MR_CHECK_OP(tasks_.PausedOf(uid), ==, 1);
+    for (const Hold::Waiting& waiting : hold->waiting) held_bytes += waiting.bytes;
+  }
+  MR_CHECK_OP(held_bytes, ==, held_bytes_);
+  MR_CHECK_OP(holds_.size() + tasks_.PausedOf(kNoStream), ==, tasks_.paused());
+  for (size_t i = 1; i < staged_.size(); ++i) MR_CHECK_OP(staged_[i - 1].lsn, <=, staged_[i].lsn);
+  MR_CHECK(staged_.empty() || staged_.back().lsn <= store_.staged());
+  MR_CHECK_OP(ready_.size(), ==, ready_set_.size());
+  for (const Ready& ready : ready_) MR_CHECK(ready_set_.contains(ready.consumer));
+  // An update that is in the middle of its work has taken back what it had reserved.
+  if (!holds_.empty()) return;
+  MR_CHECK_OP(streams_.Reserved(Storage::kMemory), ==, reserved_memory_);
+  MR_CHECK_OP(streams_.Reserved(Storage::kFile), ==, reserved_storage_);
+}
+
 AccountInfo JetStream::Usage() const {
   AccountInfo info;
   const StreamTable::Totals totals = streams_.totals();
   info.total.memory = streams_.used(Storage::kMemory);
   info.total.storage = streams_.used(Storage::kFile);
   info.total.consumers = static_cast<int64_t>(totals.consumers);
+  MR_CHECK(reserved_memory_ >= 0 && reserved_storage_ >= 0);
   info.total.reserved_memory = static_cast<uint64_t>(reserved_memory_);
   info.total.reserved_storage = static_cast<uint64_t>(reserved_storage_);
   info.total.streams = static_cast<int64_t>(streams_.size());

@@ -165,6 +165,9 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   void Advise(const A& advisory);  // jetstream_api.h
 
   AccountInfo Usage() const;
+  // Aborts unless what the engine keeps of streams, consumers and tasks agrees with them. Walks all that are awake. For
+  // between turns: inside of one, and inside of a task, sums may be on their way.
+  void Invariant() const;
   std::string NewEventId() { return RandomDigits(22); }  // looks like a NUID
 
  private:
@@ -328,6 +331,7 @@ class JetStream final : public Sink, public ShardStoreListener, public ConsumerS
   uint64_t interest_epoch_ = 0;
   uint64_t api_total_ = 0;
   uint64_t api_errors_ = 0;
+  bool started_ = false;
   bool stopping_ = false;
 };
 

@@ -13,12 +13,6 @@ inline constexpr int64_t kApiNamesLimit = 1024;
 inline constexpr int64_t kApiListLimit = 256;
 inline constexpr int64_t kSubjectDetailsMax = 100'000;
 
-// The peer reads a body that is optional only when it looks like one.
-inline bool IsJsonObjectOrArray(std::string_view body) {
-  const size_t at = body.find_first_not_of(" \t\r\n");
-  return at != std::string_view::npos && (body[at] == '{' || body[at] == '[');
-}
-
 template <class Request>
 bool JetStream::Parse(const ApiRequest& request, ResponseKind kind, Request* out) {
   const ParseReport report =

@@ -16,9 +16,10 @@ constexpr size_t kSpareMax = 2;
 
 }  // namespace
 
-LongTasks::~LongTasks() { MR_CHECK(paused_.empty()); }
+LongTasks::~LongTasks() { MR_CHECK(paused_.empty() && running_ == nullptr && unpaused_ == 0); }
 
 void LongTasks::BeginTurn() {
+  MR_CHECK(running_ == nullptr && unpaused_ == 0);
   longest_slice_ = std::max(longest_slice_, done_ - slice_from_);
   slice_from_ = done_;
   slice_at_ = clock_();
@@ -44,6 +45,7 @@ bool LongTasks::Resume(Task* task) {
 }
 
 bool LongTasks::Start(uint64_t owner, Work work) {
+  MR_DCHECK(owner != kNobody && work != nullptr);
   std::unique_ptr<Task> task;
   if (spare_.empty()) {
     task = std::make_unique<Task>();
@@ -62,10 +64,12 @@ bool LongTasks::Start(uint64_t owner, Work work) {
 }
 
 void LongTasks::Recycle(std::unique_ptr<Task> task) {
+  MR_DCHECK(task.get() != running_);
   if (spare_.size() < kSpareMax) spare_.push_back(std::move(task));
 }
 
 void LongTasks::Run(const std::function<void(uint64_t owner)>& on_ended) {
+  MR_CHECK(running_ == nullptr);
   bool any = false;  // one gets on however much was asked for before it
   for (size_t left = paused_.size(); left > 0 && !(any && spent_); --left) {
     any = true;
@@ -81,6 +85,11 @@ void LongTasks::Run(const std::function<void(uint64_t owner)>& on_ended) {
   }
 }
 
+size_t LongTasks::PausedOf(uint64_t owner) const {
+  return static_cast<size_t>(std::count_if(paused_.begin(), paused_.end(),
+                                           [owner](const auto& task) { return task->owner == owner; }));
+}
+
 void LongTasks::WaitUntil(const std::function<bool()>& ready) {
   while (!ready()) {
     MR_CHECK(running_ != nullptr && unpaused_ == 0);
@@ -89,6 +98,7 @@ void LongTasks::WaitUntil(const std::function<bool()>& ready) {
 }
 
 void LongTasks::Finish(const std::function<void(uint64_t owner)>& on_ended) {
+  MR_CHECK(running_ == nullptr);
   finishing_ = true;
   while (!paused_.empty()) {
     spent_ = false;

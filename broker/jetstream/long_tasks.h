@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "broker/jetstream/fiber.h"
+#include "proto/base/check.h"
 #include "proto/base/nanos.h"
 #include "store/pace.h"
 
@@ -45,6 +46,9 @@ class LongTasks final : public Pace {
   // Of the task that runs now; kNobody: none does.
   static constexpr uint64_t kNobody = UINT64_MAX;
   uint64_t owner() const { return running_ == nullptr ? kNobody : running_->owner; }
+  // Tasks of this owner that are paused.
+  size_t PausedOf(uint64_t owner) const;
+  size_t paused() const { return paused_.size(); }
   // The most that was done at one go, in units.
   uint64_t longest_slice() const { return longest_slice_; }
 
@@ -52,7 +56,10 @@ class LongTasks final : public Pace {
   class Unpaused {
    public:
     explicit Unpaused(LongTasks& tasks) : tasks_(tasks) { ++tasks_.unpaused_; }
-    ~Unpaused() { --tasks_.unpaused_; }
+    ~Unpaused() {
+      MR_DCHECK(tasks_.unpaused_ > 0);
+      --tasks_.unpaused_;
+    }
     Unpaused(const Unpaused&) = delete;
     Unpaused& operator=(const Unpaused&) = delete;
 

@@ -81,7 +81,9 @@ void MessageIds::Add(std::string_view id, uint64_t seq, int64_t time_ns, InLog i
 
 void MessageIds::KeepOutOfLog(uint64_t seq) {
   const auto at = FindSeq(seq);
+  MR_DCHECK(at == order_.end() || at->seq >= seq);
   if (!kept_ || at == order_.end() || at->seq != seq) return;
+  MR_CHECK(!kept_in_.empty());
   std::string text{kVersion, 0};
   AppendIds(at, at + 1, &text);
   store_.PutConsumerState(kept_in_.back().uid, text);
@@ -99,6 +101,7 @@ void MessageIds::Append(const SeenHeader& seen) {
   if (!timer_.armed()) Arm(Nanos{window_ns_});
   if (!kept_) return;
   Kept& kept = OpenRecord();
+  MR_DCHECK(!kept.closed && kept.taken < kIdsPerRecord);
   ++kept.ids;
   kept.closed = ++kept.taken >= kIdsPerRecord;
   if (!kept.changed) Touch(&kept);
@@ -114,7 +117,7 @@ MessageIds::Kept MessageIds::NewRecord() {
   Kept kept;
   Lsn lsn = 0;
   kept.uid = store_.CreateConsumer(stream_uid_, kIdsRecord, &lsn);
-  records_[kept.uid] = this;
+  MR_CHECK(records_.emplace(kept.uid, this).second);
   return kept;
 }
 
@@ -145,7 +148,10 @@ bool MessageIds::Expire() {
 void MessageIds::DeleteRecords() {
   const uint64_t oldest = order_.empty() ? UINT64_MAX : order_.front().seq;
   while (!kept_in_.empty() && kept_in_.front().ids == 0 && kept_in_.front().hold_seq < oldest) {
-    if (kept_in_.front().found) --found_unwritten_;
+    if (kept_in_.front().found) {
+      MR_CHECK(found_unwritten_ > 0);
+      --found_unwritten_;
+    }
     records_.erase(kept_in_.front().uid);
     store_.DeleteConsumer(kept_in_.front().uid);
     kept_in_.pop_front();
@@ -164,6 +170,7 @@ void MessageIds::Arm(Nanos in) { port_.timers().Arm(&timer_, port_.Now() + in); 
 // ---- after a start -------------------------------------------------------------------------------------------------
 
 void MessageIds::Restore(const std::vector<Record>& records, std::vector<SeenHeader> logged) {
+  MR_CHECK(order_.empty() && kept_in_.empty() && !complete_);
   struct Part {
     Kept kept;
     std::vector<SeenHeader> ids;
@@ -207,6 +214,7 @@ void MessageIds::Restore(const std::vector<Record>& records, std::vector<SeenHea
 void MessageIds::EncodeRecord(uint64_t uid, std::string* out) {
   auto from = order_.cbegin();
   for (Kept& kept : kept_in_) {
+    MR_CHECK_OP(kept.ids, <=, order_.cend() - from);
     const auto end = from + kept.ids;
     if (kept.uid == uid) {
       kept.changed = false;
@@ -220,6 +228,7 @@ void MessageIds::EncodeRecord(uint64_t uid, std::string* out) {
 
 // They are older than what is known, or known. The newest first: each record goes in front of the others.
 void MessageIds::AddFound(const std::vector<SeenHeader>& found) {
+  MR_CHECK(!complete_);
   complete_ = true;
   size_t end = found.size();
   while (end > 0 && !order_.empty() && found[end - 1].seq >= order_.front().seq) --end;
@@ -231,6 +240,7 @@ void MessageIds::AddFound(const std::vector<SeenHeader>& found) {
     }
     if (kept_) {
       Kept kept = NewRecord();
+      MR_CHECK_OP(end - begin, <=, kIdsPerRecord);
       kept.ids = static_cast<uint32_t>(end - begin);
       kept.closed = true;
       kept.found = true;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/jetstream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -41,6 +42,7 @@ void Mirror::Begin() {
   // waited for.
   const uint64_t from = reader_.StartSeq(start);
   if (from > last + 1) stream_.SkipTo(from - 1);
+  MR_CHECK(std::max(from, last + 1) > stream_.log().state().last_seq);
   reader_.Begin(std::max(from, last + 1));
 }
 
@@ -56,6 +58,11 @@ PullStatus Mirror::Pull() {
       caught_up_ = true;
       return PullStatus::kIdle;
     }
+    // Purged here before it came: a purge may name a sequence that is still ahead.
+    if (message_.seq <= stream_.log().state().last_seq) {
+      reader_.Advance(message_);
+      continue;
+    }
     if (!Store()) {
       engine_.port().timers().Arm(&retry_, engine_.port().Now() + kRetryAfter);
       return PullStatus::kIdle;
@@ -68,6 +75,7 @@ PullStatus Mirror::Pull() {
 }
 
 bool Mirror::Store() {
+  MR_DCHECK(message_.seq > stream_.log().state().last_seq);
   if (!message_.header.empty()) {
     // Conditions of the publisher were checked at the origin; batches are complete there.
     RemoveHeadersWithPrefix(&message_.header, "Nats-Expected-");

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "broker/jetstream/jetstream.h"
+#include "proto/base/check.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -83,6 +84,7 @@ OriginReader::Link OriginReader::Connect() {
 }
 
 uint64_t OriginReader::StartSeq(uint64_t seq) const {
+  MR_CHECK(origin_ != nullptr);
   const StreamLogState& state = origin_->log().state();
   return std::clamp<uint64_t>(seq, std::max<uint64_t>(state.first_seq, 1), state.last_seq + 1);
 }
@@ -92,6 +94,7 @@ uint64_t OriginReader::StartSeqByTime(int64_t time_ns) const {
 }
 
 void OriginReader::Begin(uint64_t next_seq) {
+  MR_CHECK(origin_ != nullptr && next_seq > 0);
   uid_ = origin_->uid();
   next_ = next_seq;
   engine_.readers().searches().End(std::exchange(next_search_, 0));
@@ -122,10 +125,12 @@ bool OriginReader::FindNext(uint64_t* seq) {
 }
 
 LoadStatus OriginReader::Read(OriginMessage* message) {
+  MR_DCHECK(origin_ != nullptr && uid_ == origin_->uid());
   while (true) {
     uint64_t seq = 0;
     if (!FindNext(&seq)) return LoadStatus::kPending;
     if (seq == 0 || seq > origin_->visible_last_seq()) return LoadStatus::kAbsent;
+    MR_DCHECK(seq >= next_);
     StoredMessage stored;
     const LoadStatus status = origin_->log().Load(seq, &stored);
     if (status == LoadStatus::kPending) return status;
@@ -142,6 +147,7 @@ LoadStatus OriginReader::Read(OriginMessage* message) {
 }
 
 void OriginReader::Advance(const OriginMessage& message) {
+  MR_DCHECK(origin_ != nullptr && message.seq >= next_);
   next_ = message.seq + 1;
   heard_at_ = engine_.port().Now();
   if (origin_->config().retention != Retention::kLimits) origin_->OnAcked(NamedConsumer(), message.seq);

@@ -2,6 +2,7 @@
 #include "broker/jetstream/origin_search.h"
 
 #include "broker/jetstream/jetstream.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 
@@ -22,6 +23,8 @@ void OriginSearches::Run(uint64_t number, Wanted wanted, uint64_t uid, const Fil
   if (origin != nullptr && wanted == Wanted::kCount) found = origin->log().Count(filters, from, false);
   const auto search = searches_.find(number);
   if (search == searches_.end()) return;  // nobody wants to know any more
+  MR_CHECK(!search->second.done && search->second.from == from);
+  MR_CHECK(wanted == Wanted::kCount || found == 0 || found >= from);
   const bool awaited = search->second.awaited;
   search->second = {from, end, found, true, false};
   if (awaited && origin != nullptr) engine_.OnLoaded(origin);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "absl/container/flat_hash_map.h"
+#include "proto/base/check.h"
 #include "store/stream_log.h"
 
 namespace millrace {
@@ -28,7 +29,12 @@ class OriginSearches {
 
   // Returns the search's number; as a rule it is done.
   uint64_t Start(Wanted wanted, const Stream& origin, const Filters& filters, uint64_t from);
-  Search& At(uint64_t number) { return searches_.at(number); }  // valid until the next Start
+  // Valid until the next Start.
+  Search& At(uint64_t number) {
+    const auto at = searches_.find(number);
+    MR_CHECK(at != searches_.end());
+    return at->second;
+  }
   void End(uint64_t number) { searches_.erase(number); }        // 0: nothing
 
  private:

@@ -23,12 +23,14 @@ void PendingSet::SetWaits(AckWaits waits) {
 void PendingSet::Add(uint64_t seq, uint64_t consumer_seq, int64_t time_ns) {
   MR_DCHECK(head_ == tail_ || at(tail_ - 1).seq < seq);
   if (tail_ - head_ == capacity_) MakeRoom();
+  MR_DCHECK(tail_ - head_ < capacity_);
   at(tail_++) = PendingEntry{seq, consumer_seq, time_ns, 0, State::kFirst};
   ++live_;
 }
 
 void PendingSet::Restore(const PendingEntry& entry) {
   // A clock that went back, or a first delivery that was touched: the order along the ring is no order of time.
+  MR_DCHECK(entry.seq > 0);
   const bool in_order = entry.redeliveries == 0 && entry.time_ns >= restored_time_ns_;
   Add(entry.seq, entry.consumer_seq, entry.time_ns);
   PendingEntry& added = at(tail_ - 1);
@@ -64,8 +66,10 @@ bool PendingSet::Remove(uint64_t seq, PendingEntry* removed) {
   Leave(&entry);
   if (removed != nullptr) *removed = entry;
   entry.state = State::kGone;
+  MR_DCHECK(live_ > 0);
   --live_;
   DropGoneAtEnds();
+  MR_DCHECK(live_ > 0 || head_ == tail_);
   return true;
 }
 
@@ -79,6 +83,7 @@ void PendingSet::Clear() {
 
 void PendingSet::Shrink() {
   if (live_ == 0) {
+    MR_DCHECK(queued_ == 0 && touched_.empty());
     ring_.reset();
     head_ = tail_ = hint_ = first_waiting_ = 0;
     capacity_ = 0;
@@ -155,15 +160,18 @@ void PendingSet::TakeExpired(int64_t now_ns, std::vector<uint64_t>* seqs) {
       touched_.erase(touched_.begin());
       const uint64_t position = PositionOf(seq);
       MR_CHECK(position != kNowhere);
+      MR_DCHECK(at(position).state == State::kTouched);
       at(position).state = State::kQueued;
       seqs->push_back(seq);
     } else {
       PendingEntry& entry = at(first_waiting_);
+      MR_DCHECK(entry.state == State::kFirst && DeadlineOf(entry) <= now_ns);
       entry.state = State::kQueued;
       seqs->push_back(entry.seq);
     }
   }
   queued_ += seqs->size() - before;
+  MR_DCHECK(queued_ <= live_);
   std::sort(seqs->begin() + static_cast<ptrdiff_t>(before), seqs->end());
 }
 
@@ -225,6 +233,7 @@ void PendingSet::MakeRoom() {
 }
 
 void PendingSet::Repack(uint64_t capacity) {
+  MR_CHECK(capacity >= live_ && (capacity & (capacity - 1)) == 0);
   hint_ = 0;
   if (capacity == capacity_) {
     const uint64_t end = tail_;
@@ -244,6 +253,7 @@ void PendingSet::Repack(uint64_t capacity) {
   head_ = 0;
   tail_ = to;
   first_waiting_ = 0;
+  MR_CHECK_OP(to, ==, live_);
 }
 
 void PendingSet::DropGoneAtEnds() {
@@ -257,11 +267,43 @@ int64_t PendingSet::DeadlineOf(const PendingEntry& entry) const {
   return wait == 0 ? kNever : entry.time_ns + wait;
 }
 
-void PendingSet::EnterTree(const PendingEntry& entry) { touched_.emplace(DeadlineOf(entry), entry.seq); }
+void PendingSet::EnterTree(const PendingEntry& entry) {
+  const bool fresh = touched_.emplace(DeadlineOf(entry), entry.seq).second;
+  MR_DCHECK(fresh);
+}
 
 void PendingSet::Leave(PendingEntry* entry) {
-  if (entry->state == State::kTouched) touched_.erase({DeadlineOf(*entry), entry->seq});
-  if (entry->state == State::kQueued) --queued_;
+  MR_DCHECK(entry->state != State::kGone);
+  if (entry->state == State::kTouched) {
+    const size_t left = touched_.erase({DeadlineOf(*entry), entry->seq});
+    MR_DCHECK(left == 1);
+  }
+  if (entry->state == State::kQueued) {
+    MR_DCHECK(queued_ > 0);
+    --queued_;
+  }
+}
+
+void PendingSet::Invariant() const {
+  MR_CHECK(capacity_ == 0 ? ring_ == nullptr : (capacity_ & (capacity_ - 1)) == 0 && mask_ == capacity_ - 1);
+  MR_CHECK(head_ <= tail_ && tail_ - head_ <= capacity_);
+  MR_CHECK(head_ == tail_ || (at(head_).state != State::kGone && at(tail_ - 1).state != State::kGone));
+  size_t live = 0;
+  size_t queued = 0;
+  size_t touched = 0;
+  for (uint64_t position = head_; position != tail_; ++position) {
+    const PendingEntry& entry = at(position);
+    MR_CHECK(position == head_ || at(position - 1).seq < entry.seq);
+    MR_CHECK(entry.state != State::kFirst || position >= first_waiting_);
+    live += entry.state != State::kGone;
+    queued += entry.state == State::kQueued;
+    if (entry.state != State::kTouched) continue;
+    MR_CHECK(touched_.contains({DeadlineOf(entry), entry.seq}));
+    ++touched;
+  }
+  MR_CHECK_OP(live, ==, live_);
+  MR_CHECK_OP(queued, ==, queued_);
+  MR_CHECK_OP(touched, ==, touched_.size());
 }
 
 }  // namespace millrace

@@ -88,6 +88,9 @@ class PendingSet {
   // The latest end of all waits, for those that end after now_ns; 0: none. Walks the set.
   int64_t LatestDeadline(int64_t now_ns) const;
 
+  // Aborts unless the ring, the counts and the tree agree. Walks the set.
+  void Invariant() const;
+
   template <typename F>
   void ForEach(F&& visit) const {  // ascending
     for (uint64_t at = head_; at != tail_; ++at) {
@@ -100,7 +103,10 @@ class PendingSet {
   using State = PendingEntry::State;
   static constexpr uint64_t kNowhere = UINT64_MAX;
 
-  PendingEntry& at(uint64_t position) const { return ring_[position & mask_]; }
+  PendingEntry& at(uint64_t position) const {
+    MR_DCHECK(capacity_ > 0 && position - head_ < capacity_);
+    return ring_[position & mask_];
+  }
   uint64_t PositionOf(uint64_t seq) const;      // of the entry with this seq and not gone; kNowhere
   uint64_t LowerBound(uint64_t seq) const;      // first position whose seq is >= seq, gone or not
   void MakeRoom();
@@ -132,6 +138,7 @@ void PendingSet::RemoveUpTo(uint64_t seq, F&& on_removed) {
       Leave(&entry);
       const PendingEntry removed = entry;
       entry.state = State::kGone;
+      MR_DCHECK(live_ > 0);
       --live_;
       on_removed(removed);
     }

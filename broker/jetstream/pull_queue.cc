@@ -9,6 +9,7 @@ namespace millrace {
 
 PullQueue::~PullQueue() {
   Clear();
+  MR_CHECK(size_ == 0 && no_waits_ == 0 && tail_ == nullptr);
   while (pool_ != nullptr) {
     PullRequest* next = pool_->next;
     delete pool_;
@@ -19,6 +20,7 @@ PullQueue::~PullQueue() {
 PullRequest* PullQueue::Acquire() {
   if (pool_ == nullptr) return new PullRequest;
   PullRequest* request = pool_;
+  MR_DCHECK(pooled_ > 0);
   pool_ = request->next;
   --pooled_;
   request->next = nullptr;
@@ -26,6 +28,7 @@ PullRequest* PullQueue::Acquire() {
 }
 
 void PullQueue::Release(PullRequest* request) {
+  MR_DCHECK(request != head_ && request != tail_ && pooled_ <= kPooledMax);
   if (pooled_ == kPooledMax) {
     delete request;
     return;
@@ -47,6 +50,7 @@ void PullQueue::Release(PullRequest* request) {
 }
 
 void PullQueue::Add(PullRequest* request) {
+  MR_DCHECK((head_ == nullptr) == (size_ == 0) && request != tail_);
   request->next = nullptr;
   if (tail_ == nullptr) {
     head_ = request;
@@ -63,6 +67,7 @@ void PullQueue::AddByPriority(PullRequest* request) {
     Add(request);
     return;
   }
+  MR_DCHECK(size_ > 0);
   PullRequest** at = &head_;  // the tail is behind us: the loop ends
   while ((*at)->priority <= request->priority) at = &(*at)->next;
   request->next = *at;
@@ -83,6 +88,7 @@ void PullQueue::Rotate(bool by_priority) {
 }
 
 void PullQueue::RemoveFirst() {
+  MR_DCHECK(head_ != nullptr);
   PullRequest* request = head_;
   Unlink(nullptr, request);
   Release(request);
@@ -102,10 +108,26 @@ Nanos PullQueue::NextDeadline() const {
 }
 
 void PullQueue::Unlink(PullRequest* before, PullRequest* request) {
+  MR_DCHECK(size_ > 0 && (before == nullptr ? head_ : before->next) == request);
+  MR_DCHECK(no_waits_ >= (request->no_wait ? 1u : 0u));
   (before == nullptr ? head_ : before->next) = request->next;
   if (request == tail_) tail_ = before;
   --size_;
   no_waits_ -= request->no_wait;
+}
+
+void PullQueue::Invariant() const {
+  size_t size = 0;
+  size_t no_waits = 0;
+  for (const PullRequest* request = head_; request != nullptr; request = request->next) {
+    MR_CHECK(request->next != nullptr || request == tail_);
+    ++size;
+    no_waits += request->no_wait;
+  }
+  MR_CHECK((head_ == nullptr) == (tail_ == nullptr));
+  MR_CHECK_OP(size, ==, size_);
+  MR_CHECK_OP(no_waits, ==, no_waits_);
+  MR_CHECK_OP(pooled_, <=, kPooledMax);
 }
 
 }  // namespace millrace

@@ -60,6 +60,8 @@ class PullQueue {
   // Removes each request for which `drop` returns true, first to last.
   template <typename F>
   void RemoveIf(F&& drop);
+  // Aborts unless the list and the counts agree. Walks the queue.
+  void Invariant() const;
   // The nearest of expiries and heartbeats; Nanos::max() when there is none. Walks the queue.
   Nanos NextDeadline() const;
 

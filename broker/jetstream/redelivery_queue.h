@@ -8,14 +8,20 @@
 #include <cstdint>
 #include <vector>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 
 class RedeliveryQueue {
  public:
   bool empty() const { return front_ == seqs_.size(); }
-  uint64_t front() const { return seqs_[front_]; }
+  uint64_t front() const {
+    MR_DCHECK(!empty());
+    return seqs_[front_];
+  }
   void Push(uint64_t seq) { seqs_.push_back(seq); }
   void PopFront() {
+    MR_DCHECK(!empty());
     ++front_;
     if (front_ == seqs_.size()) {
       seqs_.clear();
@@ -34,6 +40,11 @@ class RedeliveryQueue {
   void Clear() {
     seqs_ = {};
     front_ = 0;
+  }
+
+  template <typename F>
+  void ForEach(F&& visit) const {
+    for (size_t at = front_; at != seqs_.size(); ++at) visit(seqs_[at]);
   }
 
  private:

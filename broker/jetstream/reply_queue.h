@@ -22,6 +22,8 @@ class ReplyQueue {
  public:
   // `lsn` is not below that of any answer queued before, or 0: may leave at once, but not before those.
   void Push(Lsn lsn, AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes = 0) {
+    MR_DCHECK(lsn == 0 || lsn >= last_lsn_);
+    last_lsn_ = std::max(last_lsn_, lsn);
     const Head head{lsn, account, header_bytes, static_cast<uint32_t>(to.size()),
                     static_cast<uint32_t>(payload.size())};
     char* out = Take(sizeof head + to.size() + payload.size());
@@ -36,6 +38,7 @@ class ReplyQueue {
   void Release(Lsn durable, Send&& send, size_t bytes_max = SIZE_MAX) {
     for (size_t sent = 0; count_ > 0 && sent < bytes_max;) {
       if (begin_ == chunks_.front().bytes) DropFirst();
+      MR_DCHECK(!chunks_.empty() && begin_ + sizeof(Head) <= chunks_.front().bytes);
       const char* at = chunks_.front().data.get() + begin_;
       Head head;
       std::memcpy(&head, at, sizeof head);
@@ -44,6 +47,7 @@ class ReplyQueue {
       send(head.account, std::string_view(text, head.to_bytes),
            std::string_view(text + head.to_bytes, head.payload_bytes), head.header_bytes);
       begin_ += sizeof head + head.to_bytes + head.payload_bytes;
+      MR_DCHECK(begin_ <= chunks_.front().bytes);
       sent += sizeof head + head.payload_bytes;
       --count_;
     }
@@ -55,6 +59,7 @@ class ReplyQueue {
   bool Due(Lsn durable) const {
     if (count_ == 0) return false;
     const bool used_up = begin_ == chunks_.front().bytes;
+    MR_DCHECK(!used_up || chunks_.size() > 1);
     Head head;
     std::memcpy(&head, used_up ? chunks_[1].data.get() : chunks_.front().data.get() + begin_, sizeof head);
     return head.lsn <= durable;
@@ -91,6 +96,7 @@ class ReplyQueue {
       spare_ = Chunk{std::make_unique_for_overwrite<char[]>(room), room, 0};
     }
     chunks_.push_back(std::exchange(spare_, {}));
+    MR_DCHECK(chunks_.back().bytes == 0 && chunks_.back().room >= bytes);
   }
   void DropFirst() {
     if (chunks_.front().room == kChunkBytes) {
@@ -105,6 +111,7 @@ class ReplyQueue {
   Chunk spare_;       // the last one that became empty
   size_t begin_ = 0;  // of the first answer, in the first chunk
   size_t count_ = 0;
+  Lsn last_lsn_ = 0;  // of Push
 };
 
 }  // namespace millrace

@@ -29,6 +29,7 @@ const MatchResult& RouterPort::MatchOf(AccountId account, std::string_view subje
 
 Sent RouterPort::Publish(const Outgoing& out) {
   MR_DCHECK(router_.depth() == 0);
+  MR_DCHECK(!out.deliver_to.empty() && out.header_bytes <= out.payload.size());
   const MatchResult& match = MatchOf(out.account, out.deliver_to);
   if (match.empty()) return Sent::kNobody;
   Message message;
@@ -58,6 +59,7 @@ Sent RouterPort::Publish(const Outgoing& out) {
 
 void RouterPort::DeliverKept() {
   origin_.stall_requested = false;
+  MR_DCHECK(router_.depth() == 0);
   if (router_.DeliverKept()) sinks_stall_ = origin_.stall_requested;
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 
 void ScheduleIndex::Add(std::string_view subject, uint64_t seq, int64_t at_ns) {
@@ -10,10 +12,11 @@ void ScheduleIndex::Add(std::string_view subject, uint64_t seq, int64_t at_ns) {
   if (it == by_subject_.end()) {
     it = by_subject_.emplace(std::string(subject), Entry{seq, at_ns}).first;
   } else {
-    order_.erase({it->second.at_ns, &it->first});
+    MR_CHECK(order_.erase({it->second.at_ns, &it->first}) == 1);
     it->second = Entry{seq, at_ns};
   }
   order_.insert({at_ns, &it->first});
+  MR_DCHECK(order_.size() == by_subject_.size());
 }
 
 void ScheduleIndex::Move(std::string_view subject, int64_t at_ns) {

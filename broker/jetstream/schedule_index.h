@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 
 class ScheduleIndex {
@@ -58,7 +60,7 @@ class ScheduleIndex {
   };
   using BySubject = std::map<std::string, Entry, std::less<>>;
   void Erase(BySubject::iterator it) {
-    order_.erase({it->second.at_ns, &it->first});
+    MR_CHECK(order_.erase({it->second.at_ns, &it->first}) == 1);
     by_subject_.erase(it);
   }
 

@@ -24,6 +24,7 @@ std::unique_ptr<SubjectTransform> CompileTransform(const std::string& source, co
 
 Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
     : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
+  MR_CHECK(log_ != nullptr);
   log_->set_listener(this);
   log_->set_bytes_sum(engine_.streams().in_use(config_.storage));
   log_->set_pace(&pace_);
@@ -33,7 +34,8 @@ Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, Strea
 }
 
 Stream::~Stream() {
-  MR_DCHECK(subscriptions_.empty());
+  MR_CHECK(subscriptions_.empty() && upstream_ == nullptr);
+  MR_CHECK(batches_ == nullptr || (batches_->atomic.empty() && batches_->fast.empty()));
   log_->set_listener(nullptr);
   log_->set_bytes_sum(nullptr);
   log_->set_pace(nullptr);
@@ -41,6 +43,7 @@ Stream::~Stream() {
 
 void Stream::OwnPace::OnDue() {
   constexpr uint64_t kTellEvery = 250;
+  MR_DCHECK(told_ <= done_);
   const uint64_t units = done_ - std::exchange(told_, done_);
   due_ = done_ + kTellEvery;
   LongTasks& tasks = stream_.engine_.tasks();
@@ -56,7 +59,25 @@ bool Stream::Prepare() {
   return !held_;
 }
 
+void Stream::NoteUnfinishedUpdate() {
+  MR_CHECK(!started_);
+  unfinished_update_ = true;
+}
+
+void Stream::Dissolve() {
+  MR_CHECK(MayChange());
+  log_->Dissolve();
+}
+
+void Stream::DropConsumers() {
+  MR_CHECK(stopped_);
+  consumers_.reset();
+}
+
+bool Stream::MayChange() const { return !engine_.MustWait(*this); }
+
 void Stream::Start() {
+  MR_CHECK(!started_ && !stopped_ && subscriptions_.empty() && upstream_ == nullptr);
   if (config_.first_seq > 0 && log_->state().last_seq == 0) {
     log_->Purge();
     if (config_.first_seq > 1) log_->SkipTo(config_.first_seq - 1);
@@ -81,6 +102,7 @@ bool Stream::MayRest() const {
 }
 
 Stream::Remains Stream::Leave() {
+  MR_CHECK(started_ && !held_ && consumers().empty());
   if (batches_ != nullptr) port().timers().Cancel(&batches_->timer);
   Remains remains{std::move(subscriptions_), std::move(ids_)};
   subscriptions_.clear();
@@ -88,6 +110,7 @@ Stream::Remains Stream::Leave() {
 }
 
 void Stream::Return(Remains remains) {
+  MR_CHECK(!started_ && subscriptions_.empty());
   started_ = true;
   subscriptions_ = std::move(remains.subscriptions);
   for (Subscription* subscription : subscriptions_) subscription->sink = this;
@@ -95,6 +118,7 @@ void Stream::Return(Remains remains) {
 }
 
 void Stream::Stop(StopReason reason) {
+  stopped_ = true;
   Unsubscribe();
   const std::vector<std::string> origins = StopUpstream();
   if (reason == StopReason::kDeleted) engine_.readers().Release(origins);
@@ -113,6 +137,8 @@ void Stream::Stop(StopReason reason) {
 }
 
 void Stream::Update(StreamConfig config) {
+  MR_CHECK(started_ && !stopped_ && MayChange());
+  MR_CHECK(config.name == config_.name && config.storage == config_.storage);
   const bool rescan = (config.allow_msg_ttl && !config_.allow_msg_ttl) ||
                       (config.allow_msg_schedules && !config_.allow_msg_schedules);
   const bool subjects_changed = config.subjects != config_.subjects;
@@ -139,6 +165,9 @@ void Stream::Update(StreamConfig config) {
   ArmExpiry();
   for (auto& [name, consumer] : consumers()) consumer->OnStreamUpdated();
   if (interest) DropWithoutInterest();
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 bool Stream::LetsGo(const StreamConfig& next) const {
@@ -148,6 +177,7 @@ bool Stream::LetsGo(const StreamConfig& next) const {
 }
 
 void Stream::FinishUpdate() {
+  MR_CHECK(unfinished_update_ && MayChange());
   DropBeyondSubjectLimit();
   if (config_.retention == Retention::kInterest) DropWithoutInterest();
   unfinished_update_ = false;
@@ -163,6 +193,7 @@ void Stream::CompileTransforms() {
 }
 
 void Stream::Subscribe() {
+  MR_CHECK(subscriptions_.empty());
   for (const std::string& subject : config_.subjects)
     subscriptions_.push_back(engine_.port().Subscribe(account(), subject, this));
 }
@@ -175,6 +206,7 @@ void Stream::Unsubscribe() {
 // ---- mirrors and sources -------------------------------------------------------------------------------------------
 
 void Stream::StartUpstream() {
+  MR_CHECK(upstream_ == nullptr);
   if (config_.mirror) {
     upstream_ = std::make_unique<Mirror>(engine_, *this);
   } else if (!config_.sources.empty()) {
@@ -196,6 +228,7 @@ std::vector<std::string> Stream::StopUpstream() {
 }
 
 void Stream::RestoreSources(std::string_view text) {
+  MR_CHECK(!started_);
   if (!source_record_) source_record_.emplace();
   source_record_->append(text);
 }
@@ -208,14 +241,23 @@ void Stream::EncodeSources(std::string* out) const {
   }
 }
 
-void Stream::SkipTo(uint64_t seq) { engine_.OnStaged(this, log_->SkipTo(seq)); }
+void Stream::SkipTo(uint64_t seq) {
+  MR_CHECK(seq >= log_->state().last_seq && MayChange());
+  engine_.OnStaged(this, log_->SkipTo(seq));
+}
 
-void Stream::Restore(const StoredMessage& message) { engine_.OnStaged(this, log_->Append(message)); }
+void Stream::Restore(const StoredMessage& message) {
+  MR_CHECK(!started_ && message.seq > log_->state().last_seq);
+  engine_.OnStaged(this, log_->Append(message));
+}
 
 void Stream::FinishRestore() {
   had_messages_ = log_->state().messages > 0;
   if (had_messages_) ids();
   Start();
+#ifndef NDEBUG
+  Invariant();
+#endif
 }
 
 void Stream::OnReaderGone() {
@@ -235,6 +277,7 @@ Consumer* Stream::FindConsumer(std::string_view name) const {
 }
 
 Consumer* Stream::AddConsumer(ConsumerConfig config, ConsumerIdentity identity) {
+  MR_CHECK(!stopped_ && FindConsumer(identity.name) == nullptr);
   auto consumer = std::make_unique<Consumer>(std::move(config), std::move(identity), *log_, *this);
   Consumer* raw = consumer.get();
   if (consumers_ == nullptr) consumers_ = std::make_unique<Consumers>();
@@ -245,6 +288,7 @@ Consumer* Stream::AddConsumer(ConsumerConfig config, ConsumerIdentity identity) 
 
 void Stream::RemoveConsumer(std::string_view name, StopReason reason) {
   MR_CHECK(consumers_ != nullptr);
+  MR_CHECK(MayChange());
   const auto it = consumers_->find(name);
   MR_CHECK(it != consumers_->end());
   const std::unique_ptr<Consumer> consumer = std::move(it->second);
@@ -266,6 +310,7 @@ bool Stream::HasFilteredConsumers() const {
 }
 
 void Stream::SetVisible(uint64_t seq) {
+  MR_DCHECK(seq <= log_->state().last_seq);
   if (seq <= visible_last_seq_) return;
   const uint64_t from = visible_last_seq_ + 1;
   visible_last_seq_ = seq;
@@ -310,9 +355,13 @@ bool Stream::HasDeliverInterest(std::string_view subject, std::string_view group
   return engine_.port().HasSubscription(account(), subject, group);
 }
 
-void Stream::MarkReady(Consumer* consumer) { engine_.MarkReady(consumer, this); }
+void Stream::MarkReady(Consumer* consumer) {
+  MR_DCHECK(FindConsumer(consumer->name()) == consumer);
+  engine_.MarkReady(consumer, this);
+}
 
 void Stream::OnAcked(Consumer* consumer, uint64_t seq) {
+  MR_DCHECK(MayChange());
   if (config_.retention == Retention::kLimits) return;
   StoredMessage message;
   const LoadStatus status = log_->Load(seq, &message);
@@ -335,12 +384,47 @@ void Stream::Advisory(std::string_view subject, std::string json) {
 
 void Stream::Persist(Consumer* consumer, std::string_view delta) { engine_.PersistConsumer(this, consumer, delta); }
 
-void Stream::Delete(Consumer* consumer) { engine_.DeleteLater(this, consumer); }
+void Stream::Delete(Consumer* consumer) {
+  MR_CHECK(FindConsumer(consumer->name()) == consumer);
+  engine_.DeleteLater(this, consumer);
+}
 
 void Stream::RunLong(std::function<void()> work) {
   engine_.RunLong(uid(), [&engine = engine_, uid = uid(), work = std::move(work)] {
     if (engine.streams().FindAwake(uid) != nullptr) work();
   });
+}
+
+void Stream::Invariant() const {
+  const StreamLogState& state = log_->state();
+  MR_CHECK_OP(visible_last_seq_, <=, state.last_seq);
+  if (held_) return;  // a task is in the middle of changing the rest
+  // Nobody waits for memory: what is there is seen.
+  MR_CHECK(!log_->options().memory || visible_last_seq_ == state.last_seq);
+  const bool at_work = started_ && !stopped_;
+  MR_CHECK_OP(subscriptions_.size(), ==, at_work ? config_.subjects.size() : 0);
+  MR_CHECK(upstream_ == nullptr || config_.mirror || !config_.sources.empty());
+  MR_CHECK(!at_work || (later_ != nullptr) == (config_.allow_msg_ttl || config_.allow_msg_schedules));
+  MR_CHECK(later_ == nullptr || config_.allow_msg_ttl || later_->ttls.size() == 0);
+  MR_CHECK(later_ == nullptr || config_.allow_msg_schedules || later_->schedules.size() == 0);
+  MR_CHECK(expiry_ == nullptr || !stopped_ || !expiry_->timer.armed());
+  for (const auto& [name, consumer] : consumers()) {
+    MR_CHECK(name == consumer->name());
+    consumer->Invariant();
+  }
+  if (batches_ == nullptr) return;
+  MR_CHECK(batches_->timer.armed() || (batches_->atomic.empty() && batches_->fast.empty()));
+  for (const auto& [id, batch] : batches_->atomic) {
+    uint64_t bytes = 0;
+    for (const AtomicBatch::Staged& message : batch->messages) bytes += message.bytes();
+    MR_CHECK(id == batch->id && bytes <= batch->bytes);  // a header may have become smaller since it was counted
+    MR_CHECK_OP(batch->messages.size(), ==, batch->last_seq);
+  }
+  for (const auto& [id, batch] : batches_->fast) {
+    MR_CHECK(id == batch->id);
+    MR_CHECK_OP(batch->told_seq, <=, batch->stored_seq);
+    MR_CHECK_OP(batch->stored_seq, <=, batch->last_seq);
+  }
 }
 
 void Stream::OnLoaded() {

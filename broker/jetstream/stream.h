@@ -26,6 +26,7 @@
 #include "broker/jetstream/ttl_index.h"
 #include "broker/jetstream/upstream.h"
 #include "broker/route/subscription.h"
+#include "proto/base/check.h"
 #include "proto/subject_transform.h"
 #include "store/pace.h"
 #include "store/shard_store.h"
@@ -64,7 +65,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void Update(StreamConfig config);
   // That update removes messages, each for a reason of its own: it takes a while, and is finished at the next start.
   bool LetsGo(const StreamConfig& next) const;
-  void NoteUnfinishedUpdate() { unfinished_update_ = true; }  // before Start
+  void NoteUnfinishedUpdate();  // before Start
 
   // --- rest (stream_table.h)
   using Subscriptions = absl::InlinedVector<Subscription*, 1>;
@@ -95,10 +96,13 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   // --- long work (jetstream.h, Hold)
   bool held() const override { return held_; }
-  void set_held(bool held) { held_ = held; }
+  void set_held(bool held) {
+    MR_CHECK(held_ != held);
+    held_ = held;
+  }
   Pace* pace() override { return &pace_; }
   // Done with, as far as it takes memory; then it is dropped.
-  void Dissolve() { log_->Dissolve(); }
+  void Dissolve();
   // Before messages are stored that do not come from publishers. False: later.
   bool Prepare();
 
@@ -145,8 +149,13 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   Consumer* AddConsumer(ConsumerConfig config, ConsumerIdentity identity);
   // A consumer that is no longer there may have been the last that wanted some messages.
   void RemoveConsumer(std::string_view name, StopReason reason);
-  void DropConsumers() { consumers_.reset(); }  // after Stop
+  void DropConsumers();  // after Stop
   size_t public_consumers() const;  // without internal ones
+
+  // Aborts unless what it keeps agrees with its log, its configuration and itself. Walks consumers and batches.
+  void Invariant() const;
+  // What its batches take of the shard's bounds.
+  void AddBatchUse(BatchUse* use) const;
 
   // --- the engine
   // Messages up to `seq` are durable.
@@ -309,6 +318,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void NoteMessageId(std::string_view id, uint64_t seq, int64_t time_ns,
                      MessageIds::InLog in_log = MessageIds::InLog::kYes);
 
+  // The stream may be changed by whoever calls: nobody holds it, or the task that runs does.
+  bool MayChange() const;
   // Removes a message whatever the reason, and tells the consumers.
   Lsn RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase = StreamLog::Erase::kNo);
   Lsn TrimBelow(uint64_t seq);
@@ -357,6 +368,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::unique_ptr<SubjectTransform> republish_transform_;
   std::unique_ptr<MessageIds> ids_;  // since the first id came
   bool started_ = false;
+  bool stopped_ = false;
   bool held_ = false;                // only the task that owns it may touch it or its consumers
   bool had_messages_ = false;        // before anything came: there may be ids among them that no record has
   bool unfinished_update_ = false;   // until Start

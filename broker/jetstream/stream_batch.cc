@@ -10,6 +10,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -100,6 +101,7 @@ std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeade
 }
 
 std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view reply, bool without_last) {
+  MR_DCHECK(!batch->messages.empty() && MayChange());
   std::vector<AtomicBatch::Staged> messages = std::move(batch->messages);
   const std::string id = batch->id;
   Abandon(batch, {});  // it is over either way
@@ -125,6 +127,7 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
     message.body = std::move(body);
   }
   // One message may exceed the server's limit, the last one here. What the stream's own limit makes room for counts.
+  MR_DCHECK(changes.messages == messages.size() && changes.last_bytes <= changes.bytes);
   uint64_t before_last = changes.bytes - changes.last_bytes;
   if (config_.max_bytes > 0 && config_.discard == Discard::kOld) {
     const auto max = static_cast<uint64_t>(config_.max_bytes);
@@ -162,6 +165,7 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
 // Forgets a batch, and tells why unless `reason` is empty.
 void Stream::Abandon(AtomicBatch* batch, std::string_view reason) {
   BatchUse& use = engine_.batch_use();
+  MR_CHECK(use.atomic > 0 && use.bytes >= batch->bytes);
   --use.atomic;
   use.bytes -= batch->bytes;
   if (!reason.empty()) {
@@ -172,7 +176,9 @@ void Stream::Abandon(AtomicBatch* batch, std::string_view reason) {
     advisory.reason = reason;
     Advisory(AdvisorySubject(advisory), AdvisoryJson(AdvisoryHead{NewId(), port().WallNs()}, advisory));
   }
-  batches().atomic.erase(batches().atomic.find(batch->id));
+  const auto at = batches().atomic.find(batch->id);
+  MR_CHECK(at != batches().atomic.end());
+  batches().atomic.erase(at);
 }
 
 Stream::Batches& Stream::batches() {
@@ -193,6 +199,7 @@ void Stream::OnBatchTimeout() {
   for (AtomicBatch* batch : late) Abandon(batch, "timeout");
   const size_t before = batches().fast.size();
   absl::erase_if(batches().fast, [now](const auto& item) { return item.second->deadline <= now; });
+  MR_CHECK_OP(engine_.batch_use().fast, >=, before - batches().fast.size());
   engine_.batch_use().fast -= before - batches().fast.size();
   ArmBatchTimeout();
 }
@@ -205,9 +212,17 @@ void Stream::ArmBatchTimeout() {
   if (next != Nanos::max()) port().timers().Arm(&batches().timer, next);
 }
 
+void Stream::AddBatchUse(BatchUse* use) const {
+  if (batches_ == nullptr) return;
+  use->atomic += batches_->atomic.size();
+  use->fast += batches_->fast.size();
+  for (const auto& [id, batch] : batches_->atomic) use->bytes += batch->bytes;
+}
+
 void Stream::DropBatches() {
   if (batches_ == nullptr) return;
   while (!batches().atomic.empty()) Abandon(batches().atomic.begin()->second.get(), {});
+  MR_CHECK_OP(engine_.batch_use().fast, >=, batches().fast.size());
   engine_.batch_use().fast -= batches().fast.size();
   batches().fast.clear();
 }

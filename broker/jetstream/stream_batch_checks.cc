@@ -6,6 +6,7 @@
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -45,6 +46,7 @@ std::optional<ApiError> Stream::CheckInBatch(Inbound* in, Checked* checked, Batc
   batch->bytes += batch->last_bytes;
   BatchChanges::Subject& subject = batch->subjects[std::string(in->subject)];
   ++subject.messages;
+  MR_DCHECK(subject.messages <= batch->messages && batch->subjects.size() <= batch->messages);
   subject.schedule = !checked->headers.schedule.empty();
   return CheckDiscardNewInBatch(*in, checked->headers, *batch);
 }
@@ -76,6 +78,7 @@ std::optional<ApiError> Stream::CheckExpectedInBatch(const Inbound& in, const Pu
 // `batch` counts the message already.
 std::optional<ApiError> Stream::CheckDiscardNewInBatch(const Inbound& in, const PublishHeaders& h,
                                                        const BatchChanges& batch) {
+  MR_DCHECK(batch.messages > 0 && batch.Writes(in.subject));
   if (config_.discard != Discard::kNew) return std::nullopt;
   const auto refuse = [](std::string_view why) { return MakeErrorText(ApiErrorId::kStreamStoreFailedF, why); };
   const StreamLogState& state = log_->state();

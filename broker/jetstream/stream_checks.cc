@@ -7,6 +7,7 @@
 #include "broker/jetstream/decimal.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 #include "proto/subject.h"
 
@@ -49,6 +50,7 @@ std::optional<ApiError> Stream::CheckSize(const Inbound& in) const {
 }
 
 std::optional<ApiError> Stream::CheckHeaders(Inbound* in, Checked* checked) {
+  MR_DCHECK(!in->header.empty() && checked->duplicate_of == 0);
   const PublishHeaders h = checked->headers;
   if (std::optional<ApiError> error = CheckIncrement(*in, h)) return error;
   if (!h.expected_stream.empty() && h.expected_stream != config_.name) return MakeError(ApiErrorId::kStreamNotMatch);
@@ -122,6 +124,7 @@ std::optional<ApiError> Stream::CheckRollup(const Inbound& in, Checked* checked,
 // Makes an increment into the counter's new value.
 std::optional<ApiError> Stream::Count(Inbound* in, Checked* checked, BatchChanges* batch) {
   if (!config_.allow_msg_counter) return std::nullopt;
+  MR_DCHECK(checked->counter.empty());  // once a message
   const PublishHeaders& h = checked->headers;
   if (h.increment.empty()) return MakeError(ApiErrorId::kMessageIncrMissing);
   CounterBefore before;

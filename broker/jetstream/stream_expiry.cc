@@ -8,6 +8,7 @@
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
 #include "broker/monitor/go_format.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -51,6 +52,7 @@ void Stream::ArmExpiry() {
     due_ns = std::min(due_ns, first_ns + config_.max_age_ns);
   }
   if (due_ns == TtlIndex::kNever) return;
+  MR_DCHECK(!stopped_);
   expiry().due_ns = due_ns;
   const Nanos wait{std::max<int64_t>(due_ns - port().WallNs(), 0)};
   port().timers().Arm(&expiry().timer, port().Now() + std::max(wait, kStride));
@@ -61,6 +63,7 @@ void Stream::OnExpiryTimer() {
 }
 
 void Stream::ExpireMessages() {
+  MR_DCHECK(started_ && MayChange());
   if (config_.max_age_ns > 0 && !config_.allow_msg_ttl) {
     const uint64_t keep_from = log_->FirstAtOrAfter(port().WallNs() - config_.max_age_ns + 1);
     if (keep_from > log_->state().first_seq) TrimBelow(keep_from);
@@ -89,6 +92,7 @@ bool Stream::ExpireByAge(size_t* budget) {
       const std::optional<std::string_view> ttl = FindHeader(message.header(), kTtlHeader);
       const bool stays = ttl && !ttl->empty() && ParseMessageTtl(*ttl).value_or(0) == kTtlNever;
       if (!stays) {
+        MR_DCHECK(*budget > 0 && message.seq == seq);
         --*budget;
         if (!ExpireOne(message)) ExpireLater(seq);
       }
@@ -141,6 +145,7 @@ void Stream::ExpireLater(uint64_t seq) {
 }
 
 bool Stream::PlaceMarker(const std::string& subject, uint64_t in_place_of) {
+  MR_DCHECK(config_.allow_msg_ttl && in_place_of > 0);
   const int64_t ttl_s = config_.subject_delete_marker_ttl_ns / kNsPerSecond;
   const std::string header =
       absl::StrFormat("NATS/1.0\r\n%s: MaxAge\r\n%s: %s\r\n%s: sub\r\n\r\n", std::string(kMarkerReasonHeader),

@@ -8,6 +8,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -72,6 +73,7 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
   const std::string_view level = FindHeader(in.header, kRequiredApiLevelHeader).value_or("");
   if (!level.empty() && RefusesRequiredLevel(level)) {
     batches().fast.erase(it);
+    MR_DCHECK(engine_.batch_use().fast > 0);
     --engine_.batch_use().fast;
     return MakeError(ApiErrorId::kRequiredApiLevel);
   }
@@ -79,6 +81,7 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
 }
 
 void Stream::StoreFast(const Inbound& original, const FastBatchReply& message, FastBatch* batch) {
+  MR_DCHECK(batch->last_seq == message.seq && batch->stored_seq < message.seq);
   Inbound in = original;
   std::string transformed;
   if (Transform(in.subject, &transformed)) in.subject = transformed;
@@ -118,12 +121,14 @@ void Stream::OnFastError(const Inbound& in, const FastBatchReply& message, FastB
     } else {
       Send(in.reply, PubAckErrorAnswer(error, config_.name, 0));
     }
+    MR_DCHECK(engine_.batch_use().fast > 0);
     batches().fast.erase(batches().fast.find(batch->id));
     --engine_.batch_use().fast;
     return;
   }
   if (!duplicate) Send(in.reply, BatchFlowError(message.seq, error));
   if (message.gap_ok && !message.commit) return;
+  MR_DCHECK(batch->last_seq == message.seq);
   if (!duplicate) batch->stored_seq = --batch->last_seq;
   FinishFast(batch, in.reply);
 }
@@ -144,6 +149,7 @@ void Stream::FinishFast(FastBatch* batch, std::string_view reply) {
   AckExtra extra;
   extra.batch = batch->id;
   extra.count = batch->last_seq;
+  MR_DCHECK(engine_.batch_use().fast > 0 && batch->stored_seq <= batch->last_seq);
   Send(reply, Ack(batch->stream_seq, extra));
   batches().fast.erase(batches().fast.find(batch->id));
   --engine_.batch_use().fast;

@@ -7,6 +7,7 @@
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 #include "proto/subject.h"
 
@@ -47,7 +48,9 @@ bool Stream::MayBeLong(const Message& message) const {
 }
 
 void Stream::Take(const Message& message) {
+  MR_DCHECK(started_ && !stopped_ && MayChange());
   if (log_->NeedsPrepare()) [[unlikely]] log_->Prepare();
+  MR_DCHECK(message.header_bytes <= message.payload.size());
   Inbound in;
   in.subject = message.subject;
   in.reply = message.reply;
@@ -113,6 +116,7 @@ bool Stream::Transform(std::string_view subject, std::string* transformed) {
 
 std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool discard_checked, uint64_t* seq) {
   *seq = in->seq != 0 ? in->seq : log_->state().last_seq + 1;
+  MR_DCHECK(*seq > log_->state().last_seq);
   // Nobody will ever want it: the sequence is spent, and the message confirmed, all the same.
   if (config_.retention == Retention::kInterest && NobodyNeeds(*seq, in->subject, nullptr)) {
     const Lsn lsn = log_->SkipTo(*seq);
@@ -147,6 +151,7 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
 }
 
 void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
+  MR_DCHECK(MayChange() && !in.subject.empty() && in.header.size() <= UINT32_MAX);
   StoredMessage message;
   message.seq = seq;
   message.time_ns = std::max(in.time_ns != 0 ? in.time_ns : port().WallNs(), log_->state().last_time_ns);
@@ -163,6 +168,7 @@ void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
     message.payload = joined;
   }
   const Lsn lsn = log_->Append(message);
+  MR_DCHECK(log_->state().last_seq == seq);
   if (!in.header.empty() || config_.allow_msg_schedules) NoteHeaders(seq, message.time_ns, in.subject, checked.headers);
   NoteMessageId(checked.headers.msg_id, seq, message.time_ns);
   EnforceLimits(in.subject);
@@ -175,6 +181,7 @@ void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
 void Stream::ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep) {
   if (!config_.allow_rollup_hdrs || config_.deny_purge) return;
   Lsn lsn = 0;
+  MR_DCHECK(keep <= 1 && MayChange());
   if (checked.rollup != Checked::Rollup::kNone) {
     StreamPurgeRequest purge;
     purge.keep = keep;
@@ -193,6 +200,7 @@ void Stream::ApplyRollup(const Inbound& in, const Checked& checked, uint64_t kee
 void Stream::RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_subject) {
   const std::optional<std::string> to = republish_transform_->Match(in.subject, static_cast<uint32_t>(port().Random()));
   if (!to || !IsValidLiteral(*to)) return;
+  MR_DCHECK(last_of_subject < seq);
   std::string block(in.header);
   AddHeader(&block, kStreamHeader, config_.name);
   AddHeader(&block, kSubjectHeader, in.subject);

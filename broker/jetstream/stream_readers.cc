@@ -6,10 +6,12 @@
 
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/upstream.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 
 void StreamReaders::Add(Stream* reader) {
+  MR_CHECK(reader->upstream() != nullptr);
   for (const std::string& origin : reader->upstream()->Origins()) {
     std::vector<Stream*>& readers = by_origin_[origin];
     if (std::find(readers.begin(), readers.end(), reader) == readers.end()) readers.push_back(reader);
@@ -30,6 +32,7 @@ std::vector<std::string> StreamReaders::Remove(Stream* reader) {
   std::erase(awake_, reader);
   awake_set_.erase(reader);
   std::erase(loading_, reader);
+  MR_CHECK_OP(awake_.size(), ==, awake_set_.size());
   return origins;
 }
 
@@ -75,6 +78,7 @@ bool StreamReaders::Run() {
       Wake(reader);
       continue;
     }
+    MR_DCHECK(reader->upstream() != nullptr);
     switch (reader->upstream()->Pull()) {
       case PullStatus::kIdle:
         break;

@@ -10,6 +10,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/jetstream_api.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -79,6 +80,7 @@ BackupStep StreamRestore::Run() {
     if (Stream* begun = stream(); begun != nullptr && !begun->Prepare()) return BackupStep::kMore;
     const Chunk chunk = std::move(chunks_.front());
     chunks_.pop_front();
+    MR_CHECK_OP(waiting_bytes_, >=, chunk.bytes.size());
     waiting_bytes_ -= chunk.bytes.size();
     active_at_ = now;
     if (chunk.reply.empty())
@@ -169,6 +171,7 @@ void StreamRestore::Hold(uint64_t bytes) {
 
 void StreamRestore::Release(uint64_t bytes) {
   bytes = std::min(bytes, held_bytes_);
+  MR_CHECK_OP(*engine_.streams().in_use(config_.storage), >=, bytes);
   held_bytes_ -= bytes;
   *engine_.streams().in_use(config_.storage) -= bytes;
 }
@@ -191,6 +194,11 @@ std::string StreamRestore::TakeConsumer(const ArchiveEntry& entry) {
   if (const std::string error = ParseConsumerSnapshot(entry.body, &snapshot); !error.empty())
     return absl::StrFormat("failed to decode consumer \"%s\" state: %s", name, error);
   snapshot.config.name = name;
+  if (std::any_of(consumers_.begin(), consumers_.end(),
+                  [&name](const ConsumerSnapshot& other) { return other.config.name == name; })) {
+    return absl::StrFormat("consumer \"%s\" is there twice", name);
+  }
+  MR_CHECK(consumers_left_ > 0);
   consumers_.push_back(std::move(snapshot));
   --consumers_left_;
   return "";
@@ -220,6 +228,7 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
   std::string joined;
   message.payload = entry.body;
   if (!entry.header.empty()) message.payload = joined.append(entry.header).append(entry.body);
+  MR_DCHECK(held_bytes_ >= stored_bytes);
   to->Restore(message);
   Release(stored_bytes);
   return "";
@@ -227,6 +236,7 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
 
 // The engine ends its tasks before its backups.
 BackupStep StreamRestore::StartCompletion(std::string reply) {
+  MR_CHECK(!completion_ && !done_);
   completion_ = BackupStep::kMore;
   engine_.RunLong(stream_uid_, [this, reply = std::move(reply)] {
     const std::string error = Complete();
@@ -271,6 +281,7 @@ BackupStep StreamRestore::Fail(const std::string& reply, const std::string& erro
 
 BackupStep StreamRestore::Succeed(const std::string& reply) {
   done_ = true;
+  MR_CHECK(stream() != nullptr && stream()->started());
   Stream& restored = *stream();
   AdviseComplete();
   engine_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", "$G", config_.name));

@@ -7,6 +7,7 @@
 #include "broker/jetstream/sort_in_slices.h"
 #include "broker/jetstream/stream.h"
 #include "broker/monitor/go_format.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -19,12 +20,14 @@ constexpr uint64_t kFindUnits = 4;
 }  // namespace
 
 Lsn Stream::RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase) {
+  MR_DCHECK(MayChange() && seq <= log_->state().last_seq);
   const Lsn lsn = log_->Remove(seq, erase);
   for (auto& [name, consumer] : consumers()) consumer->OnRemoved(seq, subject);
   return lsn;
 }
 
 Lsn Stream::TrimBelow(uint64_t seq) {
+  MR_CHECK(MayChange() && seq <= log_->state().last_seq + 1);
   const Lsn lsn = log_->TrimBelow(seq);
   TellPurged({});
   return lsn;
@@ -57,6 +60,7 @@ void Stream::EnforceLimits(std::string_view subject) {
   const bool filtered = HasFilteredConsumers();
   while (over()) {
     const uint64_t first = log_->state().first_seq;
+    MR_DCHECK(MayChange() && first <= log_->state().last_seq);
     StoredMessage message;
     std::string oldest;
     if (filtered && log_->Load(first, &message) == LoadStatus::kFound) oldest = message.subject;
@@ -70,8 +74,10 @@ void Stream::DropBeyondLimits() {
   if (config_.discard == Discard::kNew) return;
   const uint64_t messages = config_.max_msgs > 0 ? static_cast<uint64_t>(config_.max_msgs) : UINT64_MAX;
   const uint64_t bytes = config_.max_bytes > 0 ? static_cast<uint64_t>(config_.max_bytes) : UINT64_MAX;
+  MR_CHECK(MayChange());
   if (log_->state().messages <= messages && log_->state().bytes <= bytes) return;
   log_->TrimBelow(log_->FirstWithin(messages, bytes));
+  MR_CHECK(log_->state().messages <= messages && log_->state().bytes <= bytes);
   TellRemoved();
 }
 
@@ -79,6 +85,7 @@ void Stream::DropBeyondSubjectLimit() {
   if (config_.max_msgs_per_subject <= 0) return;
   const std::vector<uint64_t> seqs = log_->OlderThanLast(static_cast<uint64_t>(config_.max_msgs_per_subject));
   if (seqs.empty()) return;
+  MR_CHECK(MayChange() && std::is_sorted(seqs.begin(), seqs.end()));
   log_->RemoveMany(seqs);
   TellRemoved();
 }
@@ -104,6 +111,7 @@ bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer*
 
 // A consumer has gone, or interest counts from now on: what nobody needs goes, up to a sequence.
 void Stream::RemoveUnneeded(uint64_t through) {
+  MR_CHECK(config_.retention == Retention::kInterest && MayChange());
   std::vector<uint64_t> seqs;
   StoredMessage message;
   for (uint64_t seq = log_->Next({}, 0); seq != 0 && seq <= through; seq = log_->Next({}, seq + 1)) {
@@ -116,6 +124,7 @@ void Stream::RemoveUnneeded(uint64_t through) {
 }
 
 uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
+  MR_CHECK(MayChange());
   *lsn = 0;
   if (request.seq == 1) return 0;  // "below 1" is nothing
   const uint64_t before = log_->state().messages;
@@ -123,11 +132,10 @@ uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
   if (everything && request.keep == 0 && request.seq == 0) {
     *lsn = log_->Purge();
   } else if (everything && request.keep == 0) {
+    const uint64_t last = log_->state().last_seq;
     *lsn = log_->TrimBelow(request.seq);
-    if (request.seq > log_->state().last_seq + 1) {
-      *lsn = log_->SkipTo(request.seq - 1);
-      engine_.OnStaged(this, *lsn);
-    }
+    if (request.seq > log_->state().last_seq + 1) *lsn = log_->SkipTo(request.seq - 1);
+    if (log_->state().last_seq > last) engine_.OnStaged(this, *lsn);
   } else {
     const Filters filters = everything ? Filters{} : Filters{request.filter};
     uint64_t count = log_->Count(filters, 0, false);
@@ -146,6 +154,7 @@ uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
       *lsn = log_->RemoveMany(seqs);
     }
   }
+  MR_CHECK_OP(log_->state().messages, <=, before);
   const uint64_t purged = before - log_->state().messages;
   if (purged == 0) return 0;
   TellPurged(everything ? std::string_view{} : std::string_view(request.filter));
@@ -163,18 +172,21 @@ bool Stream::Delete(uint64_t seq, bool erase, Lsn* lsn) {
 }
 
 void Stream::MakeIds() {
+  MR_CHECK(ids_ == nullptr);
   const bool kept = config_.storage == Storage::kFile;  // what memory streams had is gone, and may come again
   ids_ = std::make_unique<MessageIds>(port(), engine_.store(), engine_.id_records(), uid(), kept);
   ids_->set_window(config_.duplicate_window_ns);
 }
 
 void Stream::RestoreIds(std::vector<MessageIds::Record> records, std::vector<SeenHeader> logged) {
+  MR_CHECK(!started_);
   MakeIds();
   ids_->Restore(records, std::move(logged));
 }
 
 // Of messages that were there before ids were recorded (of an older version, or a backup) the messages themselves tell.
 void Stream::PrepareIds() {
+  MR_CHECK(ids_ == nullptr || !ids_->ready);
   if (ids_ == nullptr) MakeIds();
   ids_->ready = true;
   StoredMessage message;
@@ -208,6 +220,7 @@ void Stream::NoteLost(const std::vector<LostRange>& ranges) {
   if (ranges.empty()) return;
   std::vector<uint64_t>& list = lost_.emplace().msgs;
   for (const LostRange& range : ranges) {
+    MR_CHECK_OP(range.first_seq, <=, range.last_seq);
     for (uint64_t seq = range.first_seq; seq <= range.last_seq && list.size() < kListedMax; ++seq) list.push_back(seq);
   }
 }

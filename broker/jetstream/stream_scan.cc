@@ -9,6 +9,7 @@
 #include "broker/jetstream/api/schedule.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -30,6 +31,7 @@ void Stream::StartScan() {
   later_->schedules.Clear();
   later_->scan_at = 0;
   later_->scanning = log_->state().messages > 0;
+  port().timers().Cancel(&later_->scan_timer);
   if (later_->scanning) port().timers().Arm(&later_->scan_timer, port().Now());
 }
 
@@ -39,6 +41,7 @@ void Stream::OnScanTimer() {
 }
 
 void Stream::Scan() {
+  MR_CHECK(later_ != nullptr && later_->scanning && MayChange());
   StoredMessage message;
   for (size_t i = 0; i < kMessagesPerSlice; ++i) {
     const uint64_t seq = log_->Next({}, later_->scan_at);
@@ -48,6 +51,7 @@ void Stream::Scan() {
       if (!waits_for_disk_) ArmExpiry();
       return;
     }
+    MR_CHECK_OP(seq, >=, later_->scan_at);
     const LoadStatus status = log_->Load(seq, &message);
     if (status == LoadStatus::kPending) {
       waits_for_disk_ = true;
@@ -62,6 +66,7 @@ void Stream::Scan() {
 
 void Stream::NoteHeaders(uint64_t seq, int64_t time_ns, std::string_view subject, const PublishHeaders& h) {
   if (later_ == nullptr) return;
+  MR_DCHECK(seq <= log_->state().last_seq);
   if (later_->scanning && seq >= later_->scan_at) return;  // the scan comes to it
   if (config_.allow_msg_ttl && !h.ttl.empty()) {
     const int64_t ttl_s = ParseMessageTtl(h.ttl).value_or(0);

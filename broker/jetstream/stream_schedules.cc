@@ -7,6 +7,7 @@
 #include "broker/jetstream/api/schedule.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/stream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 #include "proto/subject.h"
 
@@ -99,6 +100,7 @@ std::optional<ApiError> Stream::CheckScheduler(const Inbound& in, const PublishH
 }
 
 void Stream::ArmSchedules() {
+  MR_CHECK(later_ != nullptr && !later_->scanning);
   const int64_t due_ns = later_->schedules.next_ns();
   if (due_ns == ScheduleIndex::kNever || waits_for_disk_) return;
   const Nanos wait{std::max<int64_t>(due_ns - port().WallNs(), 0)};
@@ -110,6 +112,7 @@ void Stream::OnScheduleTimer() {
 }
 
 void Stream::FireSchedules() {
+  MR_CHECK(later_ != nullptr && MayChange());
   if (later_->scanning) return;  // a later message may say otherwise; Scan arms us when it is through
   for (const ScheduleIndex::Due& due : later_->schedules.FindDue(port().WallNs(), kSchedulesPerRound)) {
     switch (Fire(due)) {
@@ -127,6 +130,7 @@ void Stream::FireSchedules() {
 }
 
 Stream::Fired Stream::Fire(const ScheduleIndex::Due& due) {
+  MR_CHECK(!later_->scanning);
   StoredMessage message;
   const LoadStatus status = log_->Load(due.seq, &message);
   if (status == LoadStatus::kPending) return Fired::kPending;

@@ -10,6 +10,7 @@
 #include "broker/jetstream/backup/consumer_snapshot.h"
 #include "broker/jetstream/jetstream.h"
 #include "broker/jetstream/jetstream_api.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -41,6 +42,7 @@ StreamSnapshot::StreamSnapshot(JetStream& engine, Stream& stream, StreamSnapshot
   const int64_t window = std::clamp(OrDefault(request_.window_size, kWindowBytesDefault), kBytesMin, kWindowBytesMax);
   chunk_bytes_ = static_cast<size_t>(chunk);
   slots_ = static_cast<uint64_t>(std::max(window, chunk) / chunk);
+  MR_CHECK(chunk_bytes_ > 0 && slots_ > 0);
   ack_subject_ = absl::StrFormat("$JS.SNAPSHOT.ACK.%s.%s", stream_name_, engine_.NewEventId());
   acks_ = engine_.port().Subscribe(kGlobalAccount, ack_subject_ + ".>", this);
   started_at_ = sent_at_ = engine_.port().Now();
@@ -59,6 +61,7 @@ bool StreamSnapshot::Deliver(const Subscription& subscription, const Message& me
 
 // What comes before the messages.
 void StreamSnapshot::WriteStart(const Stream& stream) {
+  MR_CHECK(!started_ && stream.uid() == stream_uid_);
   const int64_t now_ns = engine_.port().WallNs();
   std::string raw(kArchiveMagic);
   std::vector<std::pair<std::string, std::string>> consumers;
@@ -96,6 +99,7 @@ StreamSnapshot::Fill StreamSnapshot::FillChunk(Stream* stream) {
       break;
     }
     StoredMessage message;
+    MR_CHECK_OP(seq, >=, next_seq_);
     const LoadStatus status = log.Load(seq, &message);
     if (status == LoadStatus::kPending) return Fill::kLoading;
     next_seq_ = seq + 1;
@@ -120,6 +124,7 @@ void StreamSnapshot::Send(std::string_view payload, uint32_t header_bytes, std::
 // A whole chunk. False: there is none.
 bool StreamSnapshot::SendChunk() {
   if (out_.size() < chunk_bytes_) return false;
+  MR_CHECK(slots_ > 0);
   --slots_;
   ++chunks_;
   Send(std::string_view(out_).substr(0, chunk_bytes_), 0,

@@ -10,6 +10,7 @@
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/stream_check.h"
 #include "broker/jetstream/jetstream.h"
+#include "proto/base/check.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -98,6 +99,7 @@ bool StreamSources::Scan() {
     const uint64_t seq = scan_at_ == 0 ? 0 : log.Previous({}, scan_at_);
     for (const auto& source : sources_) source->known |= seq == 0 || (source->recorded && seq <= recorded_seq_);
     if (all_known()) break;
+    MR_CHECK(seq > 0 && seq <= scan_at_);
     const LoadStatus status = log.Load(seq, &message);
     if (status == LoadStatus::kPending) return false;
     scan_at_ = seq - 1;
@@ -116,6 +118,7 @@ bool StreamSources::Scan() {
 }
 
 void StreamSources::Begin(Source* source) {
+  MR_CHECK(source->known);
   OriginReader& reader = source->reader;
   const std::string identity = StreamIdentity(reader.origin().created_ns());
   const bool recreated = !source->at.identity.empty() && source->at.identity != identity;
@@ -163,6 +166,7 @@ PullStatus StreamSources::Pull() {
     loading |= status == LoadStatus::kPending;
     source->done = status != LoadStatus::kFound || Store(source) == Stored::kNo;
     if (source->done) {
+      MR_DCHECK(left > 0);
       --left;
       continue;
     }
@@ -176,6 +180,7 @@ PullStatus StreamSources::Pull() {
 
 StreamSources::Stored StreamSources::Store(Source* source) {
   const uint64_t seq = message_.seq;
+  MR_DCHECK(source->known && !source->at.identity.empty());
   if (!message_.header.empty()) {
     RemoveHeader(&message_.header, kStreamSourceHeader);
     RemoveHeadersWithPrefix(&message_.header, "Nats-Expected-");

@@ -43,7 +43,7 @@ const StreamShapes::Shape* StreamShapes::Hold(StreamConfig config) {
 void StreamShapes::Release(const Shape* shape) {
   const auto [first, last] = shapes_.equal_range(shape->hash);
   const auto at = std::find_if(first, last, [shape](const auto& item) { return &item.second == shape; });
-  MR_CHECK(at != last);
+  MR_CHECK(at != last && at->second.streams > 0);
   if (--at->second.streams > 0) return;
   if (newest_ == shape) newest_ = nullptr;
   shapes_.erase(at);
@@ -54,7 +54,10 @@ StreamTable::StreamTable(JetStream& engine, ShardStore& store, const StreamTable
   round_timer_.Bind<&StreamTable::StartRound>(this);
 }
 
-StreamTable::~StreamTable() { engine_.port().timers().Cancel(&round_timer_); }
+StreamTable::~StreamTable() {
+  MR_CHECK(walks_.empty());
+  engine_.port().timers().Cancel(&round_timer_);
+}
 
 // ---- finding -------------------------------------------------------------------------------------------------------
 
@@ -79,6 +82,7 @@ Stream* StreamTable::Find(std::string_view name) {
 
 Stream* StreamTable::Add(std::unique_ptr<Stream> stream) {
   Stream* const added = stream.get();
+  MR_CHECK(!awake_.contains(added->name()) && !resting_.contains(added->name()));
   added->OnUsed();
   awake_by_uid_[added->uid()] = added;
   added->place_ = clock_.size();
@@ -90,8 +94,9 @@ Stream* StreamTable::Add(std::unique_ptr<Stream> stream) {
 }
 
 std::unique_ptr<Stream> StreamTable::Remove(Stream* stream) {
+  MR_CHECK(stream->place_ < clock_.size() && clock_[stream->place_] == stream);
   TellWalks(*stream);
-  awake_by_uid_.erase(stream->uid());
+  MR_CHECK(awake_by_uid_.erase(stream->uid()) == 1);
   clock_[stream->place_] = clock_.back();
   clock_[stream->place_]->place_ = stream->place_;
   clock_.pop_back();
@@ -187,6 +192,7 @@ void StreamTable::TryRest(Stream* stream) {
 }
 
 void StreamTable::Rest(Stream* stream) {
+  MR_CHECK(MayRest(*stream));
   std::unique_ptr<Stream> tired = Remove(stream);
   auto resting = std::make_unique<Resting>(*this, *tired, shapes_.Hold(tired->config()));
   resting->remains = tired->Leave();
@@ -200,6 +206,7 @@ void StreamTable::Rest(Stream* stream) {
 }
 
 Stream* StreamTable::Wake(Resting* resting) {
+  MR_DCHECK(resting_.contains(resting->name) && !awake_.contains(resting->name));
   TellWalks(*resting);
   const std::unique_ptr<Resting> rested = std::move(resting_.extract(resting_.find(resting->name)).value());
   StreamConfig config = rested->shape->config;
@@ -210,10 +217,39 @@ Stream* StreamTable::Wake(Resting* resting) {
   auto stream =
       std::make_unique<Stream>(engine_, std::move(config), rested->created_ns, store_.FindStream(rested->uid));
   Content& content = at_rest_.of(stream->config().storage);
+  MR_CHECK(content.messages >= stream->log().state().messages && content.bytes >= stream->log().state().bytes);
   content.messages -= stream->log().state().messages;
   content.bytes -= stream->log().state().bytes;
   stream->Return(std::move(rested->remains));
   return Add(std::move(stream));
+}
+
+int64_t StreamTable::Reserved(Storage storage) const {
+  int64_t reserved = 0;
+  for (const Stream* stream : clock_) {
+    if (stream->config().storage == storage) reserved += std::max<int64_t>(stream->config().max_bytes, 0);
+  }
+  shapes_.ForEach([&](const StreamShapes::Shape& shape) {
+    if (shape.config.storage == storage)
+      reserved += static_cast<int64_t>(shape.streams) * std::max<int64_t>(shape.config.max_bytes, 0);
+  });
+  return reserved;
+}
+
+void StreamTable::Invariant() const {
+  MR_CHECK_OP(awake_.size(), ==, clock_.size());
+  MR_CHECK_OP(awake_by_uid_.size(), ==, clock_.size());
+  for (size_t place = 0; place < clock_.size(); ++place) {
+    const Stream* stream = clock_[place];
+    MR_CHECK_OP(stream->place_, ==, place);
+    MR_CHECK(FindAwake(stream->name()) == stream && FindAwake(stream->uid()) == stream);
+  }
+  size_t at_rest = 0;
+  shapes_.ForEach([&](const StreamShapes::Shape& shape) { at_rest += shape.streams; });
+  MR_CHECK_OP(at_rest, ==, resting_.size());
+  // Content of streams at rest is the store's; without any there is none.
+  MR_CHECK(!resting_.empty() || (at_rest_.file.messages == 0 && at_rest_.memory.messages == 0));
+  MR_CHECK(!resting_.empty() || (at_rest_.file.bytes == 0 && at_rest_.memory.bytes == 0));
 }
 
 void StreamTable::ArmRound() {

@@ -45,6 +45,9 @@ class StreamShapes {
   const Shape* Hold(StreamConfig config);
   void Release(const Shape* shape);
   size_t size() const { return shapes_.size(); }
+  void ForEach(const std::function<void(const Shape&)>& visit) const {
+    for (const auto& [hash, shape] : shapes_) visit(shape);
+  }
 
  private:
   std::unordered_multimap<uint64_t, Shape> shapes_;
@@ -98,6 +101,11 @@ class StreamTable {
   uint64_t used(Storage storage) const { return in_use_[Place(storage)] + at_rest_.of(storage).bytes; }
   // Where streams in use and restores add their bytes to.
   uint64_t* in_use(Storage storage) { return &in_use_[Place(storage)]; }
+
+  // Of all configurations, in use and at rest. Walks them.
+  int64_t Reserved(Storage storage) const;
+  // Aborts unless the tables, the places and the sums agree. Walks the streams that are awake.
+  void Invariant() const;
 
   // The last thing in a turn. True: there is more to do.
   bool LetRest();

@@ -9,6 +9,8 @@
 #include <limits>
 #include <vector>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 
 class TtlIndex {
@@ -17,6 +19,7 @@ class TtlIndex {
 
   // A seq that is added again is due again.
   void Add(uint64_t seq, int64_t expires_ns) {
+    MR_DCHECK(seq > 0);
     heap_.push_back({expires_ns, seq});
     std::push_heap(heap_.begin(), heap_.end(), Later);
   }
@@ -32,6 +35,7 @@ class TtlIndex {
     std::erase_if(heap_, [&](const Entry& entry) { return !is_live(entry.seq); });
     std::make_heap(heap_.begin(), heap_.end(), Later);
     sweep_at_ = 2 * heap_.size() + kSlack;
+    MR_DCHECK(!WantsSweep());
   }
   size_t size() const { return heap_.size(); }
   void Clear() { heap_.clear(); }

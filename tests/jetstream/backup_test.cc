@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "broker/jetstream/backup/archive.h"
+#include "broker/jetstream/backup/block_file.h"
 #include "broker/jetstream/backup/consumer_snapshot.h"
 #include "broker/jetstream/backup/s2.h"
 #include "tests/jetstream/engine_harness.h"
@@ -158,6 +159,39 @@ TEST(ConsumerSnapshot, IsThePeersJson) {
     EXPECT_NE(ParseConsumerSnapshot(std::string_view(whole->consumer).substr(0, cut), &again), "") << cut;
 }
 
+TEST(ConsumerSnapshot, SaysHowOftenMessagesWereSent) {
+  ConsumerSnapshot snapshot;
+  snapshot.delivered_consumer = 9;
+  snapshot.delivered_stream = 8;
+  snapshot.pending[5] = {4, 77};
+  snapshot.redelivered = {{3, 2}, {5, 1}};
+  const std::string text = PrintConsumerSnapshot(snapshot);
+  EXPECT_THAT(text, HasSubstr(R"("redelivered":{"3":2,"5":1}}})"));
+  ConsumerSnapshot again;
+  ASSERT_EQ(ParseConsumerSnapshot(text, &again), "");
+  EXPECT_EQ(again, snapshot);
+  EXPECT_EQ(again.redelivered, snapshot.redelivered);
+}
+
+// Behind magic and version: floor, delivered, one pending (base of times, sequences, time), redelivered.
+TEST(ConsumerSnapshot, OfTheOlderFormSaysSoToo) {
+  const std::string file("\x16\x02" "\x02\x03" "\x09\x0a" "\x01\xc8\x01\x02\x03\x02" "\x02\x02\x04\x05\x01", 17);
+  ConsumerSnapshot snapshot;
+  ASSERT_TRUE(ReadConsumerFile(file, &snapshot));
+  EXPECT_EQ(snapshot.floor_consumer, 2u);
+  EXPECT_EQ(snapshot.floor_stream, 3u);
+  EXPECT_EQ(snapshot.delivered_consumer, 9u);
+  EXPECT_EQ(snapshot.delivered_stream, 10u);
+  ASSERT_EQ(snapshot.pending.size(), 1u);
+  EXPECT_EQ(snapshot.pending[5].consumer_seq, 5u);
+  EXPECT_EQ(snapshot.pending[5].time_ns, 99'000'000'000);
+  EXPECT_EQ(snapshot.redelivered, (std::map<uint64_t, uint64_t>{{5, 4}, {8, 1}}));
+  for (size_t cut = 0; cut < file.size(); ++cut) {
+    ConsumerSnapshot none;
+    EXPECT_FALSE(ReadConsumerFile(file.substr(0, cut), &none)) << cut;
+  }
+}
+
 constexpr std::string_view kPeerConfig =
     R"({"config":{"name":"BK","subjects":["bk.>"],"storage":"memory","max_msgs":-1},"state":{}})";
 
@@ -249,6 +283,29 @@ TEST(Restore, ItsConsumersDeliverWhenItIsAnswered) {
   ASSERT_GE(got.size(), 2u);
   EXPECT_EQ(got.back().subject, "bk.1");
   EXPECT_THAT(got[got.size() - 2].body, HasSubstr("stream_create_response"));
+}
+
+// An archive with these entries and none else.
+std::string ArchiveOf(std::initializer_list<std::pair<std::string_view, std::string_view>> entries) {
+  std::string plain(kArchiveMagic);
+  for (const auto& [name, body] : entries) AppendArchiveEntry({name, 1, 0, {}, body}, &plain);
+  AppendArchiveEntry({}, &plain);
+  S2Writer writer;
+  std::string bytes;
+  writer.Write(plain, &bytes);
+  writer.Flush(&bytes);
+  return bytes;
+}
+
+TEST(Restore, AConsumerIsNotThereTwice) {
+  EngineHarness js;
+  constexpr std::string_view kConsumer = R"({"config":{"durable_name":"c","ack_policy":"explicit"},"state":{}})";
+  const std::string twice = ArchiveOf({{"state.json", R"({"consumer_count":2})"},
+                                       {"consumers/c", kConsumer}, {"consumers/c", kConsumer}});
+  EXPECT_THAT(RestoreFrom(js, kPeerConfig, twice, 1000), HasSubstr("consumer \\\"c\\\" is there twice"));
+  EXPECT_EQ(js.engine().FindStream("BK"), nullptr);
+  const std::string once = ArchiveOf({{"state.json", R"({"consumer_count":1})"}, {"consumers/c", kConsumer}});
+  EXPECT_THAT(RestoreFrom(js, kPeerConfig, once, 1000), HasSubstr(R"("consumer_count":1)"));
 }
 
 TEST(Restore, OfACutBackupNothingStays) {

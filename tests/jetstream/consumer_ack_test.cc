@@ -3,6 +3,8 @@
 // Method: as consumer_pull_test.cc.
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "tests/jetstream/fake_consumer_host.h"
 
 namespace millrace {
@@ -104,6 +106,77 @@ TEST_F(AckTest, TheKindsOfAcks) {
     EXPECT_EQ(again.num_redelivered, info.num_redelivered);
     EXPECT_EQ(again.num_pending, info.num_pending);
   }
+}
+
+TEST_F(AckTest, ABackupKeepsHowOftenAMessageWasSent) {
+  ConsumerConfig config = Explicit();
+  config.max_deliver = 2;
+  Make(config, 4);
+  host.Ack(replies[0], "-NAK");
+  EXPECT_EQ(host.Take(), "r a m1 [2 1 5 0]");
+  host.Ack(host.LastReply(), "-NAK");  // it has been sent as often as it may be
+  EXPECT_EQ(host.Take(), "");
+  host.Ack(replies[1], "-NAK");
+  EXPECT_EQ(host.Take(), "r a m2 [2 2 6 0]");
+  EXPECT_EQ(State(), "6/4 1/1 3 2");
+  ConsumerSnapshot snapshot;
+  host.consumer->Export(3, &snapshot);  // the backup ends there
+  EXPECT_EQ(snapshot.redelivered, (std::map<uint64_t, uint64_t>{{1, 2}, {2, 1}}));
+  EXPECT_EQ(snapshot.pending.size(), 2u);
+  ConsumerSnapshot none;
+  host.consumer->Export(0, &none);
+  EXPECT_TRUE(none.redelivered.empty() && none.pending.empty());
+
+  FakeConsumerHost other;
+  for (int i = 1; i <= 4; ++i) other.Stage("a", "m" + std::to_string(i));
+  other.visible = 4;
+  other.fake.interest.insert("r");
+  ConsumerConfig more = host.consumer->config();
+  more.max_deliver = 9;
+  other.Make(more, /*start=*/false);
+  snapshot.redelivered[2] = 3;
+  other.consumer->Import(snapshot);
+  other.consumer->Invariant();
+  EXPECT_EQ(other.consumer->Info().num_redelivered, 2);
+  EXPECT_EQ(other.consumer->Info().num_ack_pending, 2);
+  other.consumer->OnNextRequest("r", {}, R"({"batch":1000,"expires":3600000000000})");
+  other.Turn();
+  EXPECT_EQ(other.Take(), "r a m4 [1 4 7 0]");
+  other.fake.Advance(seconds(11));
+  EXPECT_EQ(other.Take(), "r a m2 [5 2 8 0]\nr a m3 [2 3 9 0]\nr a m4 [2 4 10 0]");
+  // What was given up stays so.
+  EXPECT_TRUE(other.consumer->NeedsAck(1, "a"));
+}
+
+// A client makes the archive: what does not fit together must not reach what the consumer goes on with.
+TEST_F(AckTest, ABackupWhosePositionsDoNotFitIsMadeToFit) {
+  for (int i = 1; i <= 9; ++i) host.Stage("a", "m" + std::to_string(i));
+  host.visible = 9;
+  host.fake.interest.insert("r");
+  host.Make(Explicit(), /*start=*/false);
+  ConsumerSnapshot snapshot;
+  snapshot.delivered_consumer = 3;
+  snapshot.delivered_stream = 3;
+  snapshot.floor_consumer = 7;
+  snapshot.floor_stream = 8;
+  snapshot.pending[0] = {1, 1};
+  snapshot.pending[2] = {9, 1};
+  snapshot.pending[6] = {2, 1};
+  snapshot.redelivered = {{2, 1}, {6, 1}, {7, 2}};
+  host.consumer->Import(snapshot);
+  host.consumer->Invariant();
+  EXPECT_EQ(State(), "3/3 3/3 1 1");
+  EXPECT_EQ(Ask(), "r a m4 [1 4 4 5]\nr a m5 [1 5 5 4]\nr a m6 [1 6 6 3]\nr a m7 [1 7 7 2]\nr a m8 [1 8 8 1]\n"
+                   "r a m9 [1 9 9 0]");
+  EXPECT_EQ(After(milliseconds(10)), "r a m2 [3 2 10 0]");
+}
+
+TEST_F(AckTest, ASampleFrequencyThatIsNoneSamplesNothing) {
+  ConsumerConfig config = Explicit();
+  config.sample_freq = "often";  // of a backup: requests are checked
+  Make(config, 1);
+  host.Ack(replies[0]);
+  EXPECT_EQ(State(), "1/1 1/1 0 0");
 }
 
 TEST_F(AckTest, AnAckOfWhatWasNeverDeliveredIsNotAnswered) {

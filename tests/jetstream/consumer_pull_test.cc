@@ -43,6 +43,47 @@ class PullTest : public ::testing::Test {
   FakeConsumerHost host;
 };
 
+TEST_F(PullTest, MayBeginBeyondTheEnd) {
+  Store(2);
+  ConsumerConfig config = Config();
+  config.deliver_policy = DeliverPolicy::kByStartSequence;
+  config.opt_start_seq = 5;
+  Make(config);
+  EXPECT_EQ(host.consumer->Info().delivered.stream_seq, 4u);
+  EXPECT_EQ(host.consumer->Info().ack_floor.stream_seq, 4u);
+  EXPECT_EQ(host.consumer->Info().num_pending, 0u);
+  EXPECT_EQ(Ask("r", "10"), "");
+  Store(2);
+  EXPECT_EQ(host.Take(), "");
+  Store(2);
+  // What came before its start counts as pending until the end is reached, as at the peer.
+  EXPECT_EQ(host.Take(), "r a m5 [1 5 1 3]\nr a m6 [1 6 2 2]");
+  EXPECT_EQ(host.consumer->Info().num_pending, 0u);
+}
+
+TEST_F(PullTest, BeginsWithWhatComesNextWhereTheStartIsLater) {
+  Store(3);
+  struct Case {
+    DeliverPolicy policy;
+    std::string_view filter;
+  };
+  for (const Case& c : {Case{DeliverPolicy::kNew, ""}, Case{DeliverPolicy::kByStartTime, ""},
+                        Case{DeliverPolicy::kByStartTime, "a"}}) {
+    ConsumerConfig config = Config();
+    config.deliver_policy = c.policy;
+    config.filter_subject = c.filter;
+    if (c.policy == DeliverPolicy::kByStartTime) config.opt_start_time_ns = host.fake.WallNs() + kNsPerSecond;
+    Make(config);
+    const uint64_t last = host.stream->state().last_seq;
+    EXPECT_EQ(host.consumer->Info().delivered.stream_seq, last);
+    EXPECT_EQ(host.consumer->Info().num_pending, 0u);
+    EXPECT_EQ(Ask("r", "1"), "");
+    Store(1);
+    const std::string next = std::to_string(last + 1);
+    EXPECT_EQ(host.Take(), "r a m" + next + " [1 " + next + " 1 0]");
+  }
+}
+
 TEST_F(PullTest, RequestsThatAreRefusedHearWhy) {
   struct Case {
     std::string_view body;

@@ -124,6 +124,7 @@ class EngineHarness {
   bool Turn() {
     const bool more = engine_->RunTurn();
     shards_.Settle();
+    LookInside();
     return more;
   }
   // Turns until nothing is left to do.
@@ -132,6 +133,7 @@ class EngineHarness {
     for (int turn = 0; more || turn < 2; ++turn) {
       more = engine_->RunTurn();
       shards_.Settle();
+      LookInside();
       if (on_turn_ && on_turn_()) more = true;
     }
   }
@@ -152,6 +154,12 @@ class EngineHarness {
   int64_t wall_ns() const { return wall_ns_; }
 
  private:
+  // Between two turns all must fit together. Where there are many streams it is looked at now and then.
+  void LookInside() {
+    constexpr size_t kFewStreams = 100;
+    constexpr uint64_t kSeldom = 64;
+    if (engine_->streams().size() <= kFewStreams || ++turns_ % kSeldom == 0) engine_->Invariant();
+  }
   uint64_t Random() { return random_ = random_ * 6364136223846793005u + 1442695040888963407u; }
 
   Shards shards_;
@@ -165,6 +173,7 @@ class EngineHarness {
   VolatileStore store_;
   std::unique_ptr<JetStream> engine_;
   uint64_t random_ = 1;
+  uint64_t turns_ = 0;
 };
 
 // Reads MSG and HMSG from the client's outbox.

@@ -160,6 +160,7 @@ class FakeConsumerHost : public ConsumerHost {
       DeliverBudget budget{messages, INT64_MAX};
       status = consumer->Deliver(&budget);
     }
+    if (consumer != nullptr) consumer->Invariant();
     return status;
   }
   // A restart: the same consumer from what was persisted.

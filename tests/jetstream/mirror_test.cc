@@ -49,6 +49,18 @@ void Fill(EngineHarness& js, int count, const std::string& prefix = "o.") {
   js.Settle();
 }
 
+TEST(Mirror, WhatWasPurgedBeforeItCameIsNotCopied) {
+  EngineHarness js;
+  Create(js, "O", R"("subjects":["o.*"])");
+  Create(js, "M", R"("mirror":{"name":"O"})");
+  Fill(js, 2);
+  EXPECT_THAT(js.Request("$JS.API.STREAM.PURGE.M", R"({"seq":5})"), HasSubstr(R"("purged":2)"));
+  Fill(js, 4);
+  EXPECT_EQ(Content(js, "M"), "5:o.3=3 6:o.4=4 ");
+  Fill(js, 1);
+  EXPECT_EQ(Content(js, "M"), "5:o.3=3 6:o.4=4 7:o.1=1 ");
+}
+
 TEST(Mirror, CopiesSequencesTimesAndGaps) {
   EngineHarness js;
   Create(js, "O", R"("subjects":["o.*"],"max_msgs":100)");

@@ -52,6 +52,21 @@ TEST_F(AtomicBatches, AreStoredWhenTheyAreCommitted) {
   EXPECT_EQ(js_.engine().batch_use().bytes, 0u);
 }
 
+TEST_F(AtomicBatches, AreTransformedAsOtherMessagesAre) {
+  CreateStream(js_, "T", R"(,"subjects":["in.>"],"allow_atomic":true,"max_msgs_per_subject":1,)"
+                         R"("subject_transform":{"src":"in.*","dest":"out.{{wildcard(1)}}"})");
+  Add("id", 1, "in.a");
+  Add("id", 2, "in.b.c");  // which the transform does not take
+  EXPECT_THAT(Add("id", 3, "in.b", {{"Nats-Batch-Commit", "1"}}), HasSubstr("\"count\":3"));
+  EXPECT_EQ(At(js_, "T", 1).subject, "out.a");
+  EXPECT_EQ(At(js_, "T", 2).subject, "in.b.c");
+  EXPECT_EQ(At(js_, "T", 3).subject, "out.b");
+  // What is checked is checked of the new subject.
+  Add("id", 1, "in.a", {{"Nats-Expected-Last-Subject-Sequence", "1"}});
+  EXPECT_THAT(Add("id", 2, "in.x", {{"Nats-Batch-Commit", "1"}}), HasSubstr("\"count\":2"));
+  EXPECT_EQ(StateOf(js_, "T").subjects, 4u);
+}
+
 TEST_F(AtomicBatches, EndWithAMessageThatIsNotPartOfThem) {
   Add("id", 1, "b.1");
   Add("id", 2, "b.2");

@@ -47,6 +47,19 @@ TEST_F(FastBatches, AreAnsweredNowAndThen) {
   EXPECT_EQ(js_.engine().batch_use().fast, 0u);
 }
 
+TEST_F(FastBatches, AreTransformedAsOtherMessagesAre) {
+  CreateStream(js_, "T", R"(,"subjects":["in.>"],"allow_batched":true,)"
+                         R"("subject_transform":{"src":"in.*","dest":"out.{{wildcard(1)}}"})");
+  inbox_.Unsubscribe(inbox_.Subscribe("in.>"));
+  js_.Publish("in.a", "x", "reply.id.3.fail.1.0.$FI");
+  js_.Publish("in.b.c", "x", "reply.id.3.fail.2.1.$FI");
+  js_.Publish("in.b", "x", "reply.id.3.fail.3.2.$FI");
+  js_.Settle();
+  EXPECT_EQ(At(js_, "T", 1).subject, "out.a");
+  EXPECT_EQ(At(js_, "T", 2).subject, "in.b.c");
+  EXPECT_EQ(At(js_, "T", 3).subject, "out.b");
+}
+
 TEST_F(FastBatches, OneMessageIsABatch) {
   EXPECT_THAT(Add("id.3.fail", 1, 2), ElementsAre("{\"stream\":\"F\",\"seq\":1,\"batch\":\"id\",\"count\":1}"));
 }

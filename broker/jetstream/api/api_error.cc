@@ -28,7 +28,7 @@ static_assert(std::is_sorted(std::begin(kRows), std::end(kRows),
 const Row& GetRow(ApiErrorId id) {
   const Row* row = std::lower_bound(std::begin(kRows), std::end(kRows), static_cast<int>(id),
                                     [](const Row& a, int err_code) { return a.err_code < err_code; });
-  MR_CHECK(row != std::end(kRows));
+  MR_CHECK(row != std::end(kRows) && row->err_code == static_cast<int>(id));
   return *row;
 }
 

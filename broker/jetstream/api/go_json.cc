@@ -102,6 +102,7 @@ class Scanner {
   }
 
   bool Close() {
+    MR_DCHECK(!nesting_.empty() && text_[at_] == (nesting_.back() == '{' ? '}' : ']'));
     ++at_;
     nesting_.pop_back();
     return true;
@@ -120,6 +121,7 @@ class Scanner {
 
   // Behind a member of the innermost array or object.
   bool Continue() {
+    MR_DCHECK(!nesting_.empty() && nesting_.size() <= kDepthMax);
     SkipBlanks();
     const bool object = nesting_.back() == '{';
     const std::string_view context = object ? "after object key:value pair" : "after array element";
@@ -131,6 +133,7 @@ class Scanner {
   }
 
   bool String() {
+    MR_DCHECK(text_[at_] == '"');
     ++at_;
     while (!AtEnd()) {
       const char c = text_[at_];
@@ -195,6 +198,7 @@ class Scanner {
 
 // A JSON string in quotes, as text. proto's reader has Go's rules for surrogates and bytes that are not UTF-8.
 std::string Unquote(std::string_view quoted) {
+  MR_CHECK(quoted.size() >= 2 && quoted.front() == '"' && quoted.back() == '"');
   class Visitor : public JsonMemberVisitor {
    public:
     void OnMember(const std::string& key, const JsonValue& value) override { text = value.string; }
@@ -254,9 +258,11 @@ std::string_view GoJsonCursor::Raw() {
 std::string GoJsonCursor::ReadString() { return Unquote(Raw()); }
 
 bool GoJsonCursor::Enter() {
-  SkipBlanks();
+  const GoJsonKind kind = Peek();
+  MR_CHECK(kind == GoJsonKind::kObject || kind == GoJsonKind::kArray);
   ++at_;
   SkipBlanks();
+  MR_CHECK(at_ < text_.size());
   if (text_[at_] != '}' && text_[at_] != ']') return true;
   ++at_;
   return false;
@@ -265,23 +271,27 @@ bool GoJsonCursor::Enter() {
 bool GoJsonCursor::Next() {
   if (failed_) return false;  // nobody reads on
   SkipBlanks();
+  MR_CHECK(at_ < text_.size() && std::string_view(",}]").find(text_[at_]) != std::string_view::npos);
   return text_[at_++] == ',';
 }
 
 std::string GoJsonCursor::ReadKey() {
   std::string key = ReadString();
   SkipBlanks();
-  ++at_;  // the colon
+  MR_CHECK(at_ < text_.size() && text_[at_] == ':');
+  ++at_;
   return key;
 }
 
 void GoJsonCursor::Push(std::string_view struct_name, std::string_view embedded, std::string_view field) {
+  MR_CHECK(!struct_name.empty() && !field.empty());
   struct_name_ = struct_name;
   if (!embedded.empty()) path_.push_back(embedded);
   path_.push_back(field);
 }
 
 void GoJsonCursor::Restore(const Context& context) {
+  MR_CHECK_OP(context.path_size, <=, path_.size());
   struct_name_ = context.struct_name;
   path_.resize(context.path_size);
 }
@@ -291,6 +301,7 @@ void GoJsonCursor::SaveError(std::string error) {
 }
 
 void GoJsonCursor::Fail(std::string error) {
+  MR_DCHECK(!failed_ && !error.empty());  // it ends the walk
   failed_ = true;
   error_ = std::move(error);
 }

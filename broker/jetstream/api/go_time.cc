@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/monitor/go_format.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -38,6 +39,7 @@ int64_t DaysFromCivil(int64_t year, int64_t month, int64_t day) {
 }
 
 int64_t DaysIn(int64_t month, int64_t year) {
+  MR_CHECK(month >= 1 && month <= 12);
   constexpr std::array<int, 12> kDays = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
   const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
   return kDays[static_cast<size_t>(month - 1)] + (month == 2 && leap ? 1 : 0);
@@ -132,6 +134,7 @@ class TimeParser {
   }
 
   int64_t Nanoseconds() const {
+    MR_CHECK(nanos_ >= 0 && nanos_ < kNsPerSecond);
     constexpr int64_t kZeroSeconds = -62'135'596'800;  // year 1
     const int64_t seconds =
         DaysFromCivil(year_, month_, day_) * 86'400 + hour_ * 3'600 + minute_ * 60 + second_ - offset_;
@@ -194,6 +197,7 @@ void LeadingFraction(std::string_view* text, uint64_t* value, double* scale) {
 // One number with its unit, added to *sum. Returns the error without the duration, empty if fine.
 std::string ReadDurationPart(std::string_view* text, uint64_t* sum) {
   constexpr std::string_view kInvalid = "invalid duration ";
+  MR_CHECK(!text->empty() && *sum <= kDurationMax);
   const size_t before = text->size();
   uint64_t value = 0, fraction = 0;
   double scale = 1;

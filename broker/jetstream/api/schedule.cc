@@ -9,6 +9,7 @@
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "broker/jetstream/api/go_time.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -96,6 +97,7 @@ std::optional<uint64_t> ReadRange(std::string_view text, const Bounds& bounds) {
     if (step > 1) star = false;
   }
   if (first < bounds.min || last > bounds.max || first > last || step == 0) return std::nullopt;
+  MR_CHECK(last < 63 && step > 0);
   uint64_t bits = star ? kStar : 0;
   for (unsigned value = first; value <= last; value += step) bits |= uint64_t{1} << value;
   return bits;
@@ -125,7 +127,10 @@ std::optional<Cron> ReadCron(std::string_view pattern) {
   return Cron{fields[0], fields[1], fields[2], fields[3], fields[4], fields[5]};
 }
 
-bool Has(uint64_t bits, int64_t value) { return (bits >> value & 1) != 0; }
+bool Has(uint64_t bits, int64_t value) {
+  MR_DCHECK(value >= 0 && value < 60);
+  return (bits >> value & 1) != 0;
+}
 
 // A moment in a zone, with the arithmetic of Go's time package: days and months by the calendar, the rest by duration.
 class ZonedTime {
@@ -212,6 +217,7 @@ bool Advance(const Cron& cron, ZonedTime* at) {
 }
 
 std::optional<int64_t> NextCron(const Cron& cron, absl::TimeZone zone, int64_t last_ns) {
+  MR_CHECK(cron.second != 0 && cron.minute != 0 && cron.hour != 0 && cron.month != 0);  // else it never comes
   ZonedTime at(absl::FromUnixNanos(last_ns), zone);
   at.Truncate(absl::Seconds(1));
   at.Add(absl::Seconds(1));

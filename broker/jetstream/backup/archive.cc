@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/backup/archive.h"
 
+#include "proto/base/check.h"
+
 namespace millrace {
 namespace {
 
@@ -47,6 +49,7 @@ class NumberReader {
 }  // namespace
 
 void AppendArchiveEntry(const ArchiveEntry& entry, std::string* out) {
+  MR_DCHECK(entry.name.size() <= kNameBytesMax);  // else nobody reads it back
   AppendUvarint(entry.name.size(), out);
   AppendUvarint(ZigZag(entry.time_ns), out);
   AppendUvarint(entry.seq, out);
@@ -56,6 +59,7 @@ void AppendArchiveEntry(const ArchiveEntry& entry, std::string* out) {
 }
 
 void ArchiveReader::Add(std::string_view bytes) {
+  MR_DCHECK(at_ <= bytes_.size());
   bytes_.erase(0, at_);
   at_ = 0;
   bytes_.append(bytes);
@@ -86,6 +90,7 @@ ArchiveReader::Next ArchiveReader::Read(ArchiveEntry* entry) {
   entry->seq = seq;
   entry->header = rest.substr(name_bytes, header_bytes);
   entry->body = rest.substr(name_bytes + header_bytes, body_bytes);
+  MR_DCHECK(at_ + numbers.at() + name_bytes + header_bytes + body_bytes <= bytes_.size());
   at_ += numbers.at() + name_bytes + header_bytes + body_bytes;
   return Next::kEntry;
 }

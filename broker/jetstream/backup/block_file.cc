@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "broker/jetstream/backup/s2.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 namespace {
@@ -20,6 +21,7 @@ constexpr uint64_t kPendingMax = 1 << 24;
 // The machine is little-endian, as the files are.
 template <typename N>
 N ReadAt(std::string_view bytes, size_t at) {
+  MR_CHECK(at + sizeof(N) <= bytes.size());
   N number;
   std::memcpy(&number, bytes.data() + at, sizeof number);
   return number;
@@ -51,6 +53,7 @@ bool TakeRecord(std::string_view* file, BlockRecord* record) {
     content.remove_prefix(header_bytes);
   }
   record->body = content;
+  MR_DCHECK(bytes > 0);  // the loop ends
   file->remove_prefix(bytes);
   return true;
 }

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 namespace {
 
@@ -23,6 +25,7 @@ enum ChunkKind : uint8_t { kCompressed = 0x00, kPlain = 0x01, kStreamIdentifier 
 uint32_t Masked(uint32_t crc) { return ((crc >> 15) | (crc << 17)) + 0xa282ead8u; }
 
 uint32_t ReadLittle(std::string_view bytes, size_t count) {
+  MR_CHECK(count <= 4 && count <= bytes.size());
   uint32_t number = 0;
   for (size_t i = 0; i < count; ++i) number |= static_cast<uint32_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
   return number;
@@ -65,6 +68,7 @@ bool TakeRepeatLength(std::string_view* bytes, size_t* length) {
 
 // One literal or copy. `begin`: where the block starts in *out.
 bool TakeElement(std::string_view* bytes, size_t begin, size_t end, size_t* offset, std::string* out) {
+  MR_DCHECK(!bytes->empty() && begin <= out->size() && out->size() <= end);
   const auto tag = static_cast<uint8_t>(bytes->front());
   bytes->remove_prefix(1);
   size_t length = tag >> 2;
@@ -97,6 +101,7 @@ bool TakeElement(std::string_view* bytes, size_t begin, size_t end, size_t* offs
   for (size_t from = out->size() - *offset; length > 0;) {
     const size_t part = std::min(length, out->size() - from);
     const size_t to = out->size();
+    MR_DCHECK(part > 0 && to + part <= end);
     out->resize(to + part);
     std::memcpy(out->data() + to, out->data() + from, part);
     from += part;
@@ -154,6 +159,7 @@ void S2Writer::Flush(std::string* out) {
 }
 
 void S2Writer::WriteBlock(std::string_view block, std::string* out) {
+  MR_CHECK(started_ && !block.empty() && block.size() <= kWrittenBlockBytes);
   const size_t head_at = out->size();
   out->append(kHeadBytes, '\0');
   AppendLittle(Masked(Crc32c(block)), kCrcBytes, out);
@@ -166,6 +172,7 @@ void S2Writer::WriteBlock(std::string_view block, std::string* out) {
   if (!compressed) out->append(block);
   std::string head(1, static_cast<char>(compressed ? kCompressed : kPlain));
   AppendLittle(static_cast<uint32_t>(out->size() - head_at - kHeadBytes), 3, &head);
+  MR_CHECK_OP(head.size(), ==, kHeadBytes);
   out->replace(head_at, kHeadBytes, head);
 }
 
@@ -180,6 +187,7 @@ absl::Status S2Reader::Read(std::string_view bytes, std::string* out) {
     if (absl::Status status = ReadChunk(kind, rest.substr(kHeadBytes, length), out); !status.ok()) return status;
     rest.remove_prefix(kHeadBytes + length);
   }
+  MR_DCHECK(rest.size() <= partial_.size());
   partial_.erase(0, partial_.size() - rest.size());
   return absl::OkStatus();
 }

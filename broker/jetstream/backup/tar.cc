@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "proto/base/check.h"
+
 namespace millrace {
 namespace {
 
@@ -21,6 +23,7 @@ bool ReadOctal(std::string_view field, uint64_t* number) {
 std::string_view ReadText(std::string_view field) { return field.substr(0, std::min(field.find('\0'), field.size())); }
 
 bool ChecksumFits(std::string_view header) {
+  MR_CHECK_OP(header.size(), ==, kBlockBytes);
   uint64_t expected = 0;
   if (!ReadOctal(header.substr(148, 8), &expected)) return false;
   uint64_t sum = 0;
@@ -40,6 +43,7 @@ std::string_view FindPath(std::string_view records) {
 }  // namespace
 
 void TarReader::Add(std::string_view bytes) {
+  MR_DCHECK(at_ <= bytes_.size());
   bytes_.erase(0, at_);
   at_ = 0;
   bytes_.append(bytes);

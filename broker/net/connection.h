@@ -17,6 +17,7 @@
 #include "broker/io/io.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/session/session.h"
+#include "proto/base/shard_checker.h"
 
 namespace millrace {
 
@@ -85,6 +86,10 @@ class Connection final : public SessionHost {
   ClosedReason closed_reason() const { return reason_; }
   int64_t start_wall_ns() const { return start_wall_ns_; }
 
+  // Aborts unless what is armed, counted and pending fits the state; between two events. Takes no longer with more of
+  // anything.
+  void Invariant() const;
+
   Nanos stalled_until{0};  // of PauseReason::kStall
 
  private:
@@ -109,6 +114,10 @@ class Connection final : public SessionHost {
   void EndIfIdle();
   void Schedule();
 
+  // Invariant, on the right thread, where an event finds us or leaves us; nothing with NDEBUG.
+  void CheckEntry() const;
+
+  [[no_unique_address]] ShardChecker shard_checker_;
   ConnectionShared& shared_;
   ConnectionHost& host_;
   const int fd_;

@@ -24,6 +24,7 @@
 #include "broker/session/policy.h"
 #include "broker/session/trace.h"
 #include "proto/base/nanos.h"
+#include "proto/base/shard_checker.h"
 #include "proto/parser.h"
 
 namespace millrace {
@@ -86,6 +87,9 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   void OnPolicyChanged(bool recheck_user);
   // Unsubscribes everything. Called once, when the connection closes.
   void Close();
+  // Aborts unless what the session holds fits its state; between two calls. Reads all of its subscriptions: for tests
+  // and the simulation.
+  void Invariant() const;
 
   // For monitoring.
   const ConnectOptions& connect() const { return connect_; }
@@ -184,6 +188,7 @@ class Session final : public DeliveryHooks, public SubscriptionOwner {
   ParserLimits Limits() const;
   const Options& options() const { return shared_.policy->options; }
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   SessionShared& shared_;
   SessionHost& host_;
   Receiver& receiver_;

@@ -350,7 +350,7 @@ TEST(Session, AHashIsComparedElsewhereWhileInputWaits) {
 
   Sessions::Client& gone = sessions.Connect();
   gone.Say("CONNECT {\"user\":\"bob\",\"pass\":\"guess\"}\r\n");
-  gone.session().Close();
+  gone.Close();
   gone.Hear();
   gone.session().OnHashChecked(true);  // the answer comes too late
   EXPECT_EQ(gone.Hear(), "");

@@ -233,7 +233,7 @@ void Session::ConsumeRepeated(std::string_view* input) {
   uint64_t bytes = 0;
   std::string_view rest = *input;
   const size_t beginning = publishing_->repeated.size();
-  MR_DCHECK(beginning > kPubVerbBytes + 1 && publishing_->repeated.back() == ' ');
+  MR_DCHECK(beginning > kPubVerbBytes + 1);
   MR_DCHECK(RepeatedSubject(publishing_->repeated) == publishing_->subject ||
             MatchesLikeLast(RepeatedSubject(publishing_->repeated)));
   while (const size_t taken = parser_.NextRepeated(rest, publishing_->repeated, &size)) {

@@ -481,6 +481,7 @@ void Server::StartShards() {
       // that they may be late otherwise.
       prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
       thread->io->Enable(ring_fds_);
+      mesh_->port(i).Adopt();
       thread->shard =
           std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy, WallClockUs);
       if (engine) {
@@ -494,6 +495,7 @@ void Server::StartShards() {
         mesh_->port(i).Ship([thread](uint32_t target) { thread->io->Wake(target); });
       }
       while (!thread->shard->stopped()) thread->shard->RunOnce(true);
+      thread->shard.reset();  // on the thread that it belongs to
     });
   }
 }

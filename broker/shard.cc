@@ -621,6 +621,23 @@ void Shard::CheckHash(Connection* connection, std::string hash, std::string secr
   mesh_.SendParcel(mesh_.control(), std::make_unique<HashCheck>(connection->id(), std::move(hash), std::move(secret)));
 }
 
+void Shard::Invariant() const {
+  interest_.Invariant();
+  size_t open = 0;
+  for (const std::unique_ptr<Connection>& connection : connections_) {
+    if (connection == nullptr) continue;
+    ++open;
+    connection->Invariant();
+    connection->speaker().Invariant();
+    connection->receiver().outbox.Invariant();
+    MR_CHECK(!connection->receiver().dirty);  // the turn has flushed it
+  }
+  MR_CHECK_OP(open, ==, open_);
+  MR_CHECK_OP(open + free_slots_.size(), ==, connections_.size());
+  MR_CHECK_OP(counters_.connections.Get(), ==, open_);
+  MR_CHECK(graveyard_.empty());
+}
+
 // ---- monitoring ----------------------------------------------------------------------------------------------------
 
 ConnInfo Shard::Describe(const Connection& connection, bool with_subs) const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Shard: one thread's share of the broker: its connections, subscriptions, timers, and its end of the mesh.
-// Owner:  shard (its thread, from the first RunOnce on; in tests/sim many shards take turns on one thread).
+// Owner:  shard (made and freed on its thread; in tests/sim many shards take turns on one thread).
 // A turn: enter the kernel, drain mail, run completions, timers, then ship mail and send. That order makes the PING
 //         barrier exact (docs/architecture.md, section 3): tails are published before sends are submitted, and mail
 //         that was published before a byte arrived is seen before that byte.
@@ -59,6 +59,10 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   bool stopped() const { return stopped_; }
 
   LogPort& log() { return log_; }
+
+  // Between two turns: aborts unless connections, sessions and interest are what they say. Reads all of them: for the
+  // simulation.
+  void Invariant() const;
 
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(SpeakerKind::kClient, fd, cid, false); }

@@ -75,6 +75,9 @@ class Speaker {
   // As lines in the log begin: "127.0.0.1:4222 - cid:5".
   virtual const std::string& label() const = 0;
 
+  // Aborts unless what it holds fits its state; between two calls. May read all of it: for tests and the simulation.
+  virtual void Invariant() const = 0;
+
   // Takes back all that it has elsewhere. Called once, when the connection closes.
   virtual void Close() = 0;
 };

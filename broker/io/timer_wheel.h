@@ -4,10 +4,14 @@
 // A node is a member of its owner. It may be re-armed or cancelled at any time, also from a handler.
 #pragma once
 
+#include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cstdint>
 
 #include "broker/io/io.h"
+#include "proto/base/check.h"
+#include "proto/base/shard_checker.h"
 
 namespace millrace {
 
@@ -43,13 +47,17 @@ class TimerWheel {
   explicit TimerWheel(Nanos now) : now_tick_(Tick(now)) {}
 
   void Arm(TimerNode* node, Nanos at) {
+    MR_DCHECK(shard_checker_.Here());
+    MR_DCHECK(node->handler_ != nullptr);
     Cancel(node);
     node->tick_ = std::max(RoundUp(at), now_tick_ + 1);
     Link(node);
   }
 
   void Cancel(TimerNode* node) {
+    MR_DCHECK(shard_checker_.Here());
     if (!node->armed()) return;
+    MR_DCHECK(*node->slot_ == node && (occupied_[node->level_] >> node->index_ & 1) != 0);
     *node->slot_ = node->next_;
     if (node->next_ != nullptr) node->next_->slot_ = node->slot_;
     if (slots_[node->level_][node->index_] == nullptr) occupied_[node->level_] &= ~(uint64_t{1} << node->index_);
@@ -74,6 +82,7 @@ class TimerWheel {
 
   // Fires everything due at `now`.
   void Expire(Nanos now) {
+    MR_DCHECK(shard_checker_.Here());
     const uint64_t target = Tick(now);
     while (now_tick_ < target) {
       bool empty = true;
@@ -140,11 +149,13 @@ class TimerWheel {
     TimerNode** slot = &slots_[0][now_tick_ & 63];
     while (*slot != nullptr) {
       TimerNode* node = *slot;
+      MR_DCHECK(node->tick_ <= now_tick_ && node->slot_ == slot);
       Cancel(node);
       node->handler_(node->owner_);
     }
   }
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   uint64_t now_tick_;
   uint64_t occupied_[kLevels] = {};
   TimerNode* slots_[kLevels][64] = {};

@@ -236,6 +236,7 @@ absl::StatusOr<std::unique_ptr<UringIo>> UringIo::Create(const UringOptions& opt
 }
 
 void UringIo::Enable(const std::vector<int>& peer_ring_fds) {
+  shard_checker_.Adopt();
   Ring& r = *ring_;
   // Debian's liburing 2.3 declares io_uring_enable_rings but does not export it.
   MR_CHECK_OP(syscall(__NR_io_uring_register, r.ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0), ==, 0);
@@ -248,6 +249,7 @@ void UringIo::Enable(const std::vector<int>& peer_ring_fds) {
 int UringIo::ring_fd() const { return ring_->ring.ring_fd; }
 
 void UringIo::Accept(int listener, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
     if (acceptor->listener == listener) return acceptor->Arm(completion);
   }
@@ -256,6 +258,7 @@ void UringIo::Accept(int listener, Completion* completion) {
 }
 
 void UringIo::Recv(int fd, RecvSize size, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = ring_->Get();
   const Tag tag = size == RecvSize::kSmall ? kRecvSmall : kRecvLarge;
   io_uring_prep_recv_multishot(sqe, fd, nullptr, 0, 0);
@@ -286,6 +289,7 @@ io_uring_sqe* UringIo::PrepareSend(int fd, const iovec* parts, uint32_t count, i
 }
 
 void UringIo::Send(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = PrepareSend(fd, parts, count, MSG_NOSIGNAL | MSG_WAITALL);
   completion->Started(kPlain);
   io_uring_sqe_set_data(sqe, completion);
@@ -294,6 +298,7 @@ void UringIo::Send(int fd, const iovec* parts, uint32_t count, Completion* compl
 // MSG_WAITALL makes a short send a failure, which has a result in spite of CQE_SKIP_SUCCESS, and MSG_DONTWAIT makes it
 // fail within the submission.
 void UringIo::SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = PrepareSend(fd, parts, count, MSG_NOSIGNAL | MSG_WAITALL | MSG_DONTWAIT);
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
   completion->Started(kPlain);
@@ -304,6 +309,7 @@ void UringIo::SendQuietly(int fd, const iovec* parts, uint32_t count, Completion
 }
 
 void UringIo::Read(int fd, void* buffer, uint32_t bytes, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = ring_->Get();
   io_uring_prep_read(sqe, fd, buffer, bytes, static_cast<uint64_t>(-1));
   completion->Started(kPlain);
@@ -311,6 +317,7 @@ void UringIo::Read(int fd, void* buffer, uint32_t bytes, Completion* completion)
 }
 
 void UringIo::ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = ring_->Get();
   io_uring_prep_read(sqe, fd, to, bytes, offset);
   completion->Started(kPlain);
@@ -318,6 +325,7 @@ void UringIo::ReadFile(int fd, uint64_t offset, char* to, uint32_t bytes, Comple
 }
 
 void UringIo::WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMode mode, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   MR_CHECK_OP(bytes.size(), <, size_t{1} << 31);
   // A chain ends where a submission ends: both of its operations go into the same one.
   if (mode == WriteMode::kThenNext && io_uring_sq_space_left(&ring_->ring) < 2) {
@@ -333,6 +341,7 @@ void UringIo::WriteFile(int fd, uint64_t offset, std::string_view bytes, WriteMo
 }
 
 void UringIo::SyncFile(int fd, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = ring_->Get();
   io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
   completion->Started(kPlain);
@@ -340,6 +349,7 @@ void UringIo::SyncFile(int fd, Completion* completion) {
 }
 
 void UringIo::Unlink(int directory, const char* path, Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = ring_->Get();
   io_uring_prep_unlinkat(sqe, directory, path, 0);
   completion->Started(kPlain);
@@ -347,6 +357,7 @@ void UringIo::Unlink(int directory, const char* path, Completion* completion) {
 }
 
 void UringIo::Cancel(Completion* completion) {
+  MR_DCHECK(shard_checker_.Here());
   if (!completion->busy()) return;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) {
     if (acceptor->Serves(completion)) return acceptor->Cancel();
@@ -365,13 +376,16 @@ void UringIo::Close(int fd) {
 }
 
 void UringIo::Wake(uint32_t participant) {
+  MR_DCHECK(shard_checker_.Here());
   io_uring_sqe* sqe = ring_->Get();
+  MR_DCHECK(participant < ring_->peers.size());
   io_uring_prep_msg_ring(sqe, ring_->peers[participant], 0, 0, 0);
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
   io_uring_sqe_set_data(sqe, nullptr);
 }
 
 void UringIo::SubmitAndWait(Nanos deadline, bool may_block) {
+  MR_DCHECK(shard_checker_.Here());
   Ring& r = *ring_;
   if (may_block && io_uring_cq_ready(&r.ring) == 0) {
     if (deadline == Nanos::max()) {
@@ -406,6 +420,7 @@ void UringIo::SubmitAndGather(Nanos deadline, Nanos at_least) {
 bool UringIo::HasCompletions() { return io_uring_cq_ready(&ring_->ring) > 0 || ring_->TaskrunPending(); }
 
 void UringIo::RunQuietSends() {
+  MR_DCHECK(shard_checker_.Here());
   Ring& r = *ring_;
   // What is not submitted, or may have failed into the overflow list, has to wait.
   if (r.quiet.empty() || io_uring_sq_ready(&r.ring) > 0 || io_uring_cq_has_overflow(&r.ring)) return;
@@ -423,6 +438,7 @@ void UringIo::RunQuietSends() {
 }
 
 bool UringIo::RunCompletions(uint64_t bytes_max) {
+  MR_DCHECK(shard_checker_.Here());
   Ring& r = *ring_;
   uint64_t bytes = 0;
   bool grown = false;

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "broker/io/io.h"
+#include "proto/base/shard_checker.h"
 
 struct io_uring_sqe;
 
@@ -59,6 +60,7 @@ class UringIo final : public Io {
   class Acceptor;
   explicit UringIo(std::unique_ptr<Ring> ring);
   io_uring_sqe* PrepareSend(int fd, const iovec* parts, uint32_t count, int flags);
+  [[no_unique_address]] ShardChecker shard_checker_;
   std::unique_ptr<Ring> ring_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
 };

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -27,13 +28,13 @@ class RedeliveryQueue {
       seqs_.clear();
       front_ = 0;
     } else if (front_ >= 64 && front_ * 2 >= seqs_.size()) {
-      seqs_.erase(seqs_.begin(), seqs_.begin() + static_cast<ptrdiff_t>(front_));
+      seqs_.erase(seqs_.begin(), seqs_.begin() + static_cast<std::ptrdiff_t>(front_));
       front_ = 0;
     }
   }
   // Walks the queue: for what is rare.
   void Remove(uint64_t seq) {
-    const auto found = std::find(seqs_.begin() + static_cast<ptrdiff_t>(front_), seqs_.end(), seq);
+    const auto found = std::find(seqs_.begin() + static_cast<std::ptrdiff_t>(front_), seqs_.end(), seq);
     if (found != seqs_.end()) seqs_.erase(found);
     if (empty()) Clear();
   }

@@ -23,7 +23,8 @@ MeshPort::MeshPort(Mesh& mesh, uint32_t self, uint32_t record_bytes_max)
     : mesh_(mesh), self_(self), record_bytes_max_(record_bytes_max), outbound_(mesh.participants()) {}
 
 char* MeshPort::Append(uint32_t target, MailKind kind, size_t body_bytes) {
-  MR_DCHECK(target != self_);
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(target != self_ && target < mesh_.participants());
   const auto bytes =
       static_cast<uint32_t>((sizeof(MailHeader) + body_bytes + kMailAlignment - 1) & ~size_t{kMailAlignment - 1});
   Outbound& out = outbound_[target];
@@ -48,10 +49,13 @@ void MeshPort::SendParcel(uint32_t target, std::unique_ptr<Parcel> parcel) {
 }
 
 bool MeshPort::Consumed(uint32_t target, uint64_t position) const {
+  MR_DCHECK(shard_checker_.Here());
   return outbound_[target].consumed_seen >= position;
 }
 
 void MeshPort::WakeAt(uint32_t target, uint64_t position) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(position > 0);  // 0 is no wish
   uint64_t& wake_at = outbound_[target].wake_at;
   if (wake_at == 0 || position < wake_at) wake_at = position;
 }
@@ -72,7 +76,11 @@ bool MeshPort::HasMail() const {
 
 void MeshPort::SnapshotConsumed() {
   for (uint32_t target = 0; target < mesh_.participants(); ++target) {
-    if (target != self_) outbound_[target].consumed_seen = mesh_.ring(self_, target).consumed();
+    if (target == self_) continue;
+    Outbound& out = outbound_[target];
+    const uint64_t consumed = mesh_.ring(self_, target).consumed();
+    MR_DCHECK(consumed >= out.consumed_seen && consumed <= out.appended);
+    out.consumed_seen = consumed;
   }
 }
 
@@ -85,9 +93,11 @@ void MeshPort::MoveOverflow(uint32_t target) {
     char* place = ring.Reserve(static_cast<uint32_t>(record.size()));
     if (place == nullptr) break;
     std::memcpy(place, record.data(), record.size());
+    MR_CHECK_OP(out.overflow_bytes, >=, record.size());
     out.overflow_bytes -= record.size();
     out.overflow.pop_front();
   }
+  MR_CHECK((out.overflow_bytes == 0) == out.overflow.empty());
 }
 
 // Answers come before the acknowledgement of what they answer: who waits for the one has then seen the other. Answers
@@ -96,6 +106,7 @@ void MeshPort::AcknowledgeTo(uint32_t from) {
   SpscRing& inbound = mesh_.ring(from, self_);
   Outbound& out = outbound_[from];
   const uint64_t records = inbound.consumer_records();
+  MR_DCHECK(out.appended >= out.overflow.size());
   if (out.overflow.empty()) [[likely]] {
     out.acknowledgements.clear();
     inbound.Acknowledge(records);
@@ -111,6 +122,7 @@ void MeshPort::AcknowledgeTo(uint32_t from) {
 }
 
 void MeshPort::Ship(const std::function<void(uint32_t)>& wake) {
+  MR_DCHECK(shard_checker_.Here());
   if (!anything_dirty_ && !drained_) return;
   bool overflowing = false;
   if (anything_dirty_) {
@@ -151,6 +163,7 @@ void MeshPort::WakeIfAsleep(uint32_t target, const std::function<void(uint32_t)>
 }
 
 bool MeshPort::TrySleep() {
+  MR_DCHECK(shard_checker_.Here());
   for (uint32_t target = 0; target < mesh_.participants(); ++target) {
     if (target == self_) continue;
     Outbound& out = outbound_[target];
@@ -178,6 +191,7 @@ bool MeshPort::TrySleep() {
 }
 
 void MeshPort::Awake() {
+  MR_DCHECK(shard_checker_.Here());
   mesh_.states_[self_].state.store(Mesh::kAwake, std::memory_order_relaxed);
   for (uint32_t target = 0; target < mesh_.participants(); ++target) {
     Outbound& out = outbound_[target];

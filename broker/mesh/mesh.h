@@ -19,6 +19,7 @@
 
 #include "broker/mesh/counters.h"
 #include "broker/mesh/ring.h"
+#include "proto/base/shard_checker.h"
 
 namespace millrace {
 
@@ -60,6 +61,9 @@ class MeshPort {
  public:
   MeshPort(Mesh& mesh, uint32_t self, uint32_t record_bytes_max);
 
+  // Called once on the participant's thread, where that is not the one that made the mesh.
+  void Adopt() { shard_checker_.Adopt(); }
+
   uint32_t self() const { return self_; }
   uint32_t shards() const { return mesh_.shards(); }
   uint32_t control() const { return mesh_.control(); }
@@ -86,6 +90,7 @@ class MeshPort {
   // Runs handle(from, header, body) over everything published to us so far. Returns the number of records.
   template <class Handle>
   uint64_t Drain(Handle&& handle) {
+    MR_DCHECK(shard_checker_.Here());
     uint64_t records = 0;
     SnapshotConsumed();
     for (uint32_t i = 0; i < mesh_.participants(); ++i) {
@@ -133,6 +138,7 @@ class MeshPort {
   void AcknowledgeTo(uint32_t from);
   void SnapshotConsumed();
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   Mesh& mesh_;
   const uint32_t self_;
   const uint32_t record_bytes_max_;

@@ -36,7 +36,8 @@ class SpscRing {
   // Producer: room for a record of `bytes` (aligned), contiguous; nullptr when the ring is too full. What is written
   // becomes visible with Publish.
   char* Reserve(uint32_t bytes) {
-    MR_DCHECK(bytes % kMailAlignment == 0);
+    MR_DCHECK(bytes % kMailAlignment == 0 && bytes >= sizeof(MailHeader) && bytes <= record_bytes_max());
+    MR_DCHECK(producer_tail_ - producer_head_ <= bytes_);
     const uint32_t at = static_cast<uint32_t>(producer_tail_ & mask_);
     const uint32_t to_end = bytes_ - at;
     const uint32_t need = bytes <= to_end ? bytes : to_end + bytes;
@@ -76,6 +77,8 @@ class SpscRing {
     while (consumer_head_ != tail) {
       const char* place = memory_ + (consumer_head_ & mask_);
       const MailHeader& header = *reinterpret_cast<const MailHeader*>(place);
+      MR_DCHECK(header.bytes >= sizeof(MailHeader) && header.bytes % kMailAlignment == 0);
+      MR_DCHECK(header.bytes <= tail - consumer_head_);
       if (header.kind != MailKind::kPad) {
         handle(header, place + sizeof(MailHeader));
         ++records;
@@ -92,7 +95,10 @@ class SpscRing {
   uint64_t consumer_records() const { return consumer_records_; }
   // Consumer: tells the producer that the first `records` are dealt with. Comes after the consumer has published what
   // it has to say to them, so that a producer that sees this sees the answers too.
-  void Acknowledge(uint64_t records) { consumed_.store(records, std::memory_order_release); }
+  void Acknowledge(uint64_t records) {
+    MR_DCHECK(records <= consumer_records_ && records >= consumed_.load(std::memory_order_relaxed));
+    consumed_.store(records, std::memory_order_release);
+  }
   // Consumer, after a full fence: does the producer want to be woken for what was drained or acknowledged?
   bool ProducerWaits() const {
     const uint64_t at = notify_at_.load(std::memory_order_relaxed);

@@ -30,6 +30,7 @@ Connection::Connection(ConnectionShared& shared, ConnectionHost& host, int fd, C
       receiver_(shared.chunks),
       start_wall_ns_(shared.wall_ns) {
   receiver_.id = id;
+  MR_CHECK(fd >= 0 && id.cid != 0);
   recv_.Bind<&Connection::OnRecv>(this);
   send_.Bind<&Connection::OnSent>(this);
   timer_.Bind<&Connection::OnTimer>(this);
@@ -43,6 +44,7 @@ Connection::~Connection() {
 void Connection::Start(std::unique_ptr<Speaker> speaker, bool refused) {
   MR_CHECK(speaker_ == nullptr);
   speaker_ = std::move(speaker);
+  CheckEntry();
   TuneSocket(fd_);
   speaker_->Start();
   if (refused) return speaker_->Refuse();
@@ -59,18 +61,23 @@ void Connection::Arm() {
 }
 
 void Connection::Rearm() {
+  CheckEntry();
   if (paused_for(PauseReason::kTurn)) return Resume(PauseReason::kTurn);
   Arm();
 }
 
 // The turn has delivered enough. Receiving goes on, into carry_, up to a bound.
 void Connection::Yield() {
+  MR_DCHECK(!paused_for(PauseReason::kTurn));  // it would be listed twice
   paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(PauseReason::kTurn));
   host_.OnRearm(this);
 }
 
 void Connection::OnRecv(const IoResult& result) {
+  MR_DCHECK(shard_checker_.Here() && !peer_ended_);
+  MR_DCHECK(result.value <= 0 || result.bytes.size() == static_cast<size_t>(result.value));
   if (state_ != State::kOpen) return EndIfIdle();
+  CheckEntry();
   if (result.value > 0) {
     Take(result.bytes);
     if (state_ != State::kOpen) return EndIfIdle();
@@ -94,6 +101,7 @@ void Connection::OnRecv(const IoResult& result) {
 
 // The peer has sent its last byte. What it sent before still counts, also what waits in carry_; and it may still read.
 void Connection::OnPeerEnd() {
+  MR_DCHECK(!recv_.busy());
   peer_ended_ = true;
   if (paused_ == 0) Close(ClosedReason::kClientClosed);
 }
@@ -114,6 +122,7 @@ bool Connection::TakeCarried(std::string_view* bytes) {
     std::string_view input = carry_;
     const Speaker::Progress progress = speaker_->Consume(&input);
     if (progress == Speaker::Progress::kClosed) return false;
+    MR_DCHECK(input.size() <= carry_.size());
     carry_.erase(0, carry_.size() - input.size());
     if (progress == Speaker::Progress::kPaused) return false;
     if (progress == Speaker::Progress::kYield) {
@@ -128,6 +137,7 @@ bool Connection::TakeCarried(std::string_view* bytes) {
 }
 
 void Connection::Take(std::string_view bytes) {
+  MR_DCHECK(state_ == State::kOpen);
   const uint64_t overflowed = shared_.router.mesh().overflowed();
   if (paused_ == 0 && TakeCarried(&bytes)) {
     const Speaker::Progress progress = speaker_->Consume(&bytes);
@@ -147,11 +157,13 @@ void Connection::Take(std::string_view bytes) {
 }
 
 void Connection::Pause(PauseReason reason) {
+  MR_DCHECK(!paused_for(reason));  // whoever pauses it resumes it, once
   paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(reason));
   shared_.io.Cancel(&recv_);
 }
 
 void Connection::Resume(PauseReason reason) {
+  CheckEntry();
   const bool was_paused = paused_ != 0;
   paused_ = static_cast<uint8_t>(paused_ & ~static_cast<uint8_t>(reason));
   if (!was_paused || paused_ != 0 || state_ != State::kOpen) return;
@@ -170,12 +182,15 @@ void Connection::CheckHash(std::string hash, std::string secret) {
 
 // A barrier is short and input rarely follows a PING: receiving goes on, into carry_, up to a bound.
 void Connection::AwaitBarrier() {
+  MR_DCHECK(!paused_for(PauseReason::kBarrier));
   paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(PauseReason::kBarrier));
   host_.OnBarrier(this);
 }
 
 void Connection::OnHashChecked(bool ok) {
+  CheckEntry();
   if (state_ != State::kOpen) return;
+  MR_CHECK(paused_for(PauseReason::kHash));
   speaker_->OnHashChecked(ok);
   Resume(PauseReason::kHash);
 }
@@ -183,6 +198,7 @@ void Connection::OnHashChecked(bool ok) {
 // ---- writing -------------------------------------------------------------------------------------------------------
 
 void Connection::Flush() {
+  MR_DCHECK(shard_checker_.Here());
   if (send_.busy() || state_ >= State::kEnding) return;
   iovec parts[kSendParts];
   const uint32_t count = receiver_.outbox.Gather(parts, kSendParts, shared_.send_bytes_max);
@@ -200,9 +216,11 @@ void Connection::Flush() {
   shared_.io.Send(fd_, parts, count, &send_);
   write_at_ = After(shared_.now, shared_.options->write_deadline);
   if (!timer_.armed() || write_at_ < timer_at_) Schedule();
+  CheckEntry();
 }
 
 void Connection::OnSent(const IoResult& result) {
+  MR_DCHECK(shard_checker_.Here());
   write_at_ = Nanos::max();
   if (state_ >= State::kEnding) return EndIfIdle();
   const bool full = result.error() == EAGAIN || result.error() == EINTR;
@@ -212,6 +230,7 @@ void Connection::OnSent(const IoResult& result) {
   if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = 0;
   socket_full_ = !receiver_.outbox.empty();
   if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.router.Touch(&receiver_);
+  CheckEntry();
 }
 
 // ---- timers --------------------------------------------------------------------------------------------------------
@@ -238,6 +257,7 @@ bool Connection::MayTakeLonger() {
 }
 
 void Connection::OnTimer() {
+  MR_DCHECK(shard_checker_.Here() && state_ < State::kEnding);
   const Nanos now = shared_.now;
   if (write_at_ <= now) {
     if (state_ == State::kOpen) shared_.counters.slow_consumers.Add(1);
@@ -256,9 +276,49 @@ void Connection::OnTimer() {
     speaker_->OnKeepAliveTimer();
   }
   if (state_ < State::kEnding) Schedule();
+  CheckEntry();
 }
 
 // ---- ending --------------------------------------------------------------------------------------------------------
+
+void Connection::CheckEntry() const {
+#ifndef NDEBUG
+  MR_DCHECK(shard_checker_.Here());
+  Invariant();
+#endif
+}
+
+void Connection::Invariant() const {
+  const Outbox& outbox = receiver_.outbox;
+  constexpr auto kReasons = static_cast<uint8_t>(PauseReason::kTurn) * 2 - 1;
+  MR_CHECK((paused_ & ~kReasons) == 0);
+  MR_CHECK(receiver_.closed == (state_ != State::kOpen));  // the router delivers to open ones only
+  MR_CHECK(receiver_.owner != nullptr);  // the speaker
+  MR_CHECK(!peer_ended_ || !recv_.busy());
+  MR_CHECK(recv_size_ == RecvSize::kLarge || full_buffers_ < kFullBuffersToGrow);
+  // What is being sent stays in the outbox until it has left.
+  MR_CHECK(!send_.busy() || !outbox.empty());
+  MR_CHECK(!socket_full_ || !outbox.empty());
+  MR_CHECK(write_at_ == Nanos::max() || send_.busy());
+  switch (state_) {
+    case State::kFlushing:
+      MR_CHECK(ping_at_ == Nanos::max() && auth_at_ == Nanos::max());
+      MR_CHECK(send_.busy() || receiver_.dirty);  // or nothing would end it
+      [[fallthrough]];
+    case State::kOpen: {
+      const Nanos due = std::min({ping_at_, auth_at_, write_at_});
+      MR_CHECK(due == Nanos::max() || (timer_.armed() && timer_at_ <= due));
+      return;
+    }
+    case State::kEnding:
+      MR_CHECK(!timer_.armed());
+      MR_CHECK(recv_.busy() || send_.busy());  // or it would stay for ever
+      return;
+    case State::kEnded:
+      MR_CHECK(!timer_.armed() && !recv_.busy() && !send_.busy());
+      return;
+  }
+}
 
 void Connection::SetState(State state) {
   MR_CHECK(static_cast<uint8_t>(state) > static_cast<uint8_t>(state_));
@@ -277,6 +337,7 @@ void Connection::Close(ClosedReason reason) {
 }
 
 void Connection::End(ClosedReason reason) {
+  MR_DCHECK(shard_checker_.Here());
   if (state_ >= State::kEnding) return;
   if (state_ == State::kOpen) {
     reason_ = reason;

@@ -20,6 +20,7 @@
 #include "broker/net/listener.h"
 #include "broker/route/router.h"
 #include "broker/speaker.h"
+#include "proto/base/shard_checker.h"
 
 namespace millrace {
 
@@ -94,6 +95,10 @@ class Connection final : public SpeakerHost {
   int64_t start_wall_ns() const { return start_wall_ns_; }
   PeerName peer() const { return PeerOf(fd_); }
 
+  // Aborts unless what is armed, counted and pending fits the state; between two events. Takes no longer with more of
+  // anything.
+  void Invariant() const;
+
   Nanos stalled_until{0};  // of PauseReason::kStall
 
  private:
@@ -118,6 +123,10 @@ class Connection final : public SpeakerHost {
   void EndIfIdle();
   void Schedule();
 
+  // Invariant, on the right thread, where an event finds us or leaves us; nothing with NDEBUG.
+  void CheckEntry() const;
+
+  [[no_unique_address]] ShardChecker shard_checker_;
   ConnectionShared& shared_;
   ConnectionHost& host_;
   const int fd_;

@@ -11,7 +11,7 @@ MonitorConnection::MonitorConnection(Io& io, MonitorHost& host, int fd, uint64_t
   send_.Bind<&MonitorConnection::OnSent>(this);
 }
 
-MonitorConnection::~MonitorConnection() { MR_CHECK(ended_); }
+MonitorConnection::~MonitorConnection() { MR_CHECK(ended_ && !recv_.busy() && !send_.busy()); }
 
 void MonitorConnection::Start() {
   head_since_ = io_.Now();
@@ -45,6 +45,7 @@ void MonitorConnection::OnRecv(const IoResult& result) {
 }
 
 void MonitorConnection::NextRequest() {
+  MR_DCHECK(!waiting_ && !ending_);  // requests on a connection are answered one after the other
   HttpRequest request;
   switch (parser_.Next(&request)) {
     case HttpParser::Status::kNeedMore:
@@ -63,6 +64,7 @@ void MonitorConnection::NextRequest() {
 
 void MonitorConnection::Respond(std::string bytes, bool keep_alive) {
   if (ending_) return;
+  MR_CHECK(waiting_ && !send_.busy());  // one answer for each request
   keep_alive_ = keep_alive_ && keep_alive;
   out_ = std::move(bytes);
   sent_ = 0;
@@ -70,6 +72,7 @@ void MonitorConnection::Respond(std::string bytes, bool keep_alive) {
 }
 
 void MonitorConnection::SendMore() {
+  MR_CHECK_OP(sent_, <, out_.size());
   const iovec part{out_.data() + sent_, out_.size() - sent_};
   io_.Send(fd_, &part, 1, &send_);
 }
@@ -78,6 +81,7 @@ void MonitorConnection::OnSent(const IoResult& result) {
   if (ending_) return EndIfIdle();
   if (!result.ok()) return End();
   sent_ += static_cast<size_t>(result.value);
+  MR_CHECK_OP(sent_, <=, out_.size());
   if (sent_ < out_.size()) return SendMore();
   out_.clear();
   waiting_ = false;
@@ -94,6 +98,7 @@ void MonitorConnection::End() {
 
 void MonitorConnection::EndIfIdle() {
   if (ended_ || recv_.busy() || send_.busy()) return;
+  MR_CHECK(ending_);
   ended_ = true;
   io_.Close(fd_);
   host_.OnEnded(this);

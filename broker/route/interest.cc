@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 #include "proto/base/check.h"
 
@@ -29,7 +30,9 @@ uint64_t AccountKey(AccountId account) { return (uint64_t{account} + 1) * 0x9E37
 }  // namespace
 
 Interest::Interest(uint32_t cache_entries, ShardCounters& counters, Announce announce)
-    : counters_(counters), announce_(std::move(announce)), cache_entries_max_(std::max(cache_entries, kWays)) {}
+    : counters_(counters), announce_(std::move(announce)), cache_entries_max_(std::max(cache_entries, kWays)) {
+  MR_CHECK(announce_ != nullptr);
+}
 
 Interest::~Interest() { FreeRemoved(); }
 
@@ -45,12 +48,17 @@ void Interest::Changed(AccountId account, std::string_view filter) {
 }
 
 void Interest::DropIfEmpty(AccountId id, std::string_view filter, InterestNode* node) {
-  if (node->empty()) account(id).trie.Erase(filter);
+  if (!node->empty()) return;
+  const bool erased = account(id).trie.Erase(filter);
+  MR_CHECK(erased);
 }
 
 void Interest::Insert(Subscription* sub) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_CHECK(sub->node == nullptr && !sub->removed);
   const std::string_view filter = sub->subject();
   InterestNode* node = account(sub->account).trie.Insert(filter);
+  MR_CHECK(node != nullptr);  // callers have looked whether it is a filter
   sub->node = node;
   if (sub->queue_bytes == 0) {
     sub->index = static_cast<uint32_t>(node->plain.size());
@@ -73,10 +81,12 @@ void Interest::Insert(Subscription* sub) {
 }
 
 void Interest::Remove(Subscription* sub) {
+  MR_DCHECK(shard_checker_.Here());
   MR_CHECK(sub->node != nullptr && !sub->removed);
   const std::string_view filter = sub->subject();
   InterestNode* node = sub->node;
   QueueGroup* group = sub->queue_bytes == 0 ? nullptr : FindGroup(node->groups, sub->queue());
+  MR_CHECK(group != nullptr || sub->queue_bytes == 0);
   std::vector<Subscription*>& list = group == nullptr ? node->plain : group->members;
   MR_CHECK(sub->index < list.size() && list[sub->index] == sub);
   list[sub->index] = list.back();
@@ -96,21 +106,31 @@ void Interest::Remove(Subscription* sub) {
   sub->node = nullptr;
   sub->removed = true;
   removed_.push_back(sub);
+  MR_CHECK_OP(subscriptions_, >, 0u);
   --subscriptions_;
   counters_.subscriptions.Set(subscriptions_);
   counters_.interest_removes.Add(1);
 }
 
 void Interest::FreeRemoved() {
-  for (Subscription* sub : removed_) Subscription::Free(sub);
+  MR_DCHECK(shard_checker_.Here());
+  for (Subscription* sub : removed_) {
+    MR_DCHECK(sub->removed && sub->node == nullptr);
+    Subscription::Free(sub);
+  }
   removed_.clear();
 }
 
 void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_CHECK_OP(from, <, 64u);  // bits of a ShardSet
   SubjectTrie<InterestNode>& trie = account(mail.account).trie;
   InterestNode* node = trie.Insert(filter);
+  MR_CHECK(node != nullptr);
   if (queue.empty()) {
     const ShardSet bit = ShardSet{1} << from;
+    // Only the first and the last are announced: a bit that would not change means that one announcement is lost.
+    MR_CHECK(mail.plain_delta == ((node->remote_plain & bit) != 0 ? -1 : 1));
     node->remote_plain = mail.plain_delta > 0 ? node->remote_plain | bit : node->remote_plain & ~bit;
   } else {
     QueueGroup* group = FindGroup(node->groups, queue);
@@ -136,6 +156,7 @@ void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_
 }
 
 bool Interest::HasSubscription(AccountId id, std::string_view filter, std::string_view name) const {
+  MR_DCHECK(shard_checker_.Here());
   if (id >= accounts_.size()) return false;
   const InterestNode* node = accounts_[id]->trie.Find(filter);
   if (node == nullptr) return false;
@@ -146,6 +167,7 @@ bool Interest::HasSubscription(AccountId id, std::string_view filter, std::strin
 }
 
 bool Interest::HasInterest(AccountId id, std::string_view subject) const {
+  MR_DCHECK(shard_checker_.Here());
   if (id >= accounts_.size()) return false;
   bool found = false;
   accounts_[id]->trie.Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
@@ -160,7 +182,7 @@ MatchResult* Interest::Scratch() {
   MR_CHECK(false);  // deliveries within deliveries: Router bounds them
 }
 
-uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* result) {
+uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* result) const {
   MR_CHECK(result->pins == 0);
   result->plain.clear();
   result->groups.clear();
@@ -169,6 +191,7 @@ uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* res
   result->decisive_bytes = 0;
   if (id >= accounts_.size()) return 0;
   const auto walk = accounts_[id]->trie.Match(subject, [result](InterestNode& node) {
+    MR_DCHECK(!node.empty());
     result->plain.insert(result->plain.end(), node.plain.begin(), node.plain.end());
     result->remote_plain |= node.remote_plain;
     for (const QueueGroup& group : node.groups) {
@@ -213,7 +236,8 @@ void Interest::GrowCache() {
       if (entry == nullptr) continue;
       Bucket& to = BucketOf(entry->hash);
       uint32_t way = 0;
-      while (to.ways[way] != nullptr) ++way;
+      while (way < kWays && to.ways[way] != nullptr) ++way;
+      MR_CHECK_OP(way, <, kWays);
       to.tags[way] = TagOf(entry->hash);
       to.ways[way] = std::move(entry);
     }
@@ -246,7 +270,7 @@ bool Interest::FirstSight(uint64_t hash) {
 
 Interest::Cached* Interest::Admit(uint64_t hash, AccountId id, std::string_view subject) {
   const size_t room = cache_.size() * kWays;
-  if (cached_ >= room / 2 && (room == 0 || room < cache_entries_max_)) GrowCache();
+  if (cached_ >= room / 2 && (room == 0 || room * 2 <= cache_entries_max_)) GrowCache();
   Bucket& bucket = BucketOf(hash);
   uint32_t way = 0;
   while (way < kWays && bucket.ways[way] != nullptr) ++way;
@@ -259,19 +283,23 @@ Interest::Cached* Interest::Admit(uint64_t hash, AccountId id, std::string_view 
   } else {
     bucket.ways[way] = std::make_unique<Cached>();
     ++cached_;
+    MR_CHECK_OP(cached_, <=, cache_entries_max_);
   }
   bucket.tags[way] = TagOf(hash);
   Cached* cached = bucket.ways[way].get();
+  MR_DCHECK(cached->result.pins == 0);
   cached->hash = hash;
   cached->account = id;
   cached->subject.assign(subject);
   const PartitionSet partitions = PartitionsOfSubject(AccountKey(id), subject);
   cached->partition_count = partitions.count;
+  MR_DCHECK(partitions.count >= 1 && partitions.count <= std::size(cached->partitions));
   std::copy(partitions.ids.begin(), partitions.ids.end(), cached->partitions);
   return cached;
 }
 
 Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool repeated) {
+  MR_DCHECK(shard_checker_.Here());
   const uint64_t hash = HashBytes(subject, AccountKey(id));
   Cached* cached = cached_ == 0 ? nullptr : FindCached(hash, id, subject);
   if (cached != nullptr && Fresh(*cached) && (!repeated || cached->changes == changes_)) {
@@ -289,6 +317,7 @@ Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool r
     cached = Admit(hash, id, subject);
     if (cached == nullptr) return passing;
     std::swap(cached->result, *scratch);
+    MR_DCHECK(cached->result.pins == 0 && scratch->pins == 0);
   } else {
     Fill(id, subject, &cached->result);
   }
@@ -314,6 +343,86 @@ void Interest::ForEach(const std::function<void(AccountId, const InterestNode&)>
   for (AccountId id = 0; id < accounts_.size(); ++id) {
     accounts_[id]->trie.ForEach([&](std::string_view, const InterestNode& node) { visit(id, node); });
   }
+}
+
+// ---- invariant -----------------------------------------------------------------------------------------------------
+
+size_t Interest::CheckNode(AccountId id, std::string_view filter, const InterestNode& node) const {
+  MR_CHECK(!node.empty());  // one that nobody needs any more would be walked for ever
+  const auto check_list = [&](const std::vector<Subscription*>& list, std::string_view queue) {
+    for (uint32_t i = 0; i < list.size(); ++i) {
+      const Subscription& sub = *list[i];
+      MR_CHECK(sub.node == &node && !sub.removed);
+      MR_CHECK_OP(sub.index, ==, i);
+      MR_CHECK_OP(sub.account, ==, id);
+      MR_CHECK(sub.subject() == filter && sub.queue() == queue);
+    }
+    return list.size();
+  };
+  size_t linked = check_list(node.plain, {});
+  for (size_t i = 0; i < node.groups.size(); ++i) {
+    const QueueGroup& group = node.groups[i];
+    MR_CHECK(!group.name.empty() && FindGroup(node.groups, group.name) == &group);
+    MR_CHECK(!group.members.empty() || !group.remotes.empty());
+    ShardSet shards = 0;
+    for (const RemoteMembers& remote : group.remotes) {
+      MR_CHECK_OP(remote.weight, >, 0u);
+      MR_CHECK((shards >> remote.shard & 1) == 0);
+      shards |= ShardSet{1} << remote.shard;
+    }
+    linked += check_list(group.members, group.name);
+  }
+  return linked;
+}
+
+void Interest::CheckCache() const {
+  size_t cached = 0;
+  for (size_t index = 0; index < cache_.size(); ++index) {
+    for (uint32_t way = 0; way < kWays; ++way) {
+      const Cached* entry = cache_[index].ways[way].get();
+      if (entry == nullptr) continue;
+      ++cached;
+      MR_CHECK_OP(BucketIndexOf(entry->hash), ==, index);
+      MR_CHECK_OP(cache_[index].tags[way], ==, TagOf(entry->hash));
+      MR_CHECK_OP(entry->changes, <=, changes_);
+      MR_CHECK_OP(entry->result.pins, ==, 0u);
+      if (!Fresh(*entry)) continue;
+      MatchResult found;
+      Fill(entry->account, entry->subject, &found);
+      std::vector<Subscription*> plain = entry->result.plain;
+      std::sort(plain.begin(), plain.end());
+      std::sort(found.plain.begin(), found.plain.end());
+      MR_CHECK(plain == found.plain);
+      MR_CHECK(entry->result.remote_plain == found.remote_plain);
+      MR_CHECK_OP(entry->result.groups.size(), ==, found.groups.size());
+      for (const MatchResult::Group& group : found.groups) {
+        const MatchResult::Group* known = FindGroup(entry->result.groups, group.name);
+        MR_CHECK(known != nullptr && known->members.size() == group.members.size());
+        MR_CHECK_OP(known->remote_weight, ==, group.remote_weight);
+      }
+    }
+  }
+  MR_CHECK_OP(cached, ==, cached_);
+  MR_CHECK_OP(cached_, <=, cache_entries_max_);
+}
+
+void Interest::Invariant() const {
+  size_t linked = 0;
+  for (AccountId id = 0; id < accounts_.size(); ++id) {
+    const SubjectTrie<InterestNode>& trie = accounts_[id]->trie;
+    trie.ForEach([&](std::string_view filter, const InterestNode& node) { linked += CheckNode(id, filter, node); });
+    MR_CHECK(trie.filter_count() > 0 || trie.node_count() == 1);  // the root
+  }
+  MR_CHECK_OP(linked, ==, subscriptions_);
+  MR_CHECK_OP(counters_.subscriptions.Get(), ==, subscriptions_);
+  for (const Subscription* sub : removed_) MR_CHECK(sub->removed && sub->node == nullptr);
+  // Every change moves one generation, and the epoch, which moves with the cache besides.
+  uint32_t generations = 0;
+  for (const uint32_t generation : generations_) generations += generation;
+  MR_CHECK_OP(generations, ==, static_cast<uint32_t>(changes_));
+  MR_CHECK_OP(epoch_, >, changes_);
+  for (const MatchResult& scratch : scratch_) MR_CHECK_OP(scratch.pins, ==, 0u);
+  CheckCache();
 }
 
 }  // namespace millrace

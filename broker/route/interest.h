@@ -22,6 +22,7 @@
 #include "broker/mesh/mail.h"
 #include "broker/route/subscription.h"
 #include "proto/base/check.h"
+#include "proto/base/shard_checker.h"
 #include "proto/subject.h"
 #include "proto/subject_trie.h"
 
@@ -131,6 +132,10 @@ class Interest {
   // Over all filters of all accounts: visit(account, filter node).
   void ForEach(const std::function<void(AccountId, const InterestNode&)>& visit) const;
 
+  // Aborts unless what is counted is what the tries hold, no node stays that nobody needs, and every cached result that
+  // passes for valid is what a walk would find. Reads all of it: for tests and the simulation, between two deliveries.
+  void Invariant() const;
+
  private:
   struct Account {
     SubjectTrie<InterestNode> trie;
@@ -156,17 +161,21 @@ class Interest {
   void Changed(AccountId account, std::string_view filter);
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
   // Returns what it cost, in steps of SubjectTrie::Walk. Nobody may have the result in use.
-  uint32_t Fill(AccountId account, std::string_view subject, MatchResult* result);
+  uint32_t Fill(AccountId account, std::string_view subject, MatchResult* result) const;
+  size_t CheckNode(AccountId account, std::string_view filter, const InterestNode& node) const;
+  void CheckCache() const;
   MatchResult* Scratch();
   bool Fresh(const Cached& cached) const;
   void GrowCache();
-  Bucket& BucketOf(uint64_t hash) { return cache_[static_cast<uint32_t>(hash) & cache_mask_]; }
+  size_t BucketIndexOf(uint64_t hash) const { return static_cast<uint32_t>(hash) & cache_mask_; }
+  Bucket& BucketOf(uint64_t hash) { return cache_[BucketIndexOf(hash)]; }
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 32); }
   Cached* FindCached(uint64_t hash, AccountId account, std::string_view subject);
   bool FirstSight(uint64_t hash);
   // nullptr: everything in its bucket is in use.
   Cached* Admit(uint64_t hash, AccountId account, std::string_view subject);
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   ShardCounters& counters_;
   const Announce announce_;
   std::vector<std::unique_ptr<Account>> accounts_;

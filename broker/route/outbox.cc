@@ -17,6 +17,8 @@ ChunkPool::~ChunkPool() {
 }
 
 Chunk* ChunkPool::Acquire(uint32_t bytes, bool prefer_large) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_CHECK_OP(bytes, <=, large_room());
   const bool large = prefer_large || bytes > kSmallBytes - sizeof(Chunk);
   std::vector<Chunk*>& free = large ? large_ : small_;
   Chunk* chunk = nullptr;
@@ -40,9 +42,15 @@ Chunk* ChunkPool::Acquire(uint32_t bytes, bool prefer_large) {
   return chunk;
 }
 
-void ChunkPool::Release(Chunk* chunk) { (chunk->capacity == large_room() ? large_ : small_).push_back(chunk); }
+void ChunkPool::Release(Chunk* chunk) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(chunk->capacity == large_room() || chunk->capacity == kSmallBytes - sizeof(Chunk));
+  (chunk->capacity == large_room() ? large_ : small_).push_back(chunk);
+}
 
 bool ChunkPool::Trim() {
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(large_unused_ <= large_.size() && small_unused_ <= small_.size());
   // The ones at the front have lain longest.
   const auto surplus = [](std::vector<Chunk*>& free, size_t unused, size_t least) {
     return free.begin() + static_cast<std::ptrdiff_t>(std::min(unused, free.size() - std::min(free.size(), least)));
@@ -60,6 +68,7 @@ bool ChunkPool::Trim() {
 
 void Outbox::Grow(size_t bytes) {
   MR_CHECK_OP(bytes, <=, contiguous_bytes_max());
+  MR_DCHECK((head_ == nullptr) == (tail_ == nullptr));
   Seal();
   Chunk* chunk = pool_.Acquire(static_cast<uint32_t>(bytes), busy_ || tail_ != nullptr);
   if (tail_ == nullptr) {
@@ -82,6 +91,7 @@ void Outbox::Append(std::string_view bytes) {
 }
 
 uint32_t Outbox::Gather(iovec* parts, uint32_t parts_max, uint64_t bytes_max) {
+  MR_DCHECK(shard_checker_.Here());
   Seal();
   uint32_t count = 0;
   uint64_t bytes = 0;
@@ -91,6 +101,7 @@ uint32_t Outbox::Gather(iovec* parts, uint32_t parts_max, uint64_t bytes_max) {
     parts[count++] = iovec{chunk->data + chunk->begin, n};
     bytes += n;
   }
+  MR_DCHECK(bytes <= pending_bytes_ && (count > 0) == (pending_bytes_ > 0 && bytes_max > 0 && parts_max > 0));
   busy_ = bytes > ChunkPool::kSmallBytes;
   return count;
 }
@@ -101,6 +112,7 @@ void Outbox::Sent(uint64_t bytes) {
   pending_bytes_ -= bytes;
   while (bytes > 0) {
     Chunk* chunk = head_;
+    MR_CHECK(chunk != nullptr);
     const uint64_t n = std::min<uint64_t>(chunk->end - chunk->begin, bytes);
     chunk->begin += static_cast<uint32_t>(n);
     bytes -= n;
@@ -123,6 +135,20 @@ void Outbox::Clear() {
   tail_ = nullptr;
   cursor_ = limit_ = nullptr;
   pending_bytes_ = 0;
+}
+
+void Outbox::Invariant() const {
+  MR_CHECK((head_ == nullptr) == (tail_ == nullptr));
+  MR_CHECK((cursor_ == nullptr) == (tail_ == nullptr));
+  uint64_t bytes = 0;
+  for (const Chunk* chunk = head_; chunk != nullptr; chunk = chunk->next) {
+    MR_CHECK((chunk == tail_) == (chunk->next == nullptr));
+    const auto end = chunk == tail_ ? static_cast<uint32_t>(cursor_ - chunk->data) : chunk->end;
+    MR_CHECK(chunk->begin <= end && end <= chunk->capacity);
+    if (chunk == tail_) MR_CHECK(limit_ == chunk->data + chunk->capacity);
+    bytes += end - chunk->begin;
+  }
+  MR_CHECK_OP(bytes, ==, pending_bytes_);
 }
 
 }  // namespace millrace

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "proto/base/check.h"
+#include "proto/base/shard_checker.h"
 
 namespace millrace {
 
@@ -49,6 +50,7 @@ class ChunkPool {
   static constexpr size_t kFreeSmallMin = 64;
   static constexpr size_t kFreeLargeMin = 8;
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   const uint32_t large_bytes_;
   // Fewest that lay unused since the last Trim.
   size_t small_unused_ = 0;
@@ -66,6 +68,7 @@ class Outbox {
 
   // Contiguous room for `bytes`; write there, then Commit what was written. `bytes` <= contiguous_bytes_max().
   char* Reserve(size_t bytes) {
+    MR_DCHECK(shard_checker_.Here());
     if (static_cast<size_t>(limit_ - cursor_) < bytes) [[unlikely]]
       Grow(bytes);
     return cursor_;
@@ -73,6 +76,7 @@ class Outbox {
   // End of the room that Reserve gave.
   const char* limit() const { return limit_; }
   void Commit(const char* end) {
+    MR_DCHECK(end >= cursor_ && end <= limit_);
     pending_bytes_ += static_cast<uint64_t>(end - cursor_);
     cursor_ += end - cursor_;
   }
@@ -89,6 +93,8 @@ class Outbox {
   // `bytes` from the front have left.
   void Sent(uint64_t bytes);
   void Clear();
+  // Aborts unless the chunks hold what is counted as pending. Walks all of them: for tests and the simulation.
+  void Invariant() const;
 
  private:
   void Grow(size_t bytes);
@@ -96,6 +102,7 @@ class Outbox {
     if (tail_ != nullptr) tail_->end = static_cast<uint32_t>(cursor_ - tail_->data);
   }
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   ChunkPool& pool_;
   Chunk* head_ = nullptr;
   Chunk* tail_ = nullptr;

@@ -73,11 +73,14 @@ Router::Router(MeshPort& mesh, ShardCounters& counters, Interest& interest, cons
       interest_(interest),
       limits_(limits),
       random_(seed * 2 + 1) {
+  MR_CHECK_OP(limits.high_water_bytes, <=, limits.pending_bytes_max);
+  MR_CHECK_OP(mesh.self(), <, mesh.shards());
   for (auto& picks : group_picks_) picks.resize(mesh.shards());
 }
 
 // xorshift64*: a queue pick needs speed and evenness, not secrecy.
 uint32_t Router::Random(uint32_t below) {
+  MR_DCHECK(below > 0);
   random_ ^= random_ >> 12;
   random_ ^= random_ << 25;
   random_ ^= random_ >> 27;
@@ -86,11 +89,13 @@ uint32_t Router::Random(uint32_t below) {
 }
 
 void Router::AutoUnsubscribe(Subscription* sub) {
+  MR_DCHECK(sub->delivered >= sub->max);
   interest_.Remove(sub);
   sub->receiver->owner->OnAutoUnsubscribed(sub);
 }
 
 void Router::OverHighWater(Receiver* receiver, const Message& message) {
+  MR_DCHECK(receiver->dirty);  // it will be flushed, or closed, at the end of the turn
   if (receiver->outbox.pending_bytes() > limits_.pending_bytes_max) {
     if (!receiver->slow) {
       receiver->slow = true;
@@ -120,6 +125,9 @@ void Router::Stall(const Message& message, const ConnectionId& by) {
 }
 
 void Router::Encode(Subscription* sub, Receiver* receiver, const Message& message) {
+  MR_DCHECK(!receiver->closed && sub->receiver == receiver);
+  MR_DCHECK(message.header_bytes <= message.payload.size());
+  MR_DCHECK(message.tail.empty() || message.tail.size() >= message.payload.size() + kCrLf.size());
   Outbox& out = receiver->outbox;
   std::string_view payload = message.payload;
   const bool with_headers = message.header_bytes > 0 && receiver->headers;
@@ -168,6 +176,7 @@ void Router::CountSent(Receiver* receiver, size_t payload_bytes) {
 bool Router::DeliverTraced(Subscription* sub, const Message& message) {
   const Receiver* receiver = sub->receiver;
   MessageTrace& trace = *message.trace;
+  MR_DCHECK((sub->receiver == nullptr) != (sub->sink == nullptr));
   TraceEgress egress;
   egress.wall_ns = trace.wall_ns;
   egress.sub = sub->subject();
@@ -198,6 +207,8 @@ bool Router::DeliverTraced(Subscription* sub, const Message& message) {
 bool Router::Deliver(Subscription* sub, const Message& message) {
   if (message.trace != nullptr) [[unlikely]]
     return DeliverTraced(sub, message);
+  MR_DCHECK((sub->receiver == nullptr) != (sub->sink == nullptr));
+  MR_DCHECK(sub->removed == (sub->node == nullptr));
   if (sub->removed) return false;
   Receiver* receiver = sub->receiver;
   if (receiver == nullptr) {
@@ -238,6 +249,7 @@ bool Router::Keep(Subscription* sub, const Message& message) {
     at = AppendBytes(at, *view);
     *view = {from, view->size()};
   }
+  MR_DCHECK(at == kept.text.get() + bytes);
   kept.message.tail = {};
   kept.message.sinks_later = false;
   kept_.push_back(std::move(kept));
@@ -249,6 +261,7 @@ bool Router::DeliverKept() {
   // What a sink publishes in its turn joins the end.
   for (size_t i = 0; i < kept_.size(); ++i) {
     const Kept kept = std::move(kept_[i]);
+    MR_DCHECK(kept.subscription->sink != nullptr && !kept.message.sinks_later);
     if (!kept.subscription->removed) kept.subscription->sink->Deliver(*kept.subscription, kept.message);
   }
   kept_.clear();
@@ -277,8 +290,10 @@ void Router::PickGroups(const Message& message, const MatchResult& match, Outcom
     if (group.remote_weight == 0) continue;
     // Either the pick fell on another shard, or nobody here would take it (echo off, a permission, a slow consumer).
     pick = pick < local ? Random(group.remote_weight) : pick - local;
+    MR_DCHECK(pick < group.remote_weight);
     for (const RemoteMembers& remote : group.remotes) {
       if (pick < remote.weight) {
+        MR_DCHECK(remote.shard != mesh_.self());
         group_picks_[depth_ - 1][remote.shard].push_back(group.name);
         outcome->sent_to |= ShardSet{1} << remote.shard;
         break;
@@ -302,8 +317,11 @@ bool Router::MayRun(const MatchResult& match) {
 }
 
 bool Router::OpenRun(const Message& common, const MatchResult& match) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(common.reply.empty() && common.trace == nullptr && common.deliver_to.empty());
   if (ContinueRun(match, common.subject)) return true;
   FlushRun();
+  MR_DCHECK(run_match_ == nullptr && run_count_ == 0);
   if (!MayRun(match)) return false;
   run_ = common;
   run_match_ = &match;
@@ -316,6 +334,7 @@ bool Router::OpenRun(const Message& common, const MatchResult& match) {
 }
 
 Message Router::RunMessageAt(uint32_t index) const {
+  MR_DCHECK(index < run_count_);
   const RunMessage& kept = run_messages_[index];
   Message message = run_;
   message.subject = kept.subject;
@@ -429,12 +448,15 @@ void Router::DeliverRunTo(Subscription* sub) {
 
 void Router::CloseRun() {
   if (run_count_ > 0) DeliverRun();
+  MR_CHECK_OP(run_match_->pins, >, 0u);
   --run_match_->pins;
   run_match_ = nullptr;
 }
 
 void Router::DeliverRun() {
   const MatchResult& match = *run_match_;
+  MR_DCHECK(run_count_ > 0 && run_count_ <= run_limit_);
+  MR_DCHECK(match.groups.empty());
   const Delivering delivering(this, match);
   // Of many receivers the next ones are rarely in the cache.
   constexpr size_t kAhead = 4;
@@ -472,6 +494,7 @@ void Router::SendRun() {
     Frame* frame = nullptr;
     for (ShardSet rest = run_remote_; rest != 0; rest &= rest - 1) {
       const auto target = static_cast<uint32_t>(std::countr_zero(rest));
+      MR_DCHECK(target < mesh_.shards() && target != mesh_.self());
       if (end > begin) {
         SendRunRecord(target, begin, end, bytes);
       } else {
@@ -498,10 +521,12 @@ void Router::SendRunRecord(uint32_t target, uint32_t begin, uint32_t end, size_t
     at += sizeof part;
     text = AppendBytes(AppendBytes(text, message.subject.substr(0, subject_bytes)), message.tail);
   }
+  MR_DCHECK(text == at - (end - begin) * sizeof(MessageRunPart) + bytes);
 }
 
 // The sender had one match for all; here different subjects may have different ones.
 void Router::OnMessageRun(const char* body) {
+  MR_DCHECK(shard_checker_.Here() && depth_ == 0);
   const auto mail = Load<MessageRunMail>(body);
   const char* part_at = body + sizeof mail;
   const char* text = part_at + mail.count * sizeof(MessageRunPart);
@@ -520,6 +545,7 @@ void Router::OnMessageRun(const char* body) {
       together = OpenRun(common, *match);
       run_remote_ = 0;
     }
+    MR_DCHECK(match != nullptr);  // the first part has a subject
     const std::string_view tail{text, part.tail_bytes};
     text += part.tail_bytes;
     if (together) {
@@ -537,6 +563,7 @@ void Router::OnMessageRun(const char* body) {
 }
 
 Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
+  MR_DCHECK(shard_checker_.Here());
   MR_DCHECK(run_count_ == 0 || depth_ > 0);
   const Delivering delivering(this, match);
   Outcome outcome;
@@ -555,12 +582,14 @@ Router::Outcome Router::Publish(const Message& message, const MatchResult& match
     SendTo(target, message, to_plain, picks, 0, report, &frame);
     picks.clear();
   }
+  MR_DCHECK((outcome.sent_to >> mesh_.self() & 1) == 0);
   outcome.delivered = true;
   return outcome;
 }
 
 void Router::SendTo(uint32_t target, const Message& message, bool to_plain, std::span<const std::string_view> groups,
                     uint8_t hops, bool report, Frame** frame) {
+  MR_DCHECK(to_plain || !groups.empty());  // a record for nobody
   do {
     size_t count = 0;
     for (size_t bytes = 0; count < groups.size() && bytes < kRecordGroupBytes; ++count) {
@@ -603,9 +632,10 @@ void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
   mail.size_zeros = message.size_zeros;
   const size_t payload_room = framed ? sizeof(Frame*) : message.payload.size();
   const size_t elsewhere_room = elsewhere ? sizeof(uint32_t) + message.deliver_to.size() : 0;
-  char* at = mesh_.Append(
-      target, MailKind::kMessage,
-      sizeof mail + payload_room + message.subject.size() + message.reply.size() + group_bytes + elsewhere_room);
+  const size_t bytes =
+      sizeof mail + payload_room + message.subject.size() + message.reply.size() + group_bytes + elsewhere_room;
+  char* at = mesh_.Append(target, MailKind::kMessage, bytes);
+  [[maybe_unused]] const char* const end = at + bytes;
   std::memcpy(at, &mail, sizeof mail);
   at += sizeof mail;
   if (elsewhere) at = AppendCounted(at, message.deliver_to);
@@ -617,10 +647,14 @@ void Router::SendRecord(uint32_t target, const Message& message, bool to_plain,
   at = AppendBytes(at, message.reply);
   if (!framed) at = AppendBytes(at, message.payload);
   for (std::string_view group : groups) at = AppendCounted(at, group);
+  MR_DCHECK(at == end);
 }
 
 void Router::OnMessage(uint32_t from, const char* body) {
+  MR_DCHECK(shard_checker_.Here() && depth_ == 0 && run_match_ == nullptr);
+  MR_DCHECK(from != mesh_.self() && from < mesh_.shards());
   const auto mail = Load<MessageMail>(body);
+  MR_DCHECK(mail.header_bytes <= mail.payload_bytes);
   const char* at = body + sizeof mail;
   std::string_view deliver_to;
   if ((mail.flags & kDeliverTo) != 0) {
@@ -641,6 +675,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
   at += mail.reply_bytes;
   if (frame != nullptr) {
     message.payload = frame->view();
+    MR_DCHECK(frame->owner == from && frame->bytes == mail.payload_bytes);
     frames_home_.push_back(ForeignFrame{frame->owner, frame});
   } else {
     message.payload = {at, mail.payload_bytes};
@@ -708,9 +743,16 @@ void Router::OnMessage(uint32_t from, const char* body) {
   }
 }
 
-void Router::OnFrameRelease(const char* body) { Frame::Release(Load<Frame*>(body)); }
+void Router::OnFrameRelease(const char* body) {
+  auto* frame = Load<Frame*>(body);
+  MR_CHECK_OP(frame->owner, ==, mesh_.self());
+  Frame::Release(frame);
+}
 
 void Router::FinishTurn() {
+  MR_DCHECK(shard_checker_.Here());
+  // Views of this turn's input, and subscriptions that end with it, must not be left for the next one.
+  MR_CHECK(depth_ == 0 && run_match_ == nullptr && kept_.empty());
   for (const ForeignFrame& foreign : frames_home_) {
     char* to = mesh_.Append(foreign.owner, MailKind::kFrameRelease, sizeof foreign.frame);
     std::memcpy(to, &foreign.frame, sizeof foreign.frame);

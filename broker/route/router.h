@@ -19,6 +19,8 @@
 #include "broker/mesh/mesh.h"
 #include "broker/route/interest.h"
 #include "broker/route/subscription.h"
+#include "proto/base/check.h"
+#include "proto/base/shard_checker.h"
 
 namespace millrace {
 
@@ -64,6 +66,8 @@ class Router {
     return true;
   }
   void AddToRun(std::string_view subject, std::string_view tail, size_t payload_bytes, uint32_t header_bytes) {
+    MR_DCHECK(run_match_ != nullptr && run_count_ <= run_limit_);
+    MR_DCHECK(header_bytes <= payload_bytes && payload_bytes + 2 <= tail.size());
     if (run_count_ == run_limit_) [[unlikely]]
       DeliverRun();
     run_messages_[run_count_++] = RunMessage{subject, tail, static_cast<uint32_t>(payload_bytes), header_bytes};
@@ -79,6 +83,7 @@ class Router {
 
   // Marks the receiver for the flush at the end of the turn.
   void Touch(Receiver* receiver) {
+    MR_DCHECK(shard_checker_.Here());
     if (receiver->dirty) return;
     receiver->dirty = true;
     dirty_.push_back(receiver);
@@ -136,7 +141,10 @@ class Router {
       MR_CHECK_OP(router_->depth_, <, kPublishDepthMax);
       ++router_->depth_;
     }
-    ~Delivering() { --router_->depth_; }
+    ~Delivering() {
+      MR_DCHECK(router_->depth_ > 0);
+      --router_->depth_;
+    }
 
    private:
     Router* const router_;
@@ -177,6 +185,7 @@ class Router {
   void PickGroups(const Message& message, const MatchResult& match, Outcome* outcome);
   uint32_t Random(uint32_t below);
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   MeshPort& mesh_;
   ShardCounters& counters_;
   Interest& interest_;

@@ -118,6 +118,8 @@ struct Subscription {
 
   static Subscription* Create(AccountId account, Receiver* receiver, Sink* sink, std::string_view subject,
                               std::string_view queue, std::string_view sid) {
+    MR_DCHECK(receiver == nullptr || sink == nullptr);
+    MR_DCHECK(!subject.empty());
     const size_t bytes = sizeof(Subscription) + subject.size() + queue.size() + sid.size();
     auto* sub = static_cast<Subscription*>(std::malloc(bytes));
     MR_CHECK(sub != nullptr);
@@ -136,7 +138,10 @@ struct Subscription {
     for (const std::string_view part : {subject, queue, sid}) at += part.copy(at, part.size());
     return sub;
   }
-  static void Free(Subscription* sub) { std::free(sub); }
+  static void Free(Subscription* sub) {
+    MR_DCHECK(sub->node == nullptr);
+    std::free(sub);
+  }
 };
 
 }  // namespace millrace

@@ -96,6 +96,7 @@ bool PermissionSet::NeedsDeliveryFilter(std::string_view filter, std::string_vie
 
 bool PermissionSet::DeniesDelivery(std::string_view subject, std::string_view queue) const {
   if (subscribe_deny_ == nullptr) return false;
+  MR_DCHECK(!deny_subjects_.empty());
   bool denied = false;
   subscribe_deny_->Match(subject, [&](const Entry& entry) {
     denied |= entry.plain || (!queue.empty() && QueueMatches(queue, entry.queues));

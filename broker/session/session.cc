@@ -66,6 +66,8 @@ Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, s
       started_(shared.now),
       client_ip_(std::move(client_ip)),
       client_port_(client_port) {
+  MR_CHECK(shared.policy != nullptr);
+  MR_CHECK(receiver.owner == nullptr && receiver.id.cid != 0);
   if (shared.policy->authenticator.required()) state_ = State::kConnecting;
   parser_.set_limits(Limits());
   last_activity_ns_ = shared.wall_ns;
@@ -75,7 +77,7 @@ Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, s
   UpdateHooks();
 }
 
-Session::~Session() { MR_CHECK(subs_.empty()); }
+Session::~Session() { MR_CHECK(state_ == State::kClosed && subs_.empty()); }
 
 ParserLimits Session::Limits() const {
   ParserLimits limits;
@@ -116,6 +118,7 @@ void Session::UpdateHooks() {
 // ---- replies -------------------------------------------------------------------------------------------------------
 
 void Session::Reply(std::string_view text) {
+  MR_DCHECK(!receiver_.closed);
   receiver_.outbox.Append(text);
   shared_.router.Touch(&receiver_);
 }
@@ -133,6 +136,7 @@ void Session::ReplyOk() {
 }
 
 void Session::Fail(std::string_view text, ClosedReason reason) {
+  MR_CHECK(state_ != State::kClosed);
   if (!text.empty()) ReplyError(text);
   shared_.router.Touch(&receiver_);
   state_ = State::kClosed;
@@ -173,6 +177,8 @@ void Session::SendInfo() {
 // ---- input ---------------------------------------------------------------------------------------------------------
 
 Session::Progress Session::Consume(std::string_view* input) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(state_ == State::kConnecting || state_ == State::kReady);  // others take no input
   last_activity_ns_ = shared_.wall_ns;
   const uint64_t messages_before = in_messages_;
   const uint64_t bytes_before = in_bytes_;
@@ -196,6 +202,7 @@ Session::Progress Session::Consume(std::string_view* input) {
       progress = Progress::kClosed;
       break;
     }
+    MR_DCHECK(parser_.consumed() > 0 && parser_.consumed() <= input->size());
     input->remove_prefix(parser_.consumed());
     if ((command.verb == Verb::kPub || command.verb == Verb::kHpub) && state_ == State::kReady) [[likely]] {
       OnPub(command);
@@ -213,6 +220,7 @@ Session::Progress Session::Consume(std::string_view* input) {
     }
   }
   shared_.router.FlushRun();  // it holds views of the input
+  MR_DCHECK((progress == Progress::kClosed) == (state_ == State::kClosed));
   if (in_messages_ != messages_before) {
     shared_.counters.in_messages.Add(in_messages_ - messages_before);
     shared_.counters.in_bytes.Add(in_bytes_ - bytes_before);
@@ -235,6 +243,9 @@ void Session::ConsumeRepeated(std::string_view* input) {
   uint64_t bytes = 0;
   std::string_view rest = *input;
   const size_t beginning = publishing_->repeated.size();
+  MR_DCHECK(beginning > kPubVerbBytes + 1);
+  MR_DCHECK(RepeatedSubject(publishing_->repeated) == publishing_->subject ||
+            MatchesLikeLast(RepeatedSubject(publishing_->repeated)));
   while (const size_t taken = parser_.NextRepeated(rest, publishing_->repeated, &size)) {
     router.AddToRun(RepeatedSubject(rest.substr(0, beginning)), rest.substr(beginning, taken - beginning),
                     size.payload_bytes, 0);
@@ -350,6 +361,7 @@ void Session::OnConnect(std::string_view json) {
       Accept(decision.identity);
       return FinishConnect();
     case Authenticator::Verdict::kCheckHash:
+      MR_CHECK(state_ != State::kChecking && !decision.hash.empty());
       pending_identity_ = decision.identity;
       state_ = State::kChecking;
       return host_.CheckHash(std::string(decision.hash), std::move(decision.secret));
@@ -365,6 +377,7 @@ void Session::OnHashChecked(bool ok) {
 }
 
 void Session::Accept(const Identity* identity) {
+  MR_CHECK(state_ != State::kClosed);
   identity_ = identity;
   StopRepeating();
   permissions_ = identity == nullptr ? nullptr : identity->permissions.get();
@@ -449,6 +462,7 @@ inline const MatchResult& Session::MatchSubject(std::string_view subject) {
 bool Session::ResponseAllowed(std::string_view subject) {
   const auto it = allowed_replies_->find(std::string(subject));
   if (it == allowed_replies_->end()) return false;
+  MR_DCHECK(permissions_->response().has_value());
   const ResponsePermission& limits = *permissions_->response();
   AllowedReply& reply = it->second;
   ++reply.sent;
@@ -494,6 +508,7 @@ bool Session::PublishPermitted(const Command& command) {
 void Session::OnPub(const Command& command) {
   if (shared_.log.trace()) [[unlikely]]
     TraceIn(command);
+  MR_DCHECK(!command.subject.empty() && command.header_bytes <= command.payload.size());
   ++in_messages_;
   in_bytes_ += command.payload.size();
   if (connect_.pedantic && !IsValidLiteral(command.subject)) [[unlikely]] {
@@ -569,6 +584,7 @@ bool Session::TracePublish(const Command& command) {
   const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
   touched_ |= outcome.sent_to;
   if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
+  MR_DCHECK(!traces_.contains(id));  // no report comes before the publish has returned
   PendingTrace& pending = traces_[id];
   pending.request = std::move(*request);
   pending.ingress_ns = shared_.wall_ns;
@@ -583,12 +599,14 @@ bool Session::TracePublish(const Command& command) {
 void Session::OnTraceReport(TraceReport&& report) {
   const auto it = traces_.find(report.id);
   if (it == traces_.end()) return;
+  MR_CHECK_OP(it->second.reports_missing, >, 0u);
   std::move(report.egress.begin(), report.egress.end(), std::back_inserter(it->second.egress));
   if (--it->second.reports_missing == 0) FinishTrace(report.id);
 }
 
 void Session::FinishTrace(uint32_t id) {
   const auto it = traces_.find(id);
+  MR_CHECK(it != traces_.end() && it->second.reports_missing == 0);
   const PendingTrace trace = std::move(it->second);
   traces_.erase(it);
   const std::string event =
@@ -651,7 +669,8 @@ void Session::OnSub(const Command& command) {
     UpdateHooks();
   }
   Subscription* sub = Subscription::Create(account_, &receiver_, nullptr, command.subject, queue, command.sid);
-  subs_.insert(sub);
+  const bool inserted = subs_.insert(sub).second;
+  MR_CHECK(inserted);
   shared_.router.interest().Insert(sub);
   touched_ = ~ShardSet{0};
   if (connect_.verbose) ReplyOk();
@@ -671,13 +690,16 @@ void Session::OnUnsub(const Command& command) {
 
 void Session::Unsubscribe(Subscription* sub) {
   if (shared_.log.trace()) shared_.log.Trace(Concat({label_, " - <-> [DELSUB ", sub->sid(), "]"}));
-  subs_.erase(sub);
+  const size_t erased = subs_.erase(sub);
+  MR_CHECK_OP(erased, ==, 1u);
   if (!sub->removed) shared_.router.interest().Remove(sub);
   touched_ = ~ShardSet{0};
 }
 
 void Session::OnAutoUnsubscribed(Subscription* sub) {
-  subs_.erase(sub);
+  MR_DCHECK(shard_checker_.Here() && sub->removed);
+  const size_t erased = subs_.erase(sub);
+  MR_CHECK_OP(erased, ==, 1u);
   touched_ = ~ShardSet{0};
 }
 
@@ -690,15 +712,38 @@ void Session::RemoveAllSubscriptions() {
 }
 
 void Session::Close() {
+  MR_DCHECK(shard_checker_.Here());
+  MR_CHECK(!receiver_.closed);
   state_ = State::kClosed;
   receiver_.closed = true;
   RemoveAllSubscriptions();
   barrier_.clear();
 }
 
+void Session::Invariant() const {
+  MR_CHECK(receiver_.closed == (state_ == State::kClosed));
+  MR_CHECK(receiver_.owner == this && (receiver_.hooks == nullptr || receiver_.hooks == this));
+  MR_CHECK((state_ == State::kBarrier) == !barrier_.empty());
+  MR_CHECK(state_ != State::kClosed || subs_.empty());
+  MR_CHECK(!delivery_filter_ || permissions_ != nullptr);
+  MR_CHECK(allowed_replies_ == nullptr || permissions_ != nullptr);
+  MR_CHECK(publishing_ == nullptr || publishing_->repeated.empty() || publishing_->match != nullptr);
+  for (const auto& [shard, position] : barrier_) {
+    MR_CHECK(shard < shared_.router.mesh().shards() && shard != shared_.router.mesh().self());
+    MR_CHECK_OP(position, <=, shared_.router.mesh().position(shard));
+  }
+  for (const Subscription* sub : subs_) {
+    MR_CHECK(sub->receiver == &receiver_ && sub->sink == nullptr);
+    MR_CHECK(!sub->removed && sub->node != nullptr);
+    MR_CHECK_OP(sub->account, ==, account_);
+  }
+  for (const auto& [id, trace] : traces_) MR_CHECK_OP(trace.reports_missing, >, 0u);
+}
+
 // ---- PING, PONG ----------------------------------------------------------------------------------------------------
 
 void Session::OnPing() {
+  MR_DCHECK(state_ == State::kReady && barrier_.empty());
   last_in_ = shared_.now;
   MeshPort& mesh = shared_.router.mesh();
   for (ShardSet rest = touched_; rest != 0; rest &= rest - 1) {
@@ -710,11 +755,13 @@ void Session::OnPing() {
   }
   touched_ = 0;
   if (barrier_.empty()) return SendPong();
+  MR_DCHECK(barrier_.size() < mesh.shards());  // each of the others once
   state_ = State::kBarrier;
   host_.AwaitBarrier();
 }
 
 void Session::SendPong() {
+  MR_CHECK(barrier_.empty());
   if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PONG]");
   Reply(kPongLine);
   if (!connect_received_ || first_pong_sent_) return;
@@ -730,7 +777,9 @@ void Session::SendPong() {
 }
 
 bool Session::CheckBarrier() {
+  MR_DCHECK(shard_checker_.Here());
   if (state_ != State::kBarrier) return true;
+  MR_CHECK(!barrier_.empty());
   MeshPort& mesh = shared_.router.mesh();
   std::erase_if(barrier_, [&mesh](const auto& wait) { return mesh.Consumed(wait.first, wait.second); });
   if (!barrier_.empty()) return false;
@@ -758,6 +807,7 @@ void Session::OnKeepAliveTimer() {
     return Fail(error_text::kStaleConnection, ClosedReason::kStaleConnection);
   }
   ++pings_out_;
+  MR_CHECK(pings_out_ > 0 && pings_out_ <= options().ping_max);
   ping_sent_ = shared_.now;
   if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PING]");
   receiver_.outbox.Append(kPingLine);
@@ -767,10 +817,12 @@ void Session::OnKeepAliveTimer() {
 // ---- delivery hooks ------------------------------------------------------------------------------------------------
 
 bool Session::MayDeliver(const Subscription& sub, const Message& message) {
+  MR_DCHECK(sub.receiver == &receiver_ && (!delivery_filter_ || permissions_ != nullptr));
   return !delivery_filter_ || !permissions_->DeniesDelivery(message.subject, sub.queue());
 }
 
 void Session::OnDelivered(const Subscription& sub, const Message& message) {
+  MR_DCHECK(sub.receiver == &receiver_ && !receiver_.closed);
   if (allowed_replies_ != nullptr && !message.reply.empty() && !MayPublish(message.reply)) {
     if (allowed_replies_->size() >= kAllowedRepliesMax) {
       const ResponsePermission& limits = *permissions_->response();

@@ -24,6 +24,7 @@
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
 #include "proto/base/nanos.h"
+#include "proto/base/shard_checker.h"
 #include "proto/parser.h"
 
 namespace millrace {
@@ -63,6 +64,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void OnPolicyChanged(bool recheck_user, bool announce) override;
   void Describe(ConnInfo* info, bool with_subs) const override;
   const std::string& label() const override { return label_; }
+  void Invariant() const override;
   void Close() override;
 
   const ConnectOptions& connect() const { return connect_; }
@@ -148,6 +150,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   ParserLimits Limits() const;
   const Options& options() const { return shared_.policy->options; }
 
+  [[no_unique_address]] ShardChecker shard_checker_;
   SessionShared& shared_;
   SpeakerHost& host_;
   Receiver& receiver_;

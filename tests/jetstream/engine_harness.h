@@ -82,9 +82,14 @@ class EngineHarness {
                for (LogLine& line : lines) lines_.push_back(std::move(line.text));
              },
              LogVerbosity{}),
-        port_(shards_[0].router, shards_[0].chunks, timers_, log_,
-              RouterPort::Shard{now_, wall_ns_, [this] { return Random(); },
-                                [](const ConnectionId&) { return true; }}) {
+        port_(PartHost{.router = shards_[0].router,
+                       .chunks = shards_[0].chunks,
+                       .timers = timers_,
+                       .log = log_,
+                       .now = now_,
+                       .wall_ns = wall_ns_,
+                       .random = [this] { return Random(); },
+                       .relieved = [](const ConnectionId&) { return true; }}) {
     // All that engines are tested for holds as well where streams are at rest whenever they may be.
     if (std::getenv("MR_TEST_REST") != nullptr) options.streams = StreamTableOptions{0, Nanos{0}};
     for (int64_t* max : {&options.memory_max, &options.storage_max}) {

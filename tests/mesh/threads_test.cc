@@ -93,6 +93,7 @@ class Streamer {
   }
 
   void Run() {
+    port_.Adopt();
     while (!Done()) {
       if (Turn() || Done() || !port_.TrySleep()) continue;
       ok_ &= bells_[port_.self()]->Wait();
@@ -219,6 +220,7 @@ void PassToken(bool barrier, uint64_t rounds) {
   bool ok[2] = {true, true};
   const auto run = [&](uint32_t self) {
     MeshPort& port = mesh.port(self);
+    port.Adopt();
     const uint32_t peer = 1 - self;
     const auto ship = [&] { port.Ship([&](uint32_t target) { bells[target].Ring(); }); };
     uint64_t received = 0;

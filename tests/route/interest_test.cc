@@ -86,6 +86,8 @@ class Twins {
     for (Subscription* sub : subs_) interest_.Remove(sub);
     interest_.FreeRemoved();
     EXPECT_EQ(interest_.subscriptions(), 0u);
+    interest_.Invariant();
+    mirror_.Invariant();
     // Nothing is left of us at the other side either.
     for (AccountId account = 0; account < kAccounts; ++account) {
       EXPECT_TRUE(mirror_.Match(account, "a.b").result->empty());
@@ -102,6 +104,10 @@ class Twins {
       ChangeRemote();
     } else if (draw < 11) {
       interest_.FreeRemoved();
+      if (random_.OneIn(4)) {
+        interest_.Invariant();
+        mirror_.Invariant();
+      }
     } else {
       Match();
     }
@@ -136,8 +142,9 @@ class Twins {
     const std::string filter = remote_filters_[random_.Below(remote_filters_.size())];
     const std::string queue = DrawQueue();
     if (queue.empty()) {
-      mail.plain_delta = random_.OneIn(2) ? 1 : -1;
-      remote_plain_[{mail.account, shard, filter}] = mail.plain_delta > 0;
+      bool& interested = remote_plain_[{mail.account, shard, filter}];
+      interested = !interested;
+      mail.plain_delta = interested ? 1 : -1;
     } else {
       mail.queue_weight = static_cast<uint32_t>(random_.Below(4));
       remote_queues_[{mail.account, shard, filter, queue}] = mail.queue_weight;
@@ -223,7 +230,7 @@ class Twins {
 };
 
 TEST(Interest, MatchesAsAListDoesWhateverTheCacheHolds) {
-  for (const uint32_t cache_entries : {4u, 256u, 65'536u}) {
+  for (const uint32_t cache_entries : {4u, 50u, 256u, 65'536u}) {
     Twins twins(cache_entries, cache_entries);
     const size_t steps = Rounds(100'000);
     for (size_t step = 0; step < steps && !HasFatalFailure(); ++step) twins.Step();
@@ -363,6 +370,46 @@ TEST_F(InterestRules, MoreResultsInUseThanThereMayBeAreCaught) {
   pins.clear();
   EXPECT_EQ(interest.Match(0, "a.x").result->plain.size(), 1u);
   interest.Remove(sub);
+}
+
+TEST_F(InterestRules, NothingStaysOfAFilterThatNobodyWants) {
+  Subscription* plain = Add("a.b.c");
+  Subscription* queued = Add("a.*", "q");
+  interest.ApplyRemote(1, InterestMail{0, 1, 0, 0, 0}, "a.>", "");
+  interest.ApplyRemote(1, InterestMail{0, 0, 2, 0, 0}, "a.*", "q");
+  interest.Invariant();
+  const auto filters = [this] {
+    size_t count = 0;
+    interest.ForEach([&count](AccountId, const InterestNode&) { ++count; });
+    return count;
+  };
+  EXPECT_EQ(filters(), 3u);
+  interest.Remove(plain);
+  interest.Remove(queued);
+  interest.Invariant();
+  EXPECT_EQ(filters(), 2u) << "other shards want them";
+  interest.ApplyRemote(1, InterestMail{0, -1, 0, 0, 0}, "a.>", "");
+  interest.ApplyRemote(1, InterestMail{0, 0, 0, 0, 0}, "a.*", "q");
+  EXPECT_EQ(filters(), 0u);
+  interest.Invariant();
+}
+
+TEST_F(InterestRules, TheCacheHoldsNoMoreThanItMay) {
+  for (const uint32_t entries : {5u, 50u, 100u}) {  // no powers of two
+    ShardCounters own;
+    Interest small(entries, own, [](const InterestMail&, std::string_view, std::string_view) {});
+    for (int i = 0; i < 1000; ++i) small.Match(0, "s" + std::to_string(i), true);
+    EXPECT_LE(small.cached_results(), entries);
+    EXPECT_GE(small.cached_results(), entries / 4);
+    small.Invariant();
+  }
+}
+
+TEST_F(InterestRules, AnAnnouncementThatWasLostIsCaught) {
+  interest.ApplyRemote(1, InterestMail{0, 1, 0, 0, 0}, "a", "");
+  EXPECT_DEATH(interest.ApplyRemote(1, InterestMail{0, 1, 0, 0, 0}, "a", ""), "plain_delta");
+  EXPECT_DEATH(interest.ApplyRemote(2, InterestMail{0, -1, 0, 0, 0}, "a", ""), "plain_delta");
+  interest.ApplyRemote(1, InterestMail{0, -1, 0, 0, 0}, "a", "");
 }
 
 TEST_F(InterestRules, ForEachVisitsEveryFilterOfEveryAccount) {

@@ -95,7 +95,9 @@ TEST(Outbox, GivesBackWhatAStringHolds) {
     SeededRandom random(chunk_bytes);
     const size_t steps = Rounds(300'000);
     for (size_t step = 0; step < steps; ++step) {
-      twins[random.Below(2)].Step(&random);
+      Twins& twin = twins[random.Below(2)];
+      twin.Step(&random);
+      if (random.OneIn(50)) twin.outbox.Invariant();
       if (testing::Test::HasFatalFailure()) FAIL() << "step " << step;
     }
   }

@@ -118,10 +118,11 @@ TEST_F(Barrier, ClosingInTheMeantimeIsHarmless) {
   there.Say("SUB x 1\r\n");
   sessions.Settle();
   here.Say("PUB x 0\r\n\r\nPING\r\n");
-  here.session().Close();
+  here.Close();
   sessions.Settle();
   EXPECT_TRUE(here.session().CheckBarrier());
   EXPECT_EQ(here.Hear(), "");
+  here.session().Invariant();
 }
 
 TEST_F(Barrier, AnUnsubscribeIsKnownElsewhereWhenPongComes) {
@@ -135,6 +136,77 @@ TEST_F(Barrier, AnUnsubscribeIsKnownElsewhereWhenPongComes) {
   EXPECT_EQ(sessions.shards().Drain(0), 0u) << "not even a record is sent";
 }
 
+// Each of the ways in which something of a client reaches other shards: before it, a PING that owes nothing; with it,
+// one that has to wait.
+TEST(Barriers, WhateverReachesAnotherShardHoldsThePong) {
+  const auto traced = [](std::string_view subject) {
+    const std::string headers = "NATS/1.0\r\nNats-Trace-Dest: dest\r\n\r\n";
+    const std::string bytes = std::to_string(headers.size());
+    return "HPUB " + std::string(subject) + " " + bytes + " " + bytes + "\r\n" + headers + "\r\n";
+  };
+  const std::string publish = "PUB x 64\r\n" + std::string(64, '.') + "\r\n";  // long enough to join a run
+  const struct {
+    std::string_view what;
+    std::string there;  // what the client of the other shard has said
+    std::string before;
+    std::string input;
+  } kCases[] = {
+      {"a publish", "SUB x 1\r\n", "", "PUB x 0\r\n\r\n"},
+      {"a request", "SUB x 1\r\n", "", "PUB x reply 0\r\n\r\n"},
+      {"a publish of a run", "SUB x 1\r\n", publish + publish, publish},
+      {"a publish like the last ones", "SUB x 1\r\n", publish + publish + publish, publish},
+      {"a publish to a group", "SUB x q 1\r\n", "", "PUB x 0\r\n\r\n"},
+      {"a traced publish", "SUB x 1\r\n", "", traced("x")},
+      {"the event of a trace", "SUB dest 1\r\n", "", traced("x")},
+      {"a subscription", "", "", "SUB y 1\r\n"},
+      {"its end", "", "SUB y 1\r\n", "UNSUB 1\r\n"},
+      {"its end with its last message", "", "SUB y 1\r\nUNSUB 1 1\r\n", "PUB y 0\r\n\r\n"},
+      {"the end of all with another CONNECT", "", "SUB y 1\r\n", std::string(kQuiet)},
+  };
+  for (const auto& test : kCases) {
+    SCOPED_TRACE(test.what);
+    Sessions sessions(2);
+    Sessions::Client& here = sessions.Connect(0);
+    Sessions::Client& there = sessions.Connect(1);
+    here.Say(kQuiet);
+    there.Say(kQuiet).Say(test.there);
+    sessions.Settle();
+    here.Say(test.before).Say("PING\r\n");
+    sessions.Settle();
+    EXPECT_TRUE(here.Ask("PING\r\n").ends_with("PONG\r\n"));
+    here.Say(test.input).Say("PING\r\n");
+    EXPECT_TRUE(here.awaiting);
+    EXPECT_FALSE(here.Hear().ends_with("PONG\r\n"));
+    here.session().Invariant();
+    sessions.Settle();
+    EXPECT_TRUE(here.Hear().ends_with("PONG\r\n"));
+    here.session().Invariant();
+  }
+}
+
+TEST_F(Barrier, WhatOthersHaveSentSinceDoesNotHoldIt) {
+  Sessions::Client& other = sessions.Connect(0);
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 0\r\n\r\nPING\r\n");
+  sessions.Settle();
+  here.Hear();
+  other.Say("PUB x 0\r\n\r\n");
+  EXPECT_EQ(here.Ask("PING\r\n"), "PONG\r\n");
+}
+
+TEST_F(Barrier, AReloadDoesNotOpenIt) {
+  there.Say("SUB x 1\r\n");
+  sessions.Settle();
+  here.Say("PUB x 0\r\n\r\nPING\r\n");
+  here.session().OnPolicyChanged(true);
+  Turn(0);
+  EXPECT_TRUE(here.awaiting);
+  EXPECT_EQ(here.Hear(), "");
+  sessions.Settle();
+  EXPECT_EQ(here.Hear(), "PONG\r\n");
+}
+
 TEST(Tracing, TheWayOfAMessageIsToldOverShards) {
   for (const uint32_t shards : {1u, 2u}) {
     for (const bool only : {false, true}) {
@@ -143,7 +215,7 @@ TEST(Tracing, TheWayOfAMessageIsToldOverShards) {
       Sessions::Client& subscriber = sessions.Connect(shards - 1);
       Sessions::Client& watcher = sessions.Connect(0);
       for (Sessions::Client* client : {&publisher, &subscriber, &watcher}) client->Say(kQuiet);
-      subscriber.Say("SUB x.* 1\r\n");
+      subscriber.Say("SUB x.* 1\r\nSUB *.y workers 2\r\n");
       watcher.Say("SUB dest 1\r\n");
       sessions.Settle();
       for (Sessions::Client* client : {&publisher, &subscriber, &watcher}) client->Hear();
@@ -156,7 +228,8 @@ TEST(Tracing, TheWayOfAMessageIsToldOverShards) {
       EXPECT_EQ(subscriber.Hear().empty(), only);
       const std::string event = watcher.Hear();
       EXPECT_NE(event.find("\"type\":\"in\""), std::string::npos) << event;
-      EXPECT_NE(event.find("\"sub\":\"x.*\""), std::string::npos) << event;
+      EXPECT_NE(event.find("\"sub\":\"x.*\"}"), std::string::npos) << event << ": no group is named";
+      EXPECT_NE(event.find("\"sub\":\"*.y\",\"queue\":\"workers\"}"), std::string::npos) << event;
       EXPECT_NE(event.find("\"subj\":\"x.y\""), std::string::npos) << event;
       EXPECT_TRUE(event.starts_with("MSG dest 1 ")) << event;
     }

@@ -222,6 +222,20 @@ TEST(Session, HeadersAreStrippedForThoseWhoDoNotTakeThem) {
   EXPECT_EQ(full.Hear(), "HMSG x 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
 }
 
+TEST(Session, TabsSeparateAsBlanksDoAlsoInARow) {
+  Sessions sessions(1);
+  Sessions::Client& client = sessions.Connect();
+  client.Say("CONNECT {\"verbose\":false,\"pedantic\":false}\r\nSUB x 1\r\n").Hear();
+  const std::string payload(40, '.');
+  std::string input;
+  std::string expected;
+  for (int i = 0; i < 6; ++i) {
+    input += "PUB\tx\t40\r\n" + payload + "\r\n";
+    expected += "MSG x 1 40\r\n" + payload + "\r\n";
+  }
+  EXPECT_EQ(client.Ask(input), expected);
+}
+
 TEST(Session, CountsWhatComesIn) {
   Sessions sessions(1);
   Sessions::Client& client = sessions.Connect();
@@ -350,7 +364,7 @@ TEST(Session, AHashIsComparedElsewhereWhileInputWaits) {
 
   Sessions::Client& gone = sessions.Connect();
   gone.Say("CONNECT {\"user\":\"bob\",\"pass\":\"guess\"}\r\n");
-  gone.session().Close();
+  gone.Close();
   gone.Hear();
   gone.session().OnHashChecked(true);  // the answer comes too late
   EXPECT_EQ(gone.Hear(), "");

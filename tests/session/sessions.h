@@ -87,7 +87,12 @@ class Sessions::Client final : public SpeakerHost {
         session_(sessions.shared(shard), *this, receiver_, "127.0.0.1", 5000) {
     session_.Start();
   }
-  ~Client() override { session_.Close(); }
+  ~Client() override { Close(); }
+
+  // The connection goes without another word.
+  void Close() {
+    if (!receiver_.closed) session_.Close();
+  }
 
   Session& session() { return session_; }
   Receiver& receiver() { return receiver_; }
@@ -113,7 +118,7 @@ class Sessions::Client final : public SpeakerHost {
   }
 
   void Go() {
-    if (closed.has_value() || checking) return;
+    if (receiver_.closed || checking) return;
     std::string_view input = waiting_;
     const Session::Progress progress = session_.Consume(&input);
     waiting_.erase(0, waiting_.size() - input.size());

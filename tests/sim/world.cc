@@ -19,6 +19,8 @@ constexpr Nanos kPatience = std::chrono::milliseconds(60);
 constexpr Nanos kFirstPingMax = std::chrono::seconds(3);
 constexpr Nanos kRunTimeMax = std::chrono::minutes(30);
 
+constexpr uint64_t kTurnsPerInvariant = 16;
+
 // What may wait for room in a ring: the mark at which producers pause, and what was received but not yet worked off
 // then: a full receive buffer for each client, five times as large in single records.
 constexpr uint64_t kOverflowBytesMax = kOverflowPauseBytes + (4 << 20);
@@ -176,7 +178,9 @@ void SimWorld::ShardBody(uint32_t self) {
     for (; !me.adoptions.empty(); me.adoptions.pop_front())
       me.shard->Adopt(me.adoptions.front().first, me.adoptions.front().second);
     me.shard->RunOnce(true);
+    if (++me.turns % kTurnsPerInvariant == 0) me.shard->Invariant();
   }
+  me.shard->Invariant();
 }
 
 // Server::RunOnce without monitoring.

@@ -61,6 +61,7 @@ class SimWorld {
     std::unique_ptr<Shard> shard;  // none for the control thread
     std::unique_ptr<Fiber> fiber;
     std::deque<std::pair<int, uint64_t>> adoptions;
+    uint64_t turns = 0;
     bool HasErrand() const { return !adoptions.empty(); }
   };
 

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// FakeIo: an Io that only writes down what it was asked for; the test says what comes of it, and when.
+// Owner:  caller (the test); everything on its one thread.
+#pragma once
+
+#include "broker/io/io.h"
+#include "proto/base/check.h"
+
+namespace millrace {
+
+class FakeIo final : public Io {
+ public:
+  void Recv(int, RecvSize, Completion* completion) override {
+    completion->Started(0);
+    recv = completion;
+    ++recvs;
+  }
+  void Send(int, const iovec* parts, uint32_t count, Completion* completion) override {
+    completion->Started(0);
+    send = completion;
+    send_bytes = 0;
+    for (uint32_t i = 0; i < count; ++i) send_bytes += static_cast<int32_t>(parts[i].iov_len);
+    ++sends;
+  }
+  void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) override {
+    Send(fd, parts, count, completion);
+  }
+  void Cancel(Completion*) override {}
+  void Shutdown(int) override { ++shutdowns; }
+  void Close(int) override {
+    MR_CHECK((recv == nullptr || !recv->busy()) && (send == nullptr || !send->busy()));
+    ++closes;
+  }
+  Nanos Now() override { return now; }
+
+  void Accept(int, Completion*) override { MR_CHECK(false); }
+  void Read(int, void*, uint32_t, Completion*) override { MR_CHECK(false); }
+  void ReadFile(int, uint64_t, char*, uint32_t, Completion*) override { MR_CHECK(false); }
+  void WriteFile(int, uint64_t, std::string_view, WriteMode, Completion*) override { MR_CHECK(false); }
+  void SyncFile(int, Completion*) override { MR_CHECK(false); }
+  void Unlink(int, const char*, Completion*) override { MR_CHECK(false); }
+  void Wake(uint32_t) override { MR_CHECK(false); }
+  void SubmitAndWait(Nanos, bool) override { MR_CHECK(false); }
+  void SubmitAndGather(Nanos, Nanos) override { MR_CHECK(false); }
+  bool HasCompletions() override { return false; }
+  void RunQuietSends() override {}
+  bool RunCompletions(uint64_t) override { return true; }
+
+  // Results.
+  void Receive(std::string_view bytes) { recv->Finish(IoResult{static_cast<int32_t>(bytes.size()), true, bytes}); }
+  void EndRecv(int error) { recv->Finish(IoResult{-error, false, {}}); }
+  void EndSend(int32_t value) { send->Finish(IoResult{value, false, {}}); }
+
+  Completion* recv = nullptr;
+  Completion* send = nullptr;
+  int32_t send_bytes = 0;
+  int recvs = 0;
+  int sends = 0;
+  int shutdowns = 0;
+  int closes = 0;
+  Nanos now{0};
+};
+
+}  // namespace millrace

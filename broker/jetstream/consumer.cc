@@ -74,7 +74,7 @@ void Consumer::ApplyConfig() {
   } else {
     const bool fresh = rate_limit_ == nullptr;
     if (fresh) rate_limit_ = std::make_unique<RateLimit>();
-    rate_limit_->bytes_per_ns = static_cast<double>(config_.rate_limit_bps / 8) / 1e9;
+    rate_limit_->bytes_per_ns = static_cast<double>(config_.rate_limit_bps) / 8 / 1e9;
     rate_limit_->burst = static_cast<double>(host_.message_bytes_max());
     if (fresh) {
       rate_limit_->tokens = rate_limit_->burst;

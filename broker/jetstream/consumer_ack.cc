@@ -62,6 +62,7 @@ bool Consumer::Acknowledge(uint64_t seq, uint64_t consumer_seq, uint64_t deliver
     }
     return false;
   }
+  seq = std::min(seq, log_.state().last_seq);  // clients say what they like, and with flow control they may be ahead
   if (config_.ack_policy == AckPolicy::kExplicit) {
     if (sample && sample_percent_ > 0) {
       if (const PendingEntry* entry = state_.pending().Find(seq)) SampleAck(*entry, consumer_seq, deliveries);

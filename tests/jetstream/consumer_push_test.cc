@@ -254,6 +254,29 @@ TEST_F(PushTest, FlowControlAcknowledges) {
   EXPECT_EQ(host.acked, (std::vector<uint64_t>{2, 1}));
   EXPECT_EQ(host.Take(), "d a m3 [1 3 3 0]");
   EXPECT_EQ(host.consumer->Info().ack_floor.stream_seq, 2u);
+  // Whatever a client says it has received.
+  const std::string_view all =
+      "NATS/1.0\r\nNats-Last-Consumer: 18446744073709551615\r\nNats-Last-Stream: 18446744073709551615\r\n\r\n";
+  host.consumer->OnFlowControlReply(host.LastReply(), all);
+  host.Turn();
+  EXPECT_LE(host.consumer->Info().ack_floor.stream_seq, 3u);
+  const absl::StatusOr<uint64_t> reset = host.consumer->Reset(0);
+  ASSERT_TRUE(reset.ok());
+  EXPECT_LE(*reset, 4u);
+}
+
+TEST_F(PushTest, ARateLimitBelowAByteASecondIsSlow) {
+  ConsumerConfig config = Config();
+  config.rate_limit_bps = 4;
+  Make(config);
+  const std::string body(450, 'x');
+  for (int i = 0; i < 4; ++i) host.Store("a", body);
+  host.Turn();
+  EXPECT_EQ(host.fake.sent.size(), 2u);
+  host.fake.Advance(seconds(100));
+  EXPECT_EQ(host.fake.sent.size(), 2u);
+  host.fake.Advance(seconds(10'000));
+  EXPECT_GE(host.fake.sent.size(), 3u);
 }
 
 TEST_F(PushTest, RateLimitSpreadsMessages) {

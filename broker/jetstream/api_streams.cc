@@ -125,8 +125,7 @@ bool JetStream::OnStreamList(const ApiRequest& request) {
   const std::vector<std::string> page = PageOf(std::move(found), offset, kApiListLimit);
   std::vector<StreamInfo> infos;
   for (const std::string& name : page) {
-    Stream* stream = FindStream(name);
-    tasks_.WaitUntil([&] { return (stream = FindStream(name)) == nullptr || !MustWait(*stream); });
+    Stream* stream = streams_.FindFree(name, &tasks_);
     if (stream == nullptr) continue;  // deleted meanwhile
     infos.push_back(InfoOf(*stream, nullptr));
     infos.back().config = stream->config();  // the peer's list leaves the dynamic fields out

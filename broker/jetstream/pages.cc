@@ -50,10 +50,8 @@ JszStream Describe(const Stream& stream, const JszOptions& options, const std::s
 void DescribeConsumers(JetStream* engine, const Stream& stream, const JszOptions& options, JszStream* page) {
   const uint64_t uid = stream.uid();
   for (const std::string& name : ConsumerNames(stream, &engine->tasks())) {
-    Stream* at = nullptr;
-    engine->tasks().WaitUntil(
-        [&] { return (at = engine->streams().FindAwake(uid)) == nullptr || !engine->MustWait(*at); });
-    Consumer* consumer = at == nullptr ? nullptr : at->FindConsumer(name);
+    const Stream* at = engine->streams().FindFree(page->name, &engine->tasks());
+    Consumer* consumer = at == nullptr || at->uid() != uid ? nullptr : at->FindConsumer(name);
     if (consumer == nullptr) continue;
     const bool direct = consumer->hidden();
     if (direct && !options.direct_consumers) continue;

@@ -80,6 +80,12 @@ Stream* StreamTable::Find(std::string_view name) {
   return at == resting_.end() ? nullptr : Wake(at->get());
 }
 
+Stream* StreamTable::FindFree(std::string_view name, LongTasks* tasks) {
+  Stream* stream = nullptr;
+  tasks->WaitUntil([&] { return (stream = Find(name)) == nullptr || !engine_.MustWait(*stream); });
+  return stream;
+}
+
 Stream* StreamTable::Add(std::unique_ptr<Stream> stream) {
   Stream* const added = stream.get();
   MR_CHECK(!awake_.contains(added->name()) && !resting_.contains(added->name()));
@@ -153,8 +159,7 @@ void StreamTable::ForEachAwake(const std::function<void(Stream&)>& visit) const 
 void StreamTable::ForEach(LongTasks* tasks, const std::function<void(Stream&)>& visit) {
   for (const std::string& name : Names({}, tasks)) {
     const bool rests = FindAwake(name) == nullptr;
-    Stream* stream = nullptr;
-    tasks->WaitUntil([&] { return (stream = Find(name)) == nullptr || !engine_.MustWait(*stream); });
+    Stream* stream = FindFree(name, tasks);
     if (stream == nullptr) continue;  // deleted meanwhile
     visit(*stream);
     if (rests && (stream = FindAwake(name)) != nullptr) TryRest(stream);

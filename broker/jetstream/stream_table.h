@@ -69,6 +69,8 @@ class StreamTable {
   bool crowded() const { return awake_.size() > options_.awake_max; }
 
   Stream* Find(std::string_view name);  // nullptr: there is none
+  // The same, when no task holds it: the task that asks is paused until then.
+  Stream* FindFree(std::string_view name, LongTasks* tasks);
   // nullptr: there is none, or it is at rest: it has no consumers then, and nothing under way.
   Stream* FindAwake(std::string_view name) const;
   Stream* FindAwake(uint64_t uid) const;

@@ -285,16 +285,20 @@ TEST(Restore, ItsConsumersDeliverWhenItIsAnswered) {
   EXPECT_THAT(got[got.size() - 2].body, HasSubstr("stream_create_response"));
 }
 
-// An archive with these entries and none else.
-std::string ArchiveOf(std::initializer_list<std::pair<std::string_view, std::string_view>> entries) {
-  std::string plain(kArchiveMagic);
-  for (const auto& [name, body] : entries) AppendArchiveEntry({name, 1, 0, {}, body}, &plain);
-  AppendArchiveEntry({}, &plain);
+std::string Compressed(const std::string& plain) {
   S2Writer writer;
   std::string bytes;
   writer.Write(plain, &bytes);
   writer.Flush(&bytes);
   return bytes;
+}
+
+// An archive with these entries and none else.
+std::string ArchiveOf(std::initializer_list<std::pair<std::string_view, std::string_view>> entries) {
+  std::string plain(kArchiveMagic);
+  for (const auto& [name, body] : entries) AppendArchiveEntry({name, 1, 0, {}, body}, &plain);
+  AppendArchiveEntry({}, &plain);
+  return Compressed(plain);
 }
 
 TEST(Restore, AConsumerIsNotThereTwice) {
@@ -336,11 +340,7 @@ std::string OldBackup() {
   const size_t at = plain.find(name);
   EXPECT_NE(at, std::string::npos);
   plain.replace(at, name.size(), "\"name\":\"BK\" ");
-  S2Writer writer;
-  std::string bytes;
-  writer.Write(plain, &bytes);
-  writer.Flush(&bytes);
-  return bytes;
+  return Compressed(plain);
 }
 
 TEST(Restore, TakesTheOlderFormToo) {

@@ -247,7 +247,7 @@ TEST(Rest, EachStreamIsNamedOnceHoweverMuchTheyMove) {
     JszSnapshot jsz;
     bool ended = false;
     int turns = 0;
-    engine.RunLong(0, [&] {
+    engine.RunLong(JetStream::kNoStream, [&] {
       names = engine.streams().Names("*.x", &engine.tasks());
       JszOptions options;
       options.accounts = options.streams = true;

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "broker/config/startup.h"
-#include "broker/memory.h"
-#include "broker/server.h"
+#include "broker/control/memory.h"
+#include "broker/control/server.h"
 
 int main(int argc, char** argv) {
   millrace::config::Startup startup = millrace::config::ParseStartup(argc, argv);

@@ -24,7 +24,7 @@
 #include "proto/base/nanos.h"
 #include "store/disk.h"
 #include "store/journal.h"
-#include "store/store_keys.h"
+#include "store/keys/store_keys.h"
 #include "store/stored_log.h"
 #include "store/stream_log.h"
 

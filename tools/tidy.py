@@ -38,12 +38,9 @@ LAYERS = {
     'broker/admin': ('broker/session', 'broker/speaker', 'broker/monitor', 'broker/part'),
     'broker/shard': ('broker/net', 'broker/session', 'broker/part', 'broker/admin'),
     'broker/shard_stop': ('broker/shard',),
-    'broker/identity': ('broker/account',),
-    'broker/store_wait': ('broker/config', 'broker/log', 'broker/io', 'store'),
+    'broker/control': ('broker/shard', 'broker/jetstream', 'broker/account', 'broker/io', 'store', 'broker/config', 'broker/log'),
     'broker/memory': (),
-    'broker/server': ('broker/shard', 'broker/jetstream', 'broker/identity', 'broker/memory', 'broker/store_wait'),
-    'broker/server_stop': ('broker/server',),
-    'broker/main': ('broker/server',),
+    'broker/main': ('broker/control', 'broker/memory'),
 }
 
 
@@ -125,7 +122,7 @@ def only_in(*places):
 GUARDED_INCLUDES = [
     (re.compile(r'^(mutex|shared_mutex|condition_variable)$'), only_in(), 'nothing here takes a lock'),
     (re.compile(r'^atomic$'), only_in('broker/mesh/', 'tests/', 'bench/'), 'shards share memory in broker/mesh only'),
-    (re.compile(r'^thread$'), only_in('broker/server.cc', 'tests/', 'bench/'), 'threads start in broker/server.cc only'),
+    (re.compile(r'^thread$'), only_in('broker/control/server.cc', 'tests/', 'bench/'), 'threads start in broker/control/server.cc only'),
     (re.compile(r'^liburing\.h$'), only_in('broker/io/uring.cc', 'bench/'), 'broker/io/uring.cc is the one user of liburing'),
 ]
 

@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "bench/micro/ram_disk.h"
-#include "store/store_keys.h"
+#include "store/keys/store_keys.h"
 
 namespace millrace {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "broker/jetstream/consumer.h"
+#include "broker/jetstream/consumer/consumer.h"
 
 namespace millrace {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "broker/io/uring.h"
 #include "broker/io/uring_disk.h"
-#include "store/write_ahead_log.h"
+#include "store/log/write_ahead_log.h"
 
 namespace millrace {
 namespace {

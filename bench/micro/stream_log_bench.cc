@@ -13,9 +13,9 @@
 #include "bench/micro/ram_disk.h"
 #include "proto/hash.h"
 #include "proto/subject.h"
-#include "store/file_stream_log.h"
-#include "store/memory_stream_log.h"
-#include "store/segment_store.h"
+#include "store/segment/file_stream_log.h"
+#include "store/segment/memory_stream_log.h"
+#include "store/segment/segment_store.h"
 
 namespace millrace {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "bench/micro/bench_keys.h"
-#include "store/write_ahead_log.h"
+#include "store/log/write_ahead_log.h"
 
 namespace millrace {
 namespace {

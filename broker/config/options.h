@@ -62,7 +62,7 @@ struct JetStreamLimits {
 };
 
 // Block `jetstream { ... }`, as configured. What of it depends on the machine (how much memory, where to store) is
-// worked out by ResolveJetStream() in broker/jetstream/settings.h.
+// worked out by ResolveJetStream() in broker/jetstream/engine/settings.h.
 struct JetStreamOptions {
   bool enabled = false;
   bool strict = true;             // API requests with unknown fields are refused

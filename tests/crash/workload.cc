@@ -8,8 +8,8 @@
 
 #include "absl/strings/str_format.h"
 #include "store/hash.h"
-#include "store/segment_store.h"
-#include "store/store_lock.h"
+#include "store/segment/segment_store.h"
+#include "store/shard/store_lock.h"
 
 namespace millrace {
 namespace {

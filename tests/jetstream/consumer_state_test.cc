@@ -10,10 +10,10 @@
 #include <map>
 #include <random>
 
-#include "broker/jetstream/ack_subject.h"
-#include "broker/jetstream/consumer_state.h"
-#include "broker/jetstream/pending_set.h"
-#include "broker/jetstream/pull_queue.h"
+#include "broker/jetstream/consumer/ack_subject.h"
+#include "broker/jetstream/consumer/consumer_state.h"
+#include "broker/jetstream/consumer/pending_set.h"
+#include "broker/jetstream/consumer/pull_queue.h"
 
 namespace millrace {
 namespace {

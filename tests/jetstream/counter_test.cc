@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal:   counters add up, also those of other streams, and a value that is none is found out (ADR-49).
 // Method: header blocks and bodies as the peer stores them.
-#include "broker/jetstream/counter.h"
+#include "broker/jetstream/stream/counter.h"
 
 #include <gtest/gtest.h>
 

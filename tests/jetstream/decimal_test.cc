@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal:   counters of any size add up right, and are read and written as the peer's.
 // Method: sums within 128 bits against the compiler's own; larger ones by adding and taking away again.
-#include "broker/jetstream/decimal.h"
+#include "broker/jetstream/stream/decimal.h"
 
 #include <gtest/gtest.h>
 

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/jetstream/jetstream.h"
-#include "broker/jetstream/router_port.h"
+#include "broker/jetstream/engine/jetstream.h"
+#include "broker/jetstream/engine/router_port.h"
 #include "tests/clock_start.h"
 #include "tests/jetstream/volatile_store.h"
 #include "tests/route/shards.h"

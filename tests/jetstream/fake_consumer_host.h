@@ -12,8 +12,8 @@
 
 #include <gtest/gtest.h>
 
-#include "broker/jetstream/consumer.h"
-#include "store/memory_stream_log.h"
+#include "broker/jetstream/consumer/consumer.h"
+#include "store/segment/memory_stream_log.h"
 #include "tests/clock_start.h"
 
 namespace millrace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal:   the reply of a fast batch's message says what the peer reads in it, and nothing else passes.
 // Method: tables.
-#include "broker/jetstream/fast_batch_reply.h"
+#include "broker/jetstream/stream/fast_batch_reply.h"
 
 #include <gtest/gtest.h>
 

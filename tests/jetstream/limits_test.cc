@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include "broker/jetstream/pages.h"
+#include "broker/jetstream/engine/pages.h"
 #include "tests/jetstream/requests.h"
 
 namespace millrace {

@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <map>
 
-#include "broker/jetstream/message_ids.h"
-#include "store/segment_store.h"
+#include "broker/jetstream/stream/message_ids.h"
+#include "store/segment/segment_store.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/jetstream/requests.h"
 #include "tests/proto/seeded.h"

@@ -2,7 +2,7 @@
 // Goal: the monitoring pages show what the engine holds, and no more than was asked for.
 // Method: the engine of the harness, through its API; the bytes of pages are the business of tests/monitor/jsz_test.cc
 //         and tests/monitor/compare_with_peer.py --jetstream.
-#include "broker/jetstream/pages.h"
+#include "broker/jetstream/engine/pages.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "broker/jetstream/pages.h"
+#include "broker/jetstream/engine/pages.h"
 #include "tests/jetstream/engine_harness.h"
 #include "tests/proto/seeded.h"
 

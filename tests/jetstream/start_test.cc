@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "broker/jetstream/banner.h"
-#include "broker/jetstream/settings.h"
+#include "broker/jetstream/engine/banner.h"
+#include "broker/jetstream/engine/settings.h"
 
 namespace millrace {
 namespace {

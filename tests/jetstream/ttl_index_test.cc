@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal:   messages and schedules are due at their time and not before, whatever came and went before.
 // Method: random work against a naive twin; what the stream removes by other ways is swept.
-#include "broker/jetstream/ttl_index.h"
+#include "broker/jetstream/stream/ttl_index.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <random>
 #include <set>
 
-#include "broker/jetstream/schedule_index.h"
+#include "broker/jetstream/stream/schedule_index.h"
 
 namespace millrace {
 namespace {

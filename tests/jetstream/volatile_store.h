@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "store/memory_stream_log.h"
+#include "store/segment/memory_stream_log.h"
 #include "store/shard_store.h"
 
 namespace millrace {

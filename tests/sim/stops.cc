@@ -5,9 +5,9 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/stored_config.h"
-#include "store/segment_store.h"
-#include "store/store_lock.h"
+#include "broker/jetstream/directory/stored_config.h"
+#include "store/segment/segment_store.h"
+#include "store/shard/store_lock.h"
 #include "tests/sim/world.h"
 
 namespace millrace::sim {

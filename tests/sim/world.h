@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "broker/admin.h"
-#include "broker/jetstream/jetstream_part.h"
+#include "broker/jetstream/engine/jetstream_part.h"
 #include "broker/shard.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/sim/client.h"

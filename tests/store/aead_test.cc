@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: both ciphers are those of their documents, whoever computes them, and a changed bit anywhere does not open.
 // Method: the vector of RFC 8439 section 2.8.2, test case 16 of the GCM specification (McGrew, Viega); both engines.
-#include "store/aead.h"
+#include "store/keys/aead.h"
 
 #include <gtest/gtest.h>
 

@@ -3,13 +3,13 @@
 //       and it costs a slice or two, not the block.
 // Method: blocks of random messages, made as they are written; every sequence; flipped bits. A stream whose blocks have
 //         left memory beside what was appended to it.
-#include "store/block_slices.h"
+#include "store/segment/block_slices.h"
 
 #include <gtest/gtest.h>
 
 #include <map>
 
-#include "store/block_codec.h"
+#include "store/segment/block_codec.h"
 #include "tests/proto/seeded.h"
 #include "tests/store/store_harness.h"
 

@@ -2,7 +2,7 @@
 // Goal: what a committed transaction put is there after a crash at any point, what was not committed is not, damage is
 // reported and takes nothing else with it, and the file stays small.
 // Method: a catalog on a SimDisk beside a map; a survivor of every boundary; every bit of a small catalog.
-#include "store/catalog.h"
+#include "store/shard/catalog.h"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "store/segment_store.h"
+#include "store/segment/segment_store.h"
 #include "store/shard_store.h"
 #include "tests/crash/sim_disk.h"
 

@@ -9,12 +9,12 @@
 #include <cstring>
 #include <set>
 
-#include "store/block.h"
+#include "store/segment/block.h"
 #include "store/hash.h"
-#include "store/segment_store.h"
+#include "store/segment/segment_store.h"
 #include "store/shard_store.h"
-#include "store/store_keys.h"
-#include "store/wal_format.h"
+#include "store/keys/store_keys.h"
+#include "store/log/wal_format.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/proto/seeded.h"
 

@@ -4,13 +4,13 @@
 //       again; and nobody else waits for that.
 // Method: a ShardStore with real streams on a SimDisk, driven by turns; every byte of every file is looked at.
 //         tests/crash erases under a random workload with a crash at every point.
-#include "store/eraser.h"
+#include "store/shard/eraser.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "store/segment_store.h"
+#include "store/segment/segment_store.h"
 #include "store/shard_store.h"
 #include "tests/crash/sim_disk.h"
 

@@ -3,7 +3,7 @@
 //       at whatever point, and whatever compaction does meanwhile; idle streams are small.
 // Method: the twin with random changes over a simulated disk; checkpoints with changes in the middle of them; restarts
 //         with what a killed process, or a power failure, leaves.
-#include "store/file_stream_log.h"
+#include "store/segment/file_stream_log.h"
 
 #include <gtest/gtest.h>
 

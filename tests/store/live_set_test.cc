@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: the set of live sequences is a set, in all three forms of its chunks, and survives encoding.
 // Method: std::set beside it under random changes of several densities; damaged encodings must only be refused.
-#include "store/live_set.h"
+#include "store/index/live_set.h"
 
 #include <gtest/gtest.h>
 

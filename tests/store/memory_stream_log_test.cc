@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: a memory stream answers every question as the naive one does, whatever its shape, and gives memory back.
 // Method: the twin with random changes; figures of memory for the shapes that grow.
-#include "store/memory_stream_log.h"
+#include "store/segment/memory_stream_log.h"
 
 #include <gtest/gtest.h>
 
-#include "store/block_log.h"
+#include "store/segment/block_log.h"
 #include "tests/store/stream_log_twin.h"
 
 namespace millrace {

@@ -3,7 +3,7 @@
 //       delays.
 // Method: every byte of a small store flipped, every truncation; keys overwritten for long under compaction; 100,000
 //         streams with their memory counted; a disk that has nothing at hand.
-#include "store/segment_store.h"
+#include "store/segment/segment_store.h"
 
 #include <gtest/gtest.h>
 

@@ -8,7 +8,7 @@
 
 #include <cerrno>
 
-#include "store/wal_files.h"
+#include "store/log/wal_files.h"
 #include "tests/crash/fake_logs.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/store/disk_shop.h"

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "store/file_stream_log.h"
+#include "store/segment/file_stream_log.h"
 #include "store/journal.h"
-#include "store/segment_store.h"
+#include "store/segment/segment_store.h"
 #include "tests/crash/sim_disk.h"
 
 namespace millrace {

@@ -16,7 +16,7 @@
 #include "broker/io/file_lock.h"
 #include "broker/io/uring.h"
 #include "broker/io/uring_disk.h"
-#include "store/store_lock.h"
+#include "store/shard/store_lock.h"
 
 namespace millrace {
 namespace {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "store/block_log.h"
+#include "store/segment/block_log.h"
 #include "store/stream_log.h"
 #include "tests/proto/seeded.h"
 #include "tests/store/naive_stream_log.h"

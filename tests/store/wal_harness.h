@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "store/wal_recovery.h"
-#include "store/write_ahead_log.h"
+#include "store/log/wal_recovery.h"
+#include "store/log/write_ahead_log.h"
 #include "tests/crash/sim_disk.h"
 
 namespace millrace {

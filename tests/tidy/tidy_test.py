@@ -34,13 +34,13 @@ class TidyTest(unittest.TestCase):
             ('broker/session/session.cc', 'broker/session/info.h'),  # itself
             ('broker/net/connection.h', 'broker/io/io.h'),
             ('broker/shard.cc', 'broker/monitor/service.h'),
-            ('broker/server.h', 'broker/shard.h'),
+            ('broker/control/server.h', 'broker/shard.h'),
             ('broker/main.cc', 'broker/config/startup.h'),
             ('broker/monitor/pages.cc', 'broker/version.h'),
             ('broker/io/disk.cc', 'store/disk.h'),
             ('store/wal.cc', 'proto/base/check.h'),
             ('broker/jetstream/host.cc', 'store/stream.h'),
-            ('tests/route/router_test.cc', 'broker/server.h'),
+            ('tests/route/router_test.cc', 'broker/control/server.h'),
             ('proto/parser.cc', 'absl/status/status.h'),
         ]
         for path, name in allowed:
@@ -60,18 +60,18 @@ class TidyTest(unittest.TestCase):
             ('broker/session/session.cc', 'broker/jetstream/host.h'),
             ('broker/net/connection.cc', 'broker/shard.h'),
             ('broker/net/connection.cc', 'broker/admin.h'),
-            ('broker/shard.cc', 'broker/server.h'),
+            ('broker/shard.cc', 'broker/control/server.h'),
             ('broker/config/parser.cc', 'broker/monitor/pages.h'),
             ('broker/log/log.cc', 'broker/config/options.h'),
             ('broker/monitor/pages.cc', 'broker/mesh/counters.h'),
-            ('broker/server.cc', 'tests/sim/sim_io.h'),
-            ('broker/server.cc', 'bench/load/relay.h'),
+            ('broker/control/server.cc', 'tests/sim/sim_io.h'),
+            ('broker/control/server.cc', 'bench/load/relay.h'),
         ]
         for path, name in banned:
             self.check(path, f'{SPDX}{HEADER}#include "{name}"\n', (4, name))
 
     def test_an_include_that_is_commented_out_or_quoted_is_none(self):
-        for line in ('// #include "broker/server.h"', '/* #include "broker/server.h" */',
+        for line in ('// #include "broker/control/server.h"', '/* #include "broker/control/server.h" */',
                      'const char* kText = "#include <mutex>";', 'auto text = R"(\n#include <mutex>\n)";'):
             self.check('proto/parser.cc', f'{SPDX}{line}\n')
 
@@ -90,11 +90,11 @@ class TidyTest(unittest.TestCase):
 
     def test_some_system_headers_have_one_home(self):
         for path, name, welcome in [
-            ('broker/server.cc', 'thread', True), ('broker/shard.cc', 'thread', False),
+            ('broker/control/server.cc', 'thread', True), ('broker/shard.cc', 'thread', False),
             ('tests/mesh/ring_test.cc', 'thread', True), ('bench/load/main.cc', 'thread', True),
             ('broker/mesh/ring.h', 'atomic', True), ('broker/route/router.cc', 'atomic', False),
             ('broker/mesh/ring.h', 'mutex', False), ('tests/mesh/ring_test.cc', 'mutex', False),
-            ('broker/server.cc', 'condition_variable', False), ('broker/server.cc', 'shared_mutex', False),
+            ('broker/control/server.cc', 'condition_variable', False), ('broker/control/server.cc', 'shared_mutex', False),
             ('broker/io/uring.cc', 'liburing.h', True), ('broker/io/uring.h', 'liburing.h', False),
             ('tests/io/uring_test.cc', 'liburing.h', False), ('bench/load/ring.cc', 'liburing.h', True),
         ]:

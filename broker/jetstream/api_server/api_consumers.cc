@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests about consumers (spec 5d, J-40 to J-5b).
+#include <algorithm>
+
+#include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/versioning.h"
+#include "broker/jetstream/engine/jetstream.h"
+#include "broker/jetstream/api_server/jetstream_api.h"
+#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/directory/stored_config.h"
+#include "proto/subject.h"
+
+namespace millrace {
+namespace {
+
+
+std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) {
+  std::vector<OtherConsumer> others;
+  for (const auto& [name, consumer] : stream.consumers()) {
+    if (name != but) others.push_back(OtherConsumer{name, &consumer->config()});
+  }
+  return others;
+}
+
+std::vector<Consumer*> PublicConsumers(Stream& stream) {
+  std::vector<Consumer*> found;
+  for (const auto& [name, consumer] : stream.consumers()) {
+    if (!consumer->hidden()) found.push_back(consumer.get());
+  }
+  const auto by_name = [](const Consumer* a, const Consumer* b) { return a->name() < b->name(); };
+  SortInSlices(&found, by_name, stream.pace());
+  return found;
+}
+
+}  // namespace
+
+ConsumerInfo JetStream::InfoOf(Consumer& consumer) {
+  ConsumerInfo info = consumer.Info();
+  if (info.config) info.config = WithDynamicMetadata(*info.config);
+  return info;
+}
+
+std::string JetStream::NewConsumerName() { return RandomDigits(8); }
+
+bool JetStream::OnConsumerCreate(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerCreate;
+  const auto refuse = [&](const ApiError& error) {
+    Refuse(request, kKind, error);
+    return true;
+  };
+  ConsumerCreateRequest create;
+  if (!Parse(request, kKind, &create)) return true;
+  const ConsumerCreateSubject subject =
+      SplitConsumerCreateSubject(std::string_view(request.subject).substr(sizeof("$JS.API.") - 1));
+  if (const auto error = CheckConsumerCreateRequest(subject, &create)) return refuse(*error);
+  if (create.config.num_replicas > 1) return refuse(MakeError(ApiErrorId::kStreamReplicasNotSupported));
+  Stream* stream = FindStream(create.stream_name);
+  if (stream == nullptr) return refuse(MakeError(ApiErrorId::kStreamNotFound));
+
+  ConsumerConfig& config = create.config;
+  if (config.name.empty()) config.name = config.durable_name;
+  Consumer* existing = config.name.empty() ? nullptr : stream->FindConsumer(config.name);
+  if (existing != nullptr) config.pause_until_ns = existing->config().pause_until_ns;
+  SetStaticMetadata(&config);
+  if (const auto error =
+          SetConsumerDefaults(&config, stream->config(), options_.limits, nullptr, create.pedantic)) {
+    return refuse(*error);
+  }
+  if (const auto error = CheckConsumerConfig(config, stream->config(), options_.limits, nullptr)) return refuse(*error);
+  const std::vector<OtherConsumer> others = OthersOf(*stream, config.name);
+
+  if (existing != nullptr) {
+    const bool listened =
+        existing->is_push() && existing->active();
+    if (const auto error = CheckConsumerUpdate(existing->config(), config, create.action, stream->config(), others,
+                                               listened)) {
+      return refuse(*error);
+    }
+    Lsn lsn = 0;
+    if (!IsSameConsumer(config, existing->config())) {
+      lsn = StoreConfig(existing->identity(), config);
+      existing->UpdateConfig(std::move(config));
+    }
+    Respond(request, ConsumerCreateAnswer(InfoOf(*existing)), lsn);
+    if (lsn != 0) DeliverWhenAnswered(existing);
+    return true;
+  }
+  if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
+  if (const auto error = CheckConsumerCreate(config, stream->config(), others, options_.limits, nullptr))
+    return refuse(*error);
+  SetInactiveThreshold(&config);
+  while (config.name.empty()) {
+    config.name = NewConsumerName();
+    if (stream->FindConsumer(config.name) != nullptr) config.name.clear();
+  }
+  const bool paused = config.pause_until_ns && *config.pause_until_ns > port_.WallNs();
+  Lsn lsn = 0;
+  Consumer* consumer = AddConsumer(stream, std::move(config), &lsn);
+  consumer->Start();
+  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
+  if (lsn != 0) DeliverWhenAnswered(consumer);
+  if (!consumer->hidden())
+    Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, options_.domain});
+  if (paused) {
+    Advise(ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns,
+                                 options_.domain});
+  }
+  return true;
+}
+
+bool JetStream::OnConsumerNames(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerNames;
+  ConsumerListRequest list;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
+  Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  const std::vector<Consumer*> found = PublicConsumers(*stream);
+  const auto total = static_cast<int64_t>(found.size());
+  const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  std::vector<std::string> names;
+  for (int64_t i = offset; i < std::min(total, offset + kApiNamesLimit); ++i)
+    names.push_back(found[static_cast<size_t>(i)]->name());
+  Respond(request, ConsumerNamesAnswer(Paging{total, offset, kApiNamesLimit}, names));
+  return true;
+}
+
+bool JetStream::OnConsumerList(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerList;
+  ConsumerListRequest list;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
+  Stream* stream = StreamOf(request, kKind, 4);
+  if (stream == nullptr) return true;
+  const std::vector<Consumer*> found = PublicConsumers(*stream);
+  const auto total = static_cast<int64_t>(found.size());
+  const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
+  std::vector<ConsumerInfo> infos;
+  for (int64_t i = offset; i < std::min(total, offset + kApiListLimit); ++i)
+    infos.push_back(found[static_cast<size_t>(i)]->Info());  // the peer's list leaves the dynamic fields out
+  Respond(request, ConsumerListAnswer(Paging{total, offset, kApiListLimit}, infos));
+  return true;
+}
+
+// The stream and consumer that tokens 4 and 5 of the subject name.
+#define MR_FIND_CONSUMER(kind)                                                                  \
+  Stream* stream = StreamOf(request, kind, 4);                                                  \
+  if (stream == nullptr) return true;                                                           \
+  Consumer* consumer = stream->FindConsumer(TokenAt(request.subject, 5));                       \
+  if (consumer == nullptr) {                                                                    \
+    Refuse(request, kind, MakeError(ApiErrorId::kConsumerNotFound));                            \
+    return true;                                                                                \
+  }
+
+bool JetStream::OnConsumerInfo(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerInfo;
+  if (!IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
+    return true;
+  }
+  MR_FIND_CONSUMER(kKind)
+  Respond(request, ConsumerInfoAnswer(InfoOf(*consumer)));
+  return true;
+}
+
+bool JetStream::OnConsumerDelete(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerDelete;
+  if (!IsEmptyRequest(request.body)) {
+    Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
+    return true;
+  }
+  MR_FIND_CONSUMER(kKind)
+  DeleteConsumer(stream, consumer);
+  Respond(request, SuccessAnswer(kKind), store_.staged());
+  return true;
+}
+
+bool JetStream::OnConsumerPause(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerPause;
+  ConsumerPauseRequest pause;
+  if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &pause)) return true;
+  MR_FIND_CONSUMER(kKind)
+  consumer->Pause(pause.pause_until_ns);
+  ConsumerConfig config = consumer->config();
+  SetStaticMetadata(&config);
+  const Lsn lsn = StoreConfig(consumer->identity(), config);
+  consumer->UpdateConfig(std::move(config));
+  const bool paused = pause.pause_until_ns > port_.WallNs();
+  Respond(request,
+          ConsumerPauseAnswer(paused, pause.pause_until_ns, paused ? pause.pause_until_ns - port_.WallNs() : 0), lsn);
+  if (lsn != 0) DeliverWhenAnswered(consumer);
+  return true;
+}
+
+bool JetStream::OnConsumerUnpin(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerUnpin;
+  ConsumerUnpinRequest unpin;
+  const auto refuse = [&](const ApiError& error) {
+    Refuse(request, kKind, error);
+    return true;
+  };
+  const std::string error = ParseJson(request.body, &unpin);
+  if (!error.empty()) return refuse(MakeErrorText(ApiErrorId::kInvalidJSON, error));
+  if (unpin.group.empty()) return refuse(MakeErrorText(ApiErrorId::kInvalidJSON, "consumer group not specified"));
+  if (!IsValidPriorityGroup(unpin.group)) return refuse(MakeError(ApiErrorId::kConsumerInvalidGroupName));
+  MR_FIND_CONSUMER(kKind)
+  if (!consumer->Unpin(unpin.group)) return refuse(MakeError(ApiErrorId::kConsumerInvalidPriorityGroup));
+  Respond(request, SuccessAnswer(kKind));
+  return true;
+}
+
+bool JetStream::OnConsumerReset(const ApiRequest& request) {
+  constexpr ResponseKind kKind = ResponseKind::kConsumerReset;
+  Consumer* consumer = FindConsumer(TokenAt(request.subject, 4), TokenAt(request.subject, 5));
+  if (consumer == nullptr) return true;  // nobody listens there, as at the peer
+  // The peer's consumer answers by itself: it is not strict, and nothing is counted or audited.
+  if (request.reply.empty()) return true;
+  const auto answer = [&](const std::string& text) {
+    durable_.Push(store_.staged(), request.account, request.reply, text);
+    return true;
+  };
+  ConsumerResetRequest reset;
+  const std::string error = request.body.empty() ? std::string() : ParseJson(request.body, &reset);
+  if (!error.empty()) return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kInvalidJSON, error)));
+  const absl::StatusOr<uint64_t> seq = consumer->Reset(reset.seq);
+  if (!seq.ok()) {
+    const std::string why(seq.status().message());
+    return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kConsumerInvalidReset, why)));
+  }
+  answer(ConsumerResetAnswer(InfoOf(*consumer), *seq));
+  DeliverWhenAnswered(consumer);
+  return true;
+}
+
+// Taken in DeliverApi; here only as a row of the table.
+
+#undef MR_FIND_CONSUMER
+
+}  // namespace millrace

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Banner: the lines that JetStream writes into the log when it starts, word for word the peer's.
+// Owner:  caller (pure).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/jetstream/engine/settings.h"
+
+namespace millrace {
+
+// All of level INF, after "Starting JetStream". Two lines are ours: Durability, Sync Method.
+std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings);
+// DBG, before the banner, when settings.dynamic.
+std::string DynamicLimitsLine(const JetStreamSettings& settings);
+
+// DBG, after the banner: an account without limits.
+std::vector<std::string> AccountEnabledLines(std::string_view account);
+
+// INF, per stream that is recovered; then the consumers, if any.
+std::string RestoreStartsLine(std::string_view account, std::string_view stream);
+std::string RestoredLine(std::string_view account, std::string_view stream, uint64_t messages, int64_t took_ns);
+std::string ConsumersRecoverLine(std::string_view account, std::string_view stream, uint64_t consumers);
+// INF, last.
+std::string JetStreamStartedLine(int64_t took_ns);
+
+// "1,234,567".
+std::string WithCommas(uint64_t number);
+
+}  // namespace millrace

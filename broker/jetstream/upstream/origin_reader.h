@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// OriginReader: reads the messages of another stream of this server in order: the position, the filters and the
+//               transforms of one mirror or source, and what INFO tells of them.
+// Owner:  shard; part of a Mirror or StreamSources.
+// It takes the place of the peer's direct consumer on the origin: only what is visible there is read, and an origin
+// with interest or work-queue retention is told what has been copied. An `external` origin is never there (README).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/jetstream/api/api_error.h"
+#include "broker/jetstream/api/stream_config.h"
+#include "broker/jetstream/api/stream_info.h"
+#include "broker/jetstream/stream/stream.h"
+#include "proto/base/nanos.h"
+#include "proto/subject_transform.h"
+
+namespace millrace {
+
+class JetStream;
+
+// A copy: views into a log end with the next change of any log of the shard.
+struct OriginMessage {
+  uint64_t seq = 0;
+  int64_t time_ns = 0;
+  std::string subject;
+  std::string header;
+  std::string body;
+};
+
+class OriginReader {
+ public:
+  enum class Kind : uint8_t { kMirror, kSource };
+  enum class Link : uint8_t { kNone, kSame, kNew };
+
+  OriginReader(JetStream& engine, StreamSource source, Kind kind);
+  ~OriginReader();
+  OriginReader(const OriginReader&) = delete;
+  OriginReader& operator=(const OriginReader&) = delete;
+
+  // Looks for the origin: kNone: not there, or not as it should be; kNew: not the one that was read last, call Begin.
+  Link Connect();
+  // Of the origin at hand, for StartSeq.
+  Stream& origin() const { return *origin_; }
+  // Where to begin by sequence (0: the first) or time; within what the origin has.
+  uint64_t StartSeq(uint64_t seq) const;
+  uint64_t StartSeqByTime(int64_t time_ns) const;
+  void Begin(uint64_t next_seq);
+
+  // After Connect, and no longer than nothing else of the engine has run.
+  // kAbsent: the end of what is visible; kPending: JetStream::OnLoaded tells when to ask again.
+  LoadStatus Read(OriginMessage* message);
+  // The message that Read gave has been stored; its successor is next.
+  void Advance(const OriginMessage& message);
+
+  // The destination of the first transform that takes the subject.
+  void Transform(std::string* subject) const;
+  bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const;
+  StreamSourceInfo Info() const;
+  const StreamSource& source() const { return source_; }
+  // While the origin is held, or where counting takes long, what it was before.
+  uint64_t lag() const;
+  uint64_t behind() const;  // sequences between here and the end of the origin at hand; lag is not above it
+  bool connected() const { return uid_ != 0; }
+
+ private:
+  Consumer* NamedConsumer() const;
+  bool FindNext(uint64_t* seq);
+
+  JetStream& engine_;
+  const StreamSource source_;
+  const Kind kind_;
+  Filters filters_;
+  std::vector<SubjectTransform> transforms_;
+  Stream* origin_ = nullptr;
+  mutable uint64_t lag_ = 0;
+  uint64_t next_search_ = 0;         // OriginSearches; 0: it is not looked for
+  mutable uint64_t lag_search_ = 0;  // the same
+  uint64_t uid_ = 0;   // of the origin that is read; 0: none
+  uint64_t next_ = 1;  // everything below is copied, or not wanted
+  bool heard_ = false;
+  Nanos heard_at_{};
+  std::optional<ApiError> error_;
+};
+
+}  // namespace millrace

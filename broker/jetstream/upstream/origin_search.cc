@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/jetstream/upstream/origin_search.h"
+
+#include "broker/jetstream/engine/jetstream.h"
+#include "proto/base/check.h"
+
+namespace millrace {
+
+uint64_t OriginSearches::Start(Wanted wanted, const Stream& origin, const Filters& filters, uint64_t from) {
+  const uint64_t number = ++last_;
+  searches_[number].from = from;
+  engine_.RunLong(origin.uid(), [this, number, wanted, uid = origin.uid(), filters, from] {
+    Run(number, wanted, uid, filters, from);
+  });
+  return number;
+}
+
+void OriginSearches::Run(uint64_t number, Wanted wanted, uint64_t uid, const Filters& filters, uint64_t from) {
+  Stream* origin = engine_.streams().FindAwake(uid);
+  const uint64_t end = origin == nullptr ? 0 : origin->log().state().last_seq;
+  uint64_t found = 0;
+  if (origin != nullptr && wanted == Wanted::kNext) found = origin->log().Next(filters, from);
+  if (origin != nullptr && wanted == Wanted::kCount) found = origin->log().Count(filters, from, false);
+  const auto search = searches_.find(number);
+  if (search == searches_.end()) return;  // nobody wants to know any more
+  MR_CHECK(!search->second.done && search->second.from == from);
+  MR_CHECK(wanted == Wanted::kCount || found == 0 || found >= from);
+  const bool awaited = search->second.awaited;
+  search->second = {from, end, found, true, false};
+  if (awaited && origin != nullptr) engine_.OnLoaded(origin);
+}
+
+}  // namespace millrace

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "absl/strings/str_format.h"
 #include "broker/monitor/service.h"
-#include "proto/encoder.h"
+#include "broker/route/message_codec.h"
+#include "proto/base/bytes.h"
 
 namespace millrace {
 namespace {
@@ -24,13 +24,6 @@ constexpr Nanos kQuietCheckInterval = std::chrono::seconds(5);
 constexpr uint64_t kQuietTurns = 500;  // in one of them
 // How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
 constexpr Nanos kStallMax = std::chrono::milliseconds(5);
-
-template <class T>
-T Load(const char* from) {
-  T value;
-  std::memcpy(&value, from, sizeof value);
-  return value;
-}
 
 }  // namespace
 
@@ -51,15 +44,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       chunks_(options.outbox_chunk_bytes),
       interest_(options.match_cache_entries, counters,
                 [this](const InterestMail& change, std::string_view filter, std::string_view queue) {
-                  for (uint32_t shard = 0; shard < mesh_.shards(); ++shard) {
-                    if (shard == mesh_.self()) continue;
-                    InterestMail mail = change;
-                    mail.filter_bytes = static_cast<uint32_t>(filter.size());
-                    mail.queue_bytes = static_cast<uint32_t>(queue.size());
-                    char* at = mesh_.Append(shard, MailKind::kInterest, sizeof mail + filter.size() + queue.size());
-                    std::memcpy(at, &mail, sizeof mail);
-                    AppendBytes(AppendBytes(at + sizeof mail, filter), queue);
-                  }
+                  AnnounceInterest(&mesh_, change, filter, queue);
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
       session_shared_{router_, counters, log_, policy, Nanos{0}, 0, 0, options.entropy},
@@ -77,7 +62,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                          .quiet_bytes_max = std::min(kQuietBytesMax, options.limits.high_water_bytes / 2 - 1)},
       placed_(mesh.shards(), 0),
       wait_(options.poll_max, options.gather_max),
-      random_(options.seed * 2 + 1) {
+      random_(options.seed) {
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
   quiet_check_.Bind<&Shard::CheckQuiet>(this);
@@ -94,20 +79,13 @@ Shard::~Shard() {
   timers_.Cancel(&quiet_check_);
 }
 
-uint64_t Shard::Random() {
-  random_ ^= random_ >> 12;
-  random_ ^= random_ << 25;
-  random_ ^= random_ >> 27;
-  return random_ * 0x2545F4914F6CDD1Dull;
-}
-
 // ---- the turn ------------------------------------------------------------------------------------------------------
 
 void Shard::RunOnce(bool may_block) {
   EnterKernel(may_block);
   io_.RunQuietSends();
   if (DrainMail() > 0) Lap(TurnPhase::kMail);
-  router_.BeginTurn();
+  router_.outlet().BeginTurn();
   work_left_ = !io_.RunCompletions(options_.bytes_per_turn);
   Lap(TurnPhase::kReceive);
   timers_.Expire(session_shared_.now);
@@ -249,7 +227,7 @@ void Shard::ResumePaused() {
   // Those for whom the turn was too short come first in the next one.
   const std::vector<ConnectionId> rearm = std::exchange(rearm_, {});
   size_t done = 0;
-  for (; done < rearm.size() && (done == 0 || !router_.TurnSpent()); ++done) {
+  for (; done < rearm.size() && (done == 0 || !router_.outlet().TurnSpent()); ++done) {
     if (Connection* connection = Find(rearm[done])) connection->Rearm();
   }
   rearm_.insert(rearm_.begin(), rearm.begin() + static_cast<std::ptrdiff_t>(done), rearm.end());
@@ -293,7 +271,7 @@ PartHost Shard::part_host() {
           .log = log_,
           .now = session_shared_.now,
           .wall_ns = session_shared_.wall_ns,
-          .random = [this] { return Random(); },
+          .random = [this] { return random_.Next(); },
           .relieved = relieved,
           .clock = [this] { return io_.Now(); }};
 }
@@ -315,7 +293,7 @@ void Shard::RunParts() {
 }
 
 void Shard::CloseSlow() {
-  for (Receiver* receiver : router_.TakeSlow()) {
+  for (Receiver* receiver : router_.outlet().TakeSlow()) {
     Connection* connection = Find(receiver->id);
     if (connection == nullptr) continue;
     counters_.slow_consumers.Add(1);
@@ -339,7 +317,7 @@ void Shard::ChooseSendBytes() {
 
 void Shard::FlushDirty() {
   ChooseSendBytes();
-  std::vector<Receiver*>& dirty = router_.dirty();
+  std::vector<Receiver*>& dirty = router_.outlet().dirty();
   // The small ones first: they are answers somebody waits for, and a large send takes the kernel a while.
   // Flushing may end a connection, which touches nothing new; a receiver stays valid until Bury.
   for (const bool small : {true, false}) {
@@ -378,7 +356,7 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case MailKind::kUndelivered:
       return OnUndelivered(body);
     case MailKind::kStall: {
-      const ConnectionId origin = Load<StallMail>(body).origin;
+      const ConnectionId origin = ReadStall(body);
       if (origin.part() != PartId::kNone) {
         if (ShardPart* part = FindPart(origin.part())) part->OnStall();
       } else if (Connection* connection = Find(origin)) {
@@ -388,7 +366,7 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return;
     }
     case MailKind::kTraceReport: {
-      const std::unique_ptr<TraceReport> report(Load<TraceReport*>(body));
+      const std::unique_ptr<TraceReport> report = ReadTraceReport(body);
       if (Connection* connection = Find(report->origin)) connection->speaker().OnTraceReport(std::move(*report));
       return;
     }
@@ -401,17 +379,13 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
 }
 
 void Shard::OnInterest(uint32_t from, const char* body) {
-  const auto mail = Load<InterestMail>(body);
-  const char* text = body + sizeof mail;
-  interest_.ApplyRemote(from, mail, {text, mail.filter_bytes}, {text + mail.filter_bytes, mail.queue_bytes});
+  const InterestRecord record(body);
+  interest_.ApplyRemote(from, record.change, record.filter, record.queue);
 }
 
 void Shard::OnUndelivered(const char* body) {
-  const auto mail = Load<UndeliveredMail>(body);
-  const char* text = body + sizeof mail;
-  Connection* connection = Find(mail.origin);
-  if (connection == nullptr) return;
-  connection->speaker().OnUndelivered({text, mail.subject_bytes}, {text + mail.subject_bytes, mail.reply_bytes});
+  const UndeliveredRecord record(body);
+  if (Connection* connection = Find(record.origin)) connection->speaker().OnUndelivered(record.subject, record.reply);
 }
 
 void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
@@ -463,7 +437,7 @@ void Shard::OnPolicyChange(const PolicyChange& change) {
   log_.SetVerbosity(LogVerbosity{options.debug, options.trace, options.trace_verbose});
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
-  router_.set_limits(limits);
+  router_.outlet().set_limits(limits);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
     connection->speaker().OnPolicyChanged(change.recheck_users, change.announce_info);
@@ -536,7 +510,7 @@ void Shard::OnAccepted(SpeakerKind kind, int fd) {
   ++placed_[shard];
   if (shard == mesh_.self()) return Open(kind, fd, cid, refused);
   const ConnectionMail mail{cid, fd, static_cast<uint16_t>(kind), static_cast<uint16_t>(refused ? 1 : 0)};
-  std::memcpy(mesh_.Append(shard, MailKind::kConnection, sizeof mail), &mail, sizeof mail);
+  Store(mesh_.Append(shard, MailKind::kConnection, sizeof mail), mail);
 }
 
 void Shard::Open(SpeakerKind kind, int fd, uint64_t cid, bool refused) {

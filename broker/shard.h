@@ -24,6 +24,7 @@
 #include "broker/part.h"
 #include "broker/route/router.h"
 #include "broker/session/session.h"
+#include "proto/base/xorshift.h"
 
 namespace millrace {
 
@@ -127,7 +128,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnCongested(Connection* connection) override;
   void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
   void CheckHash(Connection* connection, std::string hash, std::string secret) override;
-  uint64_t Random() override;
+  uint64_t Random() override { return random_.Next(); }
 
   const ShardOptions options_;
   Io& io_;
@@ -179,7 +180,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   bool stopping_ = false;
   bool finished_ = false;  // the control thread has been told; what the others still say is taken
   bool stopped_ = false;
-  uint64_t random_;
+  XorShift64 random_;
 };
 
 }  // namespace millrace

@@ -25,6 +25,7 @@
 #include "broker/control/memory.h"
 #include "broker/control/store_wait.h"
 #include "broker/version.h"
+#include "proto/base/bytes.h"
 #include "proto/base/status.h"
 #include "store/segment/segment_store.h"
 
@@ -516,9 +517,7 @@ void Server::RunOnce() {
 
 void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
   MR_CHECK(header.kind == MailKind::kParcel);
-  Parcel* raw = nullptr;
-  std::memcpy(&raw, body, sizeof raw);
-  const std::unique_ptr<Parcel> parcel(raw);
+  const std::unique_ptr<Parcel> parcel(Load<Parcel*>(body));
   switch (parcel->type) {
     case Parcel::Type::kLogBatch:
       return log_.WriteBatch(std::move(static_cast<LogBatch&>(*parcel).lines));

@@ -229,7 +229,7 @@ void Connection::OnSent(const IoResult& result) {
   const uint64_t caught_up_bytes = shared_.router.limits().high_water_bytes / 2;
   if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = 0;
   socket_full_ = !receiver_.outbox.empty();
-  if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.router.Touch(&receiver_);
+  if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.router.outlet().Touch(&receiver_);
   CheckEntry();
 }
 
@@ -333,7 +333,7 @@ void Connection::Close(ClosedReason reason) {
   speaker_->Close();
   ping_at_ = auth_at_ = Nanos::max();
   shared_.io.Cancel(&recv_);
-  shared_.router.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
+  shared_.router.outlet().Touch(&receiver_);  // Flush ends the connection when nothing is left to send
 }
 
 void Connection::End(ClosedReason reason) {

@@ -10,37 +10,14 @@
 #include <cstring>
 #include <string_view>
 
-#include "broker/mesh/mail.h"
+#include "broker/route/message.h"
 #include "broker/route/outbox.h"
-#include "broker/route/trace.h"
 
 namespace millrace {
 
-using AccountId = uint32_t;
-inline constexpr AccountId kGlobalAccount = 0;  // $G
-inline constexpr AccountId kSystemAccount = 1;  // $SYS
-
-struct Receiver;
 struct Subscription;
 struct InterestNode;
-
-// A publish as it passes through a shard. Views are valid until the delivery returns.
-struct Message {
-  AccountId account = kGlobalAccount;
-  std::string_view subject;
-  std::string_view deliver_to;  // whose subscribers get it, when not those of `subject` (a consumer's deliveries)
-  std::string_view reply;
-  std::string_view payload;  // header block, if any, and body
-  std::string_view tail;     // what MSG or HMSG says behind the sid, payload and CRLF included; empty when not at hand
-  uint32_t header_bytes = 0;
-  uint8_t header_zeros = 0;  // as the publisher wrote them in front of its sizes; repeated to subscribers
-  uint8_t size_zeros = 0;
-  Receiver* origin = nullptr;  // the publisher, when it lives on this shard
-  ConnectionId origin_id;
-  MessageTrace* trace = nullptr;    // set for the rare message whose way is recorded
-  bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
-  bool sinks_later = false;         // what sinks do might take these bytes away: they get theirs in DeliverKept
-};
+class MessageRun;
 
 // Anything on this shard, other than a client connection, that takes messages (a stream, a service). Deliver runs
 // inside the publisher's turn: it keeps or queues what it gets. One that publishes from within is inside of the
@@ -50,6 +27,8 @@ class Sink {
   virtual ~Sink() = default;
   // False: this message is for nobody here after all; a request that nobody else takes is told so.
   virtual bool Deliver(const Subscription& subscription, const Message& message) = 0;
+  // Many in a row, in their order. By default Deliver for each, as long as the subscription is there.
+  virtual void DeliverRun(const Subscription& subscription, const MessageRun& run);
 };
 
 // What only some receivers need on delivery: permission filters, response tracking, tracing.

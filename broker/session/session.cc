@@ -120,7 +120,7 @@ void Session::UpdateHooks() {
 void Session::Reply(std::string_view text) {
   MR_DCHECK(!receiver_.closed);
   receiver_.outbox.Append(text);
-  shared_.router.Touch(&receiver_);
+  shared_.router.outlet().Touch(&receiver_);
 }
 
 void Session::ReplyError(std::string_view text) {
@@ -138,7 +138,7 @@ void Session::ReplyOk() {
 void Session::Fail(std::string_view text, ClosedReason reason) {
   MR_CHECK(state_ != State::kClosed);
   if (!text.empty()) ReplyError(text);
-  shared_.router.Touch(&receiver_);
+  shared_.router.outlet().Touch(&receiver_);
   state_ = State::kClosed;
   host_.Close(reason);
 }
@@ -148,7 +148,7 @@ void Session::Refuse() {
   std::string line;
   AppendErr(&line, error_text::kTooManyConnections);
   receiver_.outbox.Append(line);
-  shared_.router.Touch(&receiver_);
+  shared_.router.outlet().Touch(&receiver_);
   state_ = State::kClosed;
   host_.Close(ClosedReason::kMaxConnectionsExceeded);
 }
@@ -189,7 +189,7 @@ Session::Progress Session::Consume(std::string_view* input) {
     if (publishing_ != nullptr && !publishing_->repeated.empty()) {
       ConsumeRepeated(input);
       if (input->empty()) break;
-      if (shared_.router.TurnSpent()) [[unlikely]] {
+      if (shared_.router.outlet().TurnSpent()) [[unlikely]] {
         progress = Progress::kYield;
         break;
       }
@@ -214,7 +214,7 @@ Session::Progress Session::Consume(std::string_view* input) {
       progress = state_ == State::kClosed ? Progress::kClosed : Progress::kPaused;
       break;
     }
-    if (shared_.router.TurnSpent()) [[unlikely]] {
+    if (shared_.router.outlet().TurnSpent()) [[unlikely]] {
       progress = Progress::kYield;
       break;
     }
@@ -254,7 +254,7 @@ void Session::ConsumeRepeated(std::string_view* input) {
     bytes += size.payload_bytes;
     if (publishing_->epoch != interest.epoch()) [[unlikely]]  // a delivery was somebody's last
       break;
-    if (messages % kMessagesPerLook == 0 && router.TurnSpent()) [[unlikely]]
+    if (messages % kMessagesPerLook == 0 && router.outlet().TurnSpent()) [[unlikely]]
       break;
   }
   *input = rest;
@@ -627,7 +627,7 @@ void Session::SendNoResponders(std::string_view subject, std::string_view reply)
     std::string text;
     AppendNoResponders(&text, reply, sub->sid(), subject);
     receiver_.outbox.Append(text);
-    shared_.router.Touch(&receiver_);
+    shared_.router.outlet().Touch(&receiver_);
     return;
   }
 }
@@ -811,7 +811,7 @@ void Session::OnKeepAliveTimer() {
   ping_sent_ = shared_.now;
   if (shared_.log.trace()) shared_.log.Trace(label_ + " - ->> [PING]");
   receiver_.outbox.Append(kPingLine);
-  shared_.router.Touch(&receiver_);
+  shared_.router.outlet().Touch(&receiver_);
 }
 
 // ---- delivery hooks ------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ struct World {
   // As the end of a turn does.
   void Flush() {
     connection.receiver().dirty = false;
-    sessions.shards()[0].router.dirty().clear();
+    sessions.shards()[0].router.outlet().dirty().clear();
     connection.Flush();
   }
   // Whatever may still come to it.

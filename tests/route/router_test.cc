@@ -737,14 +737,14 @@ TEST(Router, ATurnIsSpentAfterSoManyDeliveries) {
   one.Subscribe("x", "1");
   two.Subscribe("x", "1");
   Router& router = shards[0].router;
-  EXPECT_FALSE(router.TurnSpent());
-  router.BeginTurn();
+  EXPECT_FALSE(router.outlet().TurnSpent());
+  router.outlet().BeginTurn();
   for (int i = 0; i < 2; ++i) publisher.Publish("x", "");
-  EXPECT_FALSE(router.TurnSpent());
+  EXPECT_FALSE(router.outlet().TurnSpent());
   publisher.Publish("x", "");
-  EXPECT_TRUE(router.TurnSpent());
-  router.BeginTurn();
-  EXPECT_FALSE(router.TurnSpent());
+  EXPECT_TRUE(router.outlet().TurnSpent());
+  router.outlet().BeginTurn();
+  EXPECT_FALSE(router.outlet().TurnSpent());
   one.Take();
   two.Take();
 }
@@ -763,8 +763,8 @@ TEST(Router, AReceiverOverItsLimitIsReportedOnceAndGetsNoMore) {
   Client subscriber(shards, 0, 2);
   subscriber.Subscribe("x", "1");
   for (int i = 0; i < 20; ++i) publisher.Publish("x", std::string(10'000, 'x'));
-  EXPECT_EQ(shards[0].router.TakeSlow(), (std::vector<Receiver*>{&subscriber.receiver}));
-  EXPECT_TRUE(shards[0].router.TakeSlow().empty());
+  EXPECT_EQ(shards[0].router.outlet().TakeSlow(), (std::vector<Receiver*>{&subscriber.receiver}));
+  EXPECT_TRUE(shards[0].router.outlet().TakeSlow().empty());
   EXPECT_LT(subscriber.receiver.outbox.pending_bytes(), 120'000u);
   EXPECT_FALSE(publisher.Publish("x", "").delivered);
   subscriber.Take();
@@ -778,7 +778,7 @@ TEST(Router, WhereProducersDoNotPauseABacklogLosesMessagesBeforeItIsSlow) {
   Client subscriber(shards, 0, 2);
   subscriber.Subscribe("x", "1");
   for (int i = 0; i < 200; ++i) publisher.Publish("x", std::string(1000, 'x'));
-  EXPECT_TRUE(shards[0].router.TakeSlow().empty());
+  EXPECT_TRUE(shards[0].router.outlet().TakeSlow().empty());
   EXPECT_FALSE(publisher.receiver.stall_requested);
   EXPECT_LE(subscriber.receiver.outbox.pending_bytes(), 77'000u);
   EXPECT_GE(subscriber.receiver.outbox.pending_bytes(), 75'000u);

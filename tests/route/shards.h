@@ -3,7 +3,6 @@
 // Owner:  caller (the test); everything on its one thread.
 #pragma once
 
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,7 +11,7 @@
 #include "broker/mesh/mesh.h"
 #include "broker/route/interest.h"
 #include "broker/route/router.h"
-#include "proto/encoder.h"
+#include "broker/route/message_codec.h"
 
 namespace millrace {
 
@@ -31,21 +30,9 @@ class Shards {
           counters(shard_counters),
           interest(cache_entries, counters,
                    [this](const InterestMail& change, std::string_view filter, std::string_view queue) {
-                     Announce(change, filter, queue);
+                     AnnounceInterest(&mesh, change, filter, queue);
                    }),
           router(mesh, counters, interest, limits, seed) {}
-
-    void Announce(const InterestMail& change, std::string_view filter, std::string_view queue) {
-      for (uint32_t target = 0; target < mesh.shards(); ++target) {
-        if (target == mesh.self()) continue;
-        InterestMail mail = change;
-        mail.filter_bytes = static_cast<uint32_t>(filter.size());
-        mail.queue_bytes = static_cast<uint32_t>(queue.size());
-        char* at = mesh.Append(target, MailKind::kInterest, sizeof mail + filter.size() + queue.size());
-        std::memcpy(at, &mail, sizeof mail);
-        AppendBytes(AppendBytes(at + sizeof mail, filter), queue);
-      }
-    }
 
     MeshPort& mesh;
     ShardCounters& counters;
@@ -83,8 +70,8 @@ class Shards {
     Shard& shard = *shards_[i];
     shard.router.FinishTurn();
     shard.mesh.Ship([](uint32_t) {});
-    for (Receiver* receiver : shard.router.dirty()) receiver->dirty = false;
-    shard.router.dirty().clear();
+    for (Receiver* receiver : shard.router.outlet().dirty()) receiver->dirty = false;
+    shard.router.outlet().dirty().clear();
     shard.interest.FreeRemoved();
   }
   // Turns of all until nothing is under way.
@@ -114,35 +101,23 @@ class Shards {
       case MailKind::kFrameRelease:
         return shard.router.OnFrameRelease(body);
       case MailKind::kInterest: {
-        InterestMail mail;
-        std::memcpy(&mail, body, sizeof mail);
-        const char* text = body + sizeof mail;
-        return shard.interest.ApplyRemote(from, mail, {text, mail.filter_bytes},
-                                          {text + mail.filter_bytes, mail.queue_bytes});
+        const InterestRecord record(body);
+        return shard.interest.ApplyRemote(from, record.change, record.filter, record.queue);
       }
       case MailKind::kUndelivered: {
-        UndeliveredMail mail;
-        std::memcpy(&mail, body, sizeof mail);
-        const char* text = body + sizeof mail;
-        const std::string_view subject{text, mail.subject_bytes};
-        const std::string_view reply{text + mail.subject_bytes, mail.reply_bytes};
-        if (on_undelivered) return on_undelivered(mail.origin, subject, reply);
-        shard.undelivered.push_back({mail.origin, std::string(subject), std::string(reply)});
+        const UndeliveredRecord record(body);
+        if (on_undelivered) return on_undelivered(record.origin, record.subject, record.reply);
+        shard.undelivered.push_back({record.origin, std::string(record.subject), std::string(record.reply)});
         return;
       }
       case MailKind::kTraceReport: {
-        TraceReport* raw = nullptr;
-        std::memcpy(&raw, body, sizeof raw);
-        const std::unique_ptr<TraceReport> report(raw);
+        const std::unique_ptr<TraceReport> report = ReadTraceReport(body);
         if (on_trace_report) on_trace_report(std::move(*report));
         return;
       }
-      case MailKind::kStall: {
-        StallMail mail;
-        std::memcpy(&mail, body, sizeof mail);
-        shard.stalls.push_back(mail.origin);
+      case MailKind::kStall:
+        shard.stalls.push_back(ReadStall(body));
         return;
-      }
       default:
         MR_CHECK(false);
     }

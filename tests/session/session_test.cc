@@ -251,26 +251,26 @@ TEST(Session, WhatIsBehindASpentTurnIsLeftForTheNextOne) {
   Router& router = sessions.shared(0).router;
   RouterLimits limits = router.limits();
   limits.turn_deliveries = 2;
-  router.set_limits(limits);
+  router.outlet().set_limits(limits);
   Sessions::Client& client = sessions.Connect();
   client.Say(Quiet("SUB a 1\r\n"));
   client.Hear();
   const std::string_view message = "MSG a 1 1\r\nx\r\n";
   // Unlike ones first, then such as look like the one before.
-  router.BeginTurn();
+  router.outlet().BeginTurn();
   client.Say("PUB a 1\r\nx\r\nPUB a  1\r\nx\r\nPUB a 1\r\nx\r\nPING\r\n");
   EXPECT_EQ(client.Hear(), std::string(message).append(message));
-  router.BeginTurn();
+  router.outlet().BeginTurn();
   client.Go();
   EXPECT_EQ(client.Hear(), std::string(message).append("PONG\r\n"));
   std::string flood;
   for (int i = 0; i < 1000; ++i) flood += "PUB a 1\r\nx\r\n";
-  router.BeginTurn();
+  router.outlet().BeginTurn();
   client.Say(flood);
   size_t heard = client.Hear().size() / message.size();
   EXPECT_LT(heard, 1000u);
   for (int turn = 0; turn < 20 && heard < 1000; ++turn) {
-    router.BeginTurn();
+    router.outlet().BeginTurn();
     client.Go();
     heard += client.Hear().size() / message.size();
   }

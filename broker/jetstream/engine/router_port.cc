@@ -69,7 +69,7 @@ Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, 
   return subscription;
 }
 
-void RouterPort::StallPublisher(const Message& message) { router_.Stall(message, kDisk); }
+void RouterPort::StallPublisher(const Message& message) { router_.outlet().Stall(message, kDisk); }
 
 void RouterPort::OnRemoteStall() { remote_stall_until_ = host_.now + kRemoteStall; }
 

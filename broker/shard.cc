@@ -25,6 +25,13 @@ constexpr uint64_t kQuietTurns = 500;  // in one of them
 // How long one stall may hold a producer back; the peer waits 2 to 5 ms a time.
 constexpr Nanos kStallMax = std::chrono::milliseconds(5);
 
+ConnectionLimits LimitsOf(const Options& options) {
+  return {.ping_interval = options.ping_interval,
+          .auth_timeout = options.AuthTimeout(),
+          .write_deadline = options.write_deadline,
+          .slow_may_stay = options.write_timeout == Options::WriteTimeout::kRetry};
+}
+
 }  // namespace
 
 Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const Policy* policy,
@@ -51,11 +58,12 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       connection_shared_{.io = io,
                          .timers = timers_,
                          .chunks = chunks_,
-                         .router = router_,
+                         .outlet = router_.outlet(),
+                         .mesh = mesh,
                          .counters = counters,
                          .now = session_shared_.now,
                          .wall_ns = session_shared_.wall_ns,
-                         .options = &policy->options,
+                         .limits = LimitsOf(policy->options),
                          .send_bytes_max = options.send_bytes_max,
                          .small_buffer_bytes = options.small_buffer_bytes,
                          // A backlog that holds a producer back has to be known when it is gone.
@@ -433,7 +441,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
 void Shard::OnPolicyChange(const PolicyChange& change) {
   session_shared_.policy = change.policy;
   const Options& options = change.policy->options;
-  connection_shared_.options = &options;
+  connection_shared_.limits = LimitsOf(options);
   log_.SetVerbosity(LogVerbosity{options.debug, options.trace, options.trace_verbose});
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;

@@ -27,6 +27,9 @@ class SpeakerHost {
   virtual ~SpeakerHost() = default;
   // Sends what the outbox holds, then closes. The speaker takes no more input.
   virtual void Close(ClosedReason reason) = 0;
+  // Input waits until OnAnswered, which is called from outside of any call into the speaker.
+  virtual void AwaitAnswer() = 0;
+  virtual void OnAnswered() = 0;
   // Have `secret` compared with `hash` elsewhere; Speaker::OnHashChecked brings the answer.
   virtual void CheckHash(std::string hash, std::string secret) = 0;
   // The peer has said who it is: no authentication timeout any more; the first keep-alive is due soon.

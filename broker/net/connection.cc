@@ -41,17 +41,33 @@ Connection::~Connection() {
   shared_.timers.Cancel(&timer_);
 }
 
-void Connection::Start(std::unique_ptr<Speaker> speaker, bool refused) {
+void Connection::Start(std::unique_ptr<Speaker> speaker, bool refused, std::unique_ptr<ByteLayers> layers) {
   MR_CHECK(speaker_ == nullptr);
   speaker_ = std::move(speaker);
+  layers_ = std::move(layers);
+  refused_ = refused;
   CheckEntry();
   TuneSocket(fd_);
-  speaker_->Start();
-  if (refused) return speaker_->Refuse();
-  ping_at_ = After(shared_.now, shared_.options->ping_interval);
-  if (speaker_->expects_connect()) auth_at_ = shared_.now + shared_.options->AuthTimeout();
+  if (layers_ != nullptr) layers_->Start();
+  if (layers_ == nullptr || layers_->ready()) {
+    Begin();
+    if (state_ != State::kOpen) return;
+  } else {
+    auth_at_ = After(shared_.now, layers_->open_timeout());
+    shared_.outlet.Touch(&receiver_);
+  }
   Schedule();
   Arm();
+}
+
+void Connection::Begin() {
+  MR_CHECK(!begun_);
+  begun_ = true;
+  auth_at_ = Nanos::max();
+  speaker_->Start();
+  if (refused_) return speaker_->Refuse();
+  ping_at_ = After(shared_.now, shared_.limits.ping_interval);
+  if (speaker_->expects_connect()) auth_at_ = After(shared_.now, shared_.limits.auth_timeout);
 }
 
 // ---- reading -------------------------------------------------------------------------------------------------------
@@ -79,7 +95,11 @@ void Connection::OnRecv(const IoResult& result) {
   if (state_ != State::kOpen) return EndIfIdle();
   CheckEntry();
   if (result.value > 0) {
-    Take(result.bytes);
+    if (layers_ == nullptr) [[likely]] {
+      Take(result.bytes);
+    } else {
+      TakeRaw(result.bytes);
+    }
     if (state_ != State::kOpen) return EndIfIdle();
     if (recv_size_ == RecvSize::kSmall) {
       shared_.quiet_heard_at = shared_.now;
@@ -136,9 +156,25 @@ bool Connection::TakeCarried(std::string_view* bytes) {
   return true;
 }
 
+void Connection::TakeRaw(std::string_view bytes) {
+  shared_.opened.clear();
+  const std::optional<ClosedReason> over = layers_->Open(bytes, &shared_.opened);
+  shared_.outlet.Touch(&receiver_);
+  if (!begun_ && !over && layers_->ready()) {
+    Begin();
+    if (state_ == State::kOpen) Schedule();
+  }
+  if (!shared_.opened.empty() && state_ == State::kOpen) {
+    MR_CHECK(begun_);  // a layer opens nothing before it is ready
+    Take(shared_.opened);
+  }
+  if (shared_.opened.capacity() > kPausedBytesMax) shared_.opened = std::string();
+  if (over) Close(*over);
+}
+
 void Connection::Take(std::string_view bytes) {
   MR_DCHECK(state_ == State::kOpen);
-  const uint64_t overflowed = shared_.router.mesh().overflowed();
+  const uint64_t overflowed = shared_.mesh.overflowed();
   if (paused_ == 0 && TakeCarried(&bytes)) {
     const Speaker::Progress progress = speaker_->Consume(&bytes);
     if (progress == Speaker::Progress::kClosed) return;
@@ -152,7 +188,7 @@ void Connection::Take(std::string_view bytes) {
     receiver_.stall_requested = false;
     host_.OnStalled(this);
   }
-  if (shared_.router.mesh().overflowed() != overflowed && shared_.router.Congested()) [[unlikely]]
+  if (shared_.mesh.overflowed() != overflowed && shared_.mesh.AnyOverflowAbove(kOverflowPauseBytes)) [[unlikely]]
     host_.OnCongested(this);
 }
 
@@ -176,7 +212,7 @@ void Connection::Resume(PauseReason reason) {
 }
 
 void Connection::CheckHash(std::string hash, std::string secret) {
-  Pause(PauseReason::kHash);
+  Pause(PauseReason::kAnswer);
   host_.CheckHash(this, std::move(hash), std::move(secret));
 }
 
@@ -190,9 +226,9 @@ void Connection::AwaitBarrier() {
 void Connection::OnHashChecked(bool ok) {
   CheckEntry();
   if (state_ != State::kOpen) return;
-  MR_CHECK(paused_for(PauseReason::kHash));
+  MR_CHECK(paused_for(PauseReason::kAnswer));
   speaker_->OnHashChecked(ok);
-  Resume(PauseReason::kHash);
+  Resume(PauseReason::kAnswer);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------
@@ -200,23 +236,30 @@ void Connection::OnHashChecked(bool ok) {
 void Connection::Flush() {
   MR_DCHECK(shard_checker_.Here());
   if (send_.busy() || state_ >= State::kEnding) return;
+  if (layers_ != nullptr) [[unlikely]]
+    Seal();
   iovec parts[kSendParts];
-  const uint32_t count = receiver_.outbox.Gather(parts, kSendParts, shared_.send_bytes_max);
+  const uint32_t count = wire().Gather(parts, kSendParts, shared_.send_bytes_max);
   if (count == 0) {
     if (state_ == State::kFlushing) End(reason_);
     return;
   }
   // One small part that is all there is: nothing waits for its result, which may come with the next wake-up. It cannot
   // block, so it has no deadline.
-  const uint64_t pending = receiver_.outbox.pending_bytes();
+  const uint64_t pending = wire().pending_bytes();
   if (count == 1 && parts[0].iov_len == pending && pending <= shared_.quiet_bytes_max && !socket_full_ &&
       state_ == State::kOpen) {
     return shared_.io.SendQuietly(fd_, parts, count, &send_);
   }
   shared_.io.Send(fd_, parts, count, &send_);
-  write_at_ = After(shared_.now, shared_.options->write_deadline);
+  write_at_ = After(shared_.now, shared_.limits.write_deadline);
   if (!timer_.armed() || write_at_ < timer_at_) Schedule();
   CheckEntry();
+}
+
+void Connection::Seal() {
+  layers_->Seal(&receiver_.outbox, shared_.send_bytes_max);
+  if (state_ == State::kFlushing && receiver_.outbox.empty()) layers_->End(reason_);
 }
 
 void Connection::OnSent(const IoResult& result) {
@@ -225,11 +268,13 @@ void Connection::OnSent(const IoResult& result) {
   if (state_ >= State::kEnding) return EndIfIdle();
   const bool full = result.error() == EAGAIN || result.error() == EINTR;
   if (!result.ok() && !full) return End(ClosedReason::kWriteError);
-  if (!full) receiver_.outbox.Sent(static_cast<uint64_t>(result.value));
-  const uint64_t caught_up_bytes = shared_.router.limits().high_water_bytes / 2;
+  Outbox& out = wire();
+  if (!full) out.Sent(static_cast<uint64_t>(result.value));
+  const uint64_t caught_up_bytes = shared_.outlet.limits().high_water_bytes / 2;
   if (receiver_.outbox.pending_bytes() < caught_up_bytes) receiver_.hopeless = 0;
-  socket_full_ = !receiver_.outbox.empty();
-  if (!receiver_.outbox.empty() || state_ == State::kFlushing) shared_.router.outlet().Touch(&receiver_);
+  socket_full_ = !out.empty();
+  const bool more = socket_full_ || (layers_ != nullptr && !receiver_.outbox.empty());
+  if (more || state_ == State::kFlushing) shared_.outlet.Touch(&receiver_);
   CheckEntry();
 }
 
@@ -237,7 +282,7 @@ void Connection::OnSent(const IoResult& result) {
 
 void Connection::OnConnected() {
   auth_at_ = Nanos::max();
-  const Nanos delay = std::min(kFirstPingDelay, shared_.options->ping_interval);
+  const Nanos delay = std::min(kFirstPingDelay, shared_.limits.ping_interval);
   ping_at_ = shared_.now + Jittered(delay, host_.Random());
   Schedule();
 }
@@ -251,7 +296,7 @@ void Connection::Schedule() {
 // With write_timeout: retry a slow consumer stays as long as it takes something until each deadline.
 bool Connection::MayTakeLonger() {
   if (state_ != State::kOpen || speaker_->expects_connect()) return false;
-  if (shared_.options->write_timeout != Options::WriteTimeout::kRetry) return false;
+  if (!shared_.limits.slow_may_stay) return false;
   const uint64_t before = std::exchange(confirmed_bytes_, ConfirmedBytes(fd_));
   return confirmed_bytes_ > before;
 }
@@ -262,17 +307,18 @@ void Connection::OnTimer() {
   if (write_at_ <= now) {
     if (state_ == State::kOpen) shared_.counters.slow_consumers.Add(1);
     if (MayTakeLonger()) {
-      write_at_ = After(now, shared_.options->write_deadline);
+      write_at_ = After(now, shared_.limits.write_deadline);
       return Schedule();
     }
     return End(state_ == State::kFlushing ? reason_ : ClosedReason::kSlowConsumerWriteDeadline);
   }
   if (state_ == State::kOpen && auth_at_ <= now) {
     auth_at_ = Nanos::max();
+    if (!begun_) return End(layers_->late_reason());
     speaker_->OnAuthTimeout();
   }
   if (state_ == State::kOpen && ping_at_ <= now) {
-    ping_at_ = After(now, shared_.options->ping_interval);
+    ping_at_ = After(now, shared_.limits.ping_interval);
     speaker_->OnKeepAliveTimer();
   }
   if (state_ < State::kEnding) Schedule();
@@ -289,11 +335,11 @@ void Connection::CheckEntry() const {
 }
 
 void Connection::Invariant() const {
-  const Outbox& outbox = receiver_.outbox;
+  const Outbox& outbox = layers_ == nullptr ? receiver_.outbox : layers_->wire();
   constexpr auto kReasons = static_cast<uint8_t>(PauseReason::kTurn) * 2 - 1;
   MR_CHECK((paused_ & ~kReasons) == 0);
   MR_CHECK(receiver_.closed == (state_ != State::kOpen));  // the router delivers to open ones only
-  MR_CHECK(receiver_.owner != nullptr);  // the speaker
+  MR_CHECK(begun_ || carry_.empty());
   MR_CHECK(!peer_ended_ || !recv_.busy());
   MR_CHECK(recv_size_ == RecvSize::kLarge || full_buffers_ < kFullBuffersToGrow);
   // What is being sent stays in the outbox until it has left.
@@ -333,7 +379,7 @@ void Connection::Close(ClosedReason reason) {
   speaker_->Close();
   ping_at_ = auth_at_ = Nanos::max();
   shared_.io.Cancel(&recv_);
-  shared_.router.outlet().Touch(&receiver_);  // Flush ends the connection when nothing is left to send
+  shared_.outlet.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
 }
 
 void Connection::End(ClosedReason reason) {

@@ -5,6 +5,8 @@
 //   kOpen      speaker closes, peer has sent its last byte -> kFlushing; reset, write error, slow consumer -> kEnding
 //   kFlushing  outbox empty, or the flush deadline -> kEnding
 //   kEnding    last completion of recv and send -> kEnded (the shard frees it at the end of the turn)
+// Layers  (byte_layer.h) may lie between socket and speaker: then the speaker begins when they are ready, takes what
+//         they have opened, and what it says is sealed by them at the flush.
 // Reading pauses for several reasons (PauseReason); input that had already arrived waits in carry_.
 // Bounds: carry_ holds one command's beginning, what one turn had received before a pause took effect, or, while a
 //         barrier or the end of a turn holds input back, a buffer more than kPausedBytesMax.
@@ -14,11 +16,12 @@
 #include <string>
 #include <string_view>
 
-#include "broker/config/options.h"
 #include "broker/io/io.h"
 #include "broker/io/timer_wheel.h"
+#include "broker/mesh/mesh.h"
+#include "broker/net/byte_layer.h"
 #include "broker/net/listener.h"
-#include "broker/route/router.h"
+#include "broker/route/outlet.h"
 #include "broker/speaker.h"
 #include "proto/base/shard_checker.h"
 
@@ -43,24 +46,33 @@ class ConnectionHost {
   virtual uint64_t Random() = 0;
 };
 
+struct ConnectionLimits {
+  Nanos ping_interval{0};
+  Nanos auth_timeout{0};
+  Nanos write_deadline{0};
+  bool slow_may_stay = false;  // past a write deadline, as long as something leaves (write_timeout: retry)
+};
+
 struct ConnectionShared {
   Io& io;
   TimerWheel& timers;
   ChunkPool& chunks;
-  Router& router;
+  Outlet& outlet;
+  const MeshPort& mesh;  // where what input causes may pile up
   ShardCounters& counters;
-  const Nanos& now;        // of this turn
-  const int64_t& wall_ns;  // of this turn
-  const Options* options;  // replaced by a reload
+  const Nanos& now;         // of this turn
+  const int64_t& wall_ns;   // of this turn
+  ConnectionLimits limits;  // replaced by a reload
   uint64_t send_bytes_max = 1 << 20;  // in this turn
   uint32_t small_buffer_bytes = 4096;
   uint64_t quiet_bytes_max = 0;  // a send up to this size may be reported with the next wake-up only
   Nanos quiet_heard_at = Nanos::min() / 2;  // the turn in which one that has never filled its buffers said something
+  std::string opened = {};  // what layers made of the bytes that are being taken
 };
 
 class Connection final : public SpeakerHost {
  public:
-  enum class PauseReason : uint8_t { kHash = 1, kStall = 2, kCongestion = 4, kBarrier = 8, kTurn = 16 };
+  enum class PauseReason : uint8_t { kAnswer = 1, kStall = 2, kCongestion = 4, kBarrier = 8, kTurn = 16 };
 
   Connection(ConnectionShared& shared, ConnectionHost& host, int fd, ConnectionId id);
   ~Connection() override;
@@ -68,8 +80,9 @@ class Connection final : public SpeakerHost {
   Connection& operator=(const Connection&) = delete;
 
   // Before anything else. The speaker, which is made for this connection as its host and for receiver(), greets; then
-  // reading starts. `refused`: it says that there are too many connections, and closes.
-  void Start(std::unique_ptr<Speaker> speaker, bool refused);
+  // reading starts. `refused`: it says that there are too many connections, and closes. `layers`: nullptr when bytes
+  // are what they are.
+  void Start(std::unique_ptr<Speaker> speaker, bool refused, std::unique_ptr<ByteLayers> layers = nullptr);
   // Ends it because there are too many connections, and says so.
   void Refuse() { speaker_->Refuse(); }
   // End of the turn: one send if there is something to send and none is in flight.
@@ -109,6 +122,16 @@ class Connection final : public SpeakerHost {
   void CheckHash(std::string hash, std::string secret) override;
   void OnConnected() override;
   void AwaitBarrier() override;
+  void AwaitAnswer() override { Pause(PauseReason::kAnswer); }
+  void OnAnswered() override { Resume(PauseReason::kAnswer); }
+
+  // The speaker begins.
+  void Begin();
+  // Bytes of the socket.
+  void TakeRaw(std::string_view bytes);
+  // What goes to the socket.
+  Outbox& wire() { return layers_ == nullptr ? receiver_.outbox : layers_->wire(); }
+  void Seal();
 
   void OnRecv(const IoResult& result);
   void OnPeerEnd();
@@ -134,6 +157,8 @@ class Connection final : public SpeakerHost {
   ClosedReason reason_ = ClosedReason::kClientClosed;
   uint8_t paused_ = 0;
   bool peer_ended_ = false;  // nothing more will come
+  bool begun_ = false;       // the speaker has greeted
+  bool refused_ = false;
   RecvSize recv_size_ = RecvSize::kSmall;
   uint8_t full_buffers_ = 0;
   bool socket_full_ = false;  // a quiet send did not fit: the next one waits for room
@@ -145,11 +170,12 @@ class Connection final : public SpeakerHost {
   TimerNode timer_;
   Nanos timer_at_ = Nanos::max();  // Nanos::max(): none, as the next three
   Nanos ping_at_ = Nanos::max();
-  Nanos auth_at_ = Nanos::max();
+  Nanos auth_at_ = Nanos::max();   // or when layers are late
   Nanos write_at_ = Nanos::max();  // deadline of the send in flight, or of the flush before closing
   uint64_t confirmed_bytes_ = 0;   // at the last deadline that was put off
   const int64_t start_wall_ns_;
   std::unique_ptr<Speaker> speaker_;  // since Start
+  std::unique_ptr<ByteLayers> layers_;
 };
 
 }  // namespace millrace

@@ -69,11 +69,14 @@ struct World {
       .io = io,
       .timers = timers,
       .chunks = sessions.shards()[0].chunks,
-      .router = sessions.shards()[0].router,
+      .outlet = sessions.shards()[0].router.outlet(),
+      .mesh = sessions.shards()[0].mesh,
       .counters = sessions.shared(0).counters,
       .now = sessions.shared(0).now,
       .wall_ns = sessions.shared(0).wall_ns,
-      .options = &sessions.shared(0).policy->options};
+      .limits = {.ping_interval = std::chrono::minutes(2),
+                 .auth_timeout = std::chrono::seconds(2),
+                 .write_deadline = std::chrono::seconds(10)}};
   Connection connection{shared, host, kNoDescriptor, ConnectionId{0, 0, 5}};
 };
 

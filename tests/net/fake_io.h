@@ -3,6 +3,8 @@
 // Owner:  caller (the test); everything on its one thread.
 #pragma once
 
+#include <string>
+
 #include "broker/io/io.h"
 #include "proto/base/check.h"
 
@@ -18,8 +20,9 @@ class FakeIo final : public Io {
   void Send(int, const iovec* parts, uint32_t count, Completion* completion) override {
     completion->Started(0);
     send = completion;
-    send_bytes = 0;
-    for (uint32_t i = 0; i < count; ++i) send_bytes += static_cast<int32_t>(parts[i].iov_len);
+    sending.clear();
+    for (uint32_t i = 0; i < count; ++i) sending.append(static_cast<const char*>(parts[i].iov_base), parts[i].iov_len);
+    send_bytes = static_cast<int32_t>(sending.size());
     ++sends;
   }
   void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) override {
@@ -49,11 +52,16 @@ class FakeIo final : public Io {
   // Results.
   void Receive(std::string_view bytes) { recv->Finish(IoResult{static_cast<int32_t>(bytes.size()), true, bytes}); }
   void EndRecv(int error) { recv->Finish(IoResult{-error, false, {}}); }
-  void EndSend(int32_t value) { send->Finish(IoResult{value, false, {}}); }
+  void EndSend(int32_t value) {
+    if (value > 0) sent.append(sending, 0, static_cast<size_t>(value));
+    send->Finish(IoResult{value, false, {}});
+  }
 
   Completion* recv = nullptr;
   Completion* send = nullptr;
   int32_t send_bytes = 0;
+  std::string sending;  // by the last Send
+  std::string sent;     // has left
   int recvs = 0;
   int sends = 0;
   int shutdowns = 0;

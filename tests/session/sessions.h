@@ -145,6 +145,8 @@ class Sessions::Client final : public SpeakerHost {
   }
   void OnConnected() override { ++connected; }
   void AwaitBarrier() override { awaiting = true; }
+  void AwaitAnswer() override { FAIL() << "sessions ask for nothing but hashes"; }
+  void OnAnswered() override { FAIL(); }
 
   std::optional<ClosedReason> closed;
   bool checking = false;

@@ -549,6 +549,8 @@ std::unique_ptr<Speaker> Shard::MakeSpeaker(SpeakerKind kind, Connection* connec
     case SpeakerKind::kClient:
       return std::make_unique<Session>(session_shared_, *connection, connection->receiver(), std::move(peer.ip),
                                        peer.port);
+    case SpeakerKind::kMonitor:
+      break;  // the control thread's
   }
   MR_CHECK(false);
 }

@@ -19,7 +19,7 @@
 namespace millrace {
 
 // Which speaker a connection gets: each listening socket has its kind.
-enum class SpeakerKind : uint32_t { kClient };
+enum class SpeakerKind : uint32_t { kClient, kMonitor };
 
 // What a speaker asks of the connection that carries it.
 class SpeakerHost {

@@ -86,16 +86,6 @@ UringOptions UringOptionsOf(const Tuning& tuning) {
   return uring;
 }
 
-// As varz names it: the default goes without saying.
-std::string_view WriteTimeoutName(Options::WriteTimeout policy) {
-  switch (policy) {
-    case Options::WriteTimeout::kDefault: return "";
-    case Options::WriteTimeout::kClose: return "close";
-    case Options::WriteTimeout::kRetry: return "retry";
-  }
-  return "";
-}
-
 RouterLimits RouterLimitsOf(const Options& options) {
   RouterLimits limits;
   limits.pending_bytes_max = static_cast<uint64_t>(options.max_pending);
@@ -112,17 +102,6 @@ uint32_t RingBytes(const Options& options) {
   return static_cast<uint32_t>(std::max(std::bit_ceil(needed), static_cast<uint64_t>(options.tuning.ring_bytes)));
 }
 
-// As the peer words it when its listener is not open: before it is ready, in lame duck mode, at the end.
-HealthSnapshot NotServing() {
-  HealthSnapshot health;
-  health.http_status = 500;
-  health.status = "error";
-  HealthError& error = health.errors.emplace_back();
-  error.type = HealthErrorType::kConnection;
-  error.error = "failed to be ready for connections after 1ms: server";
-  return health;
-}
-
 }  // namespace
 
 struct Server::ShardThread {
@@ -135,20 +114,20 @@ struct Server::ShardThread {
 Server::Server(config::Startup startup, std::string argv0)
     : startup_(std::move(startup)), argv0_(std::move(argv0)), log_(WallClockUs) {
   signal_read_.Bind<&Server::OnSignal>(this);
-  monitor_accept_.Bind<&Server::OnMonitorAccept>(this);
   lame_duck_timer_.Bind<&Server::CloseNextClients>(this);
   stop_timer_.Bind<&Server::OnStopTimer>(this);
-  second_timer_.Bind<&Server::OnSecond>(this);
 }
 
 Server::~Server() = default;
 
-int64_t Server::WallNs() const { return WallClockNs(); }
-
-uint64_t Server::Sum(Counter ShardCounters::*counter) const {
-  uint64_t sum = 0;
-  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) sum += (mesh_->counters(shard).*counter).Get();
-  return sum;
+ServerView Server::View() const {
+  return {.options = options(),
+          .info = info_,
+          .now_ns = WallClockNs(),
+          .start_ns = start_ns_,
+          .config_load_ns = config_load_ns_,
+          .serving = state_ == State::kRunning,
+          .jetstream = JetStreamRuns() ? &*jetstream_ : nullptr};
 }
 
 // ---- start-up ------------------------------------------------------------------------------------------------------
@@ -173,7 +152,7 @@ int Server::Run() {
   io_->SubmitAndWait(Nanos::max(), false);
   for (const std::unique_ptr<ShardThread>& shard : shards_) shard->thread.join();
   // Our own operations end before what they point at does.
-  while (signal_read_.busy() || monitor_accept_.busy() || !monitor_connections_.empty()) RunOnce();
+  while (signal_read_.busy() || !desk_->stopped()) RunOnce();
   timers_->Cancel(&stop_timer_);
   ports_file_.Remove().IgnoreError();
   log_.Info("Server Exiting..");
@@ -268,6 +247,7 @@ absl::Status Server::OpenRings() {
   ring_fds_.push_back(io_->ring_fd());
   io_->Enable(ring_fds_);
   timers_ = std::make_unique<TimerWheel>(io_->Now());
+  desk_ = std::make_unique<MonitorDesk>(*io_, *timers_, *mesh_, log_, WallClockUs, [this] { return View(); });
   return absl::OkStatus();
 }
 
@@ -282,8 +262,7 @@ absl::Status Server::OpenListeners() {
     }
     monitor_listener_ = *monitor;
     startup_.options.http_port = monitor_listener_.port;
-    monitor_ = std::make_unique<MonitorService>(options.http_base_path);
-    io_->Accept(monitor_listener_.fd, &monitor_accept_);
+    desk_->Serve(monitor_listener_.fd, options.http_base_path);
     log_.Info(absl::StrFormat("Starting http monitor on %s:%d", host, monitor_listener_.port));
   }
   absl::StatusOr<ListeningSocket> clients = Listen(options.host, options.port, kListenBacklog);
@@ -292,8 +271,6 @@ absl::Status Server::OpenListeners() {
                                                   std::string(clients.status().message())));
   }
   client_listener_ = *clients;
-  usage_.Tick(io_->Now().count());
-  timers_->Arm(&second_timer_, io_->Now() + std::chrono::seconds(1));
   return absl::OkStatus();
 }
 
@@ -508,11 +485,12 @@ void Server::RunOnce() {
   const bool asleep = mesh.TrySleep();
   io_->SubmitAndWait(timers_->NextDeadline(), asleep);
   if (asleep) mesh.Awake();
+  desk_->BeginTurn();
   mesh.Drain([this](uint32_t from, const MailHeader& header, const char* body) { OnMail(from, header, body); });
   io_->RunCompletions(UINT64_MAX);
   timers_->Expire(io_->Now());
+  desk_->FinishTurn();
   mesh.Ship([this](uint32_t target) { io_->Wake(target); });
-  monitor_graveyard_.clear();
 }
 
 void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
@@ -528,7 +506,7 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return;
     }
     case Parcel::Type::kAnswer:
-      return OnAnswer(static_cast<Answer&>(*parcel));
+      return desk_->OnAnswer(static_cast<Answer&>(*parcel));
     case Parcel::Type::kBusy:
       return OnBusy(static_cast<const Busy&>(*parcel).more);
     case Parcel::Type::kReady:
@@ -630,7 +608,7 @@ void Server::Reload() {
 }
 
 void Server::CloseConnectionsAbove(int64_t max) {
-  const uint64_t open = Sum(&ShardCounters::connections);
+  const uint64_t open = SumOf(*mesh_, &ShardCounters::connections);
   if (max <= 0 || open <= static_cast<uint64_t>(max)) return;
   const uint64_t excess = open - static_cast<uint64_t>(max);
   uint64_t left = excess;
@@ -656,215 +634,6 @@ void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announ
     auto change = std::make_unique<JetStreamChange>(EngineOptions());
     mesh.SendParcel(shard, std::make_unique<PartParcel>(PartId::kJetStream, std::move(change)));
   }
-}
-
-// ---- monitoring ----------------------------------------------------------------------------------------------------
-
-void Server::OnMonitorAccept(const IoResult& result) {
-  if (result.ok() && state_ >= State::kStopping) {
-    io_->Close(result.value);  // it came while accepting was being cancelled; nobody would end it
-  } else if (result.ok()) {
-    const uint64_t id = next_monitor_id_++;
-    auto connection = std::make_unique<MonitorConnection>(*io_, *this, result.value, id);
-    connection->Start();
-    monitor_connections_[id] = std::move(connection);
-  }
-  if (!result.more && state_ < State::kStopping) io_->Accept(monitor_listener_.fd, &monitor_accept_);
-}
-
-// A copy: a connection that ends leaves the map.
-std::vector<MonitorConnection*> Server::MonitorConnections() const {
-  std::vector<MonitorConnection*> all;
-  for (const auto& [id, connection] : monitor_connections_) all.push_back(connection.get());
-  return all;
-}
-
-void Server::OnEnded(MonitorConnection* connection) {
-  const auto it = monitor_connections_.find(connection->id());
-  MR_CHECK(it != monitor_connections_.end());
-  monitor_graveyard_.push_back(std::move(it->second));
-  monitor_connections_.erase(it);
-}
-
-void Server::OnRequest(MonitorConnection* connection, const HttpRequest& http) {
-  constexpr uint32_t kOfShards =
-      kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs | kNeedSublistStats | kNeedSubscriptions;
-  constexpr uint32_t kOfJetStream = kNeedJetStreamVarz | kNeedJsz | kNeedJetStreamHealth;
-  const uint64_t id = next_query_++;
-  PendingQuery& query = queries_[id];
-  query.connection = connection->id();
-  query.request = monitor_->Start(http);
-  if (!query.request.warning.empty()) log_.WarnLimited(query.request.warning);
-  const uint32_t of_shards = kOfShards | (JetStreamRuns() ? kOfJetStream : 0u);
-  if ((query.request.needs & of_shards) == 0) return FinishQuery(id);
-  query.answers_missing = mesh_->shards();
-  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
-    PartQuestion question{query.request.needs & of_shards, query.request.jsz, query.request.healthz};
-    mesh_->port(mesh_->control()).SendParcel(shard, std::make_unique<Query>(id, std::move(question)));
-  }
-}
-
-void Server::OnAnswer(Answer& answer) {
-  const auto it = queries_.find(answer.request);
-  if (it == queries_.end()) return;
-  MonitorData& data = it->second.data;
-  const auto move_all = [](auto& from, auto& to) {
-    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
-  };
-  move_all(answer.open, data.open);
-  move_all(answer.closed, data.closed);
-  move_all(answer.subs, data.subs);
-  data.sublist.Add(answer.sublist);
-  PartAnswer& parts = answer.parts;
-  if (parts.jetstream) data.varz.jetstream = std::move(parts.jetstream);
-  if (parts.jsz) data.jsz = std::move(parts.jsz);
-  if (parts.health) it->second.jetstream_health = std::move(parts.health);
-  if (--it->second.answers_missing == 0) FinishQuery(answer.request);
-}
-
-void Server::FinishQuery(uint64_t id) {
-  const auto it = queries_.find(id);
-  PendingQuery query = std::move(it->second);
-  queries_.erase(it);
-  const auto connection = monitor_connections_.find(query.connection);
-  if (connection == monitor_connections_.end()) return;
-  MonitorData& data = query.data;
-  data.server_id = info_.server_id;
-  data.server_name = info_.server_name;
-  data.now_ns = WallClockNs();
-  data.open_total = data.open.size();
-  // Shards keep their own; together they keep no more than one ring would.
-  const auto closed_max = static_cast<size_t>(std::max(options().max_closed_clients, 0));
-  if (data.closed.size() > closed_max) {
-    std::sort(data.closed.begin(), data.closed.end(),
-              [](const ConnInfo& a, const ConnInfo& b) { return a.stop_ns > b.stop_ns; });
-    data.closed.resize(closed_max);
-  }
-  data.closed_total = data.closed.size();
-  const std::string& account = query.request.connz.account;
-  data.account_known = account.empty() || account == "$G" || account == "$SYS";
-  data.system_account = "$SYS";
-  data.account_names = {"$G", "$SYS"};
-  if ((query.request.needs & kNeedVarz) != 0) FillVarz(&data.varz);
-  if (!JetStreamRuns()) data.varz.jetstream.reset(), data.jsz.reset();
-  if (data.varz.jetstream) AddSettings(&*data.varz.jetstream);
-  if (data.jsz) AddSettings(&data.jsz->server);
-  if (query.request.endpoint == MonitorEndpoint::kHealthz && !query.request.bad_health) {
-    const std::optional<JetStreamHealth>& health = query.jetstream_health;
-    if (state_ != State::kRunning) {
-      data.health = NotServing();
-    } else if (options().jetstream.enabled) {
-      data.health = HealthOf(query.request.healthz, health ? &*health : nullptr);
-    }
-    const std::string warning = HealthWarning(data.health, query.request.healthz);
-    if (!warning.empty()) log_.WarnLimited(warning);
-  }
-  if ((query.request.needs & (kNeedAccountStats | kNeedAccountDetail)) != 0) {
-    for (const bool system : {false, true}) {
-      AccountSnapshot snapshot;
-      snapshot.name = snapshot.name_tag = system ? "$SYS" : "$G";
-      if ((query.request.needs & kNeedAccountDetail) != 0 && snapshot.name != query.request.accountz_name) continue;
-      snapshot.is_system = system;
-      snapshot.jetstream_enabled = !system && JetStreamRuns();
-      if (!system) {
-        snapshot.clients = static_cast<int>(Sum(&ShardCounters::connections));
-        snapshot.subscriptions = static_cast<uint32_t>(Sum(&ShardCounters::subscriptions));
-        snapshot.sent.msgs = static_cast<int64_t>(Sum(&ShardCounters::out_messages));
-        snapshot.sent.bytes = static_cast<int64_t>(Sum(&ShardCounters::out_bytes));
-        snapshot.received.msgs = static_cast<int64_t>(Sum(&ShardCounters::in_messages));
-        snapshot.received.bytes = static_cast<int64_t>(Sum(&ShardCounters::in_bytes));
-        snapshot.slow_consumers = static_cast<int64_t>(Sum(&ShardCounters::slow_consumers));
-      }
-      data.accounts.push_back(std::move(snapshot));
-    }
-  }
-  connection->second->Respond(monitor_->Finish(query.request, std::move(data)), query.request.keep_alive);
-}
-
-// The engine tells what it counts; the limit of its disk, when it knows better than the settings.
-void Server::AddSettings(JetStreamVarz* jetstream) const {
-  const int64_t max_storage = jetstream->config.max_storage;
-  jetstream->config = jetstream_->config;
-  if (max_storage > 0) jetstream->config.max_storage = max_storage;
-  jetstream->limits = jetstream_->limits;
-  jetstream->stats.api_level = kApiLevel;
-}
-
-void Server::FillVarz(VarzSnapshot* v) {
-  const Options& o = options();
-  v->server_id = info_.server_id;
-  v->server_name = info_.server_name;
-  v->host = info_.host;
-  v->port = info_.port;
-  v->auth_required = o.AuthRequired();
-  v->max_connections = o.max_connections;
-  v->max_subscriptions = o.max_subscriptions;
-  v->ping_interval_ns = o.ping_interval.count();
-  v->ping_max = o.ping_max;
-  v->http_host = o.http_host;
-  v->http_port = o.http_port;
-  v->http_base_path = o.http_base_path;
-  v->https_port = o.https_port;
-  v->auth_timeout_s = o.auth_timeout;
-  v->max_control_line = static_cast<int32_t>(o.max_control_line);
-  v->max_payload = o.max_payload;
-  v->max_pending = o.max_pending;
-  v->tls_timeout_s = 2;
-  v->write_deadline_ns = o.write_deadline.count();
-  v->write_timeout = std::string(WriteTimeoutName(o.write_timeout));
-  v->start_ns = start_ns_;
-  v->now_ns = WallClockNs();
-  const ProcessUsage::Sample usage = usage_.Read();
-  v->mem_bytes = usage.rss_bytes;
-  v->cpu_percent = usage.cpu_percent;
-  v->cores = UsableCores();
-  v->gomaxprocs = static_cast<int>(mesh_->shards());
-  v->connections = static_cast<int64_t>(Sum(&ShardCounters::connections));
-  v->total_connections = Sum(&ShardCounters::connections_total);
-  v->in_msgs = v->in_client_msgs = static_cast<int64_t>(Sum(&ShardCounters::in_messages));
-  v->in_bytes = v->in_client_bytes = static_cast<int64_t>(Sum(&ShardCounters::in_bytes));
-  v->out_msgs = v->out_client_msgs = static_cast<int64_t>(Sum(&ShardCounters::out_messages));
-  v->out_bytes = v->out_client_bytes = static_cast<int64_t>(Sum(&ShardCounters::out_bytes));
-  v->slow_consumers = static_cast<int64_t>(Sum(&ShardCounters::slow_consumers));
-  v->slow_consumer_stats.clients = static_cast<uint64_t>(v->slow_consumers);
-  v->stale_connections = static_cast<int64_t>(Sum(&ShardCounters::stale_connections));
-  v->stale_connection_stats.clients = static_cast<uint64_t>(v->stale_connections);
-  v->stalled_clients = static_cast<int64_t>(Sum(&ShardCounters::stalls));
-  v->subscriptions = static_cast<uint32_t>(Sum(&ShardCounters::subscriptions));
-  v->config_load_time_ns = config_load_ns_;
-  v->config_digest = o.config_digest;
-  v->tags = o.server_tags;
-  v->metadata = o.server_metadata;
-  v->feature_flags = o.feature_flags;
-  v->system_account = o.system_account.empty() ? "$SYS" : o.system_account;
-  v->millrace = OwnStats();
-}
-
-MillraceStats Server::OwnStats() const {
-  MillraceStats stats;
-  stats.version = kMillraceVersion;
-  stats.shards = mesh_->shards();
-  stats.turns = Sum(&ShardCounters::turns);
-  stats.long_turns = Sum(&ShardCounters::long_turns);
-  stats.congestions = Sum(&ShardCounters::congestions);
-  stats.damaged_parts = Sum(&ShardCounters::damaged_parts);
-  stats.scrubbed_bytes = Sum(&ShardCounters::scrubbed_bytes);
-  stats.scrub_passes = Sum(&ShardCounters::scrub_passes);
-  for (size_t phase = 0; phase < kTurnPhases; ++phase) {
-    uint64_t turns = 0;
-    for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
-      turns += mesh_->counters(shard).long_turns_by[phase].Get();
-    stats.long_turns_by_phase.emplace_back(kTurnPhaseNames[phase], turns);
-  }
-  for (uint32_t shard = 0; shard < mesh_->shards(); ++shard)
-    stats.longest_turn_ns = std::max(stats.longest_turn_ns, mesh_->counters(shard).longest_turn_ns.Get());
-  return stats;
-}
-
-void Server::OnSecond() {
-  usage_.Tick(io_->Now().count());
-  for (MonitorConnection* connection : MonitorConnections()) connection->CheckHead(io_->Now());
-  timers_->Arm(&second_timer_, io_->Now() + std::chrono::seconds(1));
 }
 
 }  // namespace millrace

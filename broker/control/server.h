@@ -14,6 +14,8 @@
 #include "absl/status/status.h"
 #include "broker/admin.h"
 #include "broker/config/startup.h"
+#include "broker/control/monitor_desk.h"
+#include "broker/control/server_view.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/io/uring.h"
 #include "broker/jetstream/engine/jetstream_part.h"
@@ -21,17 +23,15 @@
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
 #include "broker/monitor/process.h"
-#include "broker/monitor/service.h"
 #include "broker/net/listener.h"
-#include "broker/net/monitor_connection.h"
 #include "broker/shard.h"
 
 namespace millrace {
 
-class Server final : public MonitorHost {
+class Server {
  public:
   Server(config::Startup startup, std::string argv0);
-  ~Server() override;
+  ~Server();
 
   // Runs until the server has shut down. Returns the exit code; start-up errors are logged or printed as the peer does.
   int Run();
@@ -39,13 +39,6 @@ class Server final : public MonitorHost {
  private:
   enum class State : uint8_t { kStarting, kRunning, kLameDuck, kStopping, kStopped };
   struct ShardThread;
-  struct PendingQuery {
-    uint64_t connection = 0;
-    MonitorRequest request;
-    MonitorData data;
-    std::optional<JetStreamHealth> jetstream_health;
-    uint32_t answers_missing = 0;
-  };
 
   // Start-up, in order.
   absl::Status Start();
@@ -86,21 +79,8 @@ class Server final : public MonitorHost {
   void OnStopTimer();
   std::string StopWaitsFor() const;
 
-  // Monitoring.
-  void OnMonitorAccept(const IoResult& result);
-  void OnRequest(MonitorConnection* connection, const HttpRequest& request) override;
-  void OnEnded(MonitorConnection* connection) override;
-  std::vector<MonitorConnection*> MonitorConnections() const;
-  void OnAnswer(Answer& answer);
-  void FinishQuery(uint64_t id);
-  void FillVarz(VarzSnapshot* varz);
-  void AddSettings(JetStreamVarz* jetstream) const;
-  MillraceStats OwnStats() const;
-  void OnSecond();
-
   const Options& options() const { return policy_->options; }
-  int64_t WallNs() const;
-  uint64_t Sum(Counter ShardCounters::*counter) const;
+  ServerView View() const;
 
   config::Startup startup_;
   const std::string argv0_;
@@ -117,6 +97,7 @@ class Server final : public MonitorHost {
   std::unique_ptr<Mesh> mesh_;
   std::unique_ptr<UringIo> io_;
   std::unique_ptr<TimerWheel> timers_;
+  std::unique_ptr<MonitorDesk> desk_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;
   uint32_t shards_stopped_ = 0;
@@ -139,15 +120,6 @@ class Server final : public MonitorHost {
   TimerNode lame_duck_timer_;
   int64_t lame_duck_interval_ns_ = 0;
 
-  Completion monitor_accept_;
-  std::unique_ptr<MonitorService> monitor_;
-  std::map<uint64_t, std::unique_ptr<MonitorConnection>> monitor_connections_;
-  std::vector<std::unique_ptr<MonitorConnection>> monitor_graveyard_;
-  uint64_t next_monitor_id_ = 1;
-  std::map<uint64_t, PendingQuery> queries_;
-  uint64_t next_query_ = 1;
-  ProcessUsage usage_;
-  TimerNode second_timer_;
 };
 
 }  // namespace millrace

@@ -56,7 +56,7 @@ void Server::TellLameDuck() {
   const bool closing = jetstream_ && jetstream_state_ != JetStreamState::kStopped && !stop_overdue_;
   const bool waits = accepting_ || closing;
   if (state_ != State::kLameDuck || waits || info_.lame_duck) return;
-  const uint64_t clients = Sum(&ShardCounters::connections);
+  const uint64_t clients = SumOf(*mesh_, &ShardCounters::connections);
   if (clients == 0) return BeginStop();
   const Nanos grace = options().lame_duck_grace_period;
   Nanos rest = options().lame_duck_duration - grace;
@@ -70,7 +70,7 @@ void Server::TellLameDuck() {
 // Closes one client, or as many as fall into one tick, of the shard that has the most.
 void Server::CloseNextClients() {
   if (state_ != State::kLameDuck) return;
-  uint64_t left = Sum(&ShardCounters::connections);
+  uint64_t left = SumOf(*mesh_, &ShardCounters::connections);
   if (left == 0) return BeginStop();
   if (lame_duck_interval_ns_ >= 0 && !lame_duck_timer_.armed()) {
     constexpr int64_t kTickNs = 1'000'000;
@@ -99,9 +99,7 @@ void Server::BeginStop() {
   stop_overdue_ = false;
   timers_->Arm(&stop_timer_, io_->Now() + kStopMax - kReportTime);
   timers_->Cancel(&lame_duck_timer_);
-  timers_->Cancel(&second_timer_);
-  io_->Cancel(&monitor_accept_);
-  for (MonitorConnection* connection : MonitorConnections()) connection->End();
+  desk_->Stop();
   mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<Stop>());
 }
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "broker/monitor/http.h"
+#include "broker/http/http.h"
 #include "broker/monitor/json_writer.h"
 #include "broker/monitor/snapshot.h"
 

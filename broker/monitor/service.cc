@@ -6,36 +6,12 @@
 #include "absl/strings/str_format.h"
 #include "broker/monitor/debug_pages.h"
 #include "broker/monitor/go_format.h"
-#include "proto/base/check.h"
+#include "proto/base/status.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
-
-struct Route {
-  std::string_view path;
-  MonitorEndpoint endpoint;
-  std::string_view counted_as;  // in http_req_stats; empty: not counted
-  bool counts_refused = true;   // a request with malformed parameters counts too
-};
-constexpr Route kRoutes[] = {
-    {"/varz", MonitorEndpoint::kVarz, "/varz"},
-    {"/connz", MonitorEndpoint::kConnz, "/connz", false},
-    {"/routez", MonitorEndpoint::kRoutez, "/routez", false},
-    {"/gatewayz", MonitorEndpoint::kGatewayz, "/gatewayz"},
-    {"/leafz", MonitorEndpoint::kLeafz, "/leafz"},
-    {"/subsz", MonitorEndpoint::kSubsz, "/subsz"},
-    {"/subscriptionsz", MonitorEndpoint::kSubsz, "/subsz"},
-    {"/stacksz", MonitorEndpoint::kStacksz, ""},
-    {"/accountz", MonitorEndpoint::kAccountz, "/accountz"},
-    {"/accstatz", MonitorEndpoint::kAccstatz, "/accstatz"},
-    {"/jsz", MonitorEndpoint::kJsz, "/jsz"},
-    {"/healthz", MonitorEndpoint::kHealthz, "/healthz"},
-    {"/ipqueuesz", MonitorEndpoint::kIpqueuesz, ""},
-    {"/raftz", MonitorEndpoint::kRaftz, ""},
-    {"/debug/vars", MonitorEndpoint::kExpvarz, ""},
-};
 
 // Resolves ".", ".." and doubled slashes; a trailing slash stays.
 std::string CleanPath(std::string_view path) {
@@ -153,6 +129,223 @@ void BeginPage(const MonitorData& data, JsonWriter* out) {
   out->PutTime("now", data.now_ns);
 }
 
+// ---- parsing -------------------------------------------------------------------------------------------------------
+
+absl::Status NoParams(const HttpTarget&, MonitorRequest*) { return absl::OkStatus(); }
+
+absl::Status ParseVarz(const HttpTarget&, MonitorRequest* request) {
+  request->needs = kNeedVarz | kNeedJetStreamVarz;
+  return absl::OkStatus();
+}
+
+absl::Status ParseConnz(const HttpTarget& target, MonitorRequest* request) {
+  MR_ASSIGN_OR_RETURN(request->connz, ParseConnzParams(target));
+  if (request->connz.wants_open()) request->needs |= kNeedOpenConnections;
+  if (request->connz.wants_closed()) request->needs |= kNeedClosedConnections;
+  if (request->connz.wants_subs()) request->needs |= kNeedConnectionSubs;
+  return absl::OkStatus();
+}
+
+absl::Status ParseSubsz(const HttpTarget& target, MonitorRequest* request) {
+  MR_ASSIGN_OR_RETURN(request->subsz, ParseSubszParams(target));
+  request->needs = kNeedSublistStats | (request->subsz.subs ? kNeedSubscriptions : 0u);
+  return absl::OkStatus();
+}
+
+absl::Status ParseAccountz(const HttpTarget& target, MonitorRequest* request) {
+  request->accountz_name = target.Param("acc");
+  request->needs = request->accountz_name.empty() ? kNeedAccountNames : kNeedAccountDetail;
+  return absl::OkStatus();
+}
+
+absl::Status ParseAccstatz(const HttpTarget& target, MonitorRequest* request) {
+  MR_ASSIGN_OR_RETURN(request->accstatz_unused, DecodeBool("unused", target.Param("unused")));
+  request->needs = kNeedAccountStats;
+  return absl::OkStatus();
+}
+
+absl::Status ParseHealthz(const HttpTarget& target, MonitorRequest* request) {
+  MR_ASSIGN_OR_RETURN(request->healthz, ParseHealthzParams(target));
+  if (request->healthz.js_enabled)
+    request->warning = "Healthcheck: js-enabled deprecated, use js-enabled-only instead";
+  HealthSnapshot bad;
+  if (CheckHealthzOptions(request->healthz, &bad)) {
+    request->needs = kNeedHealth;
+    if (WantsJetStreamHealth(request->healthz)) request->needs |= kNeedJetStreamHealth;
+  } else {
+    request->warning = HealthWarning(bad, request->healthz);
+    request->bad_health = std::move(bad);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ParseRoutez(const HttpTarget& target, MonitorRequest*) { return CheckSubsParam(target); }
+
+absl::Status ParseGatewayz(const HttpTarget& target, MonitorRequest*) {
+  MR_RETURN_IF_ERROR(CheckSubsParam(target));
+  return CheckParams(target, {"accs"}, {});
+}
+
+absl::Status ParseLeafz(const HttpTarget& target, MonitorRequest*) { return CheckParams(target, {"subs"}, {}); }
+
+absl::Status ParseJsz(const HttpTarget& target, MonitorRequest* request) {
+  MR_ASSIGN_OR_RETURN(request->jsz, ParseJszParams(target));
+  request->needs = kNeedJsz;
+  return absl::OkStatus();
+}
+
+absl::Status ParseIpqueuesz(const HttpTarget& target, MonitorRequest*) { return CheckParams(target, {"all"}, {}); }
+
+// ---- writing -------------------------------------------------------------------------------------------------------
+
+using Context = MonitorPage::Context;
+
+HttpResponse RenderRootPage(const MonitorRequest&, MonitorData&&, const Context& context) {
+  HttpResponse page = Plain(200, RootPage(context.base_path));
+  page.content_type = "text/html; charset=utf-8";
+  return page;
+}
+
+HttpResponse RenderVarzPage(const MonitorRequest&, MonitorData&& data, const Context& context) {
+  data.varz.server_id = data.server_id;
+  data.varz.server_name = data.server_name;
+  data.varz.now_ns = data.now_ns;
+  JsonWriter out;
+  RenderVarz(data.varz, context.http_req_stats, &out);
+  return Json(std::move(out));
+}
+
+HttpResponse RenderConnzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+  JsonWriter out;
+  RenderConnz({.server_id = std::move(data.server_id),
+               .now_ns = data.now_ns,
+               .account_known = data.account_known,
+               .open = std::move(data.open),
+               .closed = std::move(data.closed),
+               .open_total = data.open_total,
+               .closed_total = data.closed_total},
+              request.connz, &out);
+  return Json(std::move(out));
+}
+
+HttpResponse RenderSubszPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+  JsonWriter out;
+  RenderSubsz({.server_id = std::move(data.server_id),
+               .now_ns = data.now_ns,
+               .stats = data.sublist,
+               .subs = std::move(data.subs)},
+              request.subsz, &out);
+  return Json(std::move(out));
+}
+
+HttpResponse RenderAccountzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+  if (!request.accountz_name.empty() && data.accounts.empty())
+    return Plain(400, absl::StrFormat("Account %s does not exist", request.accountz_name));
+  JsonWriter out;
+  BeginPage(data, &out);
+  out.Opt("system_account", data.system_account);
+  if (request.accountz_name.empty()) {
+    out.OptStrings("accounts", data.account_names);
+  } else {
+    out.Key("account_detail");
+    RenderAccountDetail(data.accounts[0], &out);
+  }
+  out.EndObject();
+  return Json(std::move(out));
+}
+
+HttpResponse RenderAccstatzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+  JsonWriter out;
+  BeginPage(data, &out);
+  out.Key("account_statz");
+  out.BeginArray();
+  for (const AccountSnapshot& account : data.accounts) {
+    if (request.accstatz_unused || account.clients != 0 || account.leafnodes != 0) RenderAccountStat(account, &out);
+  }
+  out.EndArray();
+  out.EndObject();
+  return Json(std::move(out));
+}
+
+HttpResponse RenderHealthzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+  JsonWriter compact(JsonLayout::kCompact);
+  const HealthSnapshot& health = request.bad_health ? *request.bad_health : data.health;
+  const int status = RenderHealthz(health, request.healthz, false, &compact);
+  HttpResponse response = Json(std::move(compact));
+  response.status = status;
+  return response;
+}
+
+HttpResponse RenderRoutezPage(const MonitorRequest&, MonitorData&& data, const Context&) {
+  JsonWriter out;
+  RenderRoutezOff(data.server_id, data.server_name, data.now_ns, &out);
+  return Json(std::move(out));
+}
+
+HttpResponse RenderGatewayzPage(const MonitorRequest&, MonitorData&& data, const Context&) {
+  JsonWriter out;
+  RenderGatewayzOff(data.server_id, data.now_ns, &out);
+  return Json(std::move(out));
+}
+
+HttpResponse RenderLeafzPage(const MonitorRequest&, MonitorData&& data, const Context&) {
+  JsonWriter out;
+  RenderLeafzOff(data.server_id, data.now_ns, &out);
+  return Json(std::move(out));
+}
+
+HttpResponse RenderJszPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+  if (!data.jsz.has_value() && request.jsz.leader_only) return Plain(400, "filtered response: not leader");
+  JsonWriter out;
+  RenderJsz(data.jsz.has_value() ? &*data.jsz : nullptr, request.jsz, data.server_id, data.now_ns, &out);
+  return Json(std::move(out));
+}
+
+// We have no such queues.
+HttpResponse RenderIpqueueszPage(const MonitorRequest&, MonitorData&&, const Context&) {
+  JsonWriter out;
+  out.BeginObject();
+  out.EndObject();
+  return Json(std::move(out));
+}
+
+HttpResponse RenderRaftzPage(const MonitorRequest&, MonitorData&&, const Context&) {
+  return Plain(404, "No Raft nodes registered");
+}
+
+HttpResponse RenderStackszPage(const MonitorRequest&, MonitorData&&, const Context&) {
+  HttpResponse response;
+  response.body = ThreadsPage();
+  return response;
+}
+
+HttpResponse RenderExpvarPage(const MonitorRequest&, MonitorData&& data, const Context&) {
+  HttpResponse response;
+  response.content_type = "application/json; charset=utf-8";
+  response.cors = false;
+  response.body = ExpvarPage(data.cmdline);
+  return response;
+}
+
+constexpr MonitorPage kPages[] = {
+    {"", "/", true, NoParams, RenderRootPage},
+    {"/varz", "/varz", true, ParseVarz, RenderVarzPage},
+    {"/connz", "/connz", false, ParseConnz, RenderConnzPage},
+    {"/routez", "/routez", false, ParseRoutez, RenderRoutezPage},
+    {"/gatewayz", "/gatewayz", true, ParseGatewayz, RenderGatewayzPage},
+    {"/leafz", "/leafz", true, ParseLeafz, RenderLeafzPage},
+    {"/subsz", "/subsz", true, ParseSubsz, RenderSubszPage},
+    {"/subscriptionsz", "/subsz", true, ParseSubsz, RenderSubszPage},
+    {"/stacksz", "", true, NoParams, RenderStackszPage},
+    {"/accountz", "/accountz", true, ParseAccountz, RenderAccountzPage},
+    {"/accstatz", "/accstatz", true, ParseAccstatz, RenderAccstatzPage},
+    {"/jsz", "/jsz", true, ParseJsz, RenderJszPage},
+    {"/healthz", "/healthz", true, ParseHealthz, RenderHealthzPage},
+    {"/ipqueuesz", "", true, ParseIpqueuesz, RenderIpqueueszPage},
+    {"/raftz", "", true, NoParams, RenderRaftzPage},
+    {"/debug/vars", "", true, NoParams, RenderExpvarPage},
+};
+
 }  // namespace
 
 MonitorService::MonitorService(std::string_view base_path)
@@ -182,214 +375,37 @@ MonitorRequest MonitorService::Start(const HttpRequest& http) {
     request.ready = Redirect(clean, target.raw_query());
     return request;
   }
-  const std::string_view path = target.path();
+  std::string_view path = target.path();
   if (path == (base_path_.empty() ? "/" : base_path_)) {
-    request.endpoint = MonitorEndpoint::kRoot;
-    ++http_req_stats_["/"];
-    return request;
+    path = {};
+  } else if (path.starts_with(base_path_)) {
+    path.remove_prefix(base_path_.size());
+  } else {
+    path = "/";  // no page
   }
-  if (path.starts_with(base_path_)) {
-    for (const Route& route : kRoutes) {
-      if (path.substr(base_path_.size()) != route.path) continue;
-      request.endpoint = route.endpoint;
-      ReadOptions(target, &request);
-      const bool refused = request.endpoint == MonitorEndpoint::kReady;
-      if (!route.counted_as.empty() && (route.counts_refused || !refused))
-        ++http_req_stats_[std::string(route.counted_as)];
-      return request;
+  for (const MonitorPage& page : kPages) {
+    if (path != page.path) continue;
+    const absl::Status parsed = page.parse(target, &request);
+    if (!page.counted_as.empty() && (page.counts_refused || parsed.ok()))
+      ++http_req_stats_[std::string(page.counted_as)];
+    if (parsed.ok()) {
+      request.page = &page;
+    } else {
+      request.needs = 0;
+      request.ready = Plain(400, std::string(parsed.message()));
     }
+    return request;
   }
   request.ready = NotFound();
   return request;
 }
 
-void MonitorService::ReadOptions(const HttpTarget& target, MonitorRequest* request) {
-  absl::Status status;
-  switch (request->endpoint) {
-    case MonitorEndpoint::kVarz:
-      request->needs = kNeedVarz | kNeedJetStreamVarz;
-      break;
-    case MonitorEndpoint::kConnz: {
-      auto options = ParseConnzParams(target);
-      status = options.status();
-      if (!options.ok()) break;
-      request->connz = *std::move(options);
-      if (request->connz.wants_open()) request->needs |= kNeedOpenConnections;
-      if (request->connz.wants_closed()) request->needs |= kNeedClosedConnections;
-      if (request->connz.wants_subs()) request->needs |= kNeedConnectionSubs;
-      break;
-    }
-    case MonitorEndpoint::kSubsz: {
-      auto options = ParseSubszParams(target);
-      status = options.status();
-      if (!options.ok()) break;
-      request->subsz = *std::move(options);
-      request->needs = kNeedSublistStats | (request->subsz.subs ? kNeedSubscriptions : 0u);
-      break;
-    }
-    case MonitorEndpoint::kAccountz:
-      request->accountz_name = target.Param("acc");
-      request->needs = request->accountz_name.empty() ? kNeedAccountNames : kNeedAccountDetail;
-      break;
-    case MonitorEndpoint::kAccstatz: {
-      auto unused = DecodeBool("unused", target.Param("unused"));
-      status = unused.status();
-      if (!unused.ok()) break;
-      request->accstatz_unused = *unused;
-      request->needs = kNeedAccountStats;
-      break;
-    }
-    case MonitorEndpoint::kHealthz: {
-      auto options = ParseHealthzParams(target);
-      status = options.status();
-      if (!options.ok()) break;
-      request->healthz = *std::move(options);
-      if (request->healthz.js_enabled)
-        request->warning = "Healthcheck: js-enabled deprecated, use js-enabled-only instead";
-      HealthSnapshot bad;
-      if (CheckHealthzOptions(request->healthz, &bad)) {
-        request->needs = kNeedHealth;
-        if (WantsJetStreamHealth(request->healthz)) request->needs |= kNeedJetStreamHealth;
-      } else {
-        request->warning = HealthWarning(bad, request->healthz);
-        request->bad_health = std::move(bad);
-      }
-      break;
-    }
-    case MonitorEndpoint::kRoutez:
-      status = CheckSubsParam(target);
-      break;
-    case MonitorEndpoint::kGatewayz:
-      status = CheckSubsParam(target);
-      if (status.ok()) status = CheckParams(target, {"accs"}, {});
-      break;
-    case MonitorEndpoint::kLeafz:
-      status = CheckParams(target, {"subs"}, {});
-      break;
-    case MonitorEndpoint::kJsz: {
-      auto options = ParseJszParams(target);
-      status = options.status();
-      if (!options.ok()) break;
-      request->jsz = *std::move(options);
-      request->needs = kNeedJsz;
-      break;
-    }
-    case MonitorEndpoint::kIpqueuesz:
-      status = CheckParams(target, {"all"}, {});
-      break;
-    default:
-      break;
-  }
-  if (!status.ok()) {
-    request->endpoint = MonitorEndpoint::kReady;
-    request->needs = 0;
-    request->ready = Plain(400, std::string(status.message()));
-  }
-}
-
 std::string MonitorService::Finish(const MonitorRequest& request, MonitorData&& data) const {
   const int64_t now_s = data.now_ns / 1'000'000'000;
-  const HttpResponse response = Respond(request, std::move(data));
+  const MonitorPage::Context context{base_path_, http_req_stats_};
+  const HttpResponse response =
+      request.page == nullptr ? request.ready : request.page->render(request, std::move(data), context);
   return SerializeHttp(response, request.head, request.keep_alive, request.http10, now_s);
-}
-
-HttpResponse MonitorService::Respond(const MonitorRequest& request, MonitorData&& data) const {
-  JsonWriter out;
-  switch (request.endpoint) {
-    case MonitorEndpoint::kReady:
-      return request.ready;
-    case MonitorEndpoint::kRoot: {
-      HttpResponse page = Plain(200, RootPage(base_path_));
-      page.content_type = "text/html; charset=utf-8";
-      return page;
-    }
-    case MonitorEndpoint::kVarz:
-      data.varz.server_id = data.server_id;
-      data.varz.server_name = data.server_name;
-      data.varz.now_ns = data.now_ns;
-      RenderVarz(data.varz, http_req_stats_, &out);
-      break;
-    case MonitorEndpoint::kConnz:
-      RenderConnz({.server_id = std::move(data.server_id),
-                   .now_ns = data.now_ns,
-                   .account_known = data.account_known,
-                   .open = std::move(data.open),
-                   .closed = std::move(data.closed),
-                   .open_total = data.open_total,
-                   .closed_total = data.closed_total},
-                  request.connz, &out);
-      break;
-    case MonitorEndpoint::kSubsz:
-      RenderSubsz({.server_id = std::move(data.server_id),
-                   .now_ns = data.now_ns,
-                   .stats = data.sublist,
-                   .subs = std::move(data.subs)},
-                  request.subsz, &out);
-      break;
-    case MonitorEndpoint::kAccountz:
-      if (!request.accountz_name.empty() && data.accounts.empty())
-        return Plain(400, absl::StrFormat("Account %s does not exist", request.accountz_name));
-      BeginPage(data, &out);
-      out.Opt("system_account", data.system_account);
-      if (request.accountz_name.empty()) {
-        out.OptStrings("accounts", data.account_names);
-      } else {
-        out.Key("account_detail");
-        RenderAccountDetail(data.accounts[0], &out);
-      }
-      out.EndObject();
-      break;
-    case MonitorEndpoint::kAccstatz:
-      BeginPage(data, &out);
-      out.Key("account_statz");
-      out.BeginArray();
-      for (const AccountSnapshot& account : data.accounts)
-        if (request.accstatz_unused || account.clients != 0 || account.leafnodes != 0)
-          RenderAccountStat(account, &out);
-      out.EndArray();
-      out.EndObject();
-      break;
-    case MonitorEndpoint::kHealthz: {
-      JsonWriter compact(JsonLayout::kCompact);
-      const HealthSnapshot& health = request.bad_health ? *request.bad_health : data.health;
-      const int status = RenderHealthz(health, request.healthz, false, &compact);
-      HttpResponse response = Json(std::move(compact));
-      response.status = status;
-      return response;
-    }
-    case MonitorEndpoint::kRoutez:
-      RenderRoutezOff(data.server_id, data.server_name, data.now_ns, &out);
-      break;
-    case MonitorEndpoint::kGatewayz:
-      RenderGatewayzOff(data.server_id, data.now_ns, &out);
-      break;
-    case MonitorEndpoint::kLeafz:
-      RenderLeafzOff(data.server_id, data.now_ns, &out);
-      break;
-    case MonitorEndpoint::kJsz:
-      if (!data.jsz.has_value() && request.jsz.leader_only) return Plain(400, "filtered response: not leader");
-      RenderJsz(data.jsz.has_value() ? &*data.jsz : nullptr, request.jsz, data.server_id, data.now_ns, &out);
-      break;
-    case MonitorEndpoint::kIpqueuesz:
-      out.BeginObject();  // we have no such queues
-      out.EndObject();
-      break;
-    case MonitorEndpoint::kRaftz:
-      return Plain(404, "No Raft nodes registered");
-    case MonitorEndpoint::kStacksz: {
-      HttpResponse response;
-      response.body = ThreadsPage();
-      return response;
-    }
-    case MonitorEndpoint::kExpvarz: {
-      HttpResponse response;
-      response.content_type = "application/json; charset=utf-8";
-      response.cors = false;
-      response.body = ExpvarPage(data.cmdline);
-      return response;
-    }
-  }
-  return Json(std::move(out));
 }
 
 }  // namespace millrace

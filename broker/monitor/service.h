@@ -14,30 +14,11 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/monitor/http.h"
+#include "broker/http/http.h"
 #include "broker/monitor/pages.h"
 #include "broker/monitor/snapshot.h"
 
 namespace millrace {
-
-enum class MonitorEndpoint : uint8_t {
-  kRoot,
-  kVarz,
-  kConnz,
-  kRoutez,
-  kGatewayz,
-  kLeafz,
-  kSubsz,
-  kStacksz,
-  kAccountz,
-  kAccstatz,
-  kJsz,
-  kHealthz,
-  kIpqueuesz,
-  kRaftz,
-  kExpvarz,
-  kReady  // the answer is already known: an error, a redirect
-};
 
 // What the core must gather, as bits.
 enum MonitorNeed : uint32_t {
@@ -57,17 +38,19 @@ enum MonitorNeed : uint32_t {
   kNeedJetStreamHealth = 1u << 12,  // with options healthz
 };
 
+struct MonitorPage;
+
 struct MonitorRequest {
-  MonitorEndpoint endpoint = MonitorEndpoint::kReady;
+  const MonitorPage* page = nullptr;  // nullptr: the answer is `ready`: an error, a redirect
   uint32_t needs = 0;
-  // The options of the endpoint; the others keep their defaults.
+  // The options of the page; the others keep their defaults.
   ConnzOptions connz;
   SubszOptions subsz;
   HealthzOptions healthz;
   JszOptions jsz;
   std::string accountz_name;
   bool accstatz_unused = false;
-  HttpResponse ready;                        // kReady
+  HttpResponse ready;
   std::optional<HealthSnapshot> bad_health;  // set: /healthz refuses its options, no kNeedHealth
   std::string warning;                       // to be logged as WRN, when not empty
   // Of the HTTP request.
@@ -92,6 +75,22 @@ struct MonitorData {
   std::vector<std::string> cmdline;  // /debug/vars
 };
 
+// One page: where it is, how its options are read, what it needs, how it is written. The table is in service.cc.
+struct MonitorPage {
+  // What the pages of one server have in common.
+  struct Context {
+    std::string_view base_path;
+    const std::map<std::string, uint64_t>& http_req_stats;
+  };
+
+  std::string_view path;        // behind the base path; empty: the index
+  std::string_view counted_as;  // in http_req_stats; empty: not counted
+  bool counts_refused;          // a request with malformed parameters counts too
+  // Options and needs into *request. An error is the 400.
+  absl::Status (*parse)(const HttpTarget& target, MonitorRequest* request);
+  HttpResponse (*render)(const MonitorRequest& request, MonitorData&& data, const Context& context);
+};
+
 class MonitorService {
  public:
   // `base_path`: http_base_path, "" or "/nats"; normalised here.
@@ -99,7 +98,7 @@ class MonitorService {
   MonitorService(const MonitorService&) = delete;
   MonitorService& operator=(const MonitorService&) = delete;
 
-  // Counts the request, reads its options. Bad options come back as kReady with the 400.
+  // Counts the request, reads its options. Bad options come back as `ready`, the 400.
   MonitorRequest Start(const HttpRequest& request);
   // The bytes of the answer. The connection stays open afterwards when request.keep_alive.
   std::string Finish(const MonitorRequest& request, MonitorData&& data) const;
@@ -107,9 +106,6 @@ class MonitorService {
   const std::map<std::string, uint64_t>& http_req_stats() const { return http_req_stats_; }
 
  private:
-  void ReadOptions(const HttpTarget& target, MonitorRequest* request);
-  HttpResponse Respond(const MonitorRequest& request, MonitorData&& data) const;
-
   std::string base_path_;  // "" or "/x"
   std::map<std::string, uint64_t> http_req_stats_;
 };

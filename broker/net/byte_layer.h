@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ByteLayer: one encoding between the bytes on a socket and those that a speaker takes and gives: encryption, frames,
-//            compression, what a proxy puts in front. ByteLayers: those of one connection.
+// ByteLayer: one encoding between the bytes on a socket and those that a speaker takes and gives: encryption,
+//            frames, compression, what a proxy puts in front. ByteLayers: those of one connection.
 // Owner:  shard; a connection has none, or ByteLayers. They know no socket, router or speaker.
-// Above:  what the speaker sees and the router counts (max_pending, runs) is plain. Sealing happens once a turn, on what
-//         has piled up.
+// Above:  what the speaker sees and the router counts (max_pending, runs) is plain. Sealing happens once a turn, on
+//         what has piled up.
 // Bounds: what is sealed and not sent is at most what Seal was asked for, and what layers add to it.
 #pragma once
 

@@ -36,7 +36,10 @@ class FakeIo final : public Io {
   }
   Nanos Now() override { return now; }
 
-  void Accept(int, Completion*) override { MR_CHECK(false); }
+  void Accept(int, Completion* completion) override {
+    completion->Started(0);
+    accept = completion;
+  }
   void Read(int, void*, uint32_t, Completion*) override { MR_CHECK(false); }
   void ReadFile(int, uint64_t, char*, uint32_t, Completion*) override { MR_CHECK(false); }
   void WriteFile(int, uint64_t, std::string_view, WriteMode, Completion*) override { MR_CHECK(false); }
@@ -57,6 +60,7 @@ class FakeIo final : public Io {
     send->Finish(IoResult{value, false, {}});
   }
 
+  Completion* accept = nullptr;
   Completion* recv = nullptr;
   Completion* send = nullptr;
   int32_t send_bytes = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: requests are understood whatever their split, and refused as the peer refuses them. Method:
 // the requests that were tried on the peer, each cut at every byte.
-#include "broker/monitor/http.h"
+#include "broker/http/http.h"
 
 #include <gtest/gtest.h>
 

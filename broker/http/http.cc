@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/monitor/http.h"
+#include "broker/http/http.h"
 
 #include <algorithm>
 #include <charconv>

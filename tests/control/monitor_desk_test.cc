@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Goal: requests on a connection are answered one after the other, whatever their split and whenever the shards answer;
+//       a connection that goes takes its query with it; nothing is left at the end.
+// Method: a desk behind a FakeIo and a mesh of two shards that the test answers for.
+#include "broker/control/monitor_desk.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <string>
+#include <vector>
+
+#include "proto/base/bytes.h"
+#include "tests/net/fake_io.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kNoDescriptor = 0x3fffffff;
+constexpr int kListener = 0x3ffffffe;
+
+struct World {
+  World() {
+    desk.Serve(kListener, "");
+    io.accept->Finish(IoResult{kNoDescriptor, true, {}});
+  }
+  ~World() {
+    desk.Stop();
+    EndAll();
+    if (io.accept->busy()) io.accept->Finish(IoResult{-ECANCELED, false, {}});
+    Turn();
+    EXPECT_TRUE(desk.stopped());
+  }
+
+  void EndAll() {
+    if (io.send != nullptr && io.send->busy()) io.EndSend(-ECANCELED);
+    if (io.recv != nullptr && io.recv->busy()) io.EndRecv(ECANCELED);
+  }
+  // What a wake-up of the control thread does; whatever is sent arrives.
+  void Turn() {
+    desk.BeginTurn();
+    timers.Expire(io.now);
+    desk.FinishTurn();
+    while (io.send != nullptr && io.send->busy()) {
+      io.EndSend(io.send_bytes);
+      desk.FinishTurn();
+    }
+    mesh.port(mesh.control()).Ship([](uint32_t) {});
+  }
+  void Hear(std::string_view bytes) {
+    // A paused connection has no receive under way; it comes with the rest of the input.
+    if (io.recv->busy()) io.Receive(bytes);
+    Turn();
+  }
+  // The queries that have arrived at the shards, by shard.
+  std::vector<uint64_t> Queries(uint32_t shard) {
+    std::vector<uint64_t> found;
+    mesh.port(shard).Drain([&found](uint32_t, const MailHeader&, const char* body) {
+      const std::unique_ptr<Parcel> parcel(Load<Parcel*>(body));
+      found.push_back(static_cast<const Query&>(*parcel).request);
+    });
+    return found;
+  }
+  void AnswerFrom(uint64_t request, uint64_t cid) {
+    Answer answer(request);
+    answer.open.emplace_back().cid = cid;
+    desk.OnAnswer(answer);
+    Turn();
+  }
+
+  FakeIo io;
+  TimerWheel timers{Nanos{0}};
+  Mesh mesh{2, 1 << 16};
+  Logger log{[] { return int64_t{0}; }};
+  Options options;
+  ServerInfo info;
+  ServerView View() { return {.options = options, .info = info, .now_ns = 1'700'000'000'000'000'000}; }
+  MonitorDesk desk{io,  timers, mesh, log, [] { return int64_t{1'700'000'000'000'000}; }, [this] { return View(); }};
+};
+
+// The status lines of the answers that have left.
+std::vector<std::string> Statuses(std::string_view bytes) {
+  std::vector<std::string> lines;
+  for (size_t at = 0; (at = bytes.find("HTTP/1.1 ", at)) != std::string_view::npos; at += 9)
+    lines.emplace_back(bytes.substr(at + 9, bytes.find("\r\n", at) - at - 9));
+  return lines;
+}
+
+using Lines = std::vector<std::string>;
+
+TEST(MonitorDesk, PipelinedRequestsAreAnsweredInOrderWhateverTheCut) {
+  constexpr std::string_view kRequests =
+      "GET /raftz HTTP/1.1\r\nHost: a\r\n\r\nGET /nothing HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  for (size_t cut = 0; cut <= kRequests.size(); ++cut) {
+    World world;
+    if (cut > 0) world.Hear(kRequests.substr(0, cut));
+    if (cut < kRequests.size()) world.Hear(kRequests.substr(cut));
+    ASSERT_EQ(Statuses(world.io.sent), (Lines{"404 Not Found", "404 Not Found", "200 OK"})) << cut;
+    ASSERT_TRUE(world.io.sent.find("No Raft nodes") < world.io.sent.find("404 page not found"));
+  }
+}
+
+TEST(MonitorDesk, ARequestWaitsForAllShardsAndTheNextOneForIt) {
+  World world;
+  world.Hear("GET /connz HTTP/1.1\r\nHost: a\r\n\r\nGET /raftz HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(world.io.sent, "");
+  const std::vector<uint64_t> first = world.Queries(0);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(world.Queries(1), first);
+  world.AnswerFrom(first[0], 5);
+  EXPECT_EQ(world.io.sent, "");
+  world.AnswerFrom(first[0], 6);
+  EXPECT_EQ(Statuses(world.io.sent), (Lines{"200 OK", "404 Not Found"}));
+  EXPECT_NE(world.io.sent.find("\"cid\": 5"), std::string::npos);
+  EXPECT_NE(world.io.sent.find("\"cid\": 6"), std::string::npos);
+  // Two in a row that both need the shards, in one piece.
+  world.io.sent.clear();
+  world.io.EndRecv(ECANCELED);  // the pause had cancelled it
+  world.Turn();
+  ASSERT_TRUE(world.io.recv->busy());
+  world.Hear("GET /connz HTTP/1.1\r\nHost: a\r\n\r\nGET /connz HTTP/1.1\r\nHost: a\r\n\r\n");
+  for (int i = 0; i < 2; ++i) {
+    const std::vector<uint64_t> query = world.Queries(0);
+    ASSERT_EQ(query.size(), 1u) << i;
+    world.AnswerFrom(query[0], 7);
+    world.AnswerFrom(query[0], 8);
+    EXPECT_EQ(Statuses(world.io.sent).size(), static_cast<size_t>(i + 1));
+  }
+}
+
+TEST(MonitorDesk, AnswersForAConnectionThatHasGoneAreForNobody) {
+  World world;
+  world.Hear("GET /connz HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::vector<uint64_t> query = world.Queries(0);
+  ASSERT_EQ(query.size(), 1u);
+  world.io.EndRecv(ECONNRESET);
+  world.Turn();
+  world.AnswerFrom(query[0], 5);
+  world.AnswerFrom(query[0], 6);
+  world.AnswerFrom(query[0], 7);  // and one that nobody has asked for any more
+  EXPECT_EQ(world.io.sent, "");
+}
+
+TEST(MonitorDesk, AClientThatSendsNoMoreStillGetsItsAnswer) {
+  World world;
+  world.Hear("GET /connz HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::vector<uint64_t> query = world.Queries(0);
+  if (world.io.recv->busy()) world.io.recv->Finish(IoResult{0, false, {}});
+  world.AnswerFrom(query[0], 5);
+  world.AnswerFrom(query[0], 6);
+  EXPECT_EQ(Statuses(world.io.sent), (Lines{"200 OK"}));
+  EXPECT_EQ(world.io.closes, 1);
+}
+
+TEST(MonitorDesk, TheLastAnswerCloses) {
+  for (const char* request :
+       {"GET /raftz HTTP/1.0\r\n\r\n", "GET /raftz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "nonsense\r\n\r\n"}) {
+    World world;
+    world.Hear(request);
+    world.EndAll();
+    world.Turn();
+    EXPECT_NE(world.io.sent, "") << request;
+    EXPECT_EQ(world.io.closes, 1) << request;
+  }
+}
+
+TEST(MonitorDesk, ARequestHasFiveSecondsToArrive) {
+  World world;
+  world.Hear("GET /raftz HTTP/1.1\r\n");
+  for (int second = 0; second < 5; ++second) {
+    EXPECT_EQ(world.io.sent, "");
+    world.io.now += std::chrono::seconds(1);
+    world.Turn();
+  }
+  world.io.now += std::chrono::seconds(1);
+  world.Turn();
+  EXPECT_EQ(Statuses(world.io.sent), (Lines{"400 Bad Request"}));
+  // One that is silent between two requests may stay.
+  World silent;
+  silent.Hear("GET /raftz HTTP/1.1\r\nHost: a\r\n\r\n");
+  for (int second = 0; second < 20; ++second) {
+    silent.io.now += std::chrono::seconds(1);
+    silent.Turn();
+  }
+  EXPECT_EQ(silent.io.shutdowns, 0);
+}
+
+}  // namespace
+}  // namespace millrace

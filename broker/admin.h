@@ -24,7 +24,8 @@ enum class Parcel::Type : uint8_t {
   kLogBatch,   // shard -> control
   kHashCheck,  // shard -> control, and back as kHashResult
   kHashResult,
-  kPolicyChange,  // control -> shard
+  kPolicyChange,   // control -> shard, and back as kPolicyApplied
+  kPolicyApplied,
   kPartMail,      // control -> part of a shard
   kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
@@ -66,6 +67,12 @@ struct PolicyChange final : Parcel {
   const bool announce_info;  // clients that understand it get INFO again
 };
 
+// The shard looks at no earlier policy any more.
+struct PolicyApplied final : Parcel {
+  explicit PolicyApplied(const Policy* applied) : Parcel(Type::kPolicyApplied), policy(applied) {}
+  const Policy* const policy;
+};
+
 // For a part that the shard does not have (any more) it is for nobody.
 struct PartParcel final : Parcel {
   PartParcel(PartId part, std::unique_ptr<PartMail> content)
@@ -88,6 +95,7 @@ struct Answer final : Parcel {
   std::vector<ConnInfo> closed;
   std::vector<SubInfo> subs;
   SublistStats sublist;
+  AccountTally accounts;
   PartAnswer parts;
 };
 

@@ -60,7 +60,6 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                          .chunks = chunks_,
                          .outlet = router_.outlet(),
                          .mesh = mesh,
-                         .counters = counters,
                          .now = session_shared_.now,
                          .wall_ns = session_shared_.wall_ns,
                          .limits = LimitsOf(policy->options),
@@ -304,7 +303,7 @@ void Shard::CloseSlow() {
   for (Receiver* receiver : router_.outlet().TakeSlow()) {
     Connection* connection = Find(receiver->id);
     if (connection == nullptr) continue;
-    counters_.slow_consumers.Add(1);
+    OnSlow(connection);
     log_.Info(absl::StrFormat("%s - Slow Consumer Detected: MaxPending of %d Exceeded", connection->speaker().label(),
                               router_.limits().pending_bytes_max));
     connection->End(ClosedReason::kSlowConsumerPendingBytes);
@@ -431,6 +430,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kLogBatch:
     case Parcel::Type::kBusy:
     case Parcel::Type::kReady:
+    case Parcel::Type::kPolicyApplied:
     case Parcel::Type::kHashCheck:
     case Parcel::Type::kAnswer:
       break;
@@ -450,6 +450,7 @@ void Shard::OnPolicyChange(const PolicyChange& change) {
     if (connection == nullptr || !connection->open()) continue;
     connection->speaker().OnPolicyChanged(change.recheck_users, change.announce_info);
   }
+  mesh_.SendParcel(mesh_.control(), std::make_unique<PolicyApplied>(change.policy));
 }
 
 void Shard::OnCloseSome(const CloseSome& some) {
@@ -564,6 +565,7 @@ Connection* Shard::Find(const ConnectionId& id) {
 }
 
 void Shard::OnClosing(Connection* connection) {
+  connection->speaker().AddTotals(&closed_totals_, false);
   if (options_.closed_connections_max <= 0 || stopping_) return;  // nobody will ask
   closed_.push_back(Describe(*connection, true));
   closed_.back().stop_ns = session_shared_.wall_ns;
@@ -580,6 +582,11 @@ void Shard::OnEnded(Connection* connection) {
   --open_;
   counters_.connections.Set(open_);
   counters_.connections_closed.Add(1);
+}
+
+void Shard::OnSlow(Connection* connection) {
+  counters_.slow_consumers.Add(1);
+  ++closed_totals_[connection->speaker().account()].slow_consumers;
 }
 
 void Shard::OnBarrier(Connection* connection) { barriers_.push_back(connection->id()); }
@@ -647,8 +654,14 @@ void Shard::OnQuery(const Query& query) {
     if ((needs & kNeedSubscriptions) == 0) continue;
     ConnInfo info = Describe(*connection, true);
     for (SubInfo& sub : info.subs) {
-      sub.account = sub.account_tag = "$G";
+      sub.account = sub.account_tag = info.account;
       answer->subs.push_back(std::move(sub));
+    }
+  }
+  if ((needs & (kNeedAccountStats | kNeedAccountDetail)) != 0) {
+    answer->accounts = closed_totals_;
+    for (const std::unique_ptr<Connection>& connection : connections_) {
+      if (connection != nullptr && connection->open()) connection->speaker().AddTotals(&answer->accounts, true);
     }
   }
   if ((needs & kNeedClosedConnections) != 0) answer->closed.assign(closed_.begin(), closed_.end());

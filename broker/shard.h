@@ -123,6 +123,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   // ConnectionHost.
   void OnClosing(Connection* connection) override;
   void OnEnded(Connection* connection) override;
+  void OnSlow(Connection* connection) override;
   void OnBarrier(Connection* connection) override;
   void OnStalled(Connection* connection) override;
   void OnCongested(Connection* connection) override;
@@ -158,6 +159,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   std::vector<ConnectionId> stalled_;
   std::vector<ConnectionId> congested_;
   std::deque<ConnInfo> closed_;
+  AccountTally closed_totals_;  // what closed connections had counted, and all slow consumers
   size_t open_ = 0;
 
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // one for each listening socket, until it has ended

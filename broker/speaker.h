@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "broker/account/account_totals.h"
 #include "broker/closed_reason.h"
 #include "broker/monitor/snapshot.h"
 #include "broker/route/trace.h"
@@ -75,6 +76,9 @@ class Speaker {
 
   // For monitoring: all but what the connection itself knows.
   virtual void Describe(ConnInfo* info, bool with_subs) const = 0;
+  virtual AccountId account() const = 0;
+  // Adds what it has counted to its account's; connections and subscriptions only of one that is `open`.
+  virtual void AddTotals(AccountTally* tally, bool open) const = 0;
   // As lines in the log begin: "127.0.0.1:4222 - cid:5".
   virtual const std::string& label() const = 0;
 

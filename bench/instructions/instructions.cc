@@ -211,7 +211,7 @@ class RouteCase : public Case {
     Shards::Shard& shard = shards_[0];
     // A session remembers the match of the subject it published to last; looking it up is a case of its own.
     const MatchResult* match = shard.interest.Match(kGlobalAccount, kSubject).result;
-    Message message;
+    Message message{.account = kGlobalAccount};
     message.subject = kSubject;
     message.payload = payload_;
     message.origin = &publisher_.receiver();
@@ -253,7 +253,7 @@ class RunCase : public Case {
   void Run(uint64_t count) override {
     Shards::Shard& shard = shards_[0];
     const size_t subject_bytes = lines_[0].find(' ');
-    Message common;
+    Message common{.account = kGlobalAccount};
     common.subject = SubjectOf(lines_[0], subject_bytes);
     common.origin = &publisher_.receiver();
     common.origin_id = publisher_.receiver().id;

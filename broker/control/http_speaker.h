@@ -52,6 +52,8 @@ class HttpSpeaker final : public Speaker {
   void RequestBarrierWake() override {}
   void OnPolicyChanged(bool, bool) override {}
   void Describe(ConnInfo*, bool) const override {}
+  AccountId account() const override { return kNoAccount; }
+  void AddTotals(AccountTally*, bool) const override {}
   const std::string& label() const override { return label_; }
   void Invariant() const override;
   void Close() override;

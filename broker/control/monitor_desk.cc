@@ -12,7 +12,8 @@ namespace {
 
 constexpr uint32_t kChunkBytes = 65536;
 constexpr uint32_t kNeedsOfShards =
-    kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs | kNeedSublistStats | kNeedSubscriptions;
+    kNeedOpenConnections | kNeedClosedConnections | kNeedConnectionSubs | kNeedSublistStats | kNeedSubscriptions |
+    kNeedAccountStats | kNeedAccountDetail;
 constexpr uint32_t kNeedsOfJetStream = kNeedJetStreamVarz | kNeedJsz | kNeedJetStreamHealth;
 
 }  // namespace
@@ -35,7 +36,6 @@ MonitorDesk::MonitorDesk(Io& io, TimerWheel& timers, Mesh& mesh, Logger& log, Wa
               .chunks = chunks_,
               .outlet = outlet_,
               .mesh = port_,
-              .counters = mesh.counters(mesh.control()),
               .now = now_,
               .wall_ns = wall_ns_,
               .limits = {.ping_interval = Nanos::max(),
@@ -157,6 +157,7 @@ void MonitorDesk::OnAnswer(Answer& answer) {
   move_all(answer.closed, data.closed);
   move_all(answer.subs, data.subs);
   data.sublist.Add(answer.sublist);
+  it->second.accounts.Add(answer.accounts);
   PartAnswer& parts = answer.parts;
   if (parts.jetstream) data.varz.jetstream = std::move(parts.jetstream);
   if (parts.jsz) data.jsz = std::move(parts.jsz);
@@ -192,9 +193,9 @@ void MonitorDesk::Complete(Query* query) {
   }
   data.closed_total = data.closed.size();
   const std::string& account = request.connz.account;
-  data.account_known = account.empty() || account == "$G" || account == "$SYS";
-  data.system_account = "$SYS";
-  data.account_names = {"$G", "$SYS"};
+  data.account_known = account.empty() || view.accounts.Find(account) != nullptr;
+  data.system_account = view.accounts.system().name;
+  for (const Account& each : view.accounts.all()) data.account_names.push_back(each.name);
   if ((request.needs & kNeedVarz) != 0) FillVarz(view, mesh_, usage_.Read(), &data.varz);
   if (view.jetstream == nullptr) data.varz.jetstream.reset(), data.jsz.reset();
   if (data.varz.jetstream) AddSettings(*view.jetstream, &*data.varz.jetstream);
@@ -210,10 +211,9 @@ void MonitorDesk::Complete(Query* query) {
     if (!warning.empty()) logger_.WarnLimited(warning);
   }
   if ((request.needs & (kNeedAccountStats | kNeedAccountDetail)) == 0) return;
-  for (const bool system : {false, true}) {
-    AccountSnapshot snapshot = AccountOf(view, mesh_, system);
-    if ((request.needs & kNeedAccountDetail) != 0 && snapshot.name != request.accountz_name) continue;
-    data.accounts.push_back(std::move(snapshot));
+  for (const Account& each : view.accounts.all()) {
+    if ((request.needs & kNeedAccountDetail) != 0 && each.name != request.accountz_name) continue;
+    data.accounts.push_back(SnapshotOf(view, each, query->accounts[each.id]));
   }
 }
 

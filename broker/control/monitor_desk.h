@@ -55,6 +55,7 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
     ConnectionId connection;
     MonitorRequest request;
     MonitorData data;
+    AccountTally accounts;
     std::optional<JetStreamHealth> jetstream_health;
     uint32_t answers_missing = 0;
   };
@@ -65,6 +66,7 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   // ConnectionHost. HTTP knows neither barriers nor hashes, and publishes nothing.
   void OnClosing(Connection*) override {}
   void OnEnded(Connection* connection) override;
+  void OnSlow(Connection*) override {}
   void OnBarrier(Connection*) override { MR_CHECK(false); }
   void OnStalled(Connection*) override { MR_CHECK(false); }
   void OnCongested(Connection*) override { MR_CHECK(false); }

@@ -123,6 +123,7 @@ Server::~Server() = default;
 ServerView Server::View() const {
   return {.options = options(),
           .info = info_,
+          .accounts = policy_->accounts,
           .now_ns = WallClockNs(),
           .start_ns = start_ns_,
           .config_load_ns = config_load_ns_,
@@ -193,9 +194,7 @@ absl::Status Server::Start() {
   startup_.options.port = client_listener_.port;
   Advertise(startup_.options);
   MR_RETURN_IF_ERROR(PrepareJetStream());
-  policies_.push_back(std::make_unique<Policy>(startup_.options));
-  policies_.back()->info = info_;
-  policy_ = policies_.back().get();
+  AddPolicy(startup_.options);
   ReadSignals();
   StartShards();
   return absl::OkStatus();
@@ -507,6 +506,8 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     }
     case Parcel::Type::kAnswer:
       return desk_->OnAnswer(static_cast<Answer&>(*parcel));
+    case Parcel::Type::kPolicyApplied:
+      return OnPolicyApplied(static_cast<const PolicyApplied&>(*parcel).policy);
     case Parcel::Type::kBusy:
       return OnBusy(static_cast<const Busy&>(*parcel).more);
     case Parcel::Type::kReady:
@@ -623,10 +624,24 @@ void Server::CloseConnectionsAbove(int64_t max) {
   log_.Info(absl::StrFormat("Closed %d connections to fall within max_connections", excess));
 }
 
+void Server::AddPolicy(const Options& options) {
+  PolicyVersion& version = policies_.emplace_back();
+  version.policy = std::make_unique<Policy>(options);
+  version.policy->info = info_;
+  policy_ = version.policy.get();
+}
+
+// Shards say so in the order in which they got them.
+void Server::OnPolicyApplied(const Policy* policy) {
+  const auto at = std::find_if(policies_.begin(), policies_.end(),
+                               [policy](const PolicyVersion& version) { return version.policy.get() == policy; });
+  MR_CHECK(at != policies_.end() && at->missing > 0);
+  if (--at->missing == 0) policies_.erase(policies_.begin(), at);
+}
+
 void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announce_info) {
-  policies_.push_back(std::make_unique<Policy>(options));
-  policies_.back()->info = info_;
-  policy_ = policies_.back().get();
+  AddPolicy(options);
+  policies_.back().missing = mesh_->shards();
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
     mesh.SendParcel(shard, std::make_unique<PolicyChange>(policy_, recheck_users, announce_info));

@@ -5,7 +5,7 @@
 // Bound:  a stop takes kStopMax (server_stop.cc) at most: then the process says what it waited for, and ends.
 #pragma once
 
-#include <map>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,6 +64,8 @@ class Server {
   void ReadSignals();
   void Reload();
   void CloseConnectionsAbove(int64_t max);
+  void AddPolicy(const Options& options);
+  void OnPolicyApplied(const Policy* policy);
   void ApplyPolicy(const Options& options, bool recheck_users, bool announce_info);
 
   // The end (server_stop.cc).
@@ -85,7 +87,12 @@ class Server {
   config::Startup startup_;
   const std::string argv0_;
   Logger log_;
-  std::vector<std::unique_ptr<Policy>> policies_;  // every version; shards may still look at an old one
+  // From the earliest version that some shard may still look at to the present one.
+  struct PolicyVersion {
+    std::unique_ptr<Policy> policy;
+    uint32_t missing = 0;  // shards that have not said that they look at no earlier one
+  };
+  std::deque<PolicyVersion> policies_;
   const Policy* policy_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on

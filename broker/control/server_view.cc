@@ -92,7 +92,7 @@ void FillVarz(const ServerView& view, Mesh& mesh, const ProcessUsage::Sample& us
   v->tags = o.server_tags;
   v->metadata = o.server_metadata;
   v->feature_flags = o.feature_flags;
-  v->system_account = o.system_account.empty() ? "$SYS" : o.system_account;
+  v->system_account = view.accounts.system().name;
   v->millrace = OwnStats(mesh);
 }
 
@@ -104,20 +104,19 @@ void AddSettings(const JetStreamSettings& settings, JetStreamVarz* jetstream) {
   jetstream->stats.api_level = kApiLevel;
 }
 
-AccountSnapshot AccountOf(const ServerView& view, Mesh& mesh, bool system) {
-  AccountSnapshot account;
-  account.name = account.name_tag = system ? "$SYS" : "$G";
-  account.is_system = system;
-  account.jetstream_enabled = !system && view.jetstream != nullptr;
-  if (system) return account;
-  account.clients = static_cast<int>(SumOf(mesh, &ShardCounters::connections));
-  account.subscriptions = static_cast<uint32_t>(SumOf(mesh, &ShardCounters::subscriptions));
-  account.sent.msgs = static_cast<int64_t>(SumOf(mesh, &ShardCounters::out_messages));
-  account.sent.bytes = static_cast<int64_t>(SumOf(mesh, &ShardCounters::out_bytes));
-  account.received.msgs = static_cast<int64_t>(SumOf(mesh, &ShardCounters::in_messages));
-  account.received.bytes = static_cast<int64_t>(SumOf(mesh, &ShardCounters::in_bytes));
-  account.slow_consumers = static_cast<int64_t>(SumOf(mesh, &ShardCounters::slow_consumers));
-  return account;
+AccountSnapshot SnapshotOf(const ServerView& view, const Account& account, const AccountTotals& totals) {
+  AccountSnapshot snapshot;
+  snapshot.name = snapshot.name_tag = account.name;
+  snapshot.is_system = view.accounts.is_system(account.id);
+  snapshot.jetstream_enabled = !snapshot.is_system && view.jetstream != nullptr;
+  snapshot.clients = static_cast<int>(totals.connections);
+  snapshot.subscriptions = static_cast<uint32_t>(totals.subscriptions);
+  snapshot.sent.msgs = static_cast<int64_t>(totals.out_messages);
+  snapshot.sent.bytes = static_cast<int64_t>(totals.out_bytes);
+  snapshot.received.msgs = static_cast<int64_t>(totals.in_messages);
+  snapshot.received.bytes = static_cast<int64_t>(totals.in_bytes);
+  snapshot.slow_consumers = static_cast<int64_t>(totals.slow_consumers);
+  return snapshot;
 }
 
 HealthSnapshot NotServing() {

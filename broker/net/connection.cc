@@ -305,7 +305,7 @@ void Connection::OnTimer() {
   MR_DCHECK(shard_checker_.Here() && state_ < State::kEnding);
   const Nanos now = shared_.now;
   if (write_at_ <= now) {
-    if (state_ == State::kOpen) shared_.counters.slow_consumers.Add(1);
+    if (state_ == State::kOpen) host_.OnSlow(this);
     if (MayTakeLonger()) {
       write_at_ = After(now, shared_.limits.write_deadline);
       return Schedule();

@@ -36,6 +36,8 @@ class ConnectionHost {
   // The speaker is about to close: what monitoring shows of a closed connection is taken now.
   virtual void OnClosing(Connection* connection) = 0;
   virtual void OnEnded(Connection* connection) = 0;
+  // What it is sent piles up: it did not take it in time.
+  virtual void OnSlow(Connection* connection) = 0;
   virtual void OnBarrier(Connection* connection) = 0;
   virtual void OnStalled(Connection* connection) = 0;
   // Its input made mail for other shards pile up above the bound.
@@ -59,7 +61,6 @@ struct ConnectionShared {
   ChunkPool& chunks;
   Outlet& outlet;
   const MeshPort& mesh;  // where what input causes may pile up
-  ShardCounters& counters;
   const Nanos& now;         // of this turn
   const int64_t& wall_ns;   // of this turn
   ConnectionLimits limits;  // replaced by a reload

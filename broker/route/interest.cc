@@ -299,7 +299,7 @@ Interest::Cached* Interest::Admit(uint64_t hash, AccountId id, std::string_view 
 }
 
 Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool repeated) {
-  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(shard_checker_.Here() && id != kNoAccount);
   const uint64_t hash = HashBytes(subject, AccountKey(id));
   Cached* cached = cached_ == 0 ? nullptr : FindCached(hash, id, subject);
   if (cached != nullptr && Fresh(*cached) && (!repeated || cached->changes == changes_)) {

@@ -6,29 +6,27 @@
 #include <cstdint>
 #include <string_view>
 
+#include "broker/account/account_id.h"
 #include "broker/mesh/mail.h"
 #include "broker/route/trace.h"
 
 namespace millrace {
 
-using AccountId = uint32_t;
-inline constexpr AccountId kGlobalAccount = 0;  // $G
-inline constexpr AccountId kSystemAccount = 1;  // $SYS
-
 struct Receiver;
 
 struct Message {
-  AccountId account = kGlobalAccount;
-  std::string_view subject;
-  std::string_view deliver_to;  // whose subscribers get it, when not those of `subject` (a consumer's deliveries)
-  std::string_view reply;
-  std::string_view payload;  // header block, if any, and body
-  std::string_view tail;     // what MSG or HMSG says behind the sid, payload and CRLF included; empty when not at hand
+  AccountId account = kNoAccount;
+  std::string_view subject = {};
+  std::string_view deliver_to = {};  // whose subscribers get it, when not those of `subject` (a consumer's deliveries)
+  std::string_view reply = {};
+  std::string_view payload = {};  // header block, if any, and body
+  // What MSG or HMSG says behind the sid, payload and CRLF included; empty when not at hand.
+  std::string_view tail = {};
   uint32_t header_bytes = 0;
   uint8_t header_zeros = 0;  // as the publisher wrote them in front of its sizes; repeated to subscribers
   uint8_t size_zeros = 0;
   Receiver* origin = nullptr;  // the publisher, when it lives on this shard
-  ConnectionId origin_id;
+  ConnectionId origin_id = {};
   MessageTrace* trace = nullptr;    // set for the rare message whose way is recorded
   bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
   bool sinks_later = false;         // what sinks do might take these bytes away: they get theirs in DeliverKept

@@ -98,7 +98,7 @@ struct Subscription {
   static Subscription* Create(AccountId account, Receiver* receiver, Sink* sink, std::string_view subject,
                               std::string_view queue, std::string_view sid) {
     MR_DCHECK(receiver == nullptr || sink == nullptr);
-    MR_DCHECK(!subject.empty());
+    MR_DCHECK(!subject.empty() && account != kNoAccount);
     const size_t bytes = sizeof(Subscription) + subject.size() + queue.size() + sid.size();
     auto* sub = static_cast<Subscription*>(std::malloc(bytes));
     MR_CHECK(sub != nullptr);

@@ -23,29 +23,33 @@ bool SameSecret(std::string_view expected, std::string_view secret) {
 
 }  // namespace
 
-Authenticator::Authenticator(const Options& options)
+Authenticator::Authenticator(const Options& options, const AccountTable& accounts)
     : required_(options.AuthRequired()),
       user_(options.username),
       password_(options.password),
       token_(options.authorization) {
   for (const User& user : options.users) {
-    auto identity = std::make_unique<Identity>();
-    identity->is_nkey = !user.nkey.empty();
-    identity->name = identity->is_nkey ? user.nkey : user.user;
-    nonce_required_ |= identity->is_nkey;
-    identity->password = user.password;
-    if (user.permissions.has_value()) identity->permissions = std::make_unique<PermissionSet>(*user.permissions);
+    auto known = std::make_unique<KnownUser>();
+    known->is_nkey = !user.nkey.empty();
+    known->name = known->is_nkey ? user.nkey : user.user;
+    nonce_required_ |= known->is_nkey;
+    known->password = user.password;
+    const Account* account = user.account.empty() ? &accounts.global() : accounts.Find(user.account);
+    MR_CHECK(account != nullptr);  // the configuration has refused it already
+    known->account = account->id;
+    known->permissions = user.permissions;
+    if (known->permissions) known->fingerprint = FingerprintOf(*known->permissions);
     if (user.allowed_connection_types.has_value()) {
-      identity->restricted_types = true;
-      identity->allowed_types = *user.allowed_connection_types;
+      known->restricted_types = true;
+      known->allowed_types = *user.allowed_connection_types;
     }
-    by_name_[identity->name] = identity.get();
-    identities_.push_back(std::move(identity));
+    by_name_[known->name] = known.get();
+    users_.push_back(std::move(known));
   }
   if (!options.no_auth_user.empty()) no_auth_user_ = Find(options.no_auth_user);
 }
 
-const Identity* Authenticator::Find(std::string_view user) const {
+const KnownUser* Authenticator::Find(std::string_view user) const {
   const auto it = by_name_.find(std::string(user));
   return it == by_name_.end() ? nullptr : it->second;
 }
@@ -63,29 +67,29 @@ bool Authenticator::CheckHash(const std::string& hash, const std::string& secret
 }
 
 Authenticator::Decision Authenticator::Compare(std::string_view expected, std::string_view secret,
-                                               const Identity* identity) const {
-  if (IsHash(expected)) return Decision{Verdict::kCheckHash, identity, expected, std::string(secret)};
-  return Decision{SameSecret(expected, secret) ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
+                                               const KnownUser* user) const {
+  if (IsHash(expected)) return Decision{Verdict::kCheckHash, user, expected, std::string(secret)};
+  return Decision{SameSecret(expected, secret) ? Verdict::kAllow : Verdict::kDeny, user, {}, {}};
 }
 
 Authenticator::Decision Authenticator::Decide(const ConnectOptions& connect, ConnectionType type,
                                               std::string_view nonce) const {
   if (!required_) return Decision{Verdict::kAllow, nullptr, {}, {}};
   const Credentials& said = connect.credentials();
-  if (!identities_.empty()) {
+  if (!users_.empty()) {
     const bool bare =
         said.nkey.empty() && said.user.empty() && said.pass.empty() && said.auth_token.empty();
     const bool by_nkey = !said.nkey.empty();
-    const Identity* identity =
+    const KnownUser* user =
         bare && no_auth_user_ != nullptr ? no_auth_user_ : Find(by_nkey ? said.nkey : said.user);
-    if (identity == nullptr) return {};
-    if (identity->restricted_types && (identity->allowed_types & type) == 0) return {};
-    if (identity == no_auth_user_ && bare) return Decision{Verdict::kAllow, identity, {}, {}};
-    if (identity->is_nkey != by_nkey) return {};
-    if (!by_nkey) return Compare(identity->password, said.pass, identity);
-    const std::optional<NkeyBytes> key = DecodeNkey(NkeyPrefix::kUser, identity->name);
+    if (user == nullptr) return {};
+    if (user->restricted_types && (user->allowed_types & type) == 0) return {};
+    if (user == no_auth_user_ && bare) return Decision{Verdict::kAllow, user, {}, {}};
+    if (user->is_nkey != by_nkey) return {};
+    if (!by_nkey) return Compare(user->password, said.pass, user);
+    const std::optional<NkeyBytes> key = DecodeNkey(NkeyPrefix::kUser, user->name);
     const bool signed_ok = key.has_value() && !nonce.empty() && VerifyNkeySignature(*key, nonce, said.sig);
-    return Decision{signed_ok ? Verdict::kAllow : Verdict::kDeny, identity, {}, {}};
+    return Decision{signed_ok ? Verdict::kAllow : Verdict::kDeny, user, {}, {}};
   }
   if (!token_.empty()) return Compare(token_, said.auth_token, nullptr);
   if (user_.empty() || user_ != said.user) return {};

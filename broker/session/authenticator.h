@@ -6,23 +6,27 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "broker/account/account_table.h"
 #include "broker/config/options.h"
 #include "broker/session/connect_options.h"
 #include "broker/session/permissions.h"
 
 namespace millrace {
 
-// One user that a session may act as.
-struct Identity {
+// A user whom the configuration names.
+struct KnownUser {
   std::string name;
   std::string password;
-  bool is_nkey = false;                              // name is a public user key
-  std::unique_ptr<const PermissionSet> permissions;  // nullptr: everything is allowed
+  bool is_nkey = false;  // name is a public user key
+  AccountId account = kNoAccount;
+  std::optional<Permissions> permissions;  // none: everything is allowed
+  std::string fingerprint;                 // of the permissions (PermissionSets)
   bool restricted_types = false;
   ConnectionTypes allowed_types = 0;
 };
@@ -32,38 +36,38 @@ class Authenticator {
   enum class Verdict : uint8_t { kAllow, kDeny, kCheckHash };
   struct Decision {
     Verdict verdict = Verdict::kDeny;
-    const Identity* identity = nullptr;  // nullptr with kAllow: no user (open server, token)
+    const KnownUser* user = nullptr;  // nullptr with kAllow: nobody whom the configuration names (open server, token)
     std::string_view hash;               // kCheckHash: what the client's secret must match
     std::string secret;
   };
 
-  explicit Authenticator(const Options& options);
+  Authenticator(const Options& options, const AccountTable& accounts);
   Authenticator(const Authenticator&) = delete;
   Authenticator& operator=(const Authenticator&) = delete;
 
   bool required() const { return required_; }
   // The user that a client without credentials becomes, or nullptr.
-  const Identity* no_auth_user() const { return no_auth_user_; }
+  const KnownUser* no_auth_user() const { return no_auth_user_; }
   // INFO must offer a nonce for clients to sign.
   bool nonce_required() const { return nonce_required_; }
   Decision Decide(const ConnectOptions& connect, ConnectionType type, std::string_view nonce) const;
-  const Identity* Find(std::string_view user) const;
+  const KnownUser* Find(std::string_view user) const;
 
   static bool IsHash(std::string_view password);
   // Tens of milliseconds of CPU.
   static bool CheckHash(const std::string& hash, const std::string& secret);
 
  private:
-  Decision Compare(std::string_view expected, std::string_view secret, const Identity* identity) const;
+  Decision Compare(std::string_view expected, std::string_view secret, const KnownUser* user) const;
 
   bool required_ = false;
   bool nonce_required_ = false;
   std::string user_;
   std::string password_;
   std::string token_;
-  std::vector<std::unique_ptr<Identity>> identities_;
-  std::unordered_map<std::string, const Identity*> by_name_;
-  const Identity* no_auth_user_ = nullptr;
+  std::vector<std::unique_ptr<KnownUser>> users_;
+  std::unordered_map<std::string, const KnownUser*> by_name_;
+  const KnownUser* no_auth_user_ = nullptr;
 };
 
 }  // namespace millrace

@@ -15,7 +15,38 @@ bool QueueMatches(std::string_view queue, const std::vector<std::string>& patter
   });
 }
 
+// Lengths stand in front of what varies, so that no two lists are written alike.
+void AddText(const std::string& text, std::string* to) { *to += std::to_string(text.size()) + ':' + text; }
+void AddItem(const std::string& subject, std::string* to) { AddText(subject, to); }
+void AddItem(const SubscribeEntry& entry, std::string* to) {
+  AddText(entry.subject, to);
+  *to += entry.queue.has_value() ? 'q' : '-';
+  if (entry.queue.has_value()) AddText(*entry.queue, to);
+}
+template <class List>
+void AddList(const std::optional<List>& list, std::string* to) {
+  *to += list.has_value() ? std::to_string(list->size()) + '[' : "-";
+  if (!list.has_value()) return;
+  for (const auto& item : *list) AddItem(item, to);
+}
+template <class Side>
+void AddSide(const std::optional<Side>& side, std::string* to) {
+  *to += side.has_value() ? '{' : '-';
+  if (!side.has_value()) return;
+  AddList(side->allow, to);
+  AddList(side->deny, to);
+}
+
 }  // namespace
+
+std::string FingerprintOf(const Permissions& permissions) {
+  std::string text;
+  AddSide(permissions.publish, &text);
+  AddSide(permissions.subscribe, &text);
+  if (!permissions.response.has_value()) return text;
+  return text + 'r' + std::to_string(permissions.response->max) + ',' +
+         std::to_string(permissions.response->expires.count());
+}
 
 std::unique_ptr<PermissionSet::Entries> PermissionSet::Compile(const std::vector<SubscribeEntry>& list) {
   auto entries = std::make_unique<Entries>();

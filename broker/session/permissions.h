@@ -14,6 +14,9 @@
 
 namespace millrace {
 
+// Equal for equal permissions, and for no others.
+std::string FingerprintOf(const Permissions& permissions);
+
 class PermissionSet {
  public:
   explicit PermissionSet(const Permissions& permissions);

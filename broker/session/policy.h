@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Policy: everything a session needs to know of the configuration, made once per load.
-// Owner:  immutable; the server keeps every version alive until it exits (reloads are rare): shards hold pointers.
+// Owner:  immutable; the server frees a version when every shard has a later one: shards hold pointers, sessions none.
 #pragma once
 
+#include "broker/account/account_table.h"
 #include "broker/config/options.h"
 #include "broker/session/authenticator.h"
 #include "broker/session/info.h"
@@ -10,9 +11,10 @@
 namespace millrace {
 
 struct Policy {
-  explicit Policy(const Options& from) : options(from), authenticator(from) {}
+  explicit Policy(const Options& from) : options(from), authenticator(from, accounts) {}
 
   Options options;
+  AccountTable accounts;
   ServerInfo info;
   Authenticator authenticator;
 };

@@ -15,8 +15,6 @@ namespace millrace {
 namespace {
 
 constexpr size_t kNonceBytes = 11;  // 15 characters in INFO, as in the peer
-constexpr size_t kPublishCacheMax = 128;
-constexpr size_t kAllowedRepliesMax = 4096;
 constexpr uint64_t kMessagesPerLook = 128;  // of repeated publishes, before asking whether the turn is spent
 constexpr std::string_view kSystemQueue = "_sys_";
 
@@ -65,7 +63,8 @@ Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, s
       receiver_(receiver),
       started_(shared.now),
       client_ip_(std::move(client_ip)),
-      client_port_(client_port) {
+      client_port_(client_port),
+      principal_(shared.policy->accounts.global().id) {
   MR_CHECK(shared.policy != nullptr);
   MR_CHECK(receiver.owner == nullptr && receiver.id.cid != 0);
   if (shared.policy->authenticator.required()) state_ = State::kConnecting;
@@ -107,11 +106,11 @@ void Session::UpdateLabel() {
                            : !connect_.credentials().user.empty()       ? "user:" + connect_.credentials().user
                            : !connect_.credentials().auth_token.empty() ? "token"
                                                           : "";
-  if (!user.empty()) label_ += " - " + Quoted("$G/" + user);
+  if (!user.empty()) label_ += " - " + Quoted(Concat({account_name(), "/", user}));
 }
 
 void Session::UpdateHooks() {
-  const bool wanted = delivery_filter_ || allowed_replies_ != nullptr || shared_.log.trace();
+  const bool wanted = delivery_filter_ || principal_.tracks_replies() || shared_.log.trace();
   receiver_.hooks = wanted ? this : nullptr;
 }
 
@@ -265,7 +264,7 @@ void Session::ConsumeRepeated(std::string_view* input) {
 
 Message Session::RunCommon(std::string_view subject) {
   // All members are named, or gcc clears the whole first, with a slow instruction.
-  return Message{.account = account_,
+  return Message{.account = principal_.account(),
                  .subject = subject,
                  .deliver_to = {},
                  .reply = {},
@@ -285,10 +284,11 @@ void Session::OnCommand(const Command& command) {
   if (shared_.log.trace() && command.verb != Verb::kPub && command.verb != Verb::kHpub) TraceIn(command);
   if (state_ == State::kConnecting && command.verb != Verb::kConnect) {
     // The parser lets this through only when there is a no_auth_user to become.
-    const Identity* identity = shared_.policy->authenticator.no_auth_user();
-    if (identity == nullptr) return RefuseUser();
+    const KnownUser* user = shared_.policy->authenticator.no_auth_user();
+    if (user == nullptr) return RefuseUser();
     host_.OnConnected();
-    Accept(identity);
+    Accept(PrincipalOf(user));
+    known_user_ = true;
   }
   switch (command.verb) {
     case Verb::kPub:
@@ -358,11 +358,12 @@ void Session::OnConnect(std::string_view json) {
     case Authenticator::Verdict::kDeny:
       return RefuseUser();
     case Authenticator::Verdict::kAllow:
-      Accept(decision.identity);
+      Accept(PrincipalOf(decision.user));
+      known_user_ = decision.user != nullptr;
       return FinishConnect();
     case Authenticator::Verdict::kCheckHash:
       MR_CHECK(state_ != State::kChecking && !decision.hash.empty());
-      pending_identity_ = decision.identity;
+      pending_ = std::make_unique<Pending>(PrincipalOf(decision.user), decision.user != nullptr);
       state_ = State::kChecking;
       return host_.CheckHash(std::string(decision.hash), std::move(decision.secret));
   }
@@ -371,25 +372,30 @@ void Session::OnConnect(std::string_view json) {
 void Session::OnHashChecked(bool ok) {
   if (state_ != State::kChecking) return;
   state_ = State::kReady;
+  const std::unique_ptr<Pending> pending = std::move(pending_);
   if (!ok) return RefuseUser();
-  Accept(pending_identity_);
+  Accept(std::move(pending->principal));
+  known_user_ = pending->known_user;
   FinishConnect();
 }
 
-void Session::Accept(const Identity* identity) {
-  MR_CHECK(state_ != State::kClosed);
-  identity_ = identity;
-  StopRepeating();
-  permissions_ = identity == nullptr ? nullptr : identity->permissions.get();
-  publish_cache_.reset();
-  allowed_replies_.reset();
-  delivery_filter_ = false;
-  if (permissions_ != nullptr && permissions_->response().has_value()) {
-    allowed_replies_ = std::make_unique<std::unordered_map<std::string, AllowedReply>>();
-  }
+Principal Session::PrincipalOf(const KnownUser* user) {
   const Credentials& said = connect_.credentials();
-  user_name_ = identity != nullptr ? identity->name : said.user;
-  if (user_name_.empty() && !said.auth_token.empty()) user_name_ = "[REDACTED]";
+  std::string name = user != nullptr ? user->name : said.user;
+  if (name.empty() && !said.auth_token.empty()) name = "[REDACTED]";
+  if (user == nullptr) return Principal(shared_.policy->accounts.global().id, std::move(name));
+  PermissionSets::Ref permissions;
+  if (user->permissions) permissions = shared_.permission_sets.Get(*user->permissions, user->fingerprint);
+  return Principal(user->account, std::move(name), std::move(permissions));
+}
+
+void Session::Accept(Principal principal) {
+  MR_CHECK(state_ != State::kClosed);
+  // What is subscribed to belongs to an account; a CONNECT takes it away, and users do not change theirs.
+  MR_CHECK(subs_.empty() || principal.account() == principal_.account());
+  principal_ = std::move(principal);
+  StopRepeating();
+  delivery_filter_ = false;
   if (state_ != State::kBarrier) state_ = State::kReady;
   UpdateHooks();
   parser_.set_limits(Limits());
@@ -449,7 +455,7 @@ inline const MatchResult& Session::MatchSubject(std::string_view subject) {
   shared_.router.FlushRun();  // it holds a match, which the next one may displace
   publishing_->repeated.clear();
   Interest& interest = shared_.router.interest();
-  const Interest::Matched matched = interest.Match(account_, subject, repeated);
+  const Interest::Matched matched = interest.Match(principal_.account(), subject, repeated);
   publishing_->match = matched.lasting ? matched.result : nullptr;
   publishing_->epoch = interest.epoch();
   publishing_->subject.assign(subject);
@@ -459,39 +465,12 @@ inline const MatchResult& Session::MatchSubject(std::string_view subject) {
   return *matched.result;
 }
 
-bool Session::ResponseAllowed(std::string_view subject) {
-  const auto it = allowed_replies_->find(std::string(subject));
-  if (it == allowed_replies_->end()) return false;
-  MR_DCHECK(permissions_->response().has_value());
-  const ResponsePermission& limits = *permissions_->response();
-  AllowedReply& reply = it->second;
-  ++reply.sent;
-  const bool spent = limits.max > 0 && reply.sent > limits.max;
-  const bool expired = limits.expires > Nanos{0} && shared_.now - reply.since > limits.expires;
-  if (!spent && !expired) return true;
-  allowed_replies_->erase(it);
-  return false;
-}
-
-bool Session::MayPublish(std::string_view subject) {
-  if (!permissions_->restricts_publish()) return true;
-  if (publish_cache_ == nullptr) publish_cache_ = std::make_unique<std::unordered_map<std::string, bool>>();
-  const std::string key(subject);
-  const auto known = publish_cache_->find(key);
-  if (known != publish_cache_->end()) return known->second;
-  const bool allowed = permissions_->MayPublish(subject);
-  // A reply that is allowed once must be asked about each time.
-  if (!allowed && allowed_replies_ != nullptr) return ResponseAllowed(subject);
-  if (publish_cache_->size() >= kPublishCacheMax) publish_cache_->clear();
-  publish_cache_->emplace(key, allowed);
-  return allowed;
-}
-
 bool Session::PublishPermitted(const Command& command) {
   const bool special = command.subject.starts_with('_') || command.subject.starts_with('$');
   const bool subject_ok = !(special && IsGatewaySubject(command.subject)) &&
-                          (permissions_ == nullptr || MayPublish(command.subject)) &&
-                          !(special && IsRaftSubject(command.subject) && account_ != kSystemAccount);
+                          principal_.MayPublish(command.subject, shared_.now) &&
+                          !(special && IsRaftSubject(command.subject) &&
+                            !shared_.policy->accounts.is_system(principal_.account()));
   if (!subject_ok) {
     ReplyError(Concat({error_text::kPublishViolation, Quoted(command.subject)}));
     shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Subject ", Quoted(command.subject)}));
@@ -516,7 +495,7 @@ void Session::OnPub(const Command& command) {
     ReplyError(error_text::kInvalidPublishSubject);
   }
   const char first = command.subject.front();
-  if (permissions_ != nullptr || first == '_' || first == '$' || !command.reply.empty()) {
+  if (!principal_.unrestricted() || first == '_' || first == '$' || !command.reply.empty()) {
     shared_.router.FlushRun();  // a refusal comes behind what went before
     if (!PublishPermitted(command)) return;
   }
@@ -573,7 +552,7 @@ bool Session::TracePublish(const Command& command) {
         Concat({label_, " - Destination ", Quoted(request->dest), " is not valid, won't be able to trace events"}));
     return only;
   }
-  if (permissions_ != nullptr && !MayPublish(request->dest)) {
+  if (!principal_.MayPublish(request->dest, shared_.now)) {
     ReplyError(Concat({error_text::kPublishViolation, Quoted(request->dest)}));
     return true;
   }
@@ -610,19 +589,19 @@ void Session::FinishTrace(uint32_t id) {
   const PendingTrace trace = std::move(it->second);
   traces_.erase(it);
   const std::string event =
-      TraceEventJson(shared_.policy->info, options(), TraceOrigin{receiver_.id.cid, connect_.name, "$G"}, trace,
-                     ++shared_.events, shared_.wall_ns);
+      TraceEventJson(shared_.policy->info, options(), TraceOrigin{receiver_.id.cid, connect_.name, account_name()},
+                     trace, ++shared_.events, shared_.wall_ns);
   Message message;
-  message.account = account_;
+  message.account = principal_.account();
   message.subject = trace.request.dest;
   message.payload = event;
-  const MatchResult& match = *shared_.router.interest().Match(account_, message.subject).result;
+  const MatchResult& match = *shared_.router.interest().Match(message.account, message.subject).result;
   touched_ |= shared_.router.Publish(message, match).sent_to;
 }
 
 void Session::SendNoResponders(std::string_view subject, std::string_view reply) {
   // Only a requester that listens for the reply itself is told.
-  for (const Subscription* sub : shared_.router.interest().Match(account_, reply).result->plain) {
+  for (const Subscription* sub : shared_.router.interest().Match(principal_.account(), reply).result->plain) {
     if (sub->receiver != &receiver_ || sub->removed) continue;
     std::string text;
     AppendNoResponders(&text, reply, sub->sid(), subject);
@@ -640,7 +619,7 @@ void Session::OnUndelivered(std::string_view subject, std::string_view reply) {
 
 void Session::OnSub(const Command& command) {
   const std::string_view queue = command.queue;
-  if ((permissions_ != nullptr && !permissions_->MaySubscribe(command.subject, queue)) || queue == kSystemQueue) {
+  if (!principal_.MaySubscribe(command.subject, queue) || queue == kSystemQueue) {
     const std::string about = queue.empty() ? std::string() : Concat({error_text::kUsingQueue, Quoted(queue)});
     ReplyError(Concat({error_text::kSubscribeViolation, Quoted(command.subject), about}));
     shared_.log.ErrorLimited(
@@ -664,11 +643,12 @@ void Session::OnSub(const Command& command) {
     return;
   }
   if (!IsWellFormedFilter(command.subject)) return ReplyError(error_text::kInvalidSubject);
-  if (permissions_ != nullptr && !delivery_filter_ && permissions_->NeedsDeliveryFilter(command.subject, queue)) {
+  if (!delivery_filter_ && principal_.NeedsDeliveryFilter(command.subject, queue)) {
     delivery_filter_ = true;
     UpdateHooks();
   }
-  Subscription* sub = Subscription::Create(account_, &receiver_, nullptr, command.subject, queue, command.sid);
+  Subscription* sub =
+      Subscription::Create(principal_.account(), &receiver_, nullptr, command.subject, queue, command.sid);
   const bool inserted = subs_.insert(sub).second;
   MR_CHECK(inserted);
   shared_.router.interest().Insert(sub);
@@ -725,8 +705,8 @@ void Session::Invariant() const {
   MR_CHECK(receiver_.owner == this && (receiver_.hooks == nullptr || receiver_.hooks == this));
   MR_CHECK((state_ == State::kBarrier) == !barrier_.empty());
   MR_CHECK(state_ != State::kClosed || subs_.empty());
-  MR_CHECK(!delivery_filter_ || permissions_ != nullptr);
-  MR_CHECK(allowed_replies_ == nullptr || permissions_ != nullptr);
+  MR_CHECK(!delivery_filter_ || !principal_.unrestricted());
+  MR_CHECK((state_ == State::kChecking) == (pending_ != nullptr) || state_ == State::kClosed);
   MR_CHECK(publishing_ == nullptr || publishing_->repeated.empty() || publishing_->match != nullptr);
   for (const auto& [shard, position] : barrier_) {
     MR_CHECK(shard < shared_.router.mesh().shards() && shard != shared_.router.mesh().self());
@@ -735,7 +715,7 @@ void Session::Invariant() const {
   for (const Subscription* sub : subs_) {
     MR_CHECK(sub->receiver == &receiver_ && sub->sink == nullptr);
     MR_CHECK(!sub->removed && sub->node != nullptr);
-    MR_CHECK_OP(sub->account, ==, account_);
+    MR_CHECK_OP(sub->account, ==, principal_.account());
   }
   for (const auto& [id, trace] : traces_) MR_CHECK_OP(trace.reports_missing, >, 0u);
 }
@@ -772,7 +752,8 @@ void Session::SendPong() {
   client.client_ip = client_ip_;
   client.auth_required = shared_.policy->authenticator.required();
   client.connect_info = true;
-  client.remote_account = "$G";
+  client.remote_account = account_name();
+  client.account_is_system = shared_.policy->accounts.is_system(principal_.account());
   Reply(InfoLine(shared_.policy->info, client));
 }
 
@@ -817,22 +798,13 @@ void Session::OnKeepAliveTimer() {
 // ---- delivery hooks ------------------------------------------------------------------------------------------------
 
 bool Session::MayDeliver(const Subscription& sub, const Message& message) {
-  MR_DCHECK(sub.receiver == &receiver_ && (!delivery_filter_ || permissions_ != nullptr));
-  return !delivery_filter_ || !permissions_->DeniesDelivery(message.subject, sub.queue());
+  MR_DCHECK(sub.receiver == &receiver_);
+  return !delivery_filter_ || !principal_.DeniesDelivery(message.subject, sub.queue());
 }
 
 void Session::OnDelivered(const Subscription& sub, const Message& message) {
   MR_DCHECK(sub.receiver == &receiver_ && !receiver_.closed);
-  if (allowed_replies_ != nullptr && !message.reply.empty() && !MayPublish(message.reply)) {
-    if (allowed_replies_->size() >= kAllowedRepliesMax) {
-      const ResponsePermission& limits = *permissions_->response();
-      std::erase_if(*allowed_replies_, [&](const auto& item) {
-        return (limits.max > 0 && item.second.sent >= limits.max) ||
-               (limits.expires > Nanos{0} && shared_.now - item.second.since > limits.expires);
-      });
-    }
-    (*allowed_replies_)[std::string(message.reply)] = AllowedReply{shared_.now, 0};
-  }
+  if (principal_.tracks_replies()) principal_.OnDelivered(message.reply, shared_.now);
   if (shared_.log.trace()) {
     shared_.log.Trace(absl::StrFormat("%s - ->> [MSG %s %s%s%s %d]", label_, std::string(message.subject),
                                       std::string(sub.sid()), message.reply.empty() ? "" : " ",
@@ -887,6 +859,19 @@ void Session::TracePayload(std::string_view arrow, std::string_view payload, siz
 
 // ---- reload --------------------------------------------------------------------------------------------------------
 
+const std::string& Session::account_name() const { return shared_.policy->accounts[principal_.account()].name; }
+
+void Session::AddTotals(AccountTally* tally, bool open) const {
+  AccountTotals& totals = (*tally)[principal_.account()];
+  totals.in_messages += in_messages_;
+  totals.in_bytes += in_bytes_;
+  totals.out_messages += receiver_.out_messages;
+  totals.out_bytes += receiver_.out_bytes;
+  if (!open) return;
+  ++totals.connections;
+  totals.subscriptions += subs_.size();
+}
+
 void Session::Describe(ConnInfo* info, bool with_subs) const {
   info->ip = client_ip_;
   info->port = client_port_;
@@ -898,8 +883,8 @@ void Session::Describe(ConnInfo* info, bool with_subs) const {
   info->name = connect_.name;
   info->lang = connect_.lang;
   info->version = connect_.version;
-  info->user = user_name_;
-  info->account = "$G";
+  info->user = principal_.user();
+  info->account = account_name();
   if (!with_subs) return;
   for (const Subscription* sub : subs_) {
     SubInfo& entry = info->subs.emplace_back();
@@ -922,23 +907,22 @@ void Session::AdoptPolicy(bool recheck_user) {
   StopRepeating();
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
-  // An identity belongs to a policy: the new one has its own of the same name.
   const Authenticator& authenticator = shared_.policy->authenticator;
-  if (recheck_user && (connect_received_ || identity_ != nullptr)) {
+  if (recheck_user && (connect_received_ || known_user_)) {
     // Hashes are not compared again: a user whose hash stands unchanged stays.
     Authenticator::Decision decision = authenticator.Decide(connect_, kConnectionStandard, nonce_);
     if (!connect_received_) {
       decision = {Authenticator::Verdict::kAllow, authenticator.no_auth_user(), {}, {}};
-      if (decision.identity == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;
+      if (decision.user == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;
     }
     if (decision.verdict == Authenticator::Verdict::kDeny) return RefuseUser();
-    Accept(decision.identity);
+    Accept(PrincipalOf(decision.user));
+    known_user_ = decision.user != nullptr;
     std::vector<Subscription*> lost;
     for (Subscription* sub : subs_) {
-      if (permissions_ == nullptr) continue;
-      if (!permissions_->MaySubscribe(sub->subject(), sub->queue())) {
+      if (!principal_.MaySubscribe(sub->subject(), sub->queue())) {
         lost.push_back(sub);
-      } else if (permissions_->NeedsDeliveryFilter(sub->subject(), sub->queue())) {
+      } else if (principal_.NeedsDeliveryFilter(sub->subject(), sub->queue())) {
         delivery_filter_ = true;
       }
     }

@@ -20,7 +20,9 @@
 #include "broker/log/log.h"
 #include "broker/route/router.h"
 #include "broker/session/connect_options.h"
+#include "broker/session/permission_sets.h"
 #include "broker/session/policy.h"
+#include "broker/session/principal.h"
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
 #include "proto/base/nanos.h"
@@ -39,6 +41,7 @@ struct SessionShared {
   int64_t wall_ns = 0;                         // of this turn
   uint64_t events = 0;                         // server events published by this shard: their sequence
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
+  PermissionSets permission_sets = {};
 };
 
 class Session final : public Speaker, public DeliveryHooks, public SubscriptionOwner {
@@ -63,13 +66,14 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void RequestBarrierWake() override;
   void OnPolicyChanged(bool recheck_user, bool announce) override;
   void Describe(ConnInfo* info, bool with_subs) const override;
+  AccountId account() const override { return principal_.account(); }
+  void AddTotals(AccountTally* tally, bool open) const override;
   const std::string& label() const override { return label_; }
   void Invariant() const override;
   void Close() override;
 
   const ConnectOptions& connect() const { return connect_; }
-  const Identity* identity() const { return identity_; }
-  std::string_view user_name() const { return user_name_; }
+  const Principal& principal() const { return principal_; }
   size_t subscription_count() const { return subs_.size(); }
 
  private:
@@ -89,9 +93,10 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
       return Sid(a) == Sid(b);
     }
   };
-  struct AllowedReply {
-    Nanos since{0};
-    int sent = 0;
+  // Who it will be when its secret has been found right.
+  struct Pending {
+    Principal principal;
+    bool known_user;
   };
 
   void ConsumeRepeated(std::string_view* input);
@@ -102,7 +107,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   }
   // Whether a publish to a subject with this first character needs nothing but delivery.
   bool MayRepeat(char first) const {
-    return permissions_ == nullptr && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
+    return principal_.unrestricted() && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
   }
   // Verbs.
   void OnCommand(const Command& command);
@@ -122,13 +127,13 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   bool MayDeliver(const Subscription& sub, const Message& message) override;
   void OnDelivered(const Subscription& sub, const Message& message) override;
 
-  void Accept(const Identity* identity);
+  // nullptr: somebody whom the configuration does not name (an open server, a token).
+  Principal PrincipalOf(const KnownUser* user);
+  void Accept(Principal principal);
   void FinishConnect();
   void AdoptPolicy(bool recheck_user);
   void SendInfo();
   void RefuseUser();
-  bool MayPublish(std::string_view subject);
-  bool ResponseAllowed(std::string_view subject);
   bool PublishPermitted(const Command& command);
   // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.
   Message MessageOf(const Command& command);
@@ -145,6 +150,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void Fail(std::string_view text, ClosedReason reason);
   void UpdateHooks();
   void UpdateLabel();
+  const std::string& account_name() const;
   void TraceIn(const Command& command);
   void TracePayload(std::string_view arrow, std::string_view payload, size_t header_bytes);
   ParserLimits Limits() const;
@@ -158,12 +164,10 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   State state_ = State::kReady;
   bool connect_received_ = false;
   bool first_pong_sent_ = false;
+  bool known_user_ = false;       // the principal is one that the configuration names
   bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
-  AccountId account_ = kGlobalAccount;
   ShardSet touched_ = 0;  // shards that got something since the last PING
   int pings_out_ = 0;
-  const Identity* identity_ = nullptr;
-  const PermissionSet* permissions_ = nullptr;
 
   // What the last publishes were: most clients publish to the same subject again. Made by the first publish, for
   // many clients only listen.
@@ -181,8 +185,6 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
 
   absl::flat_hash_set<Subscription*, SidHash, SidEqual> subs_;
   std::vector<std::pair<uint32_t, uint64_t>> barrier_;  // shard and position that PONG waits for
-  std::unique_ptr<std::unordered_map<std::string, bool>> publish_cache_;
-  std::unique_ptr<std::unordered_map<std::string, AllowedReply>> allowed_replies_;
 
   uint64_t in_messages_ = 0;
   uint64_t in_bytes_ = 0;
@@ -194,11 +196,11 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   ConnectOptions connect_;
   std::unordered_map<uint32_t, PendingTrace> traces_;
   uint32_t next_trace_ = 1;
-  const Identity* pending_identity_ = nullptr;  // kChecking
-  std::string nonce_;                           // offered in INFO when clients may have to sign it
-  std::string user_name_;
+  std::unique_ptr<Pending> pending_;  // kChecking
+  std::string nonce_;                 // offered in INFO when clients may have to sign it
   const std::string client_ip_;
   const uint16_t client_port_;
+  Principal principal_;
   std::string label_;
 };
 

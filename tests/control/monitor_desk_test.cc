@@ -74,7 +74,10 @@ struct World {
   Logger log{[] { return int64_t{0}; }};
   Options options;
   ServerInfo info;
-  ServerView View() { return {.options = options, .info = info, .now_ns = 1'700'000'000'000'000'000}; }
+  AccountTable accounts;
+  ServerView View() {
+    return {.options = options, .info = info, .accounts = accounts, .now_ns = 1'700'000'000'000'000'000};
+  }
   MonitorDesk desk{io,  timers, mesh, log, [] { return int64_t{1'700'000'000'000'000}; }, [this] { return View(); }};
 };
 

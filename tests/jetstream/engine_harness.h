@@ -109,7 +109,7 @@ class EngineHarness {
   bool Publish(std::string_view subject, std::string_view body, std::string_view reply = "",
                std::string_view header = "") {
     const std::string payload = std::string(header) + std::string(body);
-    Message message;
+    Message message{.account = kGlobalAccount};
     message.subject = subject;
     message.reply = reply;
     message.payload = payload;

@@ -89,6 +89,7 @@ std::unique_ptr<ByteLayers> Make(ChunkPool& chunks, int depth) {
 struct Host final : ConnectionHost {
   void OnClosing(Connection*) override {}
   void OnEnded(Connection*) override { ++ended; }
+  void OnSlow(Connection*) override { ++slow; }
   void OnBarrier(Connection*) override {}
   void OnStalled(Connection*) override {}
   void OnCongested(Connection*) override {}
@@ -96,6 +97,7 @@ struct Host final : ConnectionHost {
   void CheckHash(Connection*, std::string, std::string) override {}
   uint64_t Random() override { return 0; }
   int ended = 0;
+  int slow = 0;
 };
 
 // A session behind `depth` layers, and a client with the other end of them.
@@ -152,7 +154,6 @@ struct World {
       .chunks = sessions.shards()[0].chunks,
       .outlet = sessions.shards()[0].router.outlet(),
       .mesh = sessions.shards()[0].mesh,
-      .counters = sessions.shared(0).counters,
       .now = sessions.shared(0).now,
       .wall_ns = sessions.shared(0).wall_ns,
       .limits = {.ping_interval = std::chrono::minutes(2),

@@ -19,6 +19,7 @@ constexpr int kNoDescriptor = 0x3fffffff;  // nothing can be done to a socket of
 struct Host final : ConnectionHost {
   void OnClosing(Connection*) override { ++closing; }
   void OnEnded(Connection*) override { ++ended; }
+  void OnSlow(Connection*) override { ++slow; }
   void OnBarrier(Connection*) override {}
   void OnStalled(Connection*) override {}
   void OnCongested(Connection*) override {}
@@ -27,6 +28,7 @@ struct Host final : ConnectionHost {
   uint64_t Random() override { return 0; }
   int closing = 0;
   int ended = 0;
+  int slow = 0;
   int rearms = 0;
 };
 
@@ -71,7 +73,6 @@ struct World {
       .chunks = sessions.shards()[0].chunks,
       .outlet = sessions.shards()[0].router.outlet(),
       .mesh = sessions.shards()[0].mesh,
-      .counters = sessions.shared(0).counters,
       .now = sessions.shared(0).now,
       .wall_ns = sessions.shared(0).wall_ns,
       .limits = {.ping_interval = std::chrono::minutes(2),

@@ -52,7 +52,7 @@ struct Client final : SubscriptionOwner {
     return shard().router.Publish(message, *shard().interest.Match(message.account, message.subject).result);
   }
   Router::Outcome Publish(std::string_view subject, std::string_view payload) {
-    Message message;
+    Message message{.account = kGlobalAccount};
     message.subject = subject;
     message.payload = payload;
     return Publish(message);
@@ -123,7 +123,7 @@ class World {
   }
 
   void Publish(Client* publisher) {
-    Message message;
+    Message message{.account = kGlobalAccount};
     message.account = Account();
     const std::string subject = Subject(false);
     const std::string reply = random_.OneIn(3) ? "_INBOX.1" : "";
@@ -316,7 +316,7 @@ TEST(Router, EncodesEveryCombination) {
       subscriber.receiver.headers = c.takes_headers;
       subscriber.Subscribe("s", "7");
       shards.Settle();
-      Message message;
+      Message message{.account = kGlobalAccount};
       message.subject = "s";
       message.reply = c.reply;
       message.payload = c.payload;
@@ -456,7 +456,7 @@ TEST(Router, ASinkMayPublishFromWithin) {
       shards[1].interest.Remove(elsewhere.subs[0]);  // runs have no groups
       elsewhere.subs.erase(elsewhere.subs.begin());
       shards.Settle();
-      Message common;
+      Message common{.account = kGlobalAccount};
       common.subject = "x.y";
       common.origin = &publisher.receiver;
       common.origin_id = publisher.receiver.id;
@@ -512,7 +512,7 @@ TEST(Router, ASinkMayGetItsMessagesBehindThePublish) {
     shards[0].interest.Insert(sub);
   }
   std::string payload = "first";
-  Message message;
+  Message message{.account = kGlobalAccount};
   message.subject = "x";
   message.payload = payload;
   message.sinks_later = true;
@@ -534,7 +534,7 @@ TEST(Router, AMessageMayGoToTheSubscribersOfAnotherSubject) {
     Client subscriber(shards, shard, 2);
     subscriber.Subscribe("inbox.7", "1");
     shards.Settle();
-    Message message;
+    Message message{.account = kGlobalAccount};
     message.subject = "orders.new";
     message.deliver_to = "inbox.7";
     message.reply = "ack";
@@ -571,7 +571,7 @@ TEST(Router, CountsWhatWentOut) {
   Client subscriber(shards, 0, 2);
   subscriber.receiver.headers = false;
   subscriber.Subscribe("x", "1");
-  Message message;
+  Message message{.account = kGlobalAccount};
   message.subject = "x";
   message.payload = "NATS/1.0\r\n\r\nhello";
   message.header_bytes = 12;
@@ -638,7 +638,7 @@ TEST(Router, ARunDeliversWhatSinglePublishesWould) {
         match = many.shard().interest.Match(kGlobalAccount, subject, true).result;
         epoch = many.shard().interest.epoch();
       }
-      Message message;
+      Message message{.account = kGlobalAccount};
       message.subject = mixed && subject == "a.b" ? kAlike[random.Below(std::size(kAlike))] : subject;
       message.header_bytes = random.OneIn(6) ? static_cast<uint32_t>(kHeader.size()) : 0;
       message.size_zeros = random.OneIn(40) ? 2 : 0;
@@ -684,7 +684,7 @@ TEST(Router, WhoSubscribedTwiceSeesThePublishersOrder) {
   client.Subscribe("a", "1");
   client.Subscribe("*", "2");
   const MatchResult* match = shards[0].interest.Match(kGlobalAccount, "a", true).result;
-  Message message;
+  Message message{.account = kGlobalAccount};
   message.subject = "a";
   message.payload = "x";
   EXPECT_FALSE(shards[0].router.OpenRun(message, *match));
@@ -805,7 +805,7 @@ TEST(Router, MailThatPilesUpIsCongestion) {
 class NoResponders : public testing::Test {
  protected:
   Router::Outcome Request(std::string_view subject) {
-    Message message;
+    Message message{.account = kGlobalAccount};
     message.subject = subject;
     message.reply = "_INBOX.r";
     message.report_undelivered = true;

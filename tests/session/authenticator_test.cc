@@ -36,12 +36,12 @@ struct Case {
 };
 
 void Check(const Options& options, const std::vector<Case>& cases) {
-  const Authenticator authenticator(options);
+  const Authenticator authenticator(options, AccountTable());
   for (const Case& c : cases) {
     const Authenticator::Decision decision = authenticator.Decide(c.connect, kConnectionStandard, kNonce);
     EXPECT_EQ(static_cast<int>(decision.verdict), static_cast<int>(c.verdict)) << c.name;
     if (c.verdict == Verdict::kDeny) continue;
-    EXPECT_EQ(decision.identity == nullptr ? "" : decision.identity->name, c.identity) << c.name;
+    EXPECT_EQ(decision.user == nullptr ? "" : decision.user->name, c.identity) << c.name;
     if (c.verdict == Verdict::kCheckHash) {
       EXPECT_TRUE(Authenticator::IsHash(decision.hash)) << c.name;
       const Credentials& said = c.connect.credentials();
@@ -51,7 +51,7 @@ void Check(const Options& options, const std::vector<Case>& cases) {
 }
 
 TEST(Authenticator, AnOpenServerTakesAnyone) {
-  const Authenticator authenticator{Options()};
+  const Authenticator authenticator{Options(), AccountTable()};
   EXPECT_FALSE(authenticator.required());
   EXPECT_FALSE(authenticator.nonce_required());
   Check(Options(), {{"nothing", {}, Verdict::kAllow}, {"anything", With("a", "b", "c", "d", "e"), Verdict::kAllow}});
@@ -94,7 +94,7 @@ TEST(Authenticator, UsersAndKeys) {
   options.users = {User{"alice", "wonder"}, User{"bob", std::string(kHash)}, User{"", "", std::string(kUserKey)},
                    User{"web", "w"}};
   options.users[3].allowed_connection_types = kConnectionWebsocket;
-  EXPECT_TRUE(Authenticator(options).nonce_required());
+  EXPECT_TRUE(Authenticator(options, AccountTable()).nonce_required());
   Check(options,
         {
             {"alice", With("alice", "wonder"), Verdict::kAllow, "alice"},
@@ -112,12 +112,12 @@ TEST(Authenticator, UsersAndKeys) {
             {"a user's name as key", With("", "wonder", "", "alice", kSignature), Verdict::kDeny},
             {"a key as user's name", With(kUserKey, ""), Verdict::kDeny},
         });
-  EXPECT_EQ(static_cast<int>(Authenticator(options)
+  EXPECT_EQ(static_cast<int>(Authenticator(options, AccountTable())
                                  .Decide(With("", "", "", kUserKey, kSignature), kConnectionStandard, "another nonce")
                                  .verdict),
             static_cast<int>(Verdict::kDeny));
   EXPECT_EQ(static_cast<int>(
-                Authenticator(options).Decide(With("web", "w"), kConnectionWebsocket, kNonce).verdict),
+                Authenticator(options, AccountTable()).Decide(With("web", "w"), kConnectionWebsocket, kNonce).verdict),
             static_cast<int>(Verdict::kAllow));
 }
 

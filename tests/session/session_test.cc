@@ -353,7 +353,7 @@ TEST(Session, AHashIsComparedElsewhereWhileInputWaits) {
   EXPECT_EQ(bob.Hear(), "");
   bob.AnswerHashCheck();
   EXPECT_EQ(bob.Hear(), "+OK\r\nPONG\r\n");
-  EXPECT_EQ(bob.session().user_name(), "bob");
+  EXPECT_EQ(bob.session().principal().user(), "bob");
 
   Sessions::Client& mallory = sessions.Connect();
   mallory.Hear();
@@ -493,7 +493,8 @@ TEST_F(Permitted, AReloadTakesPermissionsAndUsersAway) {
   root.session().OnPolicyChanged(true, false);
   EXPECT_EQ(alice.Hear(), "-ERR 'Permissions Violation for Subscription to \"b\" (sid \"2\")'\r\n");
   EXPECT_EQ(alice.session().subscription_count(), 1u);
-  EXPECT_EQ(alice.session().identity(), sessions.shared(0).policy->authenticator.Find("alice"));
+  EXPECT_EQ(alice.session().principal().user(), "alice");
+  EXPECT_FALSE(alice.session().principal().unrestricted());
   EXPECT_EQ(root.Hear(), "-ERR 'Authorization Violation'\r\n");
   EXPECT_TRUE(root.closed.has_value());
 }

@@ -32,22 +32,23 @@ class Sessions {
                                                 },
                                                 LogVerbosity{options.debug, options.trace, false}));
       shared_.push_back(std::unique_ptr<SessionShared>(new SessionShared{
-          shards_[i].router, shards_[i].counters, *logs_[i], policies_.back().get(), start,
+          shards_[i].router, shards_[i].counters, *logs_[i], policy_.get(), start,
           1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
     HandleMail();
   }
 
-  // The configuration that sessions see from now on; the old ones stay alive, as in the server.
+  // The configuration that sessions see from now on; the one before is freed.
   void SetPolicy(const Options& options) {
-    policies_.push_back(std::make_unique<Policy>(options));
-    Policy& policy = *policies_.back();
+    auto next = std::make_unique<Policy>(options);
+    Policy& policy = *next;
     policy.info.server_id = "NSERVER";
     policy.info.server_name = "test";
     policy.info.host = "0.0.0.0";
     policy.info.port = 4222;
     policy.info.max_payload = options.max_payload;
     for (const auto& shared : shared_) shared->policy = &policy;
+    policy_ = std::move(next);
   }
 
   Client& Connect(uint32_t shard = 0);
@@ -69,7 +70,7 @@ class Sessions {
   Client* Find(const ConnectionId& id);
   void HandleMail();
 
-  std::vector<std::unique_ptr<Policy>> policies_;
+  std::unique_ptr<Policy> policy_;
   Shards shards_;
   std::vector<std::string> log_;
   std::vector<std::unique_ptr<LogPort>> logs_;

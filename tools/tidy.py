@@ -123,7 +123,7 @@ def only_in(*places):
 GUARDED_INCLUDES = [
     (re.compile(r'^(mutex|shared_mutex|condition_variable)$'), only_in(), 'nothing here takes a lock'),
     (re.compile(r'^atomic$'), only_in('broker/mesh/', 'tests/', 'bench/'), 'shards share memory in broker/mesh only'),
-    (re.compile(r'^thread$'), only_in('broker/control/server.cc', 'tests/', 'bench/'), 'threads start in broker/control/server.cc only'),
+    (re.compile(r'^thread$'), only_in('broker/control/shard_thread.h', 'tests/', 'bench/'), 'threads start in broker/control/shard_thread.cc only'),
     (re.compile(r'^liburing\.h$'), only_in('broker/io/uring.cc', 'bench/'), 'broker/io/uring.cc is the one user of liburing'),
 ]
 

@@ -1,33 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/control/server.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
+#include <cstdio>
 #include <cstring>
-#include <thread>
 
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
 #include "broker/config/text.h"
+#include "broker/control/clock.h"
 #include "broker/control/identity.h"
-#include "broker/io/uring_disk.h"
-#include "broker/jetstream/engine/banner.h"
 #include "broker/control/memory.h"
-#include "broker/control/store_wait.h"
 #include "broker/version.h"
 #include "proto/base/bytes.h"
 #include "proto/base/status.h"
-#include "store/segment/segment_store.h"
 
 namespace millrace {
 namespace {
@@ -35,31 +26,12 @@ namespace {
 constexpr int kListenBacklog = 4096;
 constexpr int kLastSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 
-int64_t WallClockNs() {
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-int64_t WallClockUs() { return WallClockNs() / 1000; }
-
 // As many descriptors as the machine allows us: connections should not fail for want of a soft limit.
 void RaiseDescriptorLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= limit.rlim_max) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-std::vector<int> UsableCpus() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cpus;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
-    }
-  }
-  return cpus;
 }
 
 LogOptions LogOptionsOf(const Options& options) {
@@ -75,47 +47,11 @@ LogOptions LogOptionsOf(const Options& options) {
   return log;
 }
 
-UringOptions UringOptionsOf(const Tuning& tuning) {
-  UringOptions uring;
-  uring.submissions = static_cast<uint32_t>(tuning.uring_entries);
-  uring.completions = static_cast<uint32_t>(tuning.uring_entries) * 2;
-  uring.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
-  uring.small_buffers = static_cast<uint32_t>(tuning.recv_buffers_small);
-  uring.large_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_large);
-  uring.large_buffers = static_cast<uint32_t>(tuning.recv_buffers_large);
-  return uring;
-}
-
-RouterLimits RouterLimitsOf(const Options& options) {
-  RouterLimits limits;
-  limits.pending_bytes_max = static_cast<uint64_t>(options.max_pending);
-  limits.high_water_bytes =
-      std::min(static_cast<uint64_t>(options.tuning.output_high_water), limits.pending_bytes_max / 4 * 3);
-  limits.inline_payload_bytes_max = static_cast<uint64_t>(options.tuning.mail_inline_bytes_max);
-  limits.producers_pause = !options.no_fast_producer_stall;
-  return limits;
-}
-
-// A control line travels between shards in one record, which may take half a ring at most.
-uint32_t RingBytes(const Options& options) {
-  const auto needed = static_cast<uint64_t>(options.max_control_line) * 8 + 64 * 1024;
-  return static_cast<uint32_t>(std::max(std::bit_ceil(needed), static_cast<uint64_t>(options.tuning.ring_bytes)));
-}
-
 }  // namespace
 
-struct Server::ShardThread {
-  std::unique_ptr<UringIo> io;
-  DiskHome home;  // of the shard that JetStream lives on
-  std::unique_ptr<Shard> shard;
-  std::thread thread;
-};
-
 Server::Server(config::Startup startup, std::string argv0)
-    : startup_(std::move(startup)), argv0_(std::move(argv0)), log_(WallClockUs) {
+    : startup_(std::move(startup)), log_(WallClockUs), run_files_(std::move(argv0)) {
   signal_read_.Bind<&Server::OnSignal>(this);
-  lame_duck_timer_.Bind<&Server::CloseNextClients>(this);
-  stop_timer_.Bind<&Server::OnStopTimer>(this);
 }
 
 Server::~Server() = default;
@@ -127,8 +63,8 @@ ServerView Server::View() const {
           .now_ns = WallClockNs(),
           .start_ns = start_ns_,
           .config_load_ns = config_load_ns_,
-          .serving = state_ == State::kRunning,
-          .jetstream = JetStreamRuns() ? &*jetstream_ : nullptr};
+          .serving = shutdown_->state() == Shutdown::State::kRunning,
+          .jetstream = shutdown_->jetstream_runs() ? &*jetstream_ : nullptr};
 }
 
 // ---- start-up ------------------------------------------------------------------------------------------------------
@@ -149,13 +85,13 @@ int Server::Run() {
     _exit(1);
   }
   // Until each shard can see that it may go, and has been woken for it.
-  while (state_ != State::kStopped || mesh_->port(mesh_->control()).AnyOverflowAbove(0)) RunOnce();
+  const MeshPort& mesh = mesh_->port(mesh_->control());
+  while (shutdown_->state() != Shutdown::State::kStopped || mesh.AnyOverflowAbove(0)) RunOnce();
   io_->SubmitAndWait(Nanos::max(), false);
-  for (const std::unique_ptr<ShardThread>& shard : shards_) shard->thread.join();
+  for (const std::unique_ptr<ShardThread>& shard : shards_) shard->Join();
   // Our own operations end before what they point at does.
   while (signal_read_.busy() || !desk_->stopped()) RunOnce();
-  timers_->Cancel(&stop_timer_);
-  ports_file_.Remove().IgnoreError();
+  run_files_.RemovePorts();
   log_.Info("Server Exiting..");
   log_.Close();
   return 0;
@@ -186,15 +122,21 @@ absl::Status Server::Start() {
 
   MR_RETURN_IF_ERROR(OpenRings());
   // A store that is not ours ends the start before a port is taken and before the pid file says something else.
-  MR_RETURN_IF_ERROR(LockStore());
-  if (const absl::Status pid = WritePidFile(options.pid_file); !pid.ok()) {
+  if (options.jetstream.enabled) {
+    store_ = std::make_unique<StoreOpening>(options, log_, *shards_[0], mesh_->counters(0));
+    MR_RETURN_IF_ERROR(store_->Lock(signal_fd_));
+  }
+  if (const absl::Status pid = run_files_.WritePid(options.pid_file); !pid.ok()) {
     return absl::UnavailableError(absl::StrFormat("Could not write pidfile: %s", std::string(pid.message())));
   }
   MR_RETURN_IF_ERROR(OpenListeners());
   startup_.options.port = client_listener_.port;
   Advertise(startup_.options);
-  MR_RETURN_IF_ERROR(PrepareJetStream());
   AddPolicy(startup_.options);
+  if (store_ != nullptr) {
+    MR_RETURN_IF_ERROR(store_->Open(policy_->accounts.global().name, &jetstream_.emplace()));
+    shutdown_->OnJetStreamStarted();
+  }
   ReadSignals();
   StartShards();
   return absl::OkStatus();
@@ -202,14 +144,14 @@ absl::Status Server::Start() {
 
 // The first shard has said what it restores.
 void Server::OnReady() {
-  if (state_ != State::kStarting) return;  // told to stop meanwhile
+  if (shutdown_->state() != Shutdown::State::kStarting) return;  // told to stop meanwhile
   CollectFreedMemory();  // what this thread has recovered, and the shard has taken over and freed
-  if (jetstream_) LogJetStreamStarted();
+  if (store_ != nullptr) store_->LogStarted();
   WritePortsFile(options().ports_file_dir);
   log_.Info(absl::StrFormat("Listening for client connections on %s:%d", options().host, client_listener_.port));
   mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(SpeakerKind::kClient, client_listener_.fd));
   log_.Info("Server is ready");
-  state_ = State::kRunning;
+  shutdown_->OnRunning();
 }
 
 void Server::LogBanner() {
@@ -232,10 +174,9 @@ absl::Status Server::OpenRings() {
   const auto shards = static_cast<uint32_t>(options.tuning.shards);
   mesh_ = std::make_unique<Mesh>(shards, RingBytes(options));
   for (uint32_t i = 0; i < shards; ++i) {
-    auto shard = std::make_unique<ShardThread>();
-    MR_ASSIGN_OR_RETURN(shard->io, UringIo::Create(UringOptionsOf(options.tuning)));
-    ring_fds_.push_back(shard->io->ring_fd());
-    shards_.push_back(std::move(shard));
+    shards_.push_back(std::make_unique<ShardThread>());
+    MR_RETURN_IF_ERROR(shards_.back()->Open(options.tuning));
+    ring_fds_.push_back(shards_.back()->io().ring_fd());
   }
   UringOptions control;
   control.submissions = 64;
@@ -245,7 +186,9 @@ absl::Status Server::OpenRings() {
   MR_ASSIGN_OR_RETURN(io_, UringIo::Create(control));
   ring_fds_.push_back(io_->ring_fd());
   io_->Enable(ring_fds_);
-  timers_ = std::make_unique<TimerWheel>(io_->Now());
+  now_ = io_->Now();
+  timers_ = std::make_unique<TimerWheel>(now_);
+  shutdown_ = std::make_unique<Shutdown>(*this, *mesh_, *timers_, log_, now_);
   desk_ = std::make_unique<MonitorDesk>(*io_, *timers_, *mesh_, log_, WallClockUs, [this] { return View(); });
   return absl::OkStatus();
 }
@@ -273,135 +216,10 @@ absl::Status Server::OpenListeners() {
   return absl::OkStatus();
 }
 
-// Before anything of the store is read, and for as long as this process lives or lame duck mode lets it go.
-absl::Status Server::LockStore() {
-  const JetStreamOptions& options = startup_.options.jetstream;
-  if (!options.enabled) return absl::OkStatus();
-  const std::string directory = ResolveJetStream(options).config.store_dir;
-  absl::Status status = PrepareStoreDir(directory);
-  if (status.ok()) {
-    absl::StatusOr<std::unique_ptr<UringDisk>> disk = UringDisk::Open(*shards_[0]->io, directory, SyncProbe{});
-    status = disk.status();
-    if (status.ok()) status = TakeStore(**disk, StoreWait{directory, options.store_lock_wait, signal_fd_}, &log_);
-    if (status.ok()) shards_[0]->home.disk = *std::move(disk);
-  }
-  if (status.ok() || absl::IsCancelled(status)) return status;
-  log_.Info("Starting JetStream");
-  jetstream_start_ns_ = WallClockNs();
-  LogJetStreamStarted();
-  return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
-}
-
-// Where and how much JetStream stores; the shard that it lives on opens what is there.
-absl::Status Server::PrepareJetStream() {
-  const JetStreamOptions& options = startup_.options.jetstream;
-  if (!options.enabled) return absl::OkStatus();
-  log_.Info("Starting JetStream");
-  jetstream_start_ns_ = WallClockNs();
-  jetstream_ = ResolveJetStream(options);
-  if (jetstream_->temporary) log_.Warn("Temporary storage directory used, data could be lost on system reboot");
-  if (jetstream_->dynamic) log_.Debug(DynamicLimitsLine(*jetstream_));
-  absl::Status opened = OpenStore();
-  if (!opened.ok()) {
-    LogJetStreamStarted();
-    return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(opened.message())));
-  }
-  for (std::string& line : AccountEnabledLines("$G")) log_.Debug(std::move(line));
-  return absl::OkStatus();
-}
-
-// What is stored belongs to the first shard; nothing of it runs before that does.
-absl::Status Server::OpenStore() {
-  const JetStreamOptions& options = startup_.options.jetstream;
-  const std::string& directory = jetstream_->config.store_dir;
-  ShardThread* home = shards_[0].get();
-  MR_ASSIGN_OR_RETURN(const SyncProbe sync, ProbeSync(directory, false));
-  jetstream_->sync_method = Describe(sync);
-  for (std::string& line : JetStreamBanner(*jetstream_)) log_.Info(std::move(line));
-  home->home.disk->set_sync(sync);
-  MR_RETURN_IF_ERROR(OpenKeys(home));
-  SegmentStoreOptions segments;
-  segments.keys = home->home.keys.get();
-  MR_CHECK(getrandom(&segments.random, sizeof segments.random, 0) == sizeof segments.random);
-  segments.cache_bytes = static_cast<uint64_t>(options.block_cache_bytes);
-  // What may be dead counts as a part of the log: docs/durability.md has the sum.
-  segments.slack_bytes = static_cast<uint64_t>(options.wal_file_bytes * options.wal_files / 4);
-  segments.scrub_bytes_per_second = static_cast<uint64_t>(options.scrub_bytes_per_second);
-  segments.on_scrubbed = [this](uint64_t bytes, bool pass_done) {
-    mesh_->counters(0).scrubbed_bytes.Add(bytes);
-    if (pass_done) mesh_->counters(0).scrub_passes.Add(1);
-  };
-  segments.on_damage = [this, home](std::string_view what) {
-    const std::string line = "JetStream storage is damaged: " + std::string(what);
-    mesh_->counters(0).damaged_parts.Add(1);
-    if (home->shard != nullptr) {
-      home->shard->log().Error(line);
-    } else {
-      log_.Error(line);  // still starting: no shard runs yet
-    }
-  };
-  MR_ASSIGN_OR_RETURN(home->home.segments, SegmentStore::Open(*home->home.disk, segments));
-
-  ShardStoreOptions store = StoreOptionsOf(options);
-  MR_CHECK(getrandom(&store.random, sizeof store.random, 0) == sizeof store.random);
-  store.record_bytes = static_cast<uint64_t>(startup_.options.max_payload);
-  store.keys = home->home.keys.get();
-  store.on_keys = [home](const absl::Status& status) {  // comes from a turn
-    if (status.ok()) {
-      home->shard->log().Info("JetStream storage is encrypted as a whole, the old key is forgotten");
-    } else {
-      home->shard->log().Error("JetStream storage: keys/current: " + std::string(status.message()));
-    }
-  };
-  store.progress = [this](uint64_t done, uint64_t total, uint64_t records) {
-    log_.Info(absl::StrFormat("  Recovering: %d of %d MiB of the log, %d records", done >> 20, total >> 20, records));
-  };
-  MR_ASSIGN_OR_RETURN(home->home.shard_store, ShardStore::Open(*home->home.disk, *home->home.segments, store));
-  const Recovered& recovered = home->home.store().recovered();
-  for (const std::string& note : recovered.report.notes) log_.Warn("  Recovery: " + note);
-  jetstream_->config.max_storage =
-      FinishMaxStorage(*jetstream_, static_cast<int64_t>(recovered.report.message_bytes));
-  return absl::OkStatus();
-}
-
-absl::Status Server::OpenKeys(ShardThread* home) {
-  KeyOptions options = KeyOptionsOf(startup_.options.jetstream);
-  options.random = [](uint8_t* to, size_t bytes) {
-    MR_CHECK(getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes));  // up to 256 bytes come whole
-  };
-  MR_ASSIGN_OR_RETURN(home->home.keys, StoreKeys::Open(*home->home.disk, options));
-  const StoreKeys* keys = home->home.keys.get();
-  if (keys == nullptr) return absl::OkStatus();
-  if (keys->rotated()) log_.Info("  Encryption key changed: prev_key opened the store, and may go");
-  if (keys->converting()) {
-    log_.Info(absl::StrFormat("  Encrypting what was stored %s, while the server works",
-                              keys->has_plain() ? "without a key" : "with another cipher"));
-  }
-  return absl::OkStatus();
-}
-
-// Also when it could not start, as the peer does.
-void Server::LogJetStreamStarted() { log_.Info(JetStreamStartedLine(WallClockNs() - jetstream_start_ns_)); }
-
-// The peer leaves it behind at the end, and does not start without it.
-absl::Status Server::WritePidFile(const std::string& path) {
-  if (path.empty()) return absl::OkStatus();
-  absl::Status status = pid_file_.Write(path, PidFileContent(getpid()), kPidFileMode);
-  pid_file_.Release();
-  return status;
-}
-
 void Server::WritePortsFile(const std::string& directory) {
-  if (directory.empty()) return;
-  PortsInfo ports;
-  ports.nats.push_back(BoundListener{"nats", client_listener_.host, client_listener_.port});
-  if (monitor_listener_.fd >= 0) {
-    ports.monitoring.push_back(BoundListener{"http", monitor_listener_.host, monitor_listener_.port});
-  }
-  const std::string path = PortsFilePath(directory, argv0_, getpid());
-  const absl::Status status = ports_file_.Write(path, PortsFileContent(ports), kPortsFileMode);
-  if (!status.ok())
-    log_.Error(absl::StrFormat("Error writing ports file (%s): %s", path, std::string(status.message())));
+  const ListeningSocket* monitor = monitor_listener_.fd >= 0 ? &monitor_listener_ : nullptr;
+  const absl::Status status = run_files_.WritePorts(directory, client_listener_, monitor);
+  if (!status.ok()) log_.Error(std::string(status.message()));
 }
 
 // Where clients are told that we are: behind a proxy or an address translation it is not where we listen.
@@ -422,58 +240,11 @@ JetStreamEngineOptions Server::EngineOptions() const {
 }
 
 void Server::StartShards() {
-  const Options& options = startup_.options;
-  const Tuning& tuning = options.tuning;
-  const std::vector<int> cpus = UsableCpus();
-  const bool pin = tuning.pin_shards && shards_.size() > 1 && cpus.size() >= shards_.size();
+  const std::vector<int> cpus = ChooseCpus(options().tuning);
   for (uint32_t i = 0; i < shards_.size(); ++i) {
-    ShardOptions shard;
-    shard.limits = RouterLimitsOf(options);
-    shard.match_cache_entries = static_cast<uint32_t>(tuning.match_cache_entries);
-    shard.outbox_chunk_bytes = static_cast<uint32_t>(tuning.outbox_chunk_bytes);
-    shard.small_buffer_bytes = static_cast<uint32_t>(tuning.recv_buffer_bytes_small);
-    shard.send_bytes_max = static_cast<uint64_t>(tuning.send_bytes_max);
-    shard.send_bytes_shared = static_cast<uint64_t>(tuning.send_bytes_shared);
-    shard.bytes_per_turn = static_cast<uint64_t>(tuning.bytes_per_turn);
-    shard.poll_max = std::chrono::microseconds(tuning.spin_us);
-    shard.gather_max = std::chrono::microseconds(tuning.batch_wait_us);
-    shard.closed_connections_max = options.max_closed_clients;
-    MR_CHECK(getrandom(&shard.seed, sizeof shard.seed, 0) == sizeof shard.seed);
-    shard.entropy = [](char* out, size_t bytes) { MR_CHECK(getrandom(out, bytes, 0) == static_cast<ssize_t>(bytes)); };
-    shard.collect_memory = CollectFreedMemory;
-    ShardThread* thread = shards_[i].get();
-    const int cpu = pin ? cpus[i] : -1;
-    std::optional<JetStreamEngineOptions> engine;
-    if (thread->home.disk != nullptr) engine = EngineOptions();
-    // The policy as it is now: a reload, which may come before the shard is there, tells it of another.
-    thread->thread = std::thread([this, thread, shard, i, cpu, policy = policy_, engine = std::move(engine)] {
-      pthread_setname_np(pthread_self(), absl::StrFormat("shard-%d", i).c_str());
-      if (cpu >= 0) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(cpu, &set);
-        sched_setaffinity(0, sizeof set, &set);
-      }
-      // Timers are as exact as asked for: a gathering shard waits for less than the 50 us
-      // that they may be late otherwise.
-      prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
-      thread->io->Enable(ring_fds_);
-      mesh_->port(i).Adopt();
-      thread->shard =
-          std::make_unique<Shard>(shard, *thread->io, mesh_->port(i), mesh_->counters(i), policy, WallClockUs);
-      if (engine) {
-        thread->shard->AddPart(
-            std::make_unique<JetStreamPart>(thread->shard->part_host(), thread->home, *engine));
-        CollectFreedMemory();  // what only the recovery needed
-      }
-      if (i == 0) {
-        thread->shard->log().Flush();
-        mesh_->port(i).SendParcel(mesh_->control(), std::make_unique<Ready>());
-        mesh_->port(i).Ship([thread](uint32_t target) { thread->io->Wake(target); });
-      }
-      while (!thread->shard->stopped()) thread->shard->RunOnce(true);
-      thread->shard.reset();  // on the thread that it belongs to
-    });
+    ShardThread::Plan plan{.index = i, .policy = policy_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i]};
+    if (shards_[i]->home().disk != nullptr) plan.engine = EngineOptions();
+    shards_[i]->Start(std::move(plan), *mesh_);
   }
 }
 
@@ -484,10 +255,11 @@ void Server::RunOnce() {
   const bool asleep = mesh.TrySleep();
   io_->SubmitAndWait(timers_->NextDeadline(), asleep);
   if (asleep) mesh.Awake();
+  now_ = io_->Now();
   desk_->BeginTurn();
   mesh.Drain([this](uint32_t from, const MailHeader& header, const char* body) { OnMail(from, header, body); });
   io_->RunCompletions(UINT64_MAX);
-  timers_->Expire(io_->Now());
+  timers_->Expire(now_);
   desk_->FinishTurn();
   mesh.Ship([this](uint32_t target) { io_->Wake(target); });
 }
@@ -513,14 +285,13 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case Parcel::Type::kReady:
       return OnReady();
     case Parcel::Type::kStopAccepting:
-      return OnAcceptingStopped();
+      return shutdown_->OnAcceptingStopped();
     case Parcel::Type::kStopParts:
-      return OnJetStreamStopped();
+      return shutdown_->OnJetStreamStopped();
     case Parcel::Type::kStop:
-      return OnShardStopped();
+      return shutdown_->OnShardStopped();
     case Parcel::Type::kStopReport:
-      if (from < stop_reports_.size()) stop_reports_[from] = static_cast<const StopReport&>(*parcel).waits_for;
-      return;
+      return shutdown_->OnReport(from, static_cast<const StopReport&>(*parcel).waits_for);
     default:
       MR_CHECK(false);
   }
@@ -533,7 +304,7 @@ void Server::OnBusy(int more) {
 }
 
 void Server::ReadSignals() {
-  if (state_ == State::kStopped) return;
+  if (shutdown_->state() == Shutdown::State::kStopped) return;
   io_->Read(signal_fd_, signal_buffer_, sizeof(signalfd_siginfo), &signal_read_);
 }
 
@@ -545,11 +316,11 @@ void Server::OnSignal(const IoResult& result) {
     switch (static_cast<int>(info.ssi_signo)) {
       case SIGINT:
         log_.Info("Trapped \"interrupt\" signal");
-        BeginStop();
+        shutdown_->Begin();
         break;
       case SIGTERM:
         log_.Info("Trapped \"terminated\" signal");
-        if (state_ != State::kLameDuck) BeginStop();
+        if (shutdown_->state() != Shutdown::State::kLameDuck) shutdown_->Begin();
         break;
       case SIGHUP:
         log_.Info("Trapped \"hangup\" signal");
@@ -561,7 +332,7 @@ void Server::OnSignal(const IoResult& result) {
         break;
       case SIGUSR2:
         log_.Info("Trapped \"user defined signal 2\" signal");
-        EnterLameDuck();
+        shutdown_->EnterLameDuck();
         break;
       default:
         break;
@@ -570,10 +341,24 @@ void Server::OnSignal(const IoResult& result) {
   ReadSignals();
 }
 
+// ---- the end -------------------------------------------------------------------------------------------------------
+
+void Server::AnnounceLameDuck() {
+  info_.lame_duck = true;
+  ApplyPolicy(options(), false, true);
+}
+
+void Server::GiveUp() {
+  run_files_.RemovePorts();
+  log_.Close();
+  std::fflush(nullptr);
+  _exit(1);
+}
+
 // ---- reload --------------------------------------------------------------------------------------------------------
 
 void Server::Reload() {
-  if (state_ != State::kRunning) return;
+  if (shutdown_->state() != Shutdown::State::kRunning) return;
   const auto fail = [this](const absl::Status& status) {
     log_.Error(absl::StrFormat("Failed to reload server configuration: %s", std::string(status.message())));
   };
@@ -589,11 +374,11 @@ void Server::Reload() {
   }
   for (const config::Change& change : plan->changes) {
     if (change.option == "pid_file") {
-      const absl::Status wrote = WritePidFile(plan->options.pid_file);
+      const absl::Status wrote = run_files_.WritePid(plan->options.pid_file);
       if (!wrote.ok()) log_.Error(absl::StrFormat("Failed to write pidfile: %s", std::string(wrote.message())));
     }
     if (change.option == "ports_file_dir") {
-      ports_file_.Remove().IgnoreError();
+      run_files_.RemovePorts();
       WritePortsFile(plan->options.ports_file_dir);
     }
     if (change.option == "max_connections") CloseConnectionsAbove(plan->options.max_connections);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Server: puts the shards together and is the control thread: signals, monitoring, log, reload, lame duck, shutdown.
-// Owner:  process; Run is called by the main thread, which becomes the control thread. Only server.cc has threads.
-// States (F-30, C-39): kStarting -> kRunning -> [kLameDuck ->] kStopping -> kStopped.
-// Bound:  a stop takes kStopMax (server_stop.cc) at most: then the process says what it waited for, and ends.
+// Server: puts the shards together and is the control thread: start, signals, log, reload; Shutdown has the states.
+// Owner:  process; Run is called by the main thread, which becomes the control thread.
 #pragma once
 
 #include <deque>
@@ -15,7 +13,11 @@
 #include "broker/admin.h"
 #include "broker/config/startup.h"
 #include "broker/control/monitor_desk.h"
+#include "broker/control/run_files.h"
 #include "broker/control/server_view.h"
+#include "broker/control/shard_thread.h"
+#include "broker/control/shutdown.h"
+#include "broker/control/store_opening.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/io/uring.h"
 #include "broker/jetstream/engine/jetstream_part.h"
@@ -28,31 +30,22 @@
 
 namespace millrace {
 
-class Server {
+class Server final : public ShutdownHost {
  public:
   Server(config::Startup startup, std::string argv0);
-  ~Server();
+  ~Server() override;
 
   // Runs until the server has shut down. Returns the exit code; start-up errors are logged or printed as the peer does.
   int Run();
 
  private:
-  enum class State : uint8_t { kStarting, kRunning, kLameDuck, kStopping, kStopped };
-  struct ShardThread;
-
   // Start-up, in order.
   absl::Status Start();
   void LogBanner();
   absl::Status OpenRings();
-  absl::Status LockStore();
-  absl::Status WritePidFile(const std::string& path);
   absl::Status OpenListeners();
-  absl::Status PrepareJetStream();
-  absl::Status OpenStore();
-  absl::Status OpenKeys(ShardThread* home);
   void Advertise(const Options& options);
   JetStreamEngineOptions EngineOptions() const;
-  void LogJetStreamStarted();
   void WritePortsFile(const std::string& directory);
   void StartShards();
   void OnReady();
@@ -68,25 +61,18 @@ class Server {
   void OnPolicyApplied(const Policy* policy);
   void ApplyPolicy(const Options& options, bool recheck_users, bool announce_info);
 
-  // The end (server_stop.cc).
-  bool JetStreamRuns() const { return jetstream_.has_value() && jetstream_state_ == JetStreamState::kRuns; }
-  void EnterLameDuck();
-  void OnAcceptingStopped();
-  void StopJetStream();
-  void OnJetStreamStopped();
-  void TellLameDuck();
-  void CloseNextClients();
-  void BeginStop();
-  void OnShardStopped();
-  void OnStopTimer();
-  std::string StopWaitsFor() const;
+  // ShutdownHost.
+  const Options& options() const override { return policy_->options; }
+  void AnnounceLameDuck() override;
+  void StopServing() override { desk_->Stop(); }
+  void OnAllStopped() override { io_->Cancel(&signal_read_); }
+  [[noreturn]] void GiveUp() override;
 
-  const Options& options() const { return policy_->options; }
   ServerView View() const;
 
   config::Startup startup_;
-  const std::string argv0_;
   Logger log_;
+  RunFiles run_files_;
   // From the earliest version that some shard may still look at to the present one.
   struct PolicyVersion {
     std::unique_ptr<Policy> policy;
@@ -96,37 +82,25 @@ class Server {
   const Policy* policy_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on
-  int64_t jetstream_start_ns_ = 0;
-  State state_ = State::kStarting;
+  std::unique_ptr<StoreOpening> store_;         // the same
   int64_t start_ns_ = 0;
   int64_t config_load_ns_ = 0;
 
   std::unique_ptr<Mesh> mesh_;
   std::unique_ptr<UringIo> io_;
+  Nanos now_{0};  // of this turn
   std::unique_ptr<TimerWheel> timers_;
+  std::unique_ptr<Shutdown> shutdown_;
   std::unique_ptr<MonitorDesk> desk_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;
-  uint32_t shards_stopped_ = 0;
   int busy_shards_ = 0;
 
   ListeningSocket client_listener_;
   ListeningSocket monitor_listener_;
-  RunFile pid_file_;
-  RunFile ports_file_;
   int signal_fd_ = -1;
   alignas(8) char signal_buffer_[128];
   Completion signal_read_;
-  // Of JetStream, if it is on. kStopping: it is closing its store; kStopped: the store is no longer ours.
-  enum class JetStreamState : uint8_t { kRuns, kStopping, kStopped };
-  JetStreamState jetstream_state_ = JetStreamState::kRuns;
-  bool accepting_ = true;
-  TimerNode stop_timer_;                   // bounds the end
-  std::vector<std::string> stop_reports_;  // by shard, while they are asked for
-  bool stop_overdue_ = false;
-  TimerNode lame_duck_timer_;
-  int64_t lame_duck_interval_ns_ = 0;
-
 };
 
 }  // namespace millrace

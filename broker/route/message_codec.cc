@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-// Group names that one record holds; a record may take half a ring at most (RingBytes in broker/control/server.cc).
+// Group names that one record holds; a record may take half a ring at most (shard_thread.cc, RingBytes).
 constexpr size_t kRecordGroupBytes = 16 * 1024;
 constexpr size_t kRunRecordBytes = 16 * 1024;  // in one record when it holds more than one message
 

@@ -12,7 +12,7 @@
 #include "store/segment/block.h"
 #include "store/hash.h"
 #include "store/segment/segment_store.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/keys/store_keys.h"
 #include "store/log/wal_format.h"
 #include "tests/crash/sim_disk.h"

@@ -392,7 +392,7 @@ absl::Status Server::OpenKeys(ShardThread* home) {
   options.random = [](uint8_t* to, size_t bytes) {
     MR_CHECK(getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes));  // up to 256 bytes come whole
   };
-  MR_ASSIGN_OR_RETURN(home->home.keys, StoreKeys::Open(*home->home.disk, options));
+  MR_ASSIGN_OR_RETURN(home->home.keys, OpenStoreKeys(*home->home.disk, options));
   const StoreKeys* keys = home->home.keys.get();
   if (keys == nullptr) return absl::OkStatus();
   if (keys->rotated()) log_.Info("  Encryption key changed: prev_key opened the store, and may go");

@@ -104,7 +104,7 @@ void SegmentStore::Scrub::StartRead(Nanos now) {
     handle = *file;
     opened = part.extent.file;
   }
-  if (buffer == nullptr) buffer = std::make_unique<WalBuffer>(bytes);
+  if (buffer == nullptr) buffer = std::make_unique<AlignedBuffer>(bytes);
   buffer->Grow(bytes);
   MR_CHECK(file == nullptr);
   file = store.FileOf(part.extent.file);

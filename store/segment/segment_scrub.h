@@ -18,8 +18,8 @@
 
 #include "proto/base/completion.h"
 #include "proto/base/nanos.h"
+#include "store/aligned_buffer.h"
 #include "store/segment/segment_store.h"
-#include "store/log/wal_buffer.h"
 
 namespace millrace {
 
@@ -64,7 +64,7 @@ struct SegmentStore::Scrub {
   uint32_t opened = 0;             // number of the file behind `handle`
   Disk::File handle = -1;
   uint64_t read_from = 0;
-  std::unique_ptr<WalBuffer> buffer;
+  std::unique_ptr<AlignedBuffer> buffer;
   Completion read;
 };
 

@@ -29,10 +29,10 @@ size_t FileStreamLog::memory_bytes() const {
 
 template <typename F>
 void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
-  for (size_t i = BlockIndexOf(from); i < blocks_.size() && blocks_[i]->first_seq <= to; ++i) {
+  for (size_t i = blocks_.IndexOf(from); i < blocks_.size() && blocks_[i]->first_seq <= to; ++i) {
     Block* block = blocks_[i].get();
     LoadStatus why = LoadStatus::kFound;
-    const BlockBody* body = BodyOf(block, Wait::kNow, &why);
+    const BlockBody* body = reader_.BodyOf(block, Wait::kNow, &why);
     if (body == nullptr) continue;
     const uint32_t count = body->count();
     uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from);
@@ -45,7 +45,8 @@ void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
         if (live_.Contains(message.seq)) on_message(message);
       }
       Tick(pace_, kStride * kMessageUnits);
-      if (ordinal < count) body = BodyOf(block, Wait::kNow, &why);  // it may have been evicted while this was paused
+      // It may have been evicted while this was paused.
+      if (ordinal < count) body = reader_.BodyOf(block, Wait::kNow, &why);
       MR_CHECK(body == nullptr || body->count() == count);
     }
     Tick(pace_, kBlockUnits);
@@ -119,7 +120,7 @@ void FileStreamLog::BuildIndex() {
   runs_.ForgetCached();  // their numbers are of the index before
   DropDeadRuns();
   ColdRuns* const cold_runs = this;
-  const Working working(*this);
+  const LogWork working(*this);
   index_ = std::make_unique<MessageIndex>(live_, uid_, cold_runs);
   index_->set_pace(pace_);
   logs_.OnHydrated(uid_);
@@ -306,7 +307,7 @@ bool FileStreamLog::WantsOpenRun() {
 }
 
 void FileStreamLog::WriteOpenRun() {
-  const Working working(*this);
+  const LogWork working(*this);
   const Run* run = index_->open_run();
   const uint64_t last_key = state_.last_seq >> LiveSet::kChunkBits;
   MR_CHECK(run != nullptr && run->key <= last_key);

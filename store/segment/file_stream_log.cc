@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "store/varint.h"
+#include "store/segment/stream_records.h"
 
 namespace millrace {
 
@@ -53,9 +53,8 @@ bool FileStreamLog::Peek(Block* block, uint64_t seq, Wait wait, StoredMessage* m
   return store_.Peek(this, block, seq, wait == Wait::kNow, message);
 }
 
-void FileStreamLog::OnUsed(Block* block) {
-  if (block->place == Block::Place::kDisk) store_.cache().Touch(block->body);
-  const size_t index = cursor_index_;
+void FileStreamLog::OnUsed(size_t index) {
+  if (blocks_[index]->place == Block::Place::kDisk) store_.cache().Touch(blocks_[index]->body);
   if (index == used_index_ + 1 && index + 1 < blocks_.size()) store_.ReadAhead(this, blocks_[index + 1].get());
   used_index_ = index;
 }
@@ -74,7 +73,7 @@ void FileStreamLog::OnShrunk(Block* block, uint64_t record_bytes) {
 
 // The block is written anew without the message; where it was is overwritten once no checkpoint wants it any more.
 void FileStreamLog::OnErased(Block* block) {
-  const size_t index = BlockIndexOf(block->first_seq);
+  const size_t index = blocks_.IndexOf(block->first_seq);
   (void)Rewrite(index, index);
 }
 
@@ -112,14 +111,14 @@ uint64_t FileStreamLog::MoveOut(uint32_t from) {
 
 const Block* FileStreamLog::StoredBlockFrom(uint64_t seq) const {
   if (changing_ > 0) return nullptr;
-  for (size_t i = BlockIndexOf(seq); i < blocks_.size(); ++i) {
+  for (size_t i = blocks_.IndexOf(seq); i < blocks_.size(); ++i) {
     if (blocks_[i]->place == Block::Place::kDisk && !blocks_[i]->damaged) return blocks_[i].get();
   }
   return nullptr;
 }
 
 Block* FileStreamLog::StoredBlockAt(const Extent& extent, uint64_t first_seq) {
-  const size_t index = BlockIndexOf(first_seq);
+  const size_t index = blocks_.IndexOf(first_seq);
   if (index == blocks_.size()) return nullptr;
   Block* block = blocks_[index].get();
   const bool same = block->place == Block::Place::kDisk && !block->damaged && block->file == extent.file &&
@@ -129,7 +128,7 @@ Block* FileStreamLog::StoredBlockAt(const Extent& extent, uint64_t first_seq) {
 
 // What is in memory is as it was written: the block goes elsewhere from there.
 void FileStreamLog::OnBlockDamaged(Block* block) {
-  const size_t index = BlockIndexOf(block->first_seq);
+  const size_t index = blocks_.IndexOf(block->first_seq);
   if (working_ == 0 && block->body != nullptr && block->live > 0 && Rewrite(index, index)) return;
   block->damaged = true;
 }
@@ -221,7 +220,7 @@ void FileStreamLog::EncodeCheckpoint(std::string* out) {
     const uint64_t end = (run.key << LiveSet::kChunkBits) + run.through;
     if (run.good() && end <= covered.last_seq + 1) runs.push_back(&run);
   }
-  EncodeStreamCheckpoint({covered, live_, live_through, files, blocks_, count, runs}, out);
+  EncodeStreamCheckpoint({covered, live_, live_through, files, blocks_.all(), count, runs}, out);
   dirty_ = count < blocks_.size();
   store_.OnEncoded(this);
 }
@@ -263,18 +262,9 @@ absl::Status FileStreamLog::Restore(std::string_view blob) {
         absl::StrFormat("checkpoint of stream %u: %s", uid_, std::string(decoded.message())));
   }
   for (const auto& [number, uuid] : restored.files) store_.files().AdoptFile(number, uuid);
-  state_ = restored.state;
-  blocks_ = std::move(restored.blocks);
-  ends_.reserve(blocks_.size());
-  for (const auto& block : blocks_) ends_.push_back(block->last_seq);
+  state_.Restore(restored.state);
+  blocks_.Adopt(std::move(restored.blocks));
   runs_.Adopt(std::move(restored.runs));
-  AdoptPlaces();
-  dirty_ = false;
-  return absl::OkStatus();
-}
-
-// Of the blocks that were restored.
-void FileStreamLog::AdoptPlaces() {
   uint64_t bytes = 0;
   for (const auto& block : blocks_) {
     bytes += block->message_bytes(false);
@@ -283,6 +273,8 @@ void FileStreamLog::AdoptPlaces() {
     disk_bytes += block->stored_bytes;
   }
   bytes_guessed_ = bytes != state_.bytes;
+  dirty_ = false;
+  return absl::OkStatus();
 }
 
 // --- replay
@@ -295,21 +287,17 @@ void FileStreamLog::Replay(RecordKind kind, std::string_view body) {
     subjects_stale_ = state_stale_ = true;
     return;
   }
-  uint64_t seq = 0;
-  if (!TakeVarint(&body, &seq) || seq == 0) return;
-  switch (kind) {
-    case RecordKind::kRemove:
-    case RecordKind::kErase: {
-      const Erase erase = kind == RecordKind::kErase ? Erase::kYes : Erase::kNo;
+  if (kind == RecordKind::kRemove || kind == RecordKind::kErase) {
+    const Erase erase = kind == RecordKind::kErase ? Erase::kYes : Erase::kNo;
+    ForEachSeq(body, [&](uint64_t seq) {
       DoRemove(seq, erase);
-      uint64_t step = 0;
-      while (TakeVarint(&body, &step)) {
-        seq += static_cast<uint64_t>(UnZigZag(step));
-        DoRemove(seq, erase);
-      }
       subjects_stale_ = state_stale_ = state_.messages > 0;
-      break;
-    }
+    });
+    return;
+  }
+  uint64_t seq = 0;
+  if (!ReadSeq(body, &seq)) return;
+  switch (kind) {
     case RecordKind::kTrim:
       if (seq > state_.first_seq || seq > state_.last_seq + 1) DoTrimBelow(seq);
       subjects_stale_ = state_stale_ = state_.messages > 0;

@@ -73,10 +73,9 @@ class FileStreamLog final : public BlockLog, public StoredLog, public BlockOwner
   // --- BlockLog
   BlockBody* Fetch(Block* block, Wait wait, LoadStatus* why) override;
   bool Peek(Block* block, uint64_t seq, Wait wait, StoredMessage* message) override;
-  void OnUsed(Block* block) override;
+  void OnUsed(size_t index) override;
   void OnSealed(Block* block) override;
   void OnDropped(Block* block) override;
-  void OnThinned(Block* block) override {}
   void OnShrunk(Block* block, uint64_t record_bytes) override;
   void OnErased(Block* block) override;
   void OnRunsCleared() override;
@@ -99,7 +98,6 @@ class FileStreamLog final : public BlockLog, public StoredLog, public BlockOwner
   // What blocks before the first that is not on disk contain, with all removals.
   StreamLogState Covered(size_t block_count, uint64_t* live_through) const;
   SegmentUuids FilesInUse();
-  void AdoptPlaces();
   bool IndexFromRun(uint64_t key);               // false: it cannot be read
   bool DecodeStored(uint64_t key, SealedRun* form);
   void IndexBlocks(uint64_t from, uint64_t to);  // appends the live messages of these sequences to the index

@@ -64,7 +64,8 @@ void SegmentFiles::OnRecovered(bool keep_unknown) {
     if (known != nullptr && (known->wanted > 0 || known->takes_appends)) {
       AdoptFound(number);
     } else {
-      Of(number)->quarantined = keep_unknown;
+      SegmentFile* file = Of(number);
+      file->quarantined = file->quarantined || keep_unknown;  // recovery may have met damage in it
       RemoveIfUnwanted(number);
     }
   }

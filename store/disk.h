@@ -26,6 +26,7 @@ namespace millrace {
 enum class FileUse : uint8_t { kRead, kWrite, kDirect };
 
 inline constexpr size_t kDiskAlignment = 4096;
+constexpr uint64_t AlignUp(uint64_t bytes) { return (bytes + kDiskAlignment - 1) & ~uint64_t{kDiskAlignment - 1}; }
 
 class Disk {
  public:

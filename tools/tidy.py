@@ -18,7 +18,12 @@ PRODUCT = ('broker/', 'proto/', 'store/')
 LAYERS = {
     'proto/base': (),
     'proto': ('proto/base',),
-    'store': ('proto',),
+    'store': ('proto',),  # at the top of it: the words that its folders share
+    'store/keys': ('store',),
+    'store/index': ('store',),
+    'store/log': ('store/keys',),
+    'store/segment': ('store/index', 'store/keys'),
+    'store/shard': ('store/log', 'store/segment'),
     'broker/version': (),
     'broker/config': ('proto', 'broker/version'),
     'broker/log': ('proto/base',),
@@ -35,11 +40,11 @@ LAYERS = {
     'broker/jetstream/api': ('broker/monitor', 'proto', 'broker/version'),
     'broker/part': ('broker/route', 'broker/io', 'broker/log', 'broker/monitor'),
     'broker/jetstream': ('broker/part', 'broker/jetstream/api', 'broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'broker/io',
-                         'store'),
+                         'store/shard'),
     'broker/admin': ('broker/session', 'broker/speaker', 'broker/monitor', 'broker/part'),
     'broker/shard': ('broker/net', 'broker/session', 'broker/part', 'broker/admin'),
     'broker/shard_stop': ('broker/shard',),
-    'broker/control': ('broker/shard', 'broker/jetstream', 'broker/account', 'broker/io', 'store', 'broker/config', 'broker/log'),
+    'broker/control': ('broker/shard', 'broker/jetstream', 'broker/account', 'broker/io', 'store/shard', 'broker/config', 'broker/log'),
     'broker/memory': (),
     'broker/main': ('broker/control', 'broker/memory'),
 }
@@ -61,7 +66,7 @@ def layer_of(path):
     folder, name = os.path.split(path)
     if folder == 'broker':
         return 'broker/' + name.split('.')[0]
-    while folder not in LAYERS and os.path.dirname(folder) not in ('', 'broker'):
+    while folder not in LAYERS and os.path.dirname(folder) not in ('', 'broker', 'store'):
         folder = os.path.dirname(folder)
     return folder
 

@@ -21,7 +21,7 @@ inline std::unique_ptr<StoreKeys> KeysOf(int64_t cipher) {
   options.kdf_passes = 1;
   options.kdf_memory_kib = 8;
   options.random = [](uint8_t* to, size_t bytes) { std::memset(to, 7, bytes); };
-  return std::move(StoreKeys::Open(disk[cipher], options)).value();
+  return std::move(StoreKeys::Open(disk[cipher], options, std::nullopt)).value();
 }
 
 }  // namespace millrace

@@ -159,7 +159,8 @@ struct FileStore {
   NullJournal journal;
   std::unique_ptr<StoreKeys> keys;
   std::unique_ptr<SegmentStore> store;
-  std::unique_ptr<FileStreamLog> log;
+  std::unique_ptr<StoredLog> stored;
+  FileStreamLog* log = nullptr;  // the same
 
   explicit FileStore(int64_t cipher = 0) : keys(KeysOf(cipher)) { Open(); }
   ~FileStore() { Close(); }
@@ -167,10 +168,11 @@ struct FileStore {
     SegmentStoreOptions options;
     options.keys = keys.get();
     store = std::move(SegmentStore::Open(disk, options)).value();
-    log = std::make_unique<FileStreamLog>(1, StreamLogOptions{}, *store, journal);
+    stored = store->Create(1, StreamLogOptions{}, journal);
+    log = static_cast<FileStreamLog*>(stored->log());
   }
   void Close() {
-    log.reset();
+    stored.reset();
     Turn();
     store.reset();
   }
@@ -196,7 +198,7 @@ void FileAppend(benchmark::State& state) {
   const std::string payload(128, 'x');
   uint64_t i = 0;
   for (auto _ : state) {
-    AppendOne(files.log.get(), subjects[Scatter(i++) % subjects.size()], payload);
+    AppendOne(files.log, subjects[Scatter(i++) % subjects.size()], payload);
     if (i % 256 == 0) files.Turn();
     if (files.log->state().messages > 1'000'000) files.log->Purge();
   }
@@ -209,7 +211,7 @@ void FileLoadInOrder(benchmark::State& state) {
   files.store->OnRecovered();
   const std::string payload(128, 'x');
   for (int i = 0; i < 1'000'000; ++i) {
-    AppendOne(files.log.get(), "orders.eu", payload);
+    AppendOne(files.log, "orders.eu", payload);
     if (i % 256 == 0) files.Turn();
   }
   files.Checkpoint();
@@ -230,7 +232,7 @@ void FileRestart(benchmark::State& state) {
   const auto subjects = SubjectsOf(1000);
   const std::string payload(32, 'x');
   for (uint64_t i = 0; i < 10'000'000; ++i) {
-    AppendOne(files.log.get(), subjects[Scatter(i) % 1000], payload);
+    AppendOne(files.log, subjects[Scatter(i) % 1000], payload);
     if (i % 256 == 0) files.Turn();
   }
   const std::string blob = files.Checkpoint();

@@ -117,7 +117,7 @@ absl::Status StoreOpening::OpenKeys() {
   options.random = [](uint8_t* to, size_t bytes) {
     MR_CHECK(getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes));  // up to 256 bytes come whole
   };
-  MR_ASSIGN_OR_RETURN(home_.keys, StoreKeys::Open(*home_.disk, options));
+  MR_ASSIGN_OR_RETURN(home_.keys, OpenStoreKeys(*home_.disk, options));
   const StoreKeys* keys = home_.keys.get();
   if (keys == nullptr) return absl::OkStatus();
   if (keys->rotated()) log_.Info("  Encryption key changed: prev_key opened the store, and may go");

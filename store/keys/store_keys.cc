@@ -10,7 +10,6 @@
 #include "absl/strings/str_format.h"
 #include "proto/base/check.h"
 #include "proto/base/status.h"
-#include "store/shard/catalog.h"
 #include "store/hash.h"
 
 namespace millrace {
@@ -102,10 +101,10 @@ absl::StatusOr<bool> AnyFile(Disk& disk, std::string_view directory) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<StoreKeys>> StoreKeys::Open(Disk& disk, const KeyOptions& options) {
+absl::StatusOr<std::unique_ptr<StoreKeys>> StoreKeys::Open(Disk& disk, const KeyOptions& options,
+                                                           std::optional<KeyId> sealed_with) {
   MR_CHECK(sodium_init() >= 0);
   MR_ASSIGN_OR_RETURN(const std::optional<std::string> file, ReadFile(disk));
-  MR_ASSIGN_OR_RETURN(const std::optional<KeyId> sealed_with, Catalog::SealedWith(disk));
   if (options.key.empty()) {
     if (!file.has_value() && sealed_with.value_or(0) == 0) return nullptr;
     return absl::FailedPreconditionError("the store is encrypted, and no key is configured");

@@ -17,13 +17,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "store/keys/aead.h"
 #include "store/disk.h"
+#include "store/keys/aead.h"
 
 namespace millrace {
 
@@ -45,8 +46,10 @@ struct KeyOptions {
 
 class StoreKeys {
  public:
-  // Blocking. nullptr: no encryption is asked for, and the store has none.
-  static absl::StatusOr<std::unique_ptr<StoreKeys>> Open(Disk& disk, const KeyOptions& options);
+  // Blocking. nullptr: no encryption is asked for, and the store has none. `sealed_with`: the key that what is stored
+  // names, 0 where it is plain; std::nullopt: nothing is stored (OpenStoreKeys in shard/shard_store.h has looked).
+  static absl::StatusOr<std::unique_ptr<StoreKeys>> Open(Disk& disk, const KeyOptions& options,
+                                                         std::optional<KeyId> sealed_with);
   ~StoreKeys();
   StoreKeys(const StoreKeys&) = delete;
   StoreKeys& operator=(const StoreKeys&) = delete;

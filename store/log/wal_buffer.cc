@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/log/wal_buffer.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -10,29 +8,9 @@
 
 namespace millrace {
 
-WalBuffer::WalBuffer(size_t bytes) : capacity(AlignUp(bytes)) {
-  void* memory = mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  MR_CHECK(memory != MAP_FAILED);
-  data = static_cast<char*>(memory);
-}
-
-WalBuffer::~WalBuffer() { munmap(data, capacity); }
-
-void WalBuffer::Grow(size_t bytes) {
-  bytes = AlignUp(bytes);
-  if (bytes <= capacity) return;
-  void* memory = mremap(data, capacity, bytes, MREMAP_MAYMOVE);
-  MR_CHECK(memory != MAP_FAILED);
-  data = static_cast<char*>(memory);
-  capacity = bytes;
-}
-
 void WalBuffer::Shrink(size_t bytes) {
-  bytes = AlignUp(bytes);
-  if (bytes >= capacity) return;
-  MR_CHECK_OP(used, <=, bytes);
-  munmap(data + bytes, capacity - bytes);
-  capacity = bytes;
+  MR_CHECK_OP(used, <=, AlignUp(bytes));
+  AlignedBuffer::Shrink(bytes);
 }
 
 std::unique_ptr<WalBuffer> WalBufferPool::Take(size_t bytes) {

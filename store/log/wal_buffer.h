@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // WalBuffer: the bytes of one batch, aligned for direct I/O. WalBufferPool: keeps a few for reuse.
-// Owner:  shard.  Own mmaps, outside the allocator: what is given back is gone from RSS, and growing moves page tables,
-//         not bytes.
+// Owner:  shard.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "store/aligned_buffer.h"
 #include "store/journal.h"
 #include "store/log/wal_format.h"
 
 namespace millrace {
 
-struct WalBuffer {
-  explicit WalBuffer(size_t bytes);
-  ~WalBuffer();
-  WalBuffer(const WalBuffer&) = delete;
-  WalBuffer& operator=(const WalBuffer&) = delete;
+struct WalBuffer : AlignedBuffer {
+  explicit WalBuffer(size_t bytes) : AlignedBuffer(bytes) {}
 
-  void Grow(size_t bytes);   // moves; not while it is being written
   void Shrink(size_t bytes);  // not below what is used
   void Clear() {
     used = kWalBatchHeaderBytes;
@@ -27,8 +23,6 @@ struct WalBuffer {
     first_lsn = 0;
   }
 
-  char* data = nullptr;
-  size_t capacity = 0;  // a multiple of kDiskAlignment
   size_t used = kWalBatchHeaderBytes;
   uint32_t records = 0;
   Lsn first_lsn = 0;

@@ -41,10 +41,6 @@ inline constexpr size_t kWalBatchHeaderBytes = sizeof(WalBatchHeader);
 inline constexpr size_t kWalRecordHeaderBytes = 12;  // u32 bytes << 5 | kind, u64 object
 inline constexpr size_t kWalRecordBytesMax = (size_t{1} << 27) - 1;
 
-inline constexpr uint64_t AlignUp(uint64_t bytes) {
-  return (bytes + kDiskAlignment - 1) & ~uint64_t{kDiskAlignment - 1};
-}
-
 inline uint64_t WalBatchBytes(const WalBatchHeader& header) {
   return AlignUp(kWalBatchHeaderBytes + header.payload_bytes);
 }

@@ -190,7 +190,7 @@ struct Block {
   BlockBody* body = nullptr;
   bool open = true;  // takes appends
 
-  // File streams only (segment_store.h).
+  // File streams only (block_store.h).
   enum class Place : uint8_t { kMemory, kWriting, kDisk };
   Place place = Place::kMemory;
   bool damaged = false;

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "store/segment/block_slices.h"
-#include "store/varint.h"
 
 namespace millrace {
 namespace {
@@ -25,61 +24,27 @@ uint64_t MessageBytes(bool memory, size_t subject_bytes, size_t header_bytes, si
   return 22 + subject_bytes + (header_bytes > 0 ? 4 : 0) + payload_bytes + 8;
 }
 
-bool ReadAppend(std::string_view body, StoredMessage* message) {
-  uint64_t time = 0;
-  uint64_t header_bytes = 0;
-  uint64_t subject_bytes = 0;
-  if (!TakeVarint(&body, &message->seq) || message->seq == 0 || !TakeVarint(&body, &time) ||
-      !TakeVarint(&body, &header_bytes) || !TakeVarint(&body, &subject_bytes)) {
-    return false;
-  }
-  if (subject_bytes > body.size() || header_bytes > body.size() - subject_bytes) return false;
-  message->time_ns = UnZigZag(time);
-  message->subject = body.substr(0, subject_bytes);
-  message->payload = body.substr(subject_bytes);
-  message->header_bytes = static_cast<uint32_t>(header_bytes);
-  return true;
-}
-
 void BlockLog::Invariant() const {
   if (changing_ > 0) return;
-  MR_CHECK_OP(blocks_.size(), ==, ends_.size());
+  blocks_.Invariant();
+  reader_.Invariant();
   uint64_t live = 0;
   uint64_t bytes = 0;
-  const Block* before = nullptr;
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    const Block& block = *blocks_[i];
-    MR_CHECK_OP(block.first_seq, <=, block.last_seq);
-    MR_CHECK_OP(block.messages, <=, block.last_seq - block.first_seq + 1);
-    MR_CHECK_OP(block.live, <=, block.messages);
-    MR_CHECK_OP(block.live_headed, <=, block.messages);
-    MR_CHECK_OP(block.live_bytes, <=, block.record_bytes);
-    MR_CHECK_OP(block.live, ==, live_.CountFrom(block.first_seq) - live_.CountFrom(block.last_seq + 1));
-    MR_CHECK(block.messages > 0 && block.last_time_ns <= block.max_time_ns);
-    MR_CHECK(!block.open || i + 1 == blocks_.size());
-    MR_CHECK_OP(ends_[i], ==, block.open ? UINT64_MAX : block.last_seq);
-    MR_CHECK(before == nullptr || (before->last_seq < block.first_seq && before->max_time_ns <= block.max_time_ns));
-    MR_CHECK((block.place == Block::Place::kMemory) == (block.file == 0));
-    MR_CHECK(block.body != nullptr || block.place == Block::Place::kDisk);
-    if (block.body != nullptr) {
-      MR_CHECK(block.body->block == &block && block.body->count() == block.messages);
-      MR_CHECK_OP(block.body->record_bytes(), ==, block.record_bytes);
-    }
-    live += block.live;
-    bytes += block.message_bytes(memory());
-    before = &block;
+  for (const auto& block : blocks_) {
+    MR_CHECK_OP(block->live, ==, live_.CountFrom(block->first_seq) - live_.CountFrom(block->last_seq + 1));
+    live += block->live;
+    bytes += block->message_bytes(options_.memory);
   }
   MR_CHECK_OP(live, ==, state_.messages);
   MR_CHECK_OP(live_.size(), ==, state_.messages);
   if (!bytes_guessed_) MR_CHECK_OP(bytes, ==, state_.bytes);
-  MR_CHECK(bytes_sum_ == nullptr || *bytes_sum_ >= state_.bytes);
-  if (before != nullptr) MR_CHECK_OP(before->last_seq, <=, state_.last_seq);
+  state_.Invariant();
+  if (!blocks_.empty()) MR_CHECK_OP(blocks_.back()->last_seq, <=, state_.last_seq);
   if (state_.messages > 0) {
     MR_CHECK_OP(state_.first_seq, ==, live_.Next(1));
   } else {
     MR_CHECK(state_.first_seq == state_.last_seq + 1 || (state_.first_seq == 0 && state_.last_seq == 0));
   }
-  MR_CHECK(cursor_ == nullptr || (cursor_index_ < blocks_.size() && blocks_[cursor_index_].get() == cursor_));
   if (index_ != nullptr && working_ == 0) {
     index_->Invariant();
     MR_CHECK_OP(state_.subjects, ==, index_->subject_count());
@@ -90,27 +55,12 @@ void BlockLog::Invariant() const {
 BlockLog::~BlockLog() {
   MR_CHECK(working_ == 0 && changing_ == 0);
   for (const auto& block : blocks_) MR_CHECK(block->body == nullptr);  // the derived class has dropped them
-  MR_CHECK(bytes_sum_ == nullptr);
+  MR_CHECK(!state_.summed());
 }
 
 void BlockLog::set_options(const StreamLogOptions& options) {
   MR_CHECK(options.memory == options_.memory);
   options_ = options;
-}
-
-void BlockLog::set_bytes_sum(uint64_t* sum) {
-  MR_CHECK(bytes_sum_ == nullptr || *bytes_sum_ >= state_.bytes);
-  if (bytes_sum_ != nullptr) *bytes_sum_ -= state_.bytes;
-  bytes_sum_ = sum;
-  if (bytes_sum_ != nullptr) *bytes_sum_ += state_.bytes;
-}
-
-// At most what is there: sizes of damaged messages are guesses.
-void BlockLog::TakeBytes(uint64_t bytes) {
-  bytes = std::min(bytes, state_.bytes);
-  MR_CHECK(bytes_sum_ == nullptr || *bytes_sum_ >= bytes);
-  state_.bytes -= bytes;
-  if (bytes_sum_ != nullptr) *bytes_sum_ -= bytes;
 }
 
 // --- append
@@ -131,11 +81,7 @@ void BlockLog::DoAppend(const StoredMessage& message) {
   if (block == nullptr) {
     // The first block grows from small; one that follows a full one will be full, too.
     const size_t room = full ? std::max<size_t>(options_.block_bytes, size + sizeof(BlockHeader)) : kFirstRoom;
-    blocks_.push_back(std::make_unique<Block>());
-    ends_.push_back(UINT64_MAX);
-    block = blocks_.back().get();
-    block->first_seq = message.seq;
-    block->max_time_ns = blocks_.size() > 1 ? blocks_[blocks_.size() - 2]->max_time_ns : INT64_MIN;
+    block = blocks_.Open(message.seq);
     block->body = new BlockBody(room);
     block->body->block = block;
   }
@@ -160,7 +106,7 @@ void BlockLog::DoAppend(const StoredMessage& message) {
   }
   dirty_ = true;
   ++state_.messages;
-  AddBytes(MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size()));
+  state_.AddBytes(MessageBytes(options_.memory, message.subject.size(), message.header_bytes, message.payload.size()));
   state_.last_seq = message.seq;
   state_.last_time_ns = message.time_ns;
 }
@@ -169,8 +115,7 @@ void BlockLog::SealOpenBlock() {
   if (blocks_.empty() || !blocks_.back()->open) return;
   Block* block = blocks_.back().get();
   MR_CHECK(block->body != nullptr && block->place == Block::Place::kMemory);
-  block->open = false;
-  ends_.back() = block->last_seq;
+  blocks_.CloseLast();
   if (block->live == 0) {
     DropBlocks(blocks_.size() - 1, blocks_.size());
     return;
@@ -192,7 +137,7 @@ void BlockLog::AccountRemoved(uint64_t seq, uint64_t bytes) {
   MR_CHECK(state_.messages > 0);
   dirty_ = true;
   --state_.messages;
-  TakeBytes(state_.messages == 0 ? state_.bytes : bytes);
+  state_.TakeBytes(state_.messages == 0 ? state_.bytes : bytes);
   if (index_ != nullptr) state_.subjects = index_->subject_count();
   if (state_.messages == 0) {
     state_.first_seq = state_.last_seq + 1;
@@ -210,7 +155,7 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
   if (!live_.Contains(seq)) return;
   StoredMessage message;
   Block* block = nullptr;
-  const bool read = Find(seq, Wait::kNow, &message, &block);
+  const bool read = reader_.Find(seq, Wait::kNow, &message, &block);
   if (block == nullptr || block->live == 0) {  // only with a checkpoint that contradicts itself
     live_.Remove(seq);
     return;
@@ -221,7 +166,7 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
   if (read) {
     record_bytes = BlockBody::RecordBytes(message);
     block->live_headed -= message.header_bytes > 0 ? 1 : 0;
-    message_bytes = MessageBytes(memory(), message.subject.size(), message.header_bytes, message.payload.size());
+    message_bytes = MessageBytes(options_.memory, message.subject.size(), message.header_bytes, message.payload.size());
     if (index_ != nullptr) index_->Remove(seq, message.subject);
   } else {
     bytes_guessed_ = true;
@@ -239,7 +184,7 @@ void BlockLog::DoRemove(uint64_t seq, Erase erase) {
   wipe_ = erase == Erase::kYes && !unwritten;
   if (block->live == 0) {
     if (!block->open || block->record_bytes > options_.block_bytes / 2) {
-      const size_t index = BlockIndexOf(seq);
+      const size_t index = blocks_.IndexOf(seq);
       DropBlocks(index, index + 1);
     }
   } else if (wipe_) {
@@ -267,7 +212,7 @@ void BlockLog::DoTrimBelow(uint64_t seq) {
 // from what is left costs less than taking everything else out of it.
 void BlockLog::DropBlocksBelow(uint64_t seq) {
   if (index_ != nullptr) {
-    const size_t gone = BlockIndexOf(seq);
+    const size_t gone = blocks_.IndexOf(seq);
     if (gone < kManyBlocks || gone * 4 < blocks_.size() * 3 || !MayDropIndex()) return;
     index_->Clear(MessageIndex::Runs::kStay);
     index_.reset();
@@ -293,7 +238,7 @@ size_t BlockLog::DropSomeBelow(uint64_t seq) {
   for (; gone < most && blocks_[gone]->last_seq < seq && !blocks_[gone]->open; ++gone) {
     Block* block = blocks_[gone].get();
     const uint64_t messages = block->live;
-    const uint64_t bytes = block->message_bytes(memory());
+    const uint64_t bytes = block->message_bytes(options_.memory);
     live_.RemoveRange(block->first_seq, block->last_seq);
     OnShrunk(block, block->live_bytes);
     block->live = 0;
@@ -303,7 +248,7 @@ size_t BlockLog::DropSomeBelow(uint64_t seq) {
     subjects_stale_ = true;
     MR_CHECK_OP(state_.messages, >=, messages);
     state_.messages -= messages;
-    TakeBytes(bytes);
+    state_.TakeBytes(bytes);
   }
   if (gone > 0) DropBlocks(0, gone);
   return gone;
@@ -311,21 +256,14 @@ size_t BlockLog::DropSomeBelow(uint64_t seq) {
 
 void BlockLog::DropBlocks(size_t first, size_t end) {
   MR_CHECK(first < end && end <= blocks_.size());
+  reader_.OnErase(first, end);
   for (size_t i = first; i < end; ++i) {
     Block* block = blocks_[i].get();
-    if (cursor_ == block) cursor_ = nullptr;
     OnDropped(block);
     delete block->body;
     block->body = nullptr;
   }
-  blocks_.erase(blocks_.begin() + static_cast<ptrdiff_t>(first), blocks_.begin() + static_cast<ptrdiff_t>(end));
-  ends_.erase(ends_.begin() + static_cast<ptrdiff_t>(first), ends_.begin() + static_cast<ptrdiff_t>(end));
-  if (cursor_ == nullptr || cursor_index_ < end) {
-    cursor_ = nullptr;
-    cursor_index_ = 0;
-  } else {
-    cursor_index_ -= end - first;
-  }
+  blocks_.Erase(first, end);
 }
 
 void BlockLog::DoPurge() {
@@ -339,9 +277,8 @@ void BlockLog::DoPurge() {
     DropBlocks(kept, blocks_.size());
     Tick(pace_, kBlocksAtOnce * kDropUnits);
   }
-  blocks_.shrink_to_fit();
-  ends_.shrink_to_fit();
-  TakeBytes(state_.bytes);
+  blocks_.ShrinkToFit();
+  state_.TakeBytes(state_.bytes);
   MR_CHECK(live_.empty() && blocks_.empty() && state_.bytes == 0);
   bytes_guessed_ = false;
   state_.messages = state_.subjects = 0;
@@ -361,7 +298,7 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
   for (size_t i = first; i <= last; ++i) {
     Block* block = blocks_[i].get();
     LoadStatus why = LoadStatus::kFound;
-    const BlockBody* from = BodyOf(block, Wait::kNow, &why);
+    const BlockBody* from = reader_.BodyOf(block, Wait::kNow, &why);
     if (from == nullptr) return false;
     for (uint32_t ordinal = 0; ordinal < from->count(); ++ordinal) {
       const uint64_t seq = block->first_seq + from->HeaderAt(ordinal).seq_offset;
@@ -382,9 +319,8 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
   merged->body = body.release();
   Block* fresh = merged.get();
   DropBlocks(first, last + 1);
-  ends_.insert(ends_.begin() + static_cast<ptrdiff_t>(first), merged->last_seq);
-  blocks_.insert(blocks_.begin() + static_cast<ptrdiff_t>(first), std::move(merged));
-  cursor_ = nullptr;
+  blocks_.Insert(first, std::move(merged));
+  reader_.OnInserted();
   dirty_ = true;
   OnSealed(fresh);
   return true;
@@ -393,17 +329,17 @@ bool BlockLog::Rewrite(size_t first, size_t last) {
 // What may be paused comes before the message is half in.
 void BlockLog::SealRunBefore(uint64_t seq) {
   if (!index_->SealsBefore(seq)) return;
-  const Working working(*this);
+  const LogWork working(*this);
   index_->Seal();
 }
 
 void BlockLog::Prepare() {
-  const Working working(*this);
+  const LogWork working(*this);
   if (index().WantsSeal(state_.last_seq + 1)) index().Seal();
 }
 
 void BlockLog::Dissolve() {
-  const Changing changing(*this);
+  const LogChange changing(*this);
   MR_CHECK_OP(working_, ==, 1u);  // nobody else works with the index
   if (index_ == nullptr) return;
   index_->Clear(MessageIndex::Runs::kStay);
@@ -413,65 +349,40 @@ void BlockLog::Dissolve() {
 
 // --- with the journal
 
-// Sequence, time, sizes, subject; what remains is the payload (store/FORMAT.md).
 Lsn BlockLog::Append(const StoredMessage& message) {
-  if (journal_ == nullptr) {
-    SealRunBefore(message.seq);
-    DoAppend(message);
-    return 0;
+  if (!journal_.none()) {
+    used_ = true;
+    if (index_ == nullptr) BuildIndex();
   }
-  used_ = true;
-  if (index_ == nullptr) BuildIndex();
   SealRunBefore(message.seq);
   DoAppend(message);
-  char head[4 * kVarintBytesMax];
-  char* end = PutVarint(head, message.seq);
-  end = PutVarint(end, ZigZag(message.time_ns));
-  end = PutVarint(end, message.header_bytes);
-  end = PutVarint(end, message.subject.size());
-  return Staged(journal_->Append(RecordKind::kAppend, uid_,
-                                 {{head, static_cast<size_t>(end - head)}, message.subject, message.payload}));
+  return Staged(journal_.Append(message));
 }
 
 Lsn BlockLog::SkipTo(uint64_t seq) {
   if (seq <= state_.last_seq) return 0;
   DoSkipTo(seq);
-  if (journal_ == nullptr) return 0;
-  char body[kVarintBytesMax];
-  const auto size = static_cast<size_t>(PutVarint(body, seq) - body);
-  return Staged(journal_->Append(RecordKind::kStreamSkip, uid_, {{body, size}}));
+  return Staged(journal_.Seq(RecordKind::kStreamSkip, seq));
 }
 
 Lsn BlockLog::Remove(uint64_t seq, Erase erase) {
   if (!live_.Contains(seq)) return 0;
-  const Changing changing(*this);
+  const LogChange changing(*this);
   DoRemove(seq, erase);
-  if (journal_ == nullptr) return 0;
-  char body[kVarintBytesMax];
-  const auto size = static_cast<size_t>(PutVarint(body, seq) - body);
-  const RecordKind kind = erase == Erase::kYes ? RecordKind::kErase : RecordKind::kRemove;
-  return Staged(journal_->Append(kind, uid_, {{body, size}}));
+  return Staged(journal_.Seq(erase == Erase::kYes ? RecordKind::kErase : RecordKind::kRemove, seq));
 }
 
-// Sequences one behind the other, each as the zigzag difference from the one before.
 Lsn BlockLog::RemoveMany(const std::vector<uint64_t>& seqs) {
-  const Changing changing(*this);
-  std::string body;
-  uint64_t before = 0;
+  const LogChange changing(*this);
+  RemovedSeqs removed;
   for (const uint64_t seq : seqs) {
     if (!live_.Contains(seq)) continue;
-    const bool at_hand = IsAtHand(seq);
+    const bool at_hand = reader_.IsAtHand(seq);
     DoRemove(seq, Erase::kNo);
     Tick(pace_, at_hand ? kRemoveUnits : kReadUnits);
-    if (journal_ == nullptr) continue;
-    if (body.empty()) {
-      AppendVarint(&body, seq);
-    } else {
-      AppendVarint(&body, ZigZag(static_cast<int64_t>(seq - before)));
-    }
-    before = seq;
+    if (!journal_.none()) removed.Add(seq);
   }
-  return body.empty() ? 0 : Staged(journal_->Append(RecordKind::kRemove, uid_, {body}));
+  return Staged(journal_.Remove(removed));
 }
 
 Lsn BlockLog::TrimBelow(uint64_t seq) {
@@ -479,23 +390,17 @@ Lsn BlockLog::TrimBelow(uint64_t seq) {
                              : (state_.messages == 0 && seq <= state_.last_seq + 1)) {
     return 0;
   }
-  const Changing changing(*this);
+  const LogChange changing(*this);
   DoTrimBelow(seq);
-  if (journal_ == nullptr) return 0;
-  char body[kVarintBytesMax];
-  const auto size = static_cast<size_t>(PutVarint(body, seq) - body);
-  return Staged(journal_->Append(RecordKind::kTrim, uid_, {{body, size}}));
+  return Staged(journal_.Seq(RecordKind::kTrim, seq));
 }
 
 Lsn BlockLog::Purge() {
   if (state_.last_seq == 0) state_.first_seq = 1;  // as the peer tells it, until it starts again
   if (state_.messages == 0) return 0;
-  const Changing changing(*this);
+  const LogChange changing(*this);
   DoPurge();
-  if (journal_ == nullptr) return 0;
-  char body[kVarintBytesMax];
-  const auto size = static_cast<size_t>(PutVarint(body, state_.last_seq) - body);
-  return Staged(journal_->Append(RecordKind::kPurge, uid_, {{body, size}}));
+  return Staged(journal_.Seq(RecordKind::kPurge, state_.last_seq));
 }
 
 }  // namespace millrace

@@ -8,22 +8,21 @@
 #include <string>
 #include <vector>
 
-#include "store/segment/block.h"
-#include "store/journal.h"
 #include "store/index/live_set.h"
 #include "store/index/message_index.h"
+#include "store/journal.h"
 #include "store/pace.h"
+#include "store/segment/block.h"
+#include "store/segment/block_directory.h"
+#include "store/segment/block_reader.h"
+#include "store/segment/counted_state.h"
+#include "store/segment/stream_records.h"
 #include "store/stream_log.h"
 
 namespace millrace {
 
-// The body of a kAppend. False: it is none.
-bool ReadAppend(std::string_view body, StoredMessage* message);
-
-class BlockLog : public StreamLog {
+class BlockLog : public StreamLog, protected BlockSource {
  public:
-  BlockLog(const BlockLog&) = delete;
-  BlockLog& operator=(const BlockLog&) = delete;
   ~BlockLog() override;
 
   uint64_t uid() const final { return uid_; }
@@ -34,7 +33,7 @@ class BlockLog : public StreamLog {
   const StreamLogOptions& options() const final { return options_; }
   void set_options(const StreamLogOptions& options) final;
   void set_listener(StreamLogListener* listener) final { listener_ = listener; }
-  void set_bytes_sum(uint64_t* sum) final;
+  void set_bytes_sum(uint64_t* sum) final { state_.set_bytes_sum(sum); }
   void set_pace(Pace* pace) final {
     pace_ = pace;
     if (index_ != nullptr) index_->set_pace(pace);
@@ -53,21 +52,8 @@ class BlockLog : public StreamLog {
   Lsn TrimBelow(uint64_t seq) final;
   Lsn Purge() final;
 
-  LoadStatus Load(uint64_t seq, StoredMessage* message) final {
-    if (!live_.Contains(seq)) return LoadStatus::kAbsent;
-    const Block* block = cursor_;
-    if (block != nullptr && seq >= block->first_seq && seq <= block->last_seq && block->body != nullptr) [[likely]] {
-      if (block->dense()) {
-        block->body->MessageAt(static_cast<uint32_t>(seq - block->first_seq), block->first_seq, message);
-        return LoadStatus::kFound;
-      }
-      if (LoadAtCursor(seq, message)) return LoadStatus::kFound;
-    }
-    return LoadSlow(seq, message, Wait::kLater);
-  }
-  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) final {
-    return live_.Contains(seq) ? LoadSlow(seq, message, Wait::kNow) : LoadStatus::kAbsent;
-  }
+  LoadStatus Load(uint64_t seq, StoredMessage* message) final { return reader_.Load(seq, message); }
+  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) final { return reader_.LoadNow(seq, message); }
   uint64_t Next(const Filters& filters, uint64_t from) final;
   uint64_t Previous(const Filters& filters, uint64_t from) final;
   uint64_t Count(const Filters& filters, uint64_t from, bool last_per_subject) final;
@@ -89,18 +75,15 @@ class BlockLog : public StreamLog {
  protected:
   // journal may be nullptr (memory).
   BlockLog(uint64_t uid, const StreamLogOptions& options, Journal* journal)
-      : uid_(uid), options_(options), journal_(journal) {}
+      : uid_(uid), options_(options), journal_(journal, uid), reader_(blocks_, live_, *this) {}
+
+  friend class LogWork;
+  friend class LogChange;
 
   // --- hooks
-  // The body of a block that is not in memory. kNow: reads it and waits; kLater: may say kPending.
-  enum class Wait : uint8_t { kNow, kLater };
-  virtual BlockBody* Fetch(Block* block, Wait wait, LoadStatus* why) = 0;
-  // One message of such a block without the rest of it. False: Fetch will tell.
-  virtual bool Peek(Block*, uint64_t, Wait, StoredMessage*) { return false; }
-  virtual void OnUsed(Block* block) = 0;     // another block than before is being read
   virtual void OnSealed(Block* block) = 0;   // takes no more appends
   virtual void OnDropped(Block* block) = 0;  // leaves the directory; its body, if any, is given up
-  virtual void OnThinned(Block* block) = 0;  // sealed, and less than half of it lives
+  virtual void OnThinned(Block* block) {}    // sealed, and less than half of it lives
   // The index; a file stream makes it at first use.
   virtual void BuildIndex() = 0;
   virtual bool MayDropIndex() const { return false; }
@@ -108,32 +91,7 @@ class BlockLog : public StreamLog {
   virtual void OnShrunk(Block* block, uint64_t record_bytes) {}  // one of its messages is removed
   virtual void OnRunsCleared() {}            // purged: nothing that the index has on disk is wanted
 
-  // While one lives, a call is under way that may be paused: what it works with stays where it is.
-  class Working {
-   public:
-    explicit Working(BlockLog& log) : log_(log) { ++log_.working_; }
-    ~Working() {
-      MR_CHECK(log_.working_ > 0);
-      if (--log_.working_ == 0) log_.OnRested();
-    }
-    Working(const Working&) = delete;
-    Working& operator=(const Working&) = delete;
-
-   private:
-    BlockLog& log_;
-  };
-  // The same, and messages are half removed: no state that ever was. For a journal it is one change.
-  class Changing : public Working {
-   public:
-    explicit Changing(BlockLog& log) : Working(log), log_(log) { ++log_.changing_; }
-    ~Changing() {
-      MR_CHECK(log_.changing_ > 0);
-      --log_.changing_;
-    }
-
-   private:
-    BlockLog& log_;
-  };
+  // Nobody works with it any more (LogWork).
   virtual void OnRested() {}
 
   MessageIndex& index() {
@@ -150,30 +108,22 @@ class BlockLog : public StreamLog {
   void DoPurge();
 
   // --- blocks
-  size_t BlockIndexOf(uint64_t seq) const;  // of the block that spans seq, or the first one behind it
-  BlockBody* BodyOf(Block* block, Wait wait, LoadStatus* why);
   void SealOpenBlock();
   void DropBlocks(size_t first, size_t end);
   void SealRunBefore(uint64_t seq);
   void DropBlocksBelow(uint64_t seq);
   size_t DropSomeBelow(uint64_t seq);
-  bool IsAtHand(uint64_t seq) const {
-    const size_t index = BlockIndexOf(seq);
-    return index < blocks_.size() && blocks_[index]->body != nullptr;
-  }
   // Replaces blocks [first, last] by one with their live messages. False: one of them cannot be read.
   bool Rewrite(size_t first, size_t last);
-  // The message's size and subject are read from its block; nullptr when that cannot be read.
-  bool Find(uint64_t seq, Wait wait, StoredMessage* message, Block** block);
   void SettleState();
-  bool memory() const { return options_.memory; }
+  // What a change returns that was just journalled.
   Lsn Staged(Lsn lsn) const { return options_.async ? 0 : lsn; }
 
   const uint64_t uid_;
   StreamLogOptions options_;
-  Journal* const journal_;
+  StreamJournal journal_;
   StreamLogListener* listener_ = nullptr;
-  StreamLogState state_;  // bytes change in AddBytes and TakeBytes only, once there is a sum
+  CountedState state_;
   bool state_stale_ = false;  // first_time_ns has to be read
   bool subjects_stale_ = false;  // changed while there was no index
   bool bytes_guessed_ = false;   // a message that could not be read was removed: sums of bytes are estimates
@@ -181,8 +131,8 @@ class BlockLog : public StreamLog {
   bool wipe_ = false;  // what is dropped now must become unreadable
   bool used_ = false;  // the index was, since somebody looked
   LiveSet live_;
-  std::vector<std::unique_ptr<Block>> blocks_;  // by sequence; only the last may be open
-  std::vector<uint64_t> ends_;                  // last_seq of each; the open one's is out of date
+  BlockDirectory blocks_;
+  BlockReader reader_;
   std::unique_ptr<MessageIndex> index_;
   Pace* pace_ = nullptr;
   uint32_t working_ = 0;
@@ -191,23 +141,34 @@ class BlockLog : public StreamLog {
  private:
   static constexpr size_t kFewBlocks = 1;  // the index of so many is made in no time
   void AccountRemoved(uint64_t seq, uint64_t bytes);
-  void AddBytes(uint64_t bytes) {
-    state_.bytes += bytes;
-    if (bytes_sum_ != nullptr) *bytes_sum_ += bytes;
+};
+
+// While one lives, a call is under way that may be paused: what it works with stays where it is.
+class LogWork {
+ public:
+  explicit LogWork(BlockLog& log) : log_(log) { ++log_.working_; }
+  ~LogWork() {
+    MR_CHECK(log_.working_ > 0);
+    if (--log_.working_ == 0) log_.OnRested();
   }
-  void TakeBytes(uint64_t bytes);
-  LoadStatus LoadSlow(uint64_t seq, StoredMessage* message, Wait wait);
-  bool LoadAtCursor(uint64_t seq, StoredMessage* message);
-  bool PeekAt(size_t index, uint64_t seq, Wait wait, StoredMessage* message);
-  void SetCursor(size_t index);
+  LogWork(const LogWork&) = delete;
+  LogWork& operator=(const LogWork&) = delete;
 
-  uint64_t* bytes_sum_ = nullptr;
+ private:
+  BlockLog& log_;
+};
 
- protected:
-  Block* cursor_ = nullptr;  // read last
-  size_t cursor_index_ = 0;
-  uint32_t cursor_ordinal_ = 0;
-  uint64_t peeked_seq_ = 0;  // asked for last, of a block that was not in memory
+// The same, and messages are half removed: no state that ever was. For a journal it is one change.
+class LogChange : public LogWork {
+ public:
+  explicit LogChange(BlockLog& log) : LogWork(log), log_(log) { ++log_.changing_; }
+  ~LogChange() {
+    MR_CHECK(log_.changing_ > 0);
+    --log_.changing_;
+  }
+
+ private:
+  BlockLog& log_;
 };
 
 }  // namespace millrace

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <bit>
 
-#include "store/segment/file_stream_log.h"
 #include "store/index/radix_sort.h"
-#include "store/segment/segment_store.h"
+#include "store/segment/file_stream_log.h"
 
 namespace millrace {
 namespace {
 
-constexpr size_t kCachedRunsMax = 4;
 // An open run goes to disk with a checkpoint when so many bytes of messages would have to be read to make it anew.
 constexpr uint64_t kOpenRunBytes = 8 << 20;
 
@@ -25,24 +23,16 @@ constexpr uint64_t FirstOf(uint64_t key) { return key << LiveSet::kChunkBits; }
 }  // namespace
 
 size_t FileStreamLog::memory_bytes() const {
-  size_t bytes = BlockLog::memory_bytes() + sizeof(*this) - sizeof(BlockLog);
-  for (const ColdRun& cold : cold_) bytes += sizeof(cold) + cold.filter.memory_bytes();
-  for (const auto& cached : cached_runs_) bytes += cached->form.memory_bytes();
-  return bytes + released_.capacity() * sizeof(FreedExtent);
-}
-
-size_t FileStreamLog::ColdAtOrAfter(uint64_t key) const {
-  const auto at = std::lower_bound(cold_.begin(), cold_.end(), key,
-                                   [](const ColdRun& cold, uint64_t wanted) { return cold.key < wanted; });
-  return static_cast<size_t>(at - cold_.begin());
+  return BlockLog::memory_bytes() + sizeof(*this) - sizeof(BlockLog) + runs_.memory_bytes() +
+         released.capacity() * sizeof(FreedExtent);
 }
 
 template <typename F>
 void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
-  for (size_t i = BlockIndexOf(from); i < blocks_.size() && blocks_[i]->first_seq <= to; ++i) {
+  for (size_t i = blocks_.IndexOf(from); i < blocks_.size() && blocks_[i]->first_seq <= to; ++i) {
     Block* block = blocks_[i].get();
     LoadStatus why = LoadStatus::kFound;
-    const BlockBody* body = BodyOf(block, Wait::kNow, &why);
+    const BlockBody* body = reader_.BodyOf(block, Wait::kNow, &why);
     if (body == nullptr) continue;
     const uint32_t count = body->count();
     uint32_t ordinal = from <= block->first_seq ? 0 : block->OrdinalOf(from);
@@ -55,7 +45,8 @@ void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
         if (live_.Contains(message.seq)) on_message(message);
       }
       Tick(pace_, kStride * kMessageUnits);
-      if (ordinal < count) body = BodyOf(block, Wait::kNow, &why);  // it may have been evicted while this was paused
+      // It may have been evicted while this was paused.
+      if (ordinal < count) body = reader_.BodyOf(block, Wait::kNow, &why);
       MR_CHECK(body == nullptr || body->count() == count);
     }
     Tick(pace_, kBlockUnits);
@@ -67,13 +58,13 @@ void FileStreamLog::IndexBlocks(uint64_t from, uint64_t to) {
 }
 
 // A complete run is counted only; one that was open when it was written is opened again.
-bool FileStreamLog::IndexFromRun(size_t index) {
+bool FileStreamLog::IndexFromRun(uint64_t key) {
+  const StoredRun* stored = runs_.Find(key);
   std::string bytes;
-  if (cold_[index].bad || !segments_.ReadBlob(cold_[index].extent, &bytes)) return false;
-  const uint64_t key = cold_[index].key;
-  const uint32_t through = cold_[index].through;
+  if (stored->bad || !runs_.Read(*stored, &bytes)) return false;
+  const uint32_t through = stored->through;
   const uint64_t first = FirstOf(key);
-  const bool complete = through == LiveSet::kChunkSpan;
+  const bool complete = stored->complete();
   bool single = false;
   SubjectFilter filter;
   std::vector<std::pair<uint16_t, std::string_view>> opened;
@@ -120,32 +111,31 @@ bool FileStreamLog::IndexFromRun(size_t index) {
     Tick(pace_, kMessageUnits);
   }
   // Others may have come or gone while this was paused.
-  if (const size_t i = ColdAtOrAfter(key); i < cold_.size() && cold_[i].key == key) cold_[i].filter = std::move(filter);
+  if (StoredRun* now = runs_.Find(key)) now->filter = std::move(filter);
   return true;
 }
 
 void FileStreamLog::BuildIndex() {
   MR_CHECK(index_ == nullptr);
-  cached_runs_.clear();  // their numbers are of the index before
-  PruneCold();
+  runs_.ForgetCached();  // their numbers are of the index before
+  DropDeadRuns();
   ColdRuns* const cold_runs = this;
-  const Working working(*this);
+  const LogWork working(*this);
   index_ = std::make_unique<MessageIndex>(live_, uid_, cold_runs);
   index_->set_pace(pace_);
-  segments_.OnHydrated(this);
+  logs_.OnHydrated(uid_);
   for (uint64_t seq = live_.Next(1); seq != 0;) {
     const uint64_t key = seq >> LiveSet::kChunkBits;
     const uint64_t last = FirstOf(key) + LiveSet::kChunkSpan - 1;
-    const size_t i = ColdAtOrAfter(key);
     uint64_t from = FirstOf(key);
-    if (i < cold_.size() && cold_[i].key == key) {
-      if (!cold_[i].written) {
-        ReleaseCold(i);
-      } else if (const uint32_t through = cold_[i].through; IndexFromRun(i)) {
+    if (const StoredRun* stored = runs_.Find(key)) {
+      if (!stored->written) {
+        runs_.Drop(key);
+      } else if (const uint32_t through = stored->through; IndexFromRun(key)) {
         from += through;
-      } else if (const size_t at = ColdAtOrAfter(key); at < cold_.size() && cold_[at].key == key) {
-        cold_[at].bad = true;
-        segments_.OnRebuiltRun();
+      } else if (StoredRun* now = runs_.Find(key)) {
+        now->bad = true;
+        logs_.OnRebuiltRun();
       }
     }
     if (from <= last) IndexBlocks(from, last);
@@ -159,8 +149,8 @@ void FileStreamLog::BuildIndex() {
 void FileStreamLog::Dehydrate() {
   MR_CHECK(MayRest());
   index_.reset();
-  cached_runs_.clear();
-  for (ColdRun& cold : cold_) cold.filter.Clear();
+  runs_.ForgetCached();
+  runs_.ForgetFilters();
 }
 
 // What is only in memory of the index would have to be made from blocks again.
@@ -168,95 +158,69 @@ bool FileStreamLog::MayRest() const { return working_ == 0 && (blocks_.empty() |
 
 // --- ColdRuns
 
-void FileStreamLog::StartBlob(ColdRun* cold, std::string_view bytes) {
-  cold->written = false;
-  cold->bad = false;
-  cold->tag = next_tag_++;
-  const uint64_t key = cold->key;
-  const Extent extent = segments_.WriteBlob(this, cold->tag, bytes);
-  // During recovery the write is over by now, and told with an extent that was not known here yet.
-  const size_t i = ColdAtOrAfter(key);
-  if (i == cold_.size() || cold_[i].key != key) return;
-  cold_[i].extent = extent;
-  if (extent.file == 0) cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(i));
-}
-
-void FileStreamLog::PutCold(uint64_t key, const SealedRun& form, uint32_t named, uint32_t through) {
-  MR_CHECK(through > 0 && through <= LiveSet::kChunkSpan);
+void FileStreamLog::PutRun(uint64_t key, const SealedRun& form, uint32_t named, uint32_t through) {
   const RunHead head{uid_, key, named, through, 0, false};
   const std::string bytes = EncodeRun(head, form, index_->table(), pace_);
-  SubjectFilter filter;
-  if (through == LiveSet::kChunkSpan) {
-    filter.Reserve(form.numbers.size());
+  StoredRun run;
+  run.key = key;
+  run.named = named;
+  run.through = through;
+  if (run.complete()) {
+    run.filter.Reserve(form.numbers.size());
     for (size_t n = 0; n < form.numbers.size(); ++n) {
       const SubjectTable::Entry& entry = index_->table().At(form.numbers[n]);
-      if (entry.messages > 0) filter.Add(entry.subject());
+      if (entry.messages > 0) run.filter.Add(entry.subject());
       if (n % kStride == 0) Tick(pace_, kStride);
     }
   }
-  size_t i = ColdAtOrAfter(key);
-  if (i < cold_.size() && cold_[i].key == key) {
-    ReleaseCold(i);
-  }
-  i = ColdAtOrAfter(key);
-  cold_.emplace(cold_.begin() + static_cast<ptrdiff_t>(i));
-  ColdRun& cold = cold_[i];
-  cold.key = key;
-  cold.named = named;
-  cold.through = through;
-  if (through == LiveSet::kChunkSpan) {
-    cold.filter = std::move(filter);
-  }
-  StartBlob(&cold, bytes);
+  runs_.Put(std::move(run), bytes);
 }
 
-void FileStreamLog::OnSealed(Run* run) { PutCold(run->key, *run->sealed, run->named, LiveSet::kChunkSpan); }
+void FileStreamLog::OnSealed(Run* run) { PutRun(run->key, *run->sealed, run->named, LiveSet::kChunkSpan); }
 
+// A run that could not be written stays in memory; after a restart it is made anew.
 void FileStreamLog::OnBlobWritten(uint64_t tag, bool ok) {
-  for (size_t i = cold_.size(); i-- > 0;) {
-    if (cold_[i].tag != tag || cold_[i].written) continue;
-    if (!ok) {
-      cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(i));
-      return;  // the run stays in memory; after a restart it is made anew
-    }
-    cold_[i].written = true;
-    dirty_ = true;
-    if (cold_[i].through != LiveSet::kChunkSpan || index_ == nullptr) return;
-    if (working_ > 0) {
-      resting_runs_.push_back(cold_[i].key);
-    } else {
-      RestRun(cold_[i].key);
-    }
-    return;
+  const StoredRun* run = runs_.OnWritten(tag, ok);
+  if (run == nullptr) return;
+  dirty_ = true;
+  if (!run->complete() || index_ == nullptr) return;
+  if (working_ > 0) {
+    resting_runs_.push_back(run->key);
+  } else {
+    RestRun(run->key);
   }
 }
 
 // It is on disk, and in memory only as long as there is nothing better.
 void FileStreamLog::RestRun(uint64_t key) {
   Run* run = index_ == nullptr ? nullptr : index_->FindRun(key);
-  const size_t i = ColdAtOrAfter(key);
-  if (run == nullptr || run->sealed == nullptr || i == cold_.size() || cold_[i].key != key || !cold_[i].written) return;
-  MR_CHECK(!run->open && cold_[i].through == LiveSet::kChunkSpan);  // or a part of it would stand for the whole
-  Cache(key, std::move(*run->sealed));
+  const StoredRun* stored = runs_.Find(key);
+  if (run == nullptr || run->sealed == nullptr || stored == nullptr || !stored->written) return;
+  MR_CHECK(!run->open && stored->complete());  // or a part of it would stand for the whole
+  runs_.Cache(key, std::move(*run->sealed));
   run->sealed.reset();
 }
 
-SealedRun* FileStreamLog::Cache(uint64_t key, SealedRun form) {
-  if (cached_runs_.size() >= kCachedRunsMax) cached_runs_.pop_back();
-  cached_runs_.insert(cached_runs_.begin(), std::make_unique<CachedRun>(CachedRun{key, std::move(form)}));
-  return &cached_runs_.front()->form;
+const SealedRun* FileStreamLog::LoadRun(const Run& run) {
+  if (const SealedRun* cached = runs_.Cached(run.key)) return cached;
+  SealedRun form;
+  StoredRun* stored = runs_.Find(run.key);
+  // One that is being moved is nowhere to be read until its write has ended, and as good as before after that.
+  const bool moves = stored != nullptr && !stored->written;
+  if (!DecodeStored(run.key, &form)) {
+    if (StoredRun* now = runs_.Find(run.key); now != nullptr && !moves) now->bad = true;
+    if (!moves) logs_.OnRebuiltRun();
+    form = {};
+    RebuildRun(run.key, &form);
+  }
+  return runs_.Cache(run.key, std::move(form));
 }
 
-const SealedRun* FileStreamLog::LoadRun(const Run& run) {
-  for (size_t i = 0; i < cached_runs_.size(); ++i) {
-    if (cached_runs_[i]->key != run.key) continue;
-    const auto at = cached_runs_.begin() + static_cast<ptrdiff_t>(i);
-    std::rotate(cached_runs_.begin(), at, at + 1);
-    return &cached_runs_.front()->form;
-  }
-  SealedRun form;
-  const size_t i = ColdAtOrAfter(run.key);
+// The numbers of its subjects are those of the index at hand, and ascend in a sealed form.
+bool FileStreamLog::DecodeStored(uint64_t key, SealedRun* form) {
+  const StoredRun* stored = runs_.Find(key);
   std::string bytes;
+  if (stored == nullptr || !stored->good() || !runs_.Read(*stored, &bytes)) return false;
   std::vector<uint16_t> flat;
   struct Part {
     uint32_t number;
@@ -265,31 +229,18 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
   };
   std::vector<Part> parts;
   bool single = false;
-  // One that is being moved is nowhere to be read until its write has ended, and as good as before after that.
-  const bool moves = i < cold_.size() && cold_[i].key == run.key && !cold_[i].written;
-  bool good = i < cold_.size() && cold_[i].key == run.key && !cold_[i].bad && !moves;
-  good = good && segments_.ReadBlob(cold_[i].extent, &bytes);
-  good = good && DecodeRun(
-                     bytes,
-                     [&](const RunHead& head) {
-                       single = head.single;
-                       return head.uid == uid_ && head.key == run.key;
-                     },
-                     [&](std::string_view subject, const std::vector<uint16_t>& positions) {
-                       Tick(pace_, kSubjectUnits + positions.size() / 8);
-                       const uint32_t number = index_->table().Find(subject);
-                       if (number == 0) return;
-                       parts.push_back({number, static_cast<uint32_t>(flat.size()),
-                                        static_cast<uint32_t>(positions.size())});
-                       flat.insert(flat.end(), positions.begin(), positions.end());
-                     });
-  if (!good) {
-    const size_t at = ColdAtOrAfter(run.key);
-    if (!moves && at < cold_.size() && cold_[at].key == run.key) cold_[at].bad = true;
-    if (!moves) segments_.OnRebuiltRun();
-    RebuildRun(run.key, &form);
-    return Cache(run.key, std::move(form));
-  }
+  const auto on_head = [&](const RunHead& head) {
+    single = head.single;
+    return head.uid == uid_ && head.key == key;
+  };
+  const auto on_subject = [&](std::string_view subject, const std::vector<uint16_t>& positions) {
+    Tick(pace_, kSubjectUnits + positions.size() / 8);
+    const uint32_t number = index_->table().Find(subject);
+    if (number == 0) return;
+    parts.push_back({number, static_cast<uint32_t>(flat.size()), static_cast<uint32_t>(positions.size())});
+    flat.insert(flat.end(), positions.begin(), positions.end());
+  };
+  if (!DecodeRun(bytes, on_head, on_subject)) return false;
   std::vector<uint64_t> order;  // number << 32 | index in parts
   uint32_t highest = 0;
   for (const Part& part : parts) {
@@ -299,14 +250,14 @@ const SealedRun* FileStreamLog::LoadRun(const Run& run) {
   RadixSort(&order, 32, 32 + static_cast<int>(std::bit_width(highest)), pace_);
   for (const uint64_t at : order) {
     const Part& part = parts[static_cast<uint32_t>(at)];
-    form.numbers.push_back(part.number);
+    form->numbers.push_back(part.number);
     if (single) break;
-    form.starts.push_back(static_cast<uint32_t>(form.positions.size()));
-    form.positions.insert(form.positions.end(), flat.begin() + part.start, flat.begin() + part.start + part.count);
-    if (form.numbers.size() % kStride == 0) Tick(pace_, kStride);
+    form->starts.push_back(static_cast<uint32_t>(form->positions.size()));
+    form->positions.insert(form->positions.end(), flat.begin() + part.start, flat.begin() + part.start + part.count);
+    if (form->numbers.size() % kStride == 0) Tick(pace_, kStride);
   }
-  if (!single) form.starts.push_back(static_cast<uint32_t>(form.positions.size()));
-  return Cache(run.key, std::move(form));
+  if (!single) form->starts.push_back(static_cast<uint32_t>(form->positions.size()));
+  return true;
 }
 
 void FileStreamLog::RebuildRun(uint64_t key, SealedRun* form) {
@@ -322,51 +273,41 @@ void FileStreamLog::RebuildRun(uint64_t key, SealedRun* form) {
 }
 
 bool FileStreamLog::MayName(const Run& run, std::string_view subject) {
-  const size_t i = ColdAtOrAfter(run.key);
-  return i == cold_.size() || cold_[i].key != run.key || cold_[i].filter.MayContain(subject);
+  const StoredRun* stored = runs_.Find(run.key);
+  return stored == nullptr || stored->filter.MayContain(subject);
 }
 
 void FileStreamLog::OnDropped(const Run& run) {
-  std::erase_if(cached_runs_, [&](const auto& cached) { return cached->key == run.key; });
-  const size_t i = ColdAtOrAfter(run.key);
-  if (i < cold_.size() && cold_[i].key == run.key) ReleaseCold(i);
+  runs_.ForgetCached(run.key);
+  runs_.Drop(run.key);
 }
 
 void FileStreamLog::OnRunsCleared() {
-  cached_runs_.clear();
-  while (!cold_.empty()) ReleaseCold(cold_.size() - 1);
-}
-
-void FileStreamLog::ReleaseCold(size_t index) {
-  MR_CHECK_OP(index, <, cold_.size());
-  if (cold_[index].extent.file != 0) segments_.ReleaseBlob(this, cold_[index].extent);
-  cold_.erase(cold_.begin() + static_cast<ptrdiff_t>(index));
+  runs_.ForgetCached();
+  runs_.DropAll();
 }
 
 // Runs of which nothing lives, as far as nobody has noticed yet: messages were removed while there was no index.
-void FileStreamLog::PruneCold() {
-  for (size_t i = cold_.size(); i-- > 0;) {
-    if (live_.CountInChunk(cold_[i].key) == 0 && (index_ == nullptr || index_->FindRun(cold_[i].key) == nullptr)) {
-      ReleaseCold(i);
-    }
-  }
+void FileStreamLog::DropDeadRuns() {
+  runs_.DropIf([this](const StoredRun& run) {
+    return live_.CountInChunk(run.key) == 0 && (index_ == nullptr || index_->FindRun(run.key) == nullptr);
+  });
 }
 
 // So much came since it was written last that a start would read too many blocks to make it again.
-bool FileStreamLog::WantsOpenRun() const {
+bool FileStreamLog::WantsOpenRun() {
   const Run* run = index_ == nullptr ? nullptr : index_->open_run();
   if (run == nullptr) return false;
-  const size_t i = ColdAtOrAfter(run->key);
-  const bool there = i < cold_.size() && cold_[i].key == run->key;
-  if (there && !cold_[i].written) return false;
-  const uint64_t from = FirstOf(run->key) + (there ? cold_[i].through : 0);
+  const StoredRun* stored = runs_.Find(run->key);
+  if (stored != nullptr && !stored->written) return false;
+  const uint64_t from = FirstOf(run->key) + (stored != nullptr ? stored->through : 0);
   uint64_t bytes = 0;
   for (size_t b = blocks_.size(); b-- > 0 && blocks_[b]->last_seq >= from;) bytes += blocks_[b]->record_bytes;
   return bytes >= kOpenRunBytes;
 }
 
 void FileStreamLog::WriteOpenRun() {
-  const Working working(*this);
+  const LogWork working(*this);
   const Run* run = index_->open_run();
   const uint64_t last_key = state_.last_seq >> LiveSet::kChunkBits;
   MR_CHECK(run != nullptr && run->key <= last_key);
@@ -376,7 +317,7 @@ void FileStreamLog::WriteOpenRun() {
   // Sequences that have gone on without a message leave the run open, and nothing comes into it any more.
   const uint32_t through =
       run->key == last_key ? static_cast<uint16_t>(state_.last_seq) + 1u : LiveSet::kChunkSpan;
-  PutCold(run->key, *form, named, through);
+  PutRun(run->key, *form, named, through);
 }
 
 }  // namespace millrace

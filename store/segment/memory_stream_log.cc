@@ -23,7 +23,7 @@ class MemoryStreamLog final : public BlockLog {
     *why = LoadStatus::kDamaged;
     return nullptr;
   }
-  void OnUsed(Block*) override {}
+  void OnUsed(size_t) override {}
   void OnSealed(Block*) override {}
   void OnDropped(Block*) override {}
   void BuildIndex() override {
@@ -32,11 +32,10 @@ class MemoryStreamLog final : public BlockLog {
   }
 
   // Half of the block is gone: writes what lives anew, together with neighbours that are small as well. Each byte that
-  // is
-  // removed pays for the copying of at most one.
+  // is removed pays for the copying of at most one.
   void OnThinned(Block* block) override {
     MR_CHECK(!block->open && block->live > 0);
-    size_t first = BlockIndexOf(block->first_seq);
+    size_t first = blocks_.IndexOf(block->first_seq);
     size_t last = first;
     uint64_t bytes = block->live_bytes;
     const uint64_t span_end = block->last_seq;

@@ -14,6 +14,8 @@
 
 namespace millrace {
 
+class BlockOwner;
+
 inline constexpr uint32_t kSegmentMagic = 0x3147534d;  // "MSG1"
 inline constexpr uint64_t kSegmentHeaderBytes = 4096;
 inline constexpr uint64_t kSegmentAlignment = 8;
@@ -63,6 +65,7 @@ struct SegmentFile {
   uint64_t held_rest = 0;    // what else goes with them, when no stream wants anything of the file
   uint32_t in_flight = 0;    // operations
   bool takes_appends = false;
+  BlockOwner* appender = nullptr;  // whose own it is, while that one knows it by `file`
   bool unsynced = false;
   bool failed = false;       // a write or sync failed: nothing more goes here, what is here moves away
   bool compacted = false;    // what could move out has

@@ -2,9 +2,10 @@
 #include "store/segment/segment_scrub.h"
 
 #include <algorithm>
+#include <cstring>
+#include <string>
 #include <utility>
 
-#include "absl/strings/str_format.h"
 #include "store/segment/block_codec.h"
 #include "store/segment/file_stream_log.h"
 
@@ -16,147 +17,162 @@ constexpr size_t kStreamsPerStep = 64;  // that have nothing on disk
 
 }  // namespace
 
-SegmentStore::Scrub::Scrub(SegmentStore& owner)
-    : store(owner), bytes_per_second(owner.options_.scrub_bytes_per_second), next_at(Nanos::min()) {
-  read.Bind<&Scrub::OnRead>(this);
+SegmentScrub::SegmentScrub(Disk& disk, const SegmentStoreOptions& options, BlockStore& blocks, const LogTable& logs)
+    : disk_(disk), options_(options), blocks_(blocks), files_(blocks.files()), logs_(logs), next_at_(Nanos::min()) {
+  MR_CHECK(options.scrub_bytes_per_second > 0);
+  read_.Bind<&SegmentScrub::OnRead>(this);
 }
 
-SegmentStore::Scrub::~Scrub() { CloseFile(); }
+SegmentScrub::~SegmentScrub() { CloseFile(); }
 
-Nanos SegmentStore::Scrub::Step(Nanos now) {
-  if (next_at == Nanos::min()) next_at = now + store.options_.scrub_after;
-  if (now < next_at) return next_at;
-  if (read.busy()) return now + kLookAgain;
-  if (again) {
+Nanos SegmentScrub::Step(Nanos now) {
+  if (next_at_ == Nanos::min()) next_at_ = now + options_.scrub_after;
+  if (now < next_at_) return next_at_;
+  if (read_.busy()) return now + kLookAgain;
+  if (again_) {
     StartRead(now);
-    return next_at;
+    return next_at_;
   }
-  if (!running) BeginPass(now);
+  if (!running_) BeginPass(now);
   for (size_t i = 0; i < kStreamsPerStep; ++i) {
-    if (at == uids.size()) {
+    if (at_ == uids_.size()) {
       EndPass();
-      return next_at;
+      return next_at_;
     }
-    part_uid = uids[at];
+    part_uid_ = uids_[at_];
     if (FindPart()) {
       StartRead(now);
-      return next_at;
+      return next_at_;
     }
-    ++at;
-    next_seq = next_run = 0;
-    blocks_done = false;
+    ++at_;
+    BeginStream();
   }
-  next_at = now + kLookAgain;
-  return next_at;
+  next_at_ = now + kLookAgain;
+  return next_at_;
 }
 
-void SegmentStore::Scrub::BeginPass(Nanos now) {
-  running = true;
-  pass_at = now;
-  uids.clear();
-  for (const auto& [uid, log] : store.logs_) uids.push_back(uid);
-  std::sort(uids.begin(), uids.end());
-  if (!uids.empty()) {
-    const size_t first = store.options_.random % uids.size();
-    std::rotate(uids.begin(), uids.begin() + static_cast<ptrdiff_t>(first), uids.end());
+void SegmentScrub::BeginPass(Nanos now) {
+  running_ = true;
+  pass_at_ = now;
+  uids_.clear();
+  for (const auto& [uid, log] : logs_.all()) uids_.push_back(uid);
+  std::sort(uids_.begin(), uids_.end());
+  if (!uids_.empty()) {
+    const size_t first = options_.random % uids_.size();
+    std::rotate(uids_.begin(), uids_.begin() + static_cast<ptrdiff_t>(first), uids_.end());
   }
-  at = 0;
-  next_seq = next_run = 0;
-  blocks_done = false;
+  at_ = 0;
+  BeginStream();
 }
 
-void SegmentStore::Scrub::EndPass() {
-  running = false;
-  next_at = std::max(next_at, pass_at + store.options_.scrub_every);
-  uids = {};
-  buffer = nullptr;
+void SegmentScrub::BeginStream() {
+  next_seq_ = next_run_ = 0;
+  blocks_done_ = false;
+}
+
+void SegmentScrub::EndPass() {
+  running_ = false;
+  next_at_ = std::max(next_at_, pass_at_ + options_.scrub_every);
+  uids_ = {};
+  at_ = 0;
+  buffer_ = nullptr;
   CloseFile();
-  if (store.options_.on_scrubbed) store.options_.on_scrubbed(0, true);
+  if (options_.on_scrubbed) options_.on_scrubbed(0, true);
 }
 
-bool SegmentStore::Scrub::FindPart() {
-  const auto log = store.logs_.find(part_uid);
-  if (log == store.logs_.end()) return false;  // deleted meanwhile
-  part = {};
-  if (!blocks_done) {
-    if (const Block* block = log->second->StoredBlockFrom(next_seq)) {
-      part.extent = {block->file, block->stored_bytes, block->offset};
-      part.first_seq = block->first_seq;
-      next_seq = block->last_seq + 1;
+bool SegmentScrub::FindPart() {
+  FileStreamLog* log = logs_.Find(part_uid_);
+  if (log == nullptr) return false;  // deleted meanwhile
+  part_ = {};
+  if (!blocks_done_) {
+    if (const Block* block = log->StoredBlockFrom(next_seq_)) {
+      part_.extent = {block->file, block->stored_bytes, block->offset};
+      part_.first_seq = block->first_seq;
+      next_seq_ = block->last_seq + 1;
       return true;
     }
-    blocks_done = true;
+    blocks_done_ = true;
   }
-  part.run = true;
-  return log->second->StoredRunFrom(&next_run, &part.extent);
+  part_.run = true;
+  return log->runs().NextGood(&next_run_, &part_.extent);
 }
 
-void SegmentStore::Scrub::StartRead(Nanos now) {
-  read_from = part.extent.offset & ~uint64_t{kDiskAlignment - 1};
-  const uint64_t bytes = AlignUp(part.extent.offset + part.extent.bytes) - read_from;
+void SegmentScrub::StartRead(Nanos now) {
+  read_from_ = part_.extent.offset & ~uint64_t{kDiskAlignment - 1};
+  const uint64_t bytes = AlignUp(part_.extent.offset + part_.extent.bytes) - read_from_;
   // Multiplied out in 64 bits: a part is smaller than 2^32 bytes.
-  next_at = now + Nanos(bytes * 1'000'000'000 / bytes_per_second);
-  if (opened != part.extent.file) {
+  next_at_ = now + Nanos(bytes * 1'000'000'000 / options_.scrub_bytes_per_second);
+  if (opened_ != part_.extent.file) {
     CloseFile();
     const absl::StatusOr<Disk::File> file =
-        store.disk_.Open(SegmentFile::PathOf(part.extent.file), FileUse::kDirect, false);
+        disk_.Open(SegmentFile::PathOf(part_.extent.file), FileUse::kDirect, false);
     if (!file.ok()) return;  // a reader will say so; a pass goes on
-    handle = *file;
-    opened = part.extent.file;
+    handle_ = *file;
+    opened_ = part_.extent.file;
   }
-  if (buffer == nullptr) buffer = std::make_unique<WalBuffer>(bytes);
-  buffer->Grow(bytes);
-  MR_CHECK(file == nullptr);
-  file = store.FileOf(part.extent.file);
-  ++file->in_flight;
-  store.disk_.Read(handle, read_from, buffer->data, bytes, &read);
+  if (buffer_ == nullptr) buffer_ = std::make_unique<AlignedBuffer>(bytes);
+  buffer_->Grow(bytes);
+  MR_CHECK(file_ == nullptr);
+  file_ = files_.Of(part_.extent.file);
+  ++file_->in_flight;
+  disk_.Read(handle_, read_from_, buffer_->data, bytes, &read_);
 }
 
-bool SegmentStore::Scrub::Good(FileStreamLog* log, const Block* block, std::string_view bytes) const {
+bool SegmentScrub::Good(const Block* block, std::string_view bytes) {
   // Opens the file if need be: its header says which key its index runs want.
-  if (bytes.size() != part.extent.bytes || store.UuidOf(part.extent.file) == 0) return false;
-  if (part.run) {
+  if (bytes.size() != part_.extent.bytes || files_.UuidOf(part_.extent.file) == 0) return false;
+  if (part_.run) {
     std::string copy(bytes);
-    return store.OpenBlob(part.extent, &copy);
+    return blocks_.OpenBlob(part_.extent, &copy);
   }
   auto body = std::make_unique<BlockBody>(bytes.size());
   std::memcpy(body->data(), bytes.data(), bytes.size());
-  return OpenBlock(log->uid(), *block, *store.FileOf(part.extent.file), bytes.size(), &body, store.options_.keys);
+  return OpenBlock(part_uid_, *block, *files_.Of(part_.extent.file), bytes.size(), &body, options_.keys);
 }
 
-void SegmentStore::Scrub::OnRead(const IoResult& result) {
-  const bool second = std::exchange(again, false);
-  const uint32_t number = file->number;
-  MR_CHECK(file->in_flight > 0);
-  --file->in_flight;
-  file = nullptr;
-  const auto found = store.logs_.find(part_uid);
-  FileStreamLog* log = found == store.logs_.end() ? nullptr : found->second;
+void SegmentScrub::OnRead(const IoResult& result) {
+  const bool second = std::exchange(again_, false);
+  const uint32_t number = file_->number;
+  MR_CHECK(file_->in_flight > 0);
+  --file_->in_flight;
+  file_ = nullptr;
+  FileStreamLog* log = logs_.Find(part_uid_);
   // It may have left while it was read: then whatever is there now is nobody's.
-  Block* block = log == nullptr || part.run ? nullptr : log->StoredBlockAt(part.extent, part.first_seq);
-  if (log != nullptr && (part.run ? log->HasRunAt(part.extent) : block != nullptr)) {
-    const uint64_t skip = part.extent.offset - read_from;
+  Block* block = log == nullptr || part_.run ? nullptr : log->StoredBlockAt(part_.extent, part_.first_seq);
+  if (log != nullptr && (part_.run ? log->runs().HasGoodAt(part_.extent) : block != nullptr)) {
+    const uint64_t skip = part_.extent.offset - read_from_;
     const uint64_t got = result.ok() ? static_cast<uint64_t>(result.value) : 0;
-    const uint64_t bytes = got < skip ? 0 : std::min<uint64_t>(got - skip, part.extent.bytes);
-    if (Good(log, block, {buffer->data + skip, bytes})) {
-      if (store.options_.on_scrubbed) store.options_.on_scrubbed(part.extent.bytes, false);
-    } else if (!second) {
-      again = true;
-    } else if (part.run) {
-      store.ReportBadRun(part.extent);
-      log->OnRunDamaged(part.extent);
-    } else {
-      store.ReportBadBlock(log, *block);
-      log->OnBlockDamaged(block);
-    }
+    const uint64_t bytes = got < skip ? 0 : std::min<uint64_t>(got - skip, part_.extent.bytes);
+    OnPartRead(log, block, {buffer_->data + skip, bytes}, second);
   }
-  store.RemoveIfUnwanted(number);
+  files_.RemoveIfUnwanted(number);
 }
 
-void SegmentStore::Scrub::CloseFile() {
-  if (handle >= 0) store.disk_.Close(handle);
-  handle = -1;
-  opened = 0;
+void SegmentScrub::OnPartRead(FileStreamLog* log, Block* block, std::string_view bytes, bool second) {
+  if (Good(block, bytes)) {
+    if (options_.on_scrubbed) options_.on_scrubbed(part_.extent.bytes, false);
+  } else if (!second) {
+    again_ = true;
+  } else if (part_.run) {
+    blocks_.ReportBadBlob(part_.extent);
+    log->runs().OnDamaged(part_.extent);
+  } else {
+    blocks_.ReportBadBlock(part_uid_, *block);
+    log->OnBlockDamaged(block);
+  }
+}
+
+void SegmentScrub::CloseFile() {
+  if (handle_ >= 0) disk_.Close(handle_);
+  handle_ = -1;
+  opened_ = 0;
+}
+
+void SegmentScrub::Invariant() const {
+  MR_CHECK(read_.busy() == (file_ != nullptr));
+  MR_CHECK((handle_ >= 0) == (opened_ != 0));
+  MR_CHECK_OP(at_, <=, uids_.size());
+  MR_CHECK(running_ || (uids_.empty() && buffer_ == nullptr));
 }
 
 }  // namespace millrace

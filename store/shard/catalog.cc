@@ -9,7 +9,6 @@
 #include "absl/strings/str_format.h"
 #include "proto/base/status.h"
 #include "store/hash.h"
-#include "store/log/wal_format.h"
 
 namespace millrace {
 namespace {

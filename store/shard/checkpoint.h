@@ -32,7 +32,7 @@
 #include "proto/base/nanos.h"
 #include "store/shard/catalog.h"
 #include "store/shard/shard_objects.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/log/write_ahead_log.h"
 
 namespace millrace {

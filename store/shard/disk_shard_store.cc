@@ -60,6 +60,11 @@ ShardStoreOptions FitToVolume(Disk& disk, ShardStoreOptions options) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<StoreKeys>> OpenStoreKeys(Disk& disk, const KeyOptions& options) {
+  MR_ASSIGN_OR_RETURN(const std::optional<KeyId> sealed_with, Catalog::SealedWith(disk));
+  return StoreKeys::Open(disk, options, sealed_with);
+}
+
 absl::StatusOr<std::unique_ptr<ShardStore>> ShardStore::Open(Disk& disk, StoredLogs& logs,
                                                              const ShardStoreOptions& asked) {
   const ShardStoreOptions options = FitToVolume(disk, asked);

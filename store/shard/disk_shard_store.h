@@ -13,7 +13,7 @@
 #include "store/shard/disk_reserve.h"
 #include "store/shard/eraser.h"
 #include "store/shard/shard_objects.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/log/write_ahead_log.h"
 
 namespace millrace {

@@ -8,7 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "proto/base/status.h"
 #include "proto/headers.h"
-#include "store/segment/block_log.h"
+#include "store/segment/stream_records.h"
 #include "store/hash.h"
 #include "store/log/wal_recovery.h"
 

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "store/shard/catalog.h"
 #include "store/shard/shard_objects.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/log/write_ahead_log.h"
 
 namespace millrace {

@@ -64,7 +64,7 @@ KeyOptions Workload::Keys() {
 }
 
 bool Workload::OpenKeys(Disk& disk, std::unique_ptr<StoreKeys>* keys) {
-  absl::StatusOr<std::unique_ptr<StoreKeys>> opened = StoreKeys::Open(disk, Keys());
+  absl::StatusOr<std::unique_ptr<StoreKeys>> opened = OpenStoreKeys(disk, Keys());
   if (!opened.ok()) return Fail(opened.status().ToString());
   *keys = *std::move(opened);
   return true;

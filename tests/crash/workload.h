@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "tests/crash/fake_logs.h"
 #include "tests/crash/sim_disk.h"
 #include "tests/proto/seeded.h"

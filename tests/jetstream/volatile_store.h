@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "store/segment/memory_stream_log.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 namespace millrace {
 

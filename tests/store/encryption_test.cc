@@ -12,7 +12,7 @@
 #include "store/segment/block.h"
 #include "store/hash.h"
 #include "store/segment/segment_store.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/keys/store_keys.h"
 #include "store/log/wal_format.h"
 #include "tests/crash/sim_disk.h"
@@ -119,7 +119,7 @@ class Life : public ShardStoreListener, public ConsumerStateSource {
 
  private:
   absl::Status Open(const KeyOptions& key) {
-    auto opened_keys = StoreKeys::Open(disk_, key);
+    auto opened_keys = OpenStoreKeys(disk_, key);
     if (!opened_keys.ok()) return opened_keys.status();
     keys = *std::move(opened_keys);
     SegmentStoreOptions segments;
@@ -454,12 +454,12 @@ TEST(Encryption, ABatchOfTheLogDoesNotOpenElsewhere) {
 // The same bytes at the same place, twice: nothing of what is stored repeats.
 TEST(Encryption, NothingIsSealedTheSameWayTwice) {
   SimDisk disk(1);
-  auto keys = *StoreKeys::Open(disk, Key("right"));
+  auto keys = *OpenStoreKeys(disk, Key("right"));
   std::set<std::string> seen;
   for (int i = 0; i < 1000; ++i) {
     if (i % 100 == 0) {
       keys = nullptr;
-      keys = *StoreKeys::Open(disk, Key("right"));
+      keys = *OpenStoreKeys(disk, Key("right"));
     }
     char out[16 + kSealBytes];
     keys->Seal("here", "0123456789abcdef", 16, out);

@@ -11,7 +11,7 @@
 #include <cerrno>
 
 #include "store/segment/segment_store.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "tests/crash/sim_disk.h"
 
 namespace millrace {

@@ -9,7 +9,7 @@
 #include "broker/io/uring.h"
 #include "broker/io/uring_disk.h"
 #include "store/segment/segment_store.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 namespace millrace {
 namespace {

@@ -164,6 +164,30 @@ TEST(SegmentStoreTest, ADamagedStreamGoesOnAndItsFileIsKept) {
   EXPECT_FALSE(harness.disk().Has(path));
 }
 
+TEST(SegmentStoreTest, DamageThatIsMetInRecoveryIsKeptAlthoughNothingElseIsWantedOfItsFile) {
+  StoreHarness harness(Small());
+  Fill(&harness);
+  std::string path;
+  for (const std::string& name : harness.disk().Paths()) {
+    if (name.find("segments/") == 0) path = name;
+  }
+  for (const uint64_t uid : {1, 2}) {
+    for (const uint64_t seq : {1, 4, 7, 10}) harness.log(uid)->Remove(seq, StreamLog::Erase::kNo);  // one of each block
+    harness.log(uid)->Purge();
+  }
+  harness.disk().FlipBit(path, 4096 + 100, 3);
+  harness.damage.clear();
+  harness.Restart();  // the removals are replayed, and read the blocks
+  EXPECT_EQ(harness.damage.size(), 1u);
+  for (int i = 0; i < 3; ++i) {
+    AppendTo(harness.log(1), "s.0", std::string(70'000, 'x'));
+    ASSERT_TRUE(harness.Checkpoint());
+    harness.Settle();
+  }
+  EXPECT_FALSE(harness.disk().Has(path));
+  EXPECT_TRUE(harness.disk().Has("quarantine/" + path.substr(path.find('/') + 1)));
+}
+
 TEST(SegmentStoreTest, OverwrittenKeysAreCompactedAndFilesGo) {
   StoreHarness harness(Small());
   FileStreamLog* log = harness.Create(1, {.block_bytes = 4096});

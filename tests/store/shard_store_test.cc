@@ -2,7 +2,7 @@
 // Goal: the promises of shard_store.h besides crashes (tests/crash has those): damage is reported to those it concerns,
 // a full or failing disk stops acknowledgements and nothing else, checkpoints free the log, closing ends.
 // Method: a ShardStore with streams in maps (once with real ones) on a SimDisk, driven by turns.
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 #include <gtest/gtest.h>
 

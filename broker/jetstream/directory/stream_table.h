@@ -23,7 +23,7 @@
 #include "broker/jetstream/directory/name_map.h"
 #include "broker/jetstream/stream/stream.h"
 #include "store/pace.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 namespace millrace {
 

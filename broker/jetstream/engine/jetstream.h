@@ -38,7 +38,7 @@
 #include "broker/jetstream/stream/stream.h"
 #include "broker/jetstream/upstream/stream_readers.h"
 #include "broker/jetstream/directory/stream_table.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 namespace millrace {
 

@@ -12,7 +12,7 @@
 #include "broker/jetstream/api/stream_check.h"
 #include "broker/jetstream/engine/jetstream.h"
 #include "broker/monitor/snapshot.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 namespace millrace {
 

@@ -8,7 +8,7 @@
 
 #include "broker/io/uring_disk.h"
 #include "store/segment/segment_store.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/keys/store_keys.h"
 
 namespace millrace {

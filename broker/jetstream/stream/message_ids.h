@@ -17,7 +17,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/engine/port.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 
 namespace millrace {
 

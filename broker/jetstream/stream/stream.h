@@ -29,7 +29,7 @@
 #include "proto/base/check.h"
 #include "proto/subject_transform.h"
 #include "store/pace.h"
-#include "store/shard_store.h"
+#include "store/shard/shard_store.h"
 #include "store/stream_log.h"
 
 namespace millrace {

@@ -6,8 +6,7 @@
 //         What a call returns as Lsn is durable when durable() has reached it; OnDurable says so from inside the
 //         disk's completions, once per flush and not once per record.
 // Small volumes: files of the log, the reserve and the free space that is asked for are parts of the volume, if those
-// are
-//         less than what the options say.
+//         are less than what the options say.
 // Full disk, failed disk: accepting() is false. Stage no message then; deletions and acknowledgements may be staged
 //         while state() is kFull (they are what makes room). Reading goes on in every state.
 // Format: FORMAT.md.  Proof: tests/crash cuts a workload at every write and sync.
@@ -135,6 +134,9 @@ struct Recovered {
   std::vector<RecoveredConsumer> consumers;
   RecoveryReport report;
 };
+
+// Blocking, before ShardStore::Open. nullptr: no encryption is asked for, and the store has none.
+absl::StatusOr<std::unique_ptr<StoreKeys>> OpenStoreKeys(Disk& disk, const KeyOptions& options);
 
 class ShardStore {
  public:

@@ -12,10 +12,10 @@
 #include <map>
 #include <optional>
 
-#include "broker/jetstream/backup/archive.h"
-#include "broker/jetstream/backup/block_file.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
-#include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/archive/archive.h"
+#include "broker/jetstream/archive/block_file.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
+#include "broker/jetstream/archive/s2.h"
 #include "tests/jetstream/engine_harness.h"
 
 namespace millrace {

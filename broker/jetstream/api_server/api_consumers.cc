@@ -6,8 +6,8 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/api_server/jetstream_api.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
-#include "broker/jetstream/directory/stored_config.h"
+#include "broker/jetstream/base/sort_in_slices.h"
+#include "broker/jetstream/api/stored_config.h"
 #include "proto/subject.h"
 
 namespace millrace {

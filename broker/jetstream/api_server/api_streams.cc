@@ -6,7 +6,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/api_server/jetstream_api.h"
-#include "broker/jetstream/directory/stored_config.h"
+#include "broker/jetstream/api/stored_config.h"
 #include "proto/headers.h"
 #include "proto/subject.h"
 

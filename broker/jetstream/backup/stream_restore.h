@@ -18,10 +18,10 @@
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/stream_config.h"
-#include "broker/jetstream/backup/archive.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
-#include "broker/jetstream/backup/s2.h"
-#include "broker/jetstream/backup/tar.h"
+#include "broker/jetstream/archive/archive.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
+#include "broker/jetstream/archive/s2.h"
+#include "broker/jetstream/archive/tar.h"
 #include "broker/jetstream/backup/stream_snapshot.h"
 
 namespace millrace {

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/parse.h"
-#include "broker/jetstream/backup/block_file.h"
+#include "broker/jetstream/archive/block_file.h"
 #include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/backup/stream_restore.h"
 

@@ -6,8 +6,8 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/print.h"
-#include "broker/jetstream/backup/archive.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
+#include "broker/jetstream/archive/archive.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
 #include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/api_server/jetstream_api.h"
 #include "proto/base/check.h"

@@ -13,7 +13,7 @@
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/requests.h"
-#include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/archive/s2.h"
 #include "broker/route/subscription.h"
 #include "proto/base/nanos.h"
 

@@ -28,7 +28,7 @@
 #include "broker/jetstream/api/consumer_config.h"
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/stream_info.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
 #include "broker/jetstream/consumer/consumer_host.h"
 #include "broker/jetstream/consumer/consumer_state.h"
 #include "broker/jetstream/consumer/pull_queue.h"

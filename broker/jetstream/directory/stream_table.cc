@@ -7,7 +7,7 @@
 
 #include "broker/jetstream/api/print.h"
 #include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 #include "proto/subject.h"
 
 namespace millrace {

@@ -20,7 +20,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "broker/io/timer_wheel.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "broker/jetstream/stream/stream.h"
 #include "store/pace.h"
 #include "store/shard_store.h"

@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/engine/banner.h"
 #include "broker/jetstream/api_server/jetstream_api.h"
-#include "broker/jetstream/directory/stored_config.h"
+#include "broker/jetstream/api/stored_config.h"
 #include "proto/base/check.h"
 #include "proto/subject.h"
 

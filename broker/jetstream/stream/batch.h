@@ -12,7 +12,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "broker/jetstream/stream/counter.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "proto/base/check.h"
 #include "proto/base/nanos.h"
 

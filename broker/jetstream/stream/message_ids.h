@@ -16,7 +16,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "broker/io/timer_wheel.h"
-#include "broker/jetstream/engine/port.h"
+#include "broker/jetstream/base/port.h"
 #include "store/shard_store.h"
 
 namespace millrace {

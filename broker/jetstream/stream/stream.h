@@ -20,7 +20,7 @@
 #include "broker/jetstream/consumer/consumer_host.h"
 #include "broker/jetstream/stream/fast_batch_reply.h"
 #include "broker/jetstream/stream/message_ids.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "broker/jetstream/stream/publish_headers.h"
 #include "broker/jetstream/stream/schedule_index.h"
 #include "broker/jetstream/stream/ttl_index.h"

@@ -4,7 +4,7 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 #include "broker/jetstream/stream/stream.h"
 #include "broker/monitor/go_format.h"
 #include "proto/base/check.h"

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "broker/jetstream/upstream/origin_search.h"
 
 namespace millrace {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "broker/io/timer_wheel.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "broker/jetstream/upstream/origin_reader.h"
 #include "broker/jetstream/upstream/upstream.h"
 

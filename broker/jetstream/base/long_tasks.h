@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "broker/jetstream/engine/fiber.h"
+#include "broker/jetstream/base/fiber.h"
 #include "proto/base/check.h"
 #include "proto/base/nanos.h"
 #include "store/pace.h"

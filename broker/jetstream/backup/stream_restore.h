@@ -29,7 +29,8 @@ namespace millrace {
 class StreamRestore final : public Sink {
  public:
   // The config is checked.
-  StreamRestore(JetStream& engine, StreamConfig config, std::optional<AdvisoryClient> client);
+  StreamRestore(StreamHost& host, StreamDirectory& directory, StreamConfig config,
+                std::optional<AdvisoryClient> client);
   ~StreamRestore() override;
   StreamRestore(const StreamRestore&) = delete;
   StreamRestore& operator=(const StreamRestore&) = delete;
@@ -69,7 +70,8 @@ class StreamRestore final : public Sink {
   Stream* stream() const;
   void OnTimer() {}
 
-  JetStream& engine_;
+  StreamHost& host_;
+  StreamDirectory& directory_;
   const StreamConfig config_;
   const std::optional<AdvisoryClient> client_;
   const int64_t start_ns_;

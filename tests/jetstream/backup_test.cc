@@ -12,10 +12,10 @@
 #include <map>
 #include <optional>
 
-#include "broker/jetstream/backup/archive.h"
-#include "broker/jetstream/backup/block_file.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
-#include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/archive/archive.h"
+#include "broker/jetstream/archive/block_file.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
+#include "broker/jetstream/archive/s2.h"
 #include "tests/jetstream/engine_harness.h"
 
 namespace millrace {
@@ -234,8 +234,8 @@ TEST(Restore, NeedsTheRoomThatTheBackupSaysItNeeds) {
     const bool fits = room == 118'119;
     EXPECT_THAT(answer, HasSubstr(fits ? R"("messages":36,)" : R"("err_code":10028,)")) << room;
     const StreamTable& streams = js.engine().streams();
-    EXPECT_EQ(streams.used(Storage::kMemory), fits ? 117'567u : 0u);
-    EXPECT_EQ(streams.totals().memory.bytes, streams.used(Storage::kMemory));
+    EXPECT_EQ(js.engine().storage().used(Storage::kMemory), fits ? 117'567u : 0u);
+    EXPECT_EQ(streams.totals().memory.bytes, js.engine().storage().used(Storage::kMemory));
   }
 }
 

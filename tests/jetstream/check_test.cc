@@ -20,7 +20,7 @@ std::string Shown(const std::optional<ApiError>& error) {
 }
 
 TEST(ApiError, FillsTheWordsOfItsText) {
-  EXPECT_EQ(ToJson(MakeError(ApiErrorId::kStreamWrongLastSequence, {{"seq", "7"}})),
+  EXPECT_EQ(PrintJson(MakeError(ApiErrorId::kStreamWrongLastSequence, {{"seq", "7"}})),
             R"({"code":400,"err_code":10071,"description":"wrong last sequence: 7"})");
   EXPECT_EQ(MakeError(ApiErrorId::kStreamExternalApiOverlap, {{"subject", "b"}, {"prefix", "a"}}).description,
             "stream external api prefix a must not overlap with b");

@@ -72,7 +72,7 @@ TEST(Engine, AStreamThatIsPublishedToWithoutAPauseBecomesVisible) {
     message.seq = turn;
     message.subject = "s";
     stream->log().Append(message);
-    js.engine().OnStaged(stream, js.store().UpdateConsumer(0, {}));
+    stream->OnStaged(js.store().UpdateConsumer(0, {}));
     if (turn > kTurnsToDurable) js.store().ReleaseUpTo(before + turn - kTurnsToDurable);
     js.engine().RunTurn();
     ASSERT_EQ(stream->visible_last_seq(), turn > kTurnsToDurable ? turn - kTurnsToDurable : 0);

@@ -41,6 +41,7 @@ class FakePort : public JetStreamPort {
     }
     return congested_after != 0 && ++since_relief_ >= congested_after ? Sent::kCongested : Sent::kDelivered;
   }
+  bool Relieved(const ConnectionId&) const override { return relieved; }
   bool HasInterest(AccountId, std::string_view subject) override {
     return everybody_listens || interest.contains(std::string(subject));
   }
@@ -68,6 +69,7 @@ class FakePort : public JetStreamPort {
   bool everybody_listens = false;
   uint64_t epoch = 1;
   uint64_t congested_after = 0;
+  bool relieved = true;
   std::function<void()> turn;
 
  private:

@@ -27,7 +27,7 @@ JetStreamEngineOptions Limited(int64_t memory, int64_t storage) {
   return options;
 }
 
-uint64_t Used(EngineHarness& js, Storage storage) { return js.engine().streams().used(storage); }
+uint64_t Used(EngineHarness& js, Storage storage) { return js.engine().storage().used(storage); }
 
 // What the streams of this storage say of themselves.
 uint64_t Counted(EngineHarness& js, Storage storage) { return js.engine().streams().totals().of(storage).bytes; }

@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "broker/jetstream/engine/fiber.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/base/fiber.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 #include "tests/jetstream/engine_harness.h"
 #include "tests/proto/seeded.h"
 

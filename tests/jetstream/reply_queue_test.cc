@@ -2,7 +2,7 @@
 // Goal:   answers leave in the order in which they were queued, none before what it confirms is durable, and what a
 //         call is handed stays as it is until the call returns, whatever is queued meanwhile.
 // Method: a deque of strings as the twin; answers of all sizes, queued before, between and within releases.
-#include "broker/jetstream/engine/reply_queue.h"
+#include "broker/jetstream/base/reply_queue.h"
 
 #include <gtest/gtest.h>
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "broker/jetstream/directory/start_lines.h"
 #include "broker/jetstream/engine/banner.h"
 #include "broker/jetstream/engine/settings.h"
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/directory/stored_config.h"
+#include "broker/jetstream/api/stored_config.h"
 #include "store/segment/segment_store.h"
 #include "store/shard/store_lock.h"
 #include "tests/sim/world.h"

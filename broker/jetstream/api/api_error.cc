@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <iterator>
 
-#include "broker/jetstream/api/print.h"
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -50,7 +49,5 @@ ApiError MakeError(ApiErrorId id, std::initializer_list<std::pair<std::string_vi
   }
   return error;
 }
-
-std::string ToJson(const ApiError& error) { return PrintJson(error); }
 
 }  // namespace millrace

@@ -32,6 +32,4 @@ inline ApiError MakeErrorText(ApiErrorId id, std::string_view err) { return Make
 
 inline bool Is(const ApiError& error, ApiErrorId id) { return error.err_code == static_cast<int>(id); }
 
-std::string ToJson(const ApiError& error);
-
 }  // namespace millrace

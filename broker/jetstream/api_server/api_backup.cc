@@ -4,26 +4,14 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/api_server/jetstream_api.h"
+#include "broker/jetstream/api_server/api_server.h"
 #include "broker/jetstream/backup/stream_restore.h"
 #include "broker/jetstream/backup/stream_snapshot.h"
 #include "proto/subject.h"
 
 namespace millrace {
-namespace {
 
-AdvisoryClient ClientOf(const ApiRequest& request, const std::string& server) {
-  AdvisoryClient client;
-  client.id = request.origin.cid;
-  client.account = "$G";
-  client.server = server;
-  return client;
-}
-
-}  // namespace
-
-bool JetStream::OnStreamSnapshot(const ApiRequest& request) {
+bool ApiServer::OnStreamSnapshot(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kStreamSnapshot;
   const auto refuse = [&](const ApiError& error) {
     Refuse(request, kKind, error);
@@ -36,17 +24,18 @@ bool JetStream::OnStreamSnapshot(const ApiRequest& request) {
   if (!Parse(request, kKind, &snapshot)) return true;
   if (!IsValidSubject(snapshot.deliver_subject) || !IsLiteral(snapshot.deliver_subject))
     return refuse(MakeError(ApiErrorId::kSnapshotDeliverSubjectInvalid));
-  port_.log().Info(absl::StrFormat("Starting %ssnapshot for stream '%s > %s'",
-                                   snapshot.check_messages ? "health check and " : "", "$G", stream->name()));
+  host_.port().log().Info(absl::StrFormat("Starting %ssnapshot for stream '%s > %s'",
+                                          snapshot.check_messages ? "health check and " : "", "$G", stream->name()));
   StreamState state = stream->State(nullptr);
   Respond(request, StreamSnapshotAnswer(stream->config(), state));
-  const AdvisoryClient client = ClientOf(request, options_.server_name);
-  Advise(SnapshotCreateAdvisory{stream->name(), state, client, options_.domain});
-  backups_.Start(std::make_unique<StreamSnapshot>(*this, *stream, std::move(snapshot), std::move(state), client));
+  const AdvisoryClient client = ClientOf(request);
+  Advise(SnapshotCreateAdvisory{stream->name(), state, client, host_.options().domain});
+  backups_.Start(std::make_unique<StreamSnapshot>(host_, directory_, *stream, std::move(snapshot),
+                                                  std::move(state), client));
   return true;
 }
 
-bool JetStream::OnStreamRestore(const ApiRequest& request) {
+bool ApiServer::OnStreamRestore(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kStreamRestore;
   const auto refuse = [&](const ApiError& error) {
     Refuse(request, kKind, error);
@@ -60,18 +49,13 @@ bool JetStream::OnStreamRestore(const ApiRequest& request) {
   if (name != restore.config.name) return refuse(MakeError(ApiErrorId::kStreamMismatch));
   if (name.find_first_of("\\/") != std::string_view::npos)
     return refuse(MakeError(ApiErrorId::kStreamNameContainsPathSeparators));
-  const StreamCheckContext context = CheckContext();
-  if (const auto error = CheckStreamConfig(&restore.config, context, /*pedantic=*/false)) return refuse(*error);
-  if (const auto error = CheckStreamLimits(restore.config, context, static_cast<int64_t>(streams_.size()),
-                                           ReservationsWithout(nullptr, restore.config.storage))) {
-    return refuse(*error);
-  }
-  if (FindStream(name) != nullptr || backups_.IsRestoring(name))
+  if (const auto error = directory_.CheckRestore(&restore.config)) return refuse(*error);
+  if (directory_.Find(name) != nullptr || backups_.IsRestoring(name))
     return refuse(MakeError(ApiErrorId::kStreamNameExistRestoreFailed));
-  port_.log().Info(absl::StrFormat("Starting restore for stream '%s > %s'", "$G", restore.config.name));
-  const AdvisoryClient client = ClientOf(request, options_.server_name);
-  Advise(RestoreCreateAdvisory{restore.config.name, client, options_.domain});
-  auto session = std::make_unique<StreamRestore>(*this, std::move(restore.config), client);
+  host_.port().log().Info(absl::StrFormat("Starting restore for stream '%s > %s'", "$G", restore.config.name));
+  const AdvisoryClient client = ClientOf(request);
+  Advise(RestoreCreateAdvisory{restore.config.name, client, host_.options().domain});
+  auto session = std::make_unique<StreamRestore>(host_, directory_, std::move(restore.config), client);
   Respond(request, StreamRestoreAnswer(session->subject()));
   backups_.Start(std::move(session));
   return true;

@@ -2,17 +2,15 @@
 // Requests about consumers (spec 5d, J-40 to J-5b).
 #include <algorithm>
 
+#include "broker/jetstream/api/consumer_check.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/versioning.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/api_server/jetstream_api.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
-#include "broker/jetstream/directory/stored_config.h"
+#include "broker/jetstream/api_server/api_server.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 #include "proto/subject.h"
 
 namespace millrace {
 namespace {
-
 
 std::vector<OtherConsumer> OthersOf(const Stream& stream, std::string_view but) {
   std::vector<OtherConsumer> others;
@@ -34,15 +32,13 @@ std::vector<Consumer*> PublicConsumers(Stream& stream) {
 
 }  // namespace
 
-ConsumerInfo JetStream::InfoOf(Consumer& consumer) {
+ConsumerInfo ApiServer::InfoOf(Consumer& consumer) {
   ConsumerInfo info = consumer.Info();
   if (info.config) info.config = WithDynamicMetadata(*info.config);
   return info;
 }
 
-std::string JetStream::NewConsumerName() { return RandomDigits(8); }
-
-bool JetStream::OnConsumerCreate(const ApiRequest& request) {
+bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerCreate;
   const auto refuse = [&](const ApiError& error) {
     Refuse(request, kKind, error);
@@ -54,7 +50,7 @@ bool JetStream::OnConsumerCreate(const ApiRequest& request) {
       SplitConsumerCreateSubject(std::string_view(request.subject).substr(sizeof("$JS.API.") - 1));
   if (const auto error = CheckConsumerCreateRequest(subject, &create)) return refuse(*error);
   if (create.config.num_replicas > 1) return refuse(MakeError(ApiErrorId::kStreamReplicasNotSupported));
-  Stream* stream = FindStream(create.stream_name);
+  Stream* stream = directory_.Find(create.stream_name);
   if (stream == nullptr) return refuse(MakeError(ApiErrorId::kStreamNotFound));
 
   ConsumerConfig& config = create.config;
@@ -63,52 +59,58 @@ bool JetStream::OnConsumerCreate(const ApiRequest& request) {
   if (existing != nullptr) config.pause_until_ns = existing->config().pause_until_ns;
   SetStaticMetadata(&config);
   if (const auto error =
-          SetConsumerDefaults(&config, stream->config(), options_.limits, nullptr, create.pedantic)) {
+          SetConsumerDefaults(&config, stream->config(), host_.options().limits, nullptr, create.pedantic)) {
     return refuse(*error);
   }
-  if (const auto error = CheckConsumerConfig(config, stream->config(), options_.limits, nullptr)) return refuse(*error);
+  if (const auto error = CheckConsumerConfig(config, stream->config(), host_.options().limits, nullptr))
+    return refuse(*error);
   const std::vector<OtherConsumer> others = OthersOf(*stream, config.name);
 
   if (existing != nullptr) {
-    const bool listened =
-        existing->is_push() && existing->active();
+    const bool listened = existing->is_push() && existing->active();
     if (const auto error = CheckConsumerUpdate(existing->config(), config, create.action, stream->config(), others,
                                                listened)) {
       return refuse(*error);
     }
-    Lsn lsn = 0;
-    if (!IsSameConsumer(config, existing->config())) {
-      lsn = StoreConfig(existing->identity(), config);
-      existing->UpdateConfig(std::move(config));
-    }
-    Respond(request, ConsumerCreateAnswer(InfoOf(*existing)), lsn);
-    if (lsn != 0) DeliverWhenAnswered(existing);
-    return true;
+    return UpdateConsumer(request, existing, std::move(config));
   }
   if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
-  if (const auto error = CheckConsumerCreate(config, stream->config(), others, options_.limits, nullptr))
+  if (const auto error = CheckConsumerCreate(config, stream->config(), others, host_.options().limits, nullptr))
     return refuse(*error);
+  return MakeConsumer(request, stream, std::move(config));
+}
+
+bool ApiServer::UpdateConsumer(const ApiRequest& request, Consumer* consumer, ConsumerConfig config) {
+  Lsn lsn = 0;
+  if (!IsSameConsumer(config, consumer->config())) lsn = directory_.UpdateConsumer(consumer, std::move(config));
+  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
+  if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
+  return true;
+}
+
+bool ApiServer::MakeConsumer(const ApiRequest& request, Stream* stream, ConsumerConfig config) {
+  constexpr size_t kNameDigits = 8;
   SetInactiveThreshold(&config);
   while (config.name.empty()) {
-    config.name = NewConsumerName();
+    config.name = RandomDigits(host_.port(), kNameDigits);
     if (stream->FindConsumer(config.name) != nullptr) config.name.clear();
   }
-  const bool paused = config.pause_until_ns && *config.pause_until_ns > port_.WallNs();
+  const bool paused = config.pause_until_ns && *config.pause_until_ns > host_.port().WallNs();
   Lsn lsn = 0;
-  Consumer* consumer = AddConsumer(stream, std::move(config), &lsn);
+  Consumer* consumer = directory_.AddConsumer(stream, std::move(config), &lsn);
   consumer->Start();
   Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
-  if (lsn != 0) DeliverWhenAnswered(consumer);
+  if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
+  const std::string& domain = host_.options().domain;
   if (!consumer->hidden())
-    Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, options_.domain});
+    Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, domain});
   if (paused) {
-    Advise(ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns,
-                                 options_.domain});
+    Advise(ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns, domain});
   }
   return true;
 }
 
-bool JetStream::OnConsumerNames(const ApiRequest& request) {
+bool ApiServer::OnConsumerNames(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerNames;
   ConsumerListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
@@ -124,7 +126,7 @@ bool JetStream::OnConsumerNames(const ApiRequest& request) {
   return true;
 }
 
-bool JetStream::OnConsumerList(const ApiRequest& request) {
+bool ApiServer::OnConsumerList(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerList;
   ConsumerListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &list)) return true;
@@ -150,7 +152,7 @@ bool JetStream::OnConsumerList(const ApiRequest& request) {
     return true;                                                                                \
   }
 
-bool JetStream::OnConsumerInfo(const ApiRequest& request) {
+bool ApiServer::OnConsumerInfo(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerInfo;
   if (!IsEmptyRequest(request.body)) {
     Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
@@ -161,19 +163,19 @@ bool JetStream::OnConsumerInfo(const ApiRequest& request) {
   return true;
 }
 
-bool JetStream::OnConsumerDelete(const ApiRequest& request) {
+bool ApiServer::OnConsumerDelete(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerDelete;
   if (!IsEmptyRequest(request.body)) {
     Refuse(request, kKind, MakeError(ApiErrorId::kNotEmptyRequest));
     return true;
   }
   MR_FIND_CONSUMER(kKind)
-  DeleteConsumer(stream, consumer);
-  Respond(request, SuccessAnswer(kKind), store_.staged());
+  directory_.DeleteConsumer(consumer);
+  Respond(request, SuccessAnswer(kKind), host_.store().staged());
   return true;
 }
 
-bool JetStream::OnConsumerPause(const ApiRequest& request) {
+bool ApiServer::OnConsumerPause(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerPause;
   ConsumerPauseRequest pause;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, kKind, &pause)) return true;
@@ -181,16 +183,15 @@ bool JetStream::OnConsumerPause(const ApiRequest& request) {
   consumer->Pause(pause.pause_until_ns);
   ConsumerConfig config = consumer->config();
   SetStaticMetadata(&config);
-  const Lsn lsn = StoreConfig(consumer->identity(), config);
-  consumer->UpdateConfig(std::move(config));
-  const bool paused = pause.pause_until_ns > port_.WallNs();
-  Respond(request,
-          ConsumerPauseAnswer(paused, pause.pause_until_ns, paused ? pause.pause_until_ns - port_.WallNs() : 0), lsn);
-  if (lsn != 0) DeliverWhenAnswered(consumer);
+  const Lsn lsn = directory_.UpdateConsumer(consumer, std::move(config));
+  const int64_t now_ns = host_.port().WallNs();
+  const bool paused = pause.pause_until_ns > now_ns;
+  Respond(request, ConsumerPauseAnswer(paused, pause.pause_until_ns, paused ? pause.pause_until_ns - now_ns : 0), lsn);
+  if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
   return true;
 }
 
-bool JetStream::OnConsumerUnpin(const ApiRequest& request) {
+bool ApiServer::OnConsumerUnpin(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerUnpin;
   ConsumerUnpinRequest unpin;
   const auto refuse = [&](const ApiError& error) {
@@ -207,14 +208,14 @@ bool JetStream::OnConsumerUnpin(const ApiRequest& request) {
   return true;
 }
 
-bool JetStream::OnConsumerReset(const ApiRequest& request) {
+bool ApiServer::OnConsumerReset(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerReset;
-  Consumer* consumer = FindConsumer(TokenAt(request.subject, 4), TokenAt(request.subject, 5));
+  Consumer* consumer = directory_.FindConsumer(TokenAt(request.subject, 4), TokenAt(request.subject, 5));
   if (consumer == nullptr) return true;  // nobody listens there, as at the peer
   // The peer's consumer answers by itself: it is not strict, and nothing is counted or audited.
   if (request.reply.empty()) return true;
   const auto answer = [&](const std::string& text) {
-    durable_.Push(store_.staged(), request.account, request.reply, text);
+    host_.replies().SendWhenDurable(request.account, request.reply, text);
     return true;
   };
   ConsumerResetRequest reset;
@@ -226,11 +227,9 @@ bool JetStream::OnConsumerReset(const ApiRequest& request) {
     return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kConsumerInvalidReset, why)));
   }
   answer(ConsumerResetAnswer(InfoOf(*consumer), *seq));
-  DeliverWhenAnswered(consumer);
+  host_.deliveries().DeliverWhenAnswered(consumer);
   return true;
 }
-
-// Taken in DeliverApi; here only as a row of the table.
 
 #undef MR_FIND_CONSUMER
 

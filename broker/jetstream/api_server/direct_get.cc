@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// DIRECT.GET: messages as messages, with what the stream knows of them in headers (spec J-27, J-28, ADR-31).
+#include "broker/jetstream/api_server/direct_get.h"
+
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/stream/stream.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -40,9 +39,9 @@ class DirectAnswers {
   }
   void End(std::string_view status) { answers_.push_back({std::string(status), static_cast<uint32_t>(status.size())}); }
 
-  void Send(JetStream& engine, AccountId account, std::string_view reply) const {
+  void Send(Replies& replies, AccountId account, std::string_view reply) const {
     for (const Answer& answer : answers_) {
-      engine.SendNow(account, reply, answer.text, answer.header_bytes);
+      replies.SendNow(account, reply, answer.text, answer.header_bytes);
       Tick(pace(), 1 + answer.text.size() / 512);
     }
   }
@@ -145,12 +144,12 @@ LoadStatus GetMessages(StreamLog& log, const MessageGetRequest& request, uint64_
 
 }  // namespace
 
-LoadStatus Stream::DirectGet(const MessageGetRequest& request, std::string_view reply) {
-  DirectAnswers answers(*this, !request.no_hdr);
-  const uint64_t bytes_max = BytesMax(request, engine_.max_pending());
-  const LoadStatus status = request.multi_last.empty() ? GetMessages(*log_, request, bytes_max, &answers)
-                                                       : GetMultiLast(*log_, request, bytes_max, &answers);
-  if (status != LoadStatus::kPending) answers.Send(engine_, account(), reply);
+LoadStatus DirectGet(StreamHost& host, Stream& stream, const MessageGetRequest& request, std::string_view reply) {
+  DirectAnswers answers(stream, !request.no_hdr);
+  const uint64_t bytes_max = BytesMax(request, host.options().max_pending);
+  const LoadStatus status = request.multi_last.empty() ? GetMessages(stream.log(), request, bytes_max, &answers)
+                                                       : GetMultiLast(stream.log(), request, bytes_max, &answers);
+  if (status != LoadStatus::kPending) answers.Send(host.replies(), stream.account(), reply);
   return status;
 }
 

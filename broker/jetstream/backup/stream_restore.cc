@@ -8,8 +8,6 @@
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/versioning.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/api_server/jetstream_api.h"
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -35,29 +33,33 @@ std::string CheckState(const StreamState& state) {
 
 }  // namespace
 
-StreamRestore::StreamRestore(JetStream& engine, StreamConfig config, std::optional<AdvisoryClient> client)
-    : engine_(engine), config_(std::move(config)), client_(std::move(client)), start_ns_(engine.port().WallNs()) {
+StreamRestore::StreamRestore(StreamHost& host, StreamDirectory& directory, StreamConfig config,
+                             std::optional<AdvisoryClient> client)
+    : host_(host),
+      directory_(directory),
+      config_(std::move(config)),
+      client_(std::move(client)),
+      start_ns_(host.port().WallNs()) {
   timer_.Bind<&StreamRestore::OnTimer>(this);
-  subject_ = absl::StrFormat("$JS.SNAPSHOT.RESTORE.%s.%s", config_.name, engine_.NewEventId());
-  subscription_ = engine_.port().Subscribe(kGlobalAccount, subject_, this);
-  active_at_ = engine_.port().Now();
-  engine_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
+  subject_ = absl::StrFormat("$JS.SNAPSHOT.RESTORE.%s.%s", config_.name, NewEventId(host_.port()));
+  subscription_ = host_.port().Subscribe(kGlobalAccount, subject_, this);
+  active_at_ = host_.port().Now();
+  host_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
 }
 
 StreamRestore::~StreamRestore() {
   Release(held_bytes_);
-  engine_.port().timers().Cancel(&timer_);
-  engine_.port().Unsubscribe(subscription_);
+  host_.port().timers().Cancel(&timer_);
+  host_.port().Unsubscribe(subscription_);
   if (!done_) {
-    JetStream& engine = engine_;
-    engine.RunLong(stream_uid_, [&engine, uid = stream_uid_] {
-      if (Stream* unfinished = engine.streams().FindAwake(uid)) engine.DropStream(unfinished);
+    host_.work().RunLong(stream_uid_, [&directory = directory_, uid = stream_uid_] {
+      if (Stream* unfinished = directory.streams().FindAwake(uid)) directory.DropStream(unfinished);
     });
   }
 }
 
 Stream* StreamRestore::stream() const {
-  Stream* found = stream_uid_ == 0 ? nullptr : engine_.FindStream(config_.name);
+  Stream* found = stream_uid_ == 0 ? nullptr : directory_.Find(config_.name);
   return found != nullptr && found->uid() == stream_uid_ ? found : nullptr;
 }
 
@@ -72,11 +74,11 @@ bool StreamRestore::Deliver(const Subscription& subscription, const Message& mes
 }
 
 BackupStep StreamRestore::Run() {
-  const Nanos now = engine_.port().Now();
+  const Nanos now = host_.port().Now();
   if (completion_) return *completion_;
   if (overrun_) return Fail({}, absl::StrFormat("restore for stream '$G > %s' is overrun", config_.name));
   while (!chunks_.empty()) {
-    if (engine_.Congested()) return BackupStep::kWaits;
+    if (host_.Congested()) return BackupStep::kWaits;
     if (Stream* begun = stream(); begun != nullptr && !begun->Prepare()) return BackupStep::kMore;
     const Chunk chunk = std::move(chunks_.front());
     chunks_.pop_front();
@@ -89,11 +91,11 @@ BackupStep StreamRestore::Run() {
     if (chunk.bytes.empty()) return StartCompletion(chunk.reply);
     received_bytes_ += chunk.bytes.size();
     if (const std::string error = Take(chunk); !error.empty()) return Fail(chunk.reply, error);
-    engine_.SendNow(kGlobalAccount, chunk.reply, {}, 0);
+    host_.replies().SendNow(kGlobalAccount, chunk.reply, {}, 0);
   }
   if (now - active_at_ >= kStalledAfter)
     return Fail({}, absl::StrFormat("restore for stream '$G > %s' is stalled", config_.name));
-  engine_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
+  host_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
   return BackupStep::kWaits;
 }
 
@@ -146,9 +148,10 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
   if (const std::string error = ParseJson(entry.body, &state); !error.empty()) return "error in state.json: " + error;
   if (const std::string error = CheckState(state); !error.empty()) return error;
   // All of it is set aside at once, so that nobody else takes the room meanwhile.
-  if (std::optional<ApiError> error = engine_.CheckRestore(config_, state.bytes)) return Refuse(*std::move(error));
+  if (std::optional<ApiError> error = directory_.CheckRestoredBytes(config_, state.bytes))
+    return Refuse(*std::move(error));
   Hold(state.bytes);
-  if (engine_.OutOfResources(config_.storage)) return RefuseForRoom();
+  if (host_.storage().OutOfResources(config_.storage)) return RefuseForRoom();
   if (std::string error = MakeStream(); !error.empty()) return error;
   if (state.first_seq > 1) stream()->SkipTo(state.first_seq - 1);
   consumers_left_ = state.consumer_count;
@@ -157,7 +160,7 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
 }
 
 std::string StreamRestore::MakeStream() {
-  const JetStream::Made made = engine_.MakeStream(config_, /*pedantic=*/false, JetStream::Begin::kLater);
+  const StreamDirectory::Made made = directory_.MakeStream(config_, /*pedantic=*/false, StreamDirectory::Begin::kLater);
   if (made.error) return Refuse(*made.error);
   if (!made.created) return Refuse(MakeError(ApiErrorId::kStreamNameExistRestoreFailed));
   stream_uid_ = made.stream->uid();
@@ -166,14 +169,14 @@ std::string StreamRestore::MakeStream() {
 
 void StreamRestore::Hold(uint64_t bytes) {
   held_bytes_ += bytes;
-  *engine_.streams().in_use(config_.storage) += bytes;
+  *host_.storage().in_use(config_.storage) += bytes;
 }
 
 void StreamRestore::Release(uint64_t bytes) {
   bytes = std::min(bytes, held_bytes_);
-  MR_CHECK_OP(*engine_.streams().in_use(config_.storage), >=, bytes);
+  MR_CHECK_OP(*host_.storage().in_use(config_.storage), >=, bytes);
   held_bytes_ -= bytes;
-  *engine_.streams().in_use(config_.storage) -= bytes;
+  *host_.storage().in_use(config_.storage) -= bytes;
 }
 
 std::string StreamRestore::Refuse(ApiError error) {
@@ -208,7 +211,7 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
   Stream* to = stream();
   if (to == nullptr) return "stream is gone";
   const size_t bytes = entry.header.size() + entry.body.size();
-  if (bytes > engine_.max_payload())
+  if (bytes > host_.options().max_payload)
     return absl::StrFormat("message sequence %d exceeds maximum payload size", entry.seq);
   if (config_.max_msg_size >= 0 && bytes > static_cast<size_t>(config_.max_msg_size))
     return absl::StrFormat("message sequence %d exceeds maximum message size", entry.seq);
@@ -218,7 +221,7 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
   const uint64_t stored_bytes = MessageBytes(memory, entry.name.size(), entry.header.size(), bytes);
   const bool more = stored_bytes > held_bytes_;
   if (more) Hold(stored_bytes - held_bytes_);
-  const bool refused = more ? engine_.OutOfResources(config_.storage) : !memory && !engine_.store().accepting();
+  const bool refused = more ? host_.storage().OutOfResources(config_.storage) : !memory && !host_.store().accepting();
   if (refused) return RefuseForRoom();
   StoredMessage message;
   message.seq = entry.seq;
@@ -238,7 +241,7 @@ std::string StreamRestore::TakeMessage(const ArchiveEntry& entry) {
 BackupStep StreamRestore::StartCompletion(std::string reply) {
   MR_CHECK(!completion_ && !done_);
   completion_ = BackupStep::kMore;
-  engine_.RunLong(stream_uid_, [this, reply = std::move(reply)] {
+  host_.work().RunLong(stream_uid_, [this, reply = std::move(reply)] {
     const std::string error = Complete();
     completion_ = error.empty() ? Succeed(reply) : Fail(reply, error);
   });
@@ -250,10 +253,10 @@ std::string StreamRestore::Complete() {
   if (!ended_ || restored == nullptr) return "backup was truncated";
   if (restored->log().state().last_seq < state_->last_seq) restored->SkipTo(state_->last_seq);
   if (restored->log().state().last_seq == 0) restored->log().Purge();  // one in which nothing ever was begins at 1 now
-  for (const ConsumerSnapshot& snapshot : consumers_) engine_.RestoreConsumer(restored, snapshot);
+  for (const ConsumerSnapshot& snapshot : consumers_) directory_.RestoreConsumer(restored, snapshot);
   consumers_.clear();
   restored->FinishRestore();
-  engine_.readers().WakeReadersOf(restored->name());
+  host_.readers().WakeReadersOf(restored->name());
   return "";
 }
 
@@ -261,20 +264,20 @@ void StreamRestore::AdviseComplete() {
   RestoreCompleteAdvisory advisory;
   advisory.stream = config_.name;
   advisory.start_ns = start_ns_;
-  advisory.end_ns = engine_.port().WallNs();
+  advisory.end_ns = host_.port().WallNs();
   advisory.bytes = static_cast<int64_t>(received_bytes_);
   advisory.client = client_;
-  advisory.domain = engine_.options().domain;
-  engine_.Advise(advisory);
+  advisory.domain = host_.options().domain;
+  host_.replies().Advise(advisory);
 }
 
 BackupStep StreamRestore::Fail(const std::string& reply, const std::string& error) {
   AdviseComplete();
-  engine_.port().log().Warn(absl::StrFormat("Restore failed for stream '%s > %s': %s", "$G", config_.name, error));
+  host_.port().log().Warn(absl::StrFormat("Restore failed for stream '%s > %s': %s", "$G", config_.name, error));
   if (!reply.empty()) {
     const std::string answer = ErrorAnswer(
         ResponseKind::kStreamCreate, refusal_ ? *refusal_ : MakeErrorText(ApiErrorId::kStreamRestore, error));
-    engine_.SendNow(kGlobalAccount, reply, answer, 0);
+    host_.replies().SendNow(kGlobalAccount, reply, answer, 0);
   }
   return BackupStep::kDone;
 }
@@ -284,14 +287,14 @@ BackupStep StreamRestore::Succeed(const std::string& reply) {
   MR_CHECK(stream() != nullptr && stream()->started());
   Stream& restored = *stream();
   AdviseComplete();
-  engine_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", "$G", config_.name));
+  host_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", "$G", config_.name));
   StreamInfo info;
   info.config = WithDynamicMetadata(restored.config());
   info.created_ns = restored.created_ns();
   info.state = restored.State(nullptr);
-  info.ts_ns = engine_.port().WallNs();
-  engine_.SendWhenDurable(&restored, kGlobalAccount, reply, StreamCreateAnswer(info, false), 0);
-  for (const auto& [name, consumer] : restored.consumers()) engine_.DeliverWhenAnswered(consumer.get());
+  info.ts_ns = host_.port().WallNs();
+  host_.replies().SendWhenDurable(restored.log().options(), kGlobalAccount, reply, StreamCreateAnswer(info, false), 0);
+  for (const auto& [name, consumer] : restored.consumers()) host_.deliveries().DeliverWhenAnswered(consumer.get());
   return BackupStep::kDone;
 }
 

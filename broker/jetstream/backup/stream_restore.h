@@ -18,10 +18,10 @@
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/stream_config.h"
-#include "broker/jetstream/backup/archive.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
-#include "broker/jetstream/backup/s2.h"
-#include "broker/jetstream/backup/tar.h"
+#include "broker/jetstream/archive/archive.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
+#include "broker/jetstream/archive/s2.h"
+#include "broker/jetstream/archive/tar.h"
 #include "broker/jetstream/backup/stream_snapshot.h"
 
 namespace millrace {
@@ -29,7 +29,8 @@ namespace millrace {
 class StreamRestore final : public Sink {
  public:
   // The config is checked.
-  StreamRestore(JetStream& engine, StreamConfig config, std::optional<AdvisoryClient> client);
+  StreamRestore(StreamHost& host, StreamDirectory& directory, StreamConfig config,
+                std::optional<AdvisoryClient> client);
   ~StreamRestore() override;
   StreamRestore(const StreamRestore&) = delete;
   StreamRestore& operator=(const StreamRestore&) = delete;
@@ -69,7 +70,8 @@ class StreamRestore final : public Sink {
   Stream* stream() const;
   void OnTimer() {}
 
-  JetStream& engine_;
+  StreamHost& host_;
+  StreamDirectory& directory_;
   const StreamConfig config_;
   const std::optional<AdvisoryClient> client_;
   const int64_t start_ns_;

@@ -6,10 +6,8 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/print.h"
-#include "broker/jetstream/backup/archive.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/api_server/jetstream_api.h"
+#include "broker/jetstream/archive/archive.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -28,30 +26,31 @@ int64_t OrDefault(int64_t value, int64_t otherwise) { return value == 0 ? otherw
 
 }  // namespace
 
-StreamSnapshot::StreamSnapshot(JetStream& engine, Stream& stream, StreamSnapshotRequest request, StreamState state,
-                               std::optional<AdvisoryClient> client)
-    : engine_(engine),
+StreamSnapshot::StreamSnapshot(StreamHost& host, StreamDirectory& directory, Stream& stream,
+                               StreamSnapshotRequest request, StreamState state, std::optional<AdvisoryClient> client)
+    : host_(host),
+      directory_(directory),
       stream_name_(stream.name()),
       stream_uid_(stream.uid()),
       request_(std::move(request)),
       state_(std::move(state)),
       client_(std::move(client)),
-      start_ns_(engine.port().WallNs()) {
+      start_ns_(host.port().WallNs()) {
   timer_.Bind<&StreamSnapshot::OnTimer>(this);
   const int64_t chunk = std::clamp(OrDefault(request_.chunk_size, kChunkBytesDefault), kBytesMin, kChunkBytesMax);
   const int64_t window = std::clamp(OrDefault(request_.window_size, kWindowBytesDefault), kBytesMin, kWindowBytesMax);
   chunk_bytes_ = static_cast<size_t>(chunk);
   slots_ = static_cast<uint64_t>(std::max(window, chunk) / chunk);
   MR_CHECK(chunk_bytes_ > 0 && slots_ > 0);
-  ack_subject_ = absl::StrFormat("$JS.SNAPSHOT.ACK.%s.%s", stream_name_, engine_.NewEventId());
-  acks_ = engine_.port().Subscribe(kGlobalAccount, ack_subject_ + ".>", this);
-  started_at_ = sent_at_ = engine_.port().Now();
-  engine_.port().timers().Arm(&timer_, started_at_ + kInterestTimeout);
+  ack_subject_ = absl::StrFormat("$JS.SNAPSHOT.ACK.%s.%s", stream_name_, NewEventId(host_.port()));
+  acks_ = host_.port().Subscribe(kGlobalAccount, ack_subject_ + ".>", this);
+  started_at_ = sent_at_ = host_.port().Now();
+  host_.port().timers().Arm(&timer_, started_at_ + kInterestTimeout);
 }
 
 StreamSnapshot::~StreamSnapshot() {
-  engine_.port().timers().Cancel(&timer_);
-  if (acks_ != nullptr) engine_.port().Unsubscribe(acks_);
+  host_.port().timers().Cancel(&timer_);
+  if (acks_ != nullptr) host_.port().Unsubscribe(acks_);
 }
 
 bool StreamSnapshot::Deliver(const Subscription& subscription, const Message& message) {
@@ -62,7 +61,7 @@ bool StreamSnapshot::Deliver(const Subscription& subscription, const Message& me
 // What comes before the messages.
 void StreamSnapshot::WriteStart(const Stream& stream) {
   MR_CHECK(!started_ && stream.uid() == stream_uid_);
-  const int64_t now_ns = engine_.port().WallNs();
+  const int64_t now_ns = host_.port().WallNs();
   std::string raw(kArchiveMagic);
   std::vector<std::pair<std::string, std::string>> consumers;
   if (!request_.no_consumers) {
@@ -117,8 +116,8 @@ void StreamSnapshot::Send(std::string_view payload, uint32_t header_bytes, std::
   out.reply = reply;
   out.payload = payload;
   out.header_bytes = header_bytes;
-  congested_ = engine_.port().Publish(out) == Sent::kCongested;
-  if (congested_) congested_by_ = engine_.port().congested_by();
+  congested_ = host_.port().Publish(out) == Sent::kCongested;
+  if (congested_) congested_by_ = host_.port().congested_by();
 }
 
 // A whole chunk. False: there is none.
@@ -130,28 +129,28 @@ bool StreamSnapshot::SendChunk() {
   Send(std::string_view(out_).substr(0, chunk_bytes_), 0,
        absl::StrFormat("%s.%d.%d", ack_subject_, chunk_bytes_, chunks_));
   out_.erase(0, chunk_bytes_);
-  sent_at_ = engine_.port().Now();
-  engine_.port().timers().Arm(&timer_, sent_at_ + kAckTimeout);
+  sent_at_ = host_.port().Now();
+  host_.port().timers().Arm(&timer_, sent_at_ + kAckTimeout);
   return true;
 }
 
 BackupStep StreamSnapshot::Run() {
-  const Nanos now = engine_.port().Now();
+  const Nanos now = host_.port().Now();
   // Of exactly this subject: clients that listen to all of their inbox subscribe to it after the answer, and chunks
   // that come before would be lost to them. Who listens with a wildcard only gets them after a while.
-  if (engine_.port().HasSubscription(kGlobalAccount, request_.deliver_subject, {})) {
+  if (host_.port().HasSubscription(kGlobalAccount, request_.deliver_subject, {})) {
     if (!std::exchange(had_interest_, true)) sent_at_ = now;
   } else if (had_interest_) {
     return Finish("no interest", "NATS/1.0 408 No Interest\r\n\r\n");
   } else if (now - started_at_ < kInterestTimeout) {
     return BackupStep::kWaits;
   }
-  Stream* stream = engine_.FindStream(stream_name_);
+  Stream* stream = directory_.Find(stream_name_);
   if (stream == nullptr || stream->uid() != stream_uid_)
     return Finish("stream is gone", "NATS/1.0 500 stream is gone\r\n\r\n");
-  if (engine_.MustWait(*stream)) return BackupStep::kMore;
+  if (stream->MustWait()) return BackupStep::kMore;
   while (slots_ > 0) {
-    if (congested_ && !engine_.port().Relieved(congested_by_)) return BackupStep::kWaits;
+    if (congested_ && !host_.port().Relieved(congested_by_)) return BackupStep::kWaits;
     const Fill fill = FillChunk(stream);
     if (fill == Fill::kMore) return BackupStep::kMore;
     if (fill == Fill::kLoading) return BackupStep::kWaits;
@@ -161,7 +160,7 @@ BackupStep StreamSnapshot::Run() {
     return Finish({}, chunks_ > 0 ? "NATS/1.0 204\r\n\r\n" : "");
   }
   if (now - sent_at_ >= kAckTimeout) return Finish("no flow response", "NATS/1.0 408 No Flow Response\r\n\r\n");
-  engine_.port().timers().Arm(&timer_, sent_at_ + kAckTimeout);
+  host_.port().timers().Arm(&timer_, sent_at_ + kAckTimeout);
   return BackupStep::kWaits;
 }
 
@@ -170,15 +169,15 @@ BackupStep StreamSnapshot::Finish(std::string_view error, std::string_view statu
   SnapshotCompleteAdvisory advisory;
   advisory.stream = stream_name_;
   advisory.start_ns = start_ns_;
-  advisory.end_ns = engine_.port().WallNs();
+  advisory.end_ns = host_.port().WallNs();
   advisory.client = client_;
-  advisory.domain = engine_.options().domain;
+  advisory.domain = host_.options().domain;
   advisory.error = error;
-  engine_.Advise(advisory);
+  host_.replies().Advise(advisory);
   if (error.empty()) {
-    engine_.port().log().Info(absl::StrFormat("Completed snapshot of stream '%s > %s'", "$G", stream_name_));
+    host_.port().log().Info(absl::StrFormat("Completed snapshot of stream '%s > %s'", "$G", stream_name_));
   } else {
-    engine_.port().log().Warn(
+    host_.port().log().Warn(
         absl::StrFormat("Snapshot for stream '%s > %s' failed: %s", "$G", stream_name_, std::string(error)));
   }
   return BackupStep::kDone;

@@ -13,14 +13,12 @@
 #include "broker/io/timer_wheel.h"
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/requests.h"
-#include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/archive/s2.h"
+#include "broker/jetstream/directory/stream_directory.h"
 #include "broker/route/subscription.h"
 #include "proto/base/nanos.h"
 
 namespace millrace {
-
-class JetStream;
-class Stream;
 
 enum class BackupStep : uint8_t {
   kWaits,  // for an ack, a chunk, the disk, a timer: all of them cause a turn
@@ -30,8 +28,8 @@ enum class BackupStep : uint8_t {
 
 class StreamSnapshot final : public Sink {
  public:
-  StreamSnapshot(JetStream& engine, Stream& stream, StreamSnapshotRequest request, StreamState state,
-                 std::optional<AdvisoryClient> client);
+  StreamSnapshot(StreamHost& host, StreamDirectory& directory, Stream& stream, StreamSnapshotRequest request,
+                 StreamState state, std::optional<AdvisoryClient> client);
   ~StreamSnapshot() override;
   StreamSnapshot(const StreamSnapshot&) = delete;
   StreamSnapshot& operator=(const StreamSnapshot&) = delete;
@@ -50,7 +48,8 @@ class StreamSnapshot final : public Sink {
   BackupStep Finish(std::string_view error, std::string_view status);
   void OnTimer() {}  // its turn is what was wanted
 
-  JetStream& engine_;
+  StreamHost& host_;
+  StreamDirectory& directory_;
   const std::string stream_name_;
   const uint64_t stream_uid_;
   const StreamSnapshotRequest request_;

@@ -429,6 +429,7 @@ void Consumer::Stop(StopReason reason) {
   if (stopped_) return;
   MR_CHECK(!publishing_);  // the host waits with it (consumer_host.h)
   stopped_ = true;
+  places_.Leave();
   publishing_ = true;
   port_.timers().Cancel(&timer_);
   waiting_.RemoveIf([&](PullRequest* request) {

@@ -28,9 +28,11 @@
 #include "broker/jetstream/api/consumer_config.h"
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/stream_info.h"
-#include "broker/jetstream/backup/consumer_snapshot.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
+#include "broker/jetstream/base/store_records.h"
 #include "broker/jetstream/consumer/consumer_host.h"
 #include "broker/jetstream/consumer/consumer_state.h"
+#include "broker/jetstream/consumer/delivery_places.h"
 #include "broker/jetstream/consumer/pull_queue.h"
 #include "broker/jetstream/consumer/redelivery_queue.h"
 #include "store/stream_log.h"
@@ -64,7 +66,7 @@ enum class StopReason : uint8_t {
   kLeadershipChange,  // 409 Leadership Change
 };
 
-class Consumer {
+class Consumer final : public RecordOwner {
  public:
   // The config is checked and has its defaults (consumer_check.h). Then Start or RestoreState, once.
   Consumer(ConsumerConfig config, ConsumerIdentity identity, StreamLog& log, ConsumerHost& host);
@@ -77,6 +79,7 @@ class Consumer {
   // One that was there: `full` from EncodeState (or empty), then the deltas given to Persist since, in their order.
   absl::Status RestoreState(std::string_view full, const std::vector<std::string_view>& deltas);
   void EncodeState(std::string* out) const;
+  void EncodeRecord(uint64_t uid, std::string* out) override { EncodeState(out); }
   // For a backup of the stream up to `last_seq`; and one that comes from a backup, in the place of Start.
   void Export(uint64_t last_seq, ConsumerSnapshot* snapshot) const;
   void Import(const ConsumerSnapshot& snapshot);
@@ -105,6 +108,9 @@ class Consumer {
 
   // --- the engine
   DeliverStatus Deliver(DeliverBudget* budget);
+  DeliveryPlaces& places() { return places_; }
+  StreamLog& log() { return log_; }
+  uint64_t stream_uid() const { return log_.uid(); }
   // What clients asked for is done and not answered yet. Nothing is delivered until each AwaitAnswer has its
   // OnAnswered, so that nobody gets messages of a consumer, or of a change, before hearing of it.
   void AwaitAnswer() { ++answers_due_; }
@@ -317,6 +323,7 @@ class Consumer {
   uint64_t deliveries_ = 1;  // of message_, this one included
   std::string edited_;       // its payload, when it is not sent as it is stored
 
+  DeliveryPlaces places_{this};
   uint32_t answers_due_ = 0;
   bool active_ = true;         // push: somebody listens
   bool ready_ = false;         // marked since the last Deliver

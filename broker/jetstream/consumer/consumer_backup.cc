@@ -2,7 +2,7 @@
 // A consumer into and out of a backup of its stream (spec J-38).
 #include <algorithm>
 
-#include "broker/jetstream/backup/consumer_snapshot.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
 #include "broker/jetstream/consumer/consumer.h"
 #include "proto/base/check.h"
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "broker/jetstream/api/stream_config.h"
-#include "broker/jetstream/engine/port.h"
+#include "broker/jetstream/base/port.h"
 #include "store/pace.h"
 
 namespace millrace {

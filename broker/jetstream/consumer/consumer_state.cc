@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "proto/base/check.h"
 
@@ -38,10 +39,14 @@ void AppendVarint(uint64_t value, std::string* out) {
 uint64_t ZigZag(int64_t value) { return (static_cast<uint64_t>(value) << 1) ^ static_cast<uint64_t>(value >> 63); }
 int64_t UnZigZag(uint64_t value) { return static_cast<int64_t>((value >> 1) ^ (~(value & 1) + 1)); }
 
+void AppendOp(Op op, std::string* out) { out->push_back(static_cast<char>(op)); }
+
+}  // namespace
+
 // Reads what AppendVarint wrote; after the end, or a number of more than 64 bits, everything is 0 and ok() is false.
-class VarintReader {
+class ConsumerState::Reader {
  public:
-  explicit VarintReader(std::string_view bytes) : rest_(bytes) {}
+  explicit Reader(std::string_view bytes) : rest_(bytes) {}
   bool ok() const { return ok_; }
   bool done() const { return rest_.empty(); }
   uint8_t Byte() {
@@ -72,10 +77,6 @@ class VarintReader {
   std::string_view rest_;
   bool ok_ = true;
 };
-
-void AppendOp(Op op, std::string* out) { out->push_back(static_cast<char>(op)); }
-
-}  // namespace
 
 void ConsumerState::Begin(uint64_t seq) {
   MR_CHECK(seq > 0);
@@ -443,7 +444,7 @@ absl::Status ConsumerState::Decode(std::string_view full) {
 }
 
 bool ConsumerState::DecodeFrom(std::string_view* bytes) {
-  VarintReader reader(*bytes);
+  Reader reader(*bytes);
   if (reader.Byte() != kVersion) return false;
   pending_.Clear();
   exhausted_.clear();
@@ -473,82 +474,73 @@ bool ConsumerState::DecodeFrom(std::string_view* bytes) {
 
 absl::Status ConsumerState::Replay(std::string_view delta) {
   if (delta.empty()) return absl::OkStatus();
-  VarintReader reader(delta);
+  Reader reader(delta);
   if (reader.Byte() != kVersion) return absl::DataLossError("consumer delta: not of this version");
-  const bool recording = recording_;
-  recording_ = false;
+  const bool recording = std::exchange(recording_, false);
   int64_t time_ns = 0;
   bool fits = true;
-  while (fits && reader.ok() && !reader.done()) {
-    const Op op = static_cast<Op>(reader.Byte());
-    switch (op) {
-      case Op::kTime:
-        time_ns = reader.Signed();
-        break;
-      case Op::kDeliver: {
-        const uint64_t gap = reader.Number();
-        const uint64_t count = reader.Number();
-        fits = reader.ok() && gap != 0 && policy_ != AckPolicy::kNone;
-        if (!fits) break;
-        uint64_t seq = delivered_stream_ + gap;
-        for (uint64_t i = 0; i < count; ++i) Deliver(seq++, time_ns);
-        break;
-      }
-      case Op::kRedeliver: {
-        const uint64_t seq = reader.Number();
-        fits = pending_.Find(seq) != nullptr;
-        if (fits) Redeliver(seq, time_ns);
-        break;
-      }
-      case Op::kTouch:
-      case Op::kUnqueue: {
-        const uint64_t seq = reader.Number();
-        const int64_t at_ns = reader.Signed();
-        if (op == Op::kTouch) {
-          Touch(seq, at_ns);
-        } else {
-          Unqueue(seq, at_ns);
-        }
-        break;
-      }
-      case Op::kAck: {
-        uint64_t seq = reader.Number();
-        for (uint64_t count = reader.Number(); count != 0 && reader.ok(); --count) Ack(seq++);
-        break;
-      }
-      case Op::kAckUpTo: {
-        const uint64_t seq = reader.Number();
-        AckUpTo(seq, reader.Number(), nullptr);
-        break;
-      }
-      case Op::kExhaust:
-        Exhaust(reader.Number());
-        break;
-      case Op::kForget:
-        ForgetExhaustedBelow(reader.Number());
-        break;
-      case Op::kPurge: {
-        const uint64_t first_seq = reader.Number();
-        Purge(first_seq, reader.Number(), nullptr);
-        break;
-      }
-      case Op::kMoved:
-        delivered_consumer_ = floor_consumer_ = reader.Number();
-        delivered_stream_ = floor_stream_ = reader.Number();
-        break;
-      case Op::kAll: {
-        std::string_view rest = reader.rest();
-        fits = DecodeFrom(&rest);
-        reader.set_rest(rest);
-        break;
-      }
-      default:
-        fits = false;
-    }
-  }
+  while (fits && reader.ok() && !reader.done()) fits = ReplayOne(&reader, &time_ns);
   recording_ = recording;
   if (!fits || !reader.ok()) return absl::DataLossError("consumer delta: an operation that does not fit, or cut");
   return absl::OkStatus();
+}
+
+bool ConsumerState::ReplayDeliveries(Reader* reader, int64_t time_ns) {
+  const uint64_t gap = reader->Number();
+  const uint64_t count = reader->Number();
+  if (!reader->ok() || gap == 0 || policy_ == AckPolicy::kNone) return false;
+  uint64_t seq = delivered_stream_ + gap;
+  for (uint64_t i = 0; i < count; ++i) Deliver(seq++, time_ns);
+  return true;
+}
+
+bool ConsumerState::ReplayOne(Reader* reader, int64_t* time_ns) {
+  const Op op = static_cast<Op>(reader->Byte());
+  if (op == Op::kDeliver) return ReplayDeliveries(reader, *time_ns);
+  if (op == Op::kTime) {
+    *time_ns = reader->Signed();
+    return true;
+  }
+  if (op == Op::kAll) {
+    std::string_view rest = reader->rest();
+    const bool fits = DecodeFrom(&rest);
+    reader->set_rest(rest);
+    return fits;
+  }
+  uint64_t first = reader->Number();
+  switch (op) {
+    case Op::kRedeliver:
+      if (pending_.Find(first) == nullptr) return false;
+      Redeliver(first, *time_ns);
+      return true;
+    case Op::kTouch:
+      Touch(first, reader->Signed());
+      return true;
+    case Op::kUnqueue:
+      Unqueue(first, reader->Signed());
+      return true;
+    case Op::kAck:
+      for (uint64_t count = reader->Number(); count != 0 && reader->ok(); --count) Ack(first++);
+      return true;
+    case Op::kAckUpTo:
+      AckUpTo(first, reader->Number(), nullptr);
+      return true;
+    case Op::kExhaust:
+      Exhaust(first);
+      return true;
+    case Op::kForget:
+      ForgetExhaustedBelow(first);
+      return true;
+    case Op::kPurge:
+      Purge(first, reader->Number(), nullptr);
+      return true;
+    case Op::kMoved:
+      delivered_consumer_ = floor_consumer_ = first;
+      delivered_stream_ = floor_stream_ = reader->Number();
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace millrace

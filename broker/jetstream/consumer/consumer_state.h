@@ -89,6 +89,10 @@ class ConsumerState {
   absl::Status Replay(std::string_view delta);
 
  private:
+  class Reader;  // of varints
+  // One operation of a delta. False: it does not fit, or is none.
+  bool ReplayOne(Reader* reader, int64_t* time_ns);
+  bool ReplayDeliveries(Reader* reader, int64_t time_ns);
   void MoveFloor(uint64_t consumer_seq, uint64_t seq);
   void DropRedelivered(const PendingEntry& removed);
   bool DecodeFrom(std::string_view* bytes);  // takes a checkpoint from the front

@@ -6,14 +6,15 @@
 #include <utility>
 
 #include "broker/jetstream/api/print.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 #include "proto/subject.h"
 
 namespace millrace {
 namespace {
 
 constexpr size_t kVisitsPerTurn = 256;
+
+size_t PlaceOf(Storage storage) { return storage == Storage::kMemory ? 1 : 0; }
 
 template <class Subjects, class SubjectOf = std::identity>
 bool TakesSome(const Subjects& subjects, std::string_view filter, SubjectOf subject_of = {}) {
@@ -49,14 +50,13 @@ void StreamShapes::Release(const Shape* shape) {
   shapes_.erase(at);
 }
 
-StreamTable::StreamTable(JetStream& engine, ShardStore& store, const StreamTableOptions& options)
-    : engine_(engine), store_(store), options_(options) {
+StreamTable::StreamTable(StreamHost& host) : host_(host), options_(host.options().streams) {
   round_timer_.Bind<&StreamTable::StartRound>(this);
 }
 
 StreamTable::~StreamTable() {
   MR_CHECK(walks_.empty());
-  engine_.port().timers().Cancel(&round_timer_);
+  host_.port().timers().Cancel(&round_timer_);
 }
 
 // ---- finding -------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ Stream* StreamTable::Find(std::string_view name) {
 
 Stream* StreamTable::FindFree(std::string_view name, LongTasks* tasks) {
   Stream* stream = nullptr;
-  tasks->WaitUntil([&] { return (stream = Find(name)) == nullptr || !engine_.MustWait(*stream); });
+  tasks->WaitUntil([&] { return (stream = Find(name)) == nullptr || !stream->MustWait(); });
   return stream;
 }
 
@@ -167,7 +167,9 @@ void StreamTable::ForEach(LongTasks* tasks, const std::function<void(Stream&)>& 
 }
 
 StreamTable::Totals StreamTable::totals() const {
-  Totals totals = at_rest_;
+  Totals totals;
+  for (const Storage storage : {Storage::kFile, Storage::kMemory})
+    totals.of(storage) = Content{messages_at_rest_[PlaceOf(storage)], *host_.storage().at_rest(storage)};
   for (const Stream* stream : clock_) {
     Content& content = totals.of(stream->config().storage);
     content.messages += stream->log().state().messages;
@@ -180,7 +182,7 @@ StreamTable::Totals StreamTable::totals() const {
 void StreamTable::Stop(StopReason reason) {
   for (auto& [name, stream] : awake_) stream->Stop(reason);
   for (const auto& resting : resting_) {
-    for (Subscription* subscription : resting->remains.subscriptions) engine_.port().Unsubscribe(subscription);
+    for (Subscription* subscription : resting->remains.subscriptions) host_.port().Unsubscribe(subscription);
     resting->remains.subscriptions.clear();
     if (resting->remains.ids != nullptr) resting->remains.ids->Stop();
   }
@@ -188,26 +190,29 @@ void StreamTable::Stop(StopReason reason) {
 
 // ---- rest ----------------------------------------------------------------------------------------------------------
 
-bool StreamTable::MayRest(const Stream& stream) const {
-  return stream.MayRest() && !engine_.readers().HasReadersOf(stream.name());
-}
-
 void StreamTable::TryRest(Stream* stream) {
-  if (MayRest(*stream)) Rest(stream);
+  if (stream->MayRest()) Rest(stream);
 }
 
 void StreamTable::Rest(Stream* stream) {
-  MR_CHECK(MayRest(*stream));
+  MR_CHECK(stream->MayRest());
   std::unique_ptr<Stream> tired = Remove(stream);
   auto resting = std::make_unique<Resting>(*this, *tired, shapes_.Hold(tired->config()));
   resting->remains = tired->Leave();
   for (Subscription* subscription : resting->remains.subscriptions) subscription->sink = resting.get();
-  Content& content = at_rest_.of(tired->config().storage);
-  content.messages += tired->log().state().messages;
-  content.bytes += tired->log().state().bytes;
+  CountAtRest(*tired, 1);
   tired.reset();
-  store_.LetRest(resting->uid);
+  host_.store().LetRest(resting->uid);
   resting_.insert(std::move(resting));
+}
+
+void StreamTable::CountAtRest(const Stream& stream, int sign) {
+  uint64_t& messages = messages_at_rest_[PlaceOf(stream.config().storage)];
+  uint64_t& bytes = *host_.storage().at_rest(stream.config().storage);
+  const StreamLogState& state = stream.log().state();
+  MR_CHECK(sign > 0 || (messages >= state.messages && bytes >= state.bytes));
+  messages = sign > 0 ? messages + state.messages : messages - state.messages;
+  bytes = sign > 0 ? bytes + state.bytes : bytes - state.bytes;
 }
 
 Stream* StreamTable::Wake(Resting* resting) {
@@ -220,11 +225,8 @@ Stream* StreamTable::Wake(Resting* resting) {
   for (const Subscription* subscription : rested->remains.subscriptions)
     config.subjects.emplace_back(subscription->subject());
   auto stream =
-      std::make_unique<Stream>(engine_, std::move(config), rested->created_ns, store_.FindStream(rested->uid));
-  Content& content = at_rest_.of(stream->config().storage);
-  MR_CHECK(content.messages >= stream->log().state().messages && content.bytes >= stream->log().state().bytes);
-  content.messages -= stream->log().state().messages;
-  content.bytes -= stream->log().state().bytes;
+      std::make_unique<Stream>(host_, std::move(config), rested->created_ns, host_.store().FindStream(rested->uid));
+  CountAtRest(*stream, -1);
   stream->Return(std::move(rested->remains));
   return Add(std::move(stream));
 }
@@ -253,23 +255,23 @@ void StreamTable::Invariant() const {
   shapes_.ForEach([&](const StreamShapes::Shape& shape) { at_rest += shape.streams; });
   MR_CHECK_OP(at_rest, ==, resting_.size());
   // Content of streams at rest is the store's; without any there is none.
-  MR_CHECK(!resting_.empty() || (at_rest_.file.messages == 0 && at_rest_.memory.messages == 0));
-  MR_CHECK(!resting_.empty() || (at_rest_.file.bytes == 0 && at_rest_.memory.bytes == 0));
+  for (const Storage storage : {Storage::kFile, Storage::kMemory})
+    MR_CHECK(!resting_.empty() || (messages_at_rest_[PlaceOf(storage)] == 0 && *host_.storage().at_rest(storage) == 0));
 }
 
 void StreamTable::ArmRound() {
   if (!crowded() || to_visit_ > 0 || round_timer_.armed() || options_.rest_after == Nanos{0}) return;
-  engine_.port().timers().Arm(&round_timer_, engine_.port().Now() + options_.rest_after);
+  host_.port().timers().Arm(&round_timer_, host_.port().Now() + options_.rest_after);
 }
 
 bool StreamTable::LetRest() {
   if (options_.rest_after == Nanos{0}) StartRound();
   if (to_visit_ == 0) return false;
-  const Nanos used_since = engine_.port().Now() - options_.rest_after;
+  const Nanos used_since = host_.port().Now() - options_.rest_after;
   for (size_t i = 0; i < kVisitsPerTurn && to_visit_ > 0 && crowded(); ++i, --to_visit_) {
     if (hand_ >= clock_.size()) hand_ = 0;
     Stream* stream = clock_[hand_];
-    if (stream->used_at() > used_since || !MayRest(*stream)) {
+    if (stream->used_at() > used_since || !stream->MayRest()) {
       ++hand_;
     } else {
       Rest(stream);  // the last one has its place now

@@ -20,19 +20,11 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "broker/io/timer_wheel.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "broker/jetstream/stream/stream.h"
 #include "store/pace.h"
-#include "store/shard/shard_store.h"
 
 namespace millrace {
-
-class LongTasks;
-
-struct StreamTableOptions {
-  size_t awake_max = 4096;                      // up to so many stay objects, used or not
-  Nanos rest_after = std::chrono::seconds(10);  // without use; 0: at the end of every turn
-};
 
 // What streams at rest are besides name and subjects.
 class StreamShapes {
@@ -56,7 +48,7 @@ class StreamShapes {
 
 class StreamTable {
  public:
-  StreamTable(JetStream& engine, ShardStore& store, const StreamTableOptions& options);
+  explicit StreamTable(StreamHost& host);
   ~StreamTable();
   StreamTable(const StreamTable&) = delete;
   StreamTable& operator=(const StreamTable&) = delete;
@@ -98,12 +90,6 @@ class StreamTable {
     const Content& of(Storage storage) const { return storage == Storage::kMemory ? memory : file; }
   };
   Totals totals() const;
-  // What counts against the server's limit of a kind of storage: StreamLogState::bytes of all streams, and what a
-  // restore holds for messages to come.
-  uint64_t used(Storage storage) const { return in_use_[Place(storage)] + at_rest_.of(storage).bytes; }
-  // Where streams in use and restores add their bytes to.
-  uint64_t* in_use(Storage storage) { return &in_use_[Place(storage)]; }
-
   // Of all configurations, in use and at rest. Walks them.
   int64_t Reserved(Storage storage) const;
   // Aborts unless the tables, the places and the sums agree. Walks the streams that are awake.
@@ -156,22 +142,20 @@ class StreamTable {
   template <class Object>
   void TellWalks(const Object& leaving);
 
-  static size_t Place(Storage storage) { return storage == Storage::kMemory ? 1 : 0; }
-  bool MayRest(const Stream& stream) const;
   void Rest(Stream* stream);
+  // What streams at rest hold: `sign` 1, one more; -1, one less.
+  void CountAtRest(const Stream& stream, int sign);
   Stream* Wake(Resting* resting);
   void StartRound() { to_visit_ = clock_.size(); }
   void ArmRound();
 
-  JetStream& engine_;
-  ShardStore& store_;
+  StreamHost& host_;
   const StreamTableOptions options_;
-  uint64_t in_use_[2] = {0, 0};  // by Place
   NameMap<std::unique_ptr<Stream>> awake_;
   absl::flat_hash_map<uint64_t, Stream*> awake_by_uid_;
   absl::flat_hash_set<std::unique_ptr<Resting>, ByName, ByName> resting_;
   StreamShapes shapes_;
-  Totals at_rest_;
+  uint64_t messages_at_rest_[2] = {0, 0};  // of files, in memory; their bytes are in StorageUse
   std::vector<Walk*> walks_;
 
   // Rounds over the awake ones, while they are too many.

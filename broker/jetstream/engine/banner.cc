@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/engine/banner.h"
 
-#include <utility>
-
 #include "absl/strings/str_format.h"
 #include "broker/config/text.h"
 #include "broker/monitor/go_format.h"
 #include "broker/version.h"
 
 namespace millrace {
-namespace {
-
-constexpr int64_t kNsInMs = 1'000'000;
-
-std::string Place(std::string_view account, std::string_view stream) {
-  return absl::StrFormat("'%s > %s'", account, stream);
-}
-
-}  // namespace
-
-std::string WithCommas(uint64_t number) {
-  std::string text = std::to_string(number);
-  for (size_t at = text.size(); at > 3;) text.insert(at -= 3, ",");
-  return text;
-}
 
 std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings) {
   const JetStreamConfigInfo& info = settings.config;
@@ -63,20 +46,6 @@ std::string DynamicLimitsLine(const JetStreamSettings& settings) {
 std::vector<std::string> AccountEnabledLines(std::string_view account) {
   return {"  Exports:", "     $JS.API.>", absl::StrFormat("Enabled JetStream for account \"%s\"", account),
           "  Max Memory:      -1 B", "  Max Storage:     -1 B"};
-}
-
-std::string RestoreStartsLine(std::string_view account, std::string_view stream) {
-  return "  Starting restore for stream " + Place(account, stream);
-}
-
-std::string RestoredLine(std::string_view account, std::string_view stream, uint64_t messages, int64_t took_ns) {
-  const int64_t rounded = (took_ns + kNsInMs / 2) / kNsInMs * kNsInMs;
-  return absl::StrFormat("  Restored %s messages for stream %s in %s", WithCommas(messages), Place(account, stream),
-                         FormatDuration(rounded));
-}
-
-std::string ConsumersRecoverLine(std::string_view account, std::string_view stream, uint64_t consumers) {
-  return absl::StrFormat("  Recovering %d consumers for stream - %s", consumers, Place(account, stream));
 }
 
 std::string JetStreamStartedLine(int64_t took_ns) {

@@ -20,14 +20,7 @@ std::string DynamicLimitsLine(const JetStreamSettings& settings);
 // DBG, after the banner: an account without limits.
 std::vector<std::string> AccountEnabledLines(std::string_view account);
 
-// INF, per stream that is recovered; then the consumers, if any.
-std::string RestoreStartsLine(std::string_view account, std::string_view stream);
-std::string RestoredLine(std::string_view account, std::string_view stream, uint64_t messages, int64_t took_ns);
-std::string ConsumersRecoverLine(std::string_view account, std::string_view stream, uint64_t consumers);
-// INF, last.
+// INF, last, behind what is said of each stream (start_lines.h).
 std::string JetStreamStartedLine(int64_t took_ns);
-
-// "1,234,567".
-std::string WithCommas(uint64_t number);
 
 }  // namespace millrace

@@ -9,7 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/print.h"
 #include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 
 namespace millrace {
 namespace {

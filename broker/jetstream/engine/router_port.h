@@ -6,7 +6,7 @@
 #include <functional>
 #include <string>
 
-#include "broker/jetstream/engine/port.h"
+#include "broker/jetstream/base/port.h"
 #include "broker/part.h"
 #include "broker/route/router.h"
 

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "broker/config/options.h"
 #include "broker/jetstream/api/stream_check.h"
-#include "broker/jetstream/engine/jetstream.h"
+#include "broker/jetstream/base/options.h"
 #include "broker/monitor/snapshot.h"
 #include "store/shard/shard_store.h"
 

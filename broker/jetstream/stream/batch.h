@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batches of publishes: atomic ones are staged here until they are committed; fast ones are stored as they come, and
 //         this remembers how far they are (spec J-3b, J-3c, ADR-50).
-// Owner:  shard.  Bounds: BatchLimits, per stream and for all streams of the shard (BatchUse).
+// Owner:  shard.  Bounds: BatchLimits (options.h), per stream and for all streams of the shard (BatchUse).
 #pragma once
 
 #include <algorithm>
@@ -12,23 +12,11 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "broker/jetstream/stream/counter.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
 #include "proto/base/check.h"
 #include "proto/base/nanos.h"
 
 namespace millrace {
-
-// The built-in limits are nats-server's; the last two are ours, since a batch is staged in memory.
-struct BatchLimits {
-  uint64_t atomic_per_stream = 50;
-  uint64_t atomic_total = 1000;
-  uint64_t messages = 1000;  // of one atomic batch
-  uint64_t fast_per_stream = 1000;
-  uint64_t fast_total = 50'000;
-  Nanos timeout = std::chrono::seconds(10);  // without a message
-  uint64_t bytes = 64 << 20;                 // of one atomic batch
-  uint64_t bytes_total = 256 << 20;
-};
 
 inline constexpr size_t kBatchIdBytesMax = 64;
 

@@ -52,14 +52,14 @@ void ReadIds(std::string_view text, bool* complete, std::vector<SeenHeader>* ids
 
 }  // namespace
 
-MessageIds::MessageIds(JetStreamPort& port, ShardStore& store, IdRecords& records, uint64_t stream_uid, bool kept)
+MessageIds::MessageIds(JetStreamPort& port, ShardStore& store, StoreRecords& records, uint64_t stream_uid, bool kept)
     : port_(port), store_(store), records_(records), stream_uid_(stream_uid), kept_(kept) {
   timer_.Bind<&MessageIds::OnTimer>(this);
 }
 
 MessageIds::~MessageIds() {
   port_.timers().Cancel(&timer_);
-  for (const Kept& kept : kept_in_) records_.erase(kept.uid);
+  for (const Kept& kept : kept_in_) records_.Remove(kept.uid);
 }
 
 uint64_t MessageIds::Find(std::string_view id) {
@@ -117,7 +117,7 @@ MessageIds::Kept MessageIds::NewRecord() {
   Kept kept;
   Lsn lsn = 0;
   kept.uid = store_.CreateConsumer(stream_uid_, kIdsRecord, &lsn);
-  MR_CHECK(records_.emplace(kept.uid, this).second);
+  records_.Add(kept.uid, this);
   return kept;
 }
 
@@ -152,7 +152,7 @@ void MessageIds::DeleteRecords() {
       MR_CHECK(found_unwritten_ > 0);
       --found_unwritten_;
     }
-    records_.erase(kept_in_.front().uid);
+    records_.Remove(kept_in_.front().uid);
     store_.DeleteConsumer(kept_in_.front().uid);
     kept_in_.pop_front();
   }
@@ -195,7 +195,7 @@ void MessageIds::Restore(const std::vector<Record>& records, std::vector<SeenHea
       order_.push_back(seen);
       ++part.kept.ids;
     }
-    records_[part.kept.uid] = this;
+    records_.Add(part.kept.uid, this);
     kept_in_.push_back(part.kept);
   }
   // What no record has stands in new ones from now on.

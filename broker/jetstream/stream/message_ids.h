@@ -16,23 +16,21 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "broker/io/timer_wheel.h"
-#include "broker/jetstream/engine/port.h"
+#include "broker/jetstream/base/port.h"
+#include "broker/jetstream/base/store_records.h"
 #include "store/shard/shard_store.h"
 
 namespace millrace {
 
-class MessageIds;
 // In the place of a consumer's configuration.
 inline constexpr std::string_view kIdsRecord = "ids";
-// Whose the records of the store are.
-using IdRecords = absl::flat_hash_map<uint64_t, MessageIds*>;
 
-class MessageIds {
+class MessageIds final : public RecordOwner {
  public:
   static constexpr uint32_t kIdsPerRecord = 4096;
 
   // kept: a restart finds them again. `port`, `store` and `records` outlive it.
-  MessageIds(JetStreamPort& port, ShardStore& store, IdRecords& records, uint64_t stream_uid, bool kept);
+  MessageIds(JetStreamPort& port, ShardStore& store, StoreRecords& records, uint64_t stream_uid, bool kept);
   ~MessageIds();
   MessageIds(const MessageIds&) = delete;
   MessageIds& operator=(const MessageIds&) = delete;
@@ -56,7 +54,7 @@ class MessageIds {
     std::vector<std::string> deltas;
   };
   void Restore(const std::vector<Record>& records, std::vector<SeenHeader> logged);
-  void EncodeRecord(uint64_t uid, std::string* out);
+  void EncodeRecord(uint64_t uid, std::string* out) override;
   // It knows of all messages that were there before it. Until then they have to be read, and given to AddFound.
   bool complete() const { return complete_; }
   void AddFound(const std::vector<SeenHeader>& found);
@@ -88,7 +86,7 @@ class MessageIds {
 
   JetStreamPort& port_;
   ShardStore& store_;
-  IdRecords& records_;
+  StoreRecords& records_;
   const uint64_t stream_uid_;
   const bool kept_;
   int64_t window_ns_ = 0;

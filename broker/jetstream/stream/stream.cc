@@ -5,9 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/upstream/mirror.h"
-#include "broker/jetstream/upstream/stream_sources.h"
 #include "proto/headers.h"
 #include "proto/subject.h"
 
@@ -22,11 +19,11 @@ std::unique_ptr<SubjectTransform> CompileTransform(const std::string& source, co
 
 }  // namespace
 
-Stream::Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log)
-    : engine_(engine), config_(std::move(config)), created_ns_(created_ns), log_(log) {
+Stream::Stream(StreamHost& host, StreamConfig config, int64_t created_ns, StreamLog* log)
+    : host_(host), config_(std::move(config)), created_ns_(created_ns), log_(log) {
   MR_CHECK(log_ != nullptr);
   log_->set_listener(this);
-  log_->set_bytes_sum(engine_.streams().in_use(config_.storage));
+  log_->set_bytes_sum(host_.storage().in_use(config_.storage));
   log_->set_pace(&pace_);
   visible_last_seq_ = log_->state().last_seq;
   had_messages_ = log_->state().messages > 0;
@@ -39,6 +36,7 @@ Stream::~Stream() {
   log_->set_listener(nullptr);
   log_->set_bytes_sum(nullptr);
   log_->set_pace(nullptr);
+  if (source_record_uid_ != 0) host_.records().Remove(source_record_uid_);
 }
 
 void Stream::OwnPace::OnDue() {
@@ -46,16 +44,16 @@ void Stream::OwnPace::OnDue() {
   MR_DCHECK(told_ <= done_);
   const uint64_t units = done_ - std::exchange(told_, done_);
   due_ = done_ + kTellEvery;
-  LongTasks& tasks = stream_.engine_.tasks();
+  LongTasks& tasks = stream_.host_.tasks();
   if (tasks.owner() == stream_.uid()) return tasks.Tick(units);
   const LongTasks::Unpaused unpaused(tasks);
   tasks.Tick(units);
 }
 
 bool Stream::Prepare() {
-  if (engine_.MustWait(*this)) return false;
+  if (MustWait()) return false;
   if (!log_->NeedsPrepare()) return true;
-  engine_.RunLong(uid(), [this] { log_->Prepare(); });  // nothing can remove the stream before
+  host_.work().RunLong(uid(), [this] { log_->Prepare(); });  // nothing can remove the stream before
   return !held_;
 }
 
@@ -74,8 +72,6 @@ void Stream::DropConsumers() {
   consumers_.reset();
 }
 
-bool Stream::MayChange() const { return !engine_.MustWait(*this); }
-
 void Stream::Start() {
   MR_CHECK(!started_ && !stopped_ && subscriptions_.empty() && upstream_ == nullptr);
   if (config_.first_seq > 0 && log_->state().last_seq == 0) {
@@ -86,8 +82,8 @@ void Stream::Start() {
   started_ = true;
   Subscribe();
   // A change of limits may have been cut off by the end of the server.
-  if (config_.max_msgs > 0 || config_.max_bytes > 0) engine_.RunOn(*this, &Stream::DropBeyondLimits);
-  if (unfinished_update_) engine_.RunOn(*this, &Stream::FinishUpdate);
+  if (config_.max_msgs > 0 || config_.max_bytes > 0) RunOwn(&Stream::DropBeyondLimits);
+  if (unfinished_update_) RunOwn(&Stream::FinishUpdate);
   StartScan();
   ArmExpiry();
   StartUpstream();
@@ -98,7 +94,7 @@ bool Stream::MayRest() const {
   const bool timed = (expiry_ != nullptr && expiry_->timer.armed()) || later_ != nullptr;
   const bool batches = batches_ != nullptr && !(batches_->atomic.empty() && batches_->fast.empty());
   return started_ && !held_ && consumers().empty() && !upstream && !timed && !batches && !waits_for_disk_ && !lost_ &&
-         visible_last_seq_ == log_->state().last_seq;
+         visible_last_seq_ == log_->state().last_seq && !host_.readers().HasReadersOf(config_.name);
 }
 
 Stream::Remains Stream::Leave() {
@@ -121,7 +117,7 @@ void Stream::Stop(StopReason reason) {
   stopped_ = true;
   Unsubscribe();
   const std::vector<std::string> origins = StopUpstream();
-  if (reason == StopReason::kDeleted) engine_.readers().Release(origins);
+  if (reason == StopReason::kDeleted) host_.OnReaderGone(origins);
   if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   if (later_ != nullptr) {
     for (TimerNode* timer : {&later_->schedule_timer, &later_->scan_timer}) port().timers().Cancel(timer);
@@ -130,10 +126,7 @@ void Stream::Stop(StopReason reason) {
   if (ids_ != nullptr) ids_->Stop();
   waits_for_disk_ = false;
   DropBatches();
-  for (auto& [name, consumer] : consumers()) {
-    engine_.Forget(consumer.get());
-    consumer->Stop(reason);
-  }
+  for (auto& [name, consumer] : consumers()) consumer->Stop(reason);
 }
 
 void Stream::Update(StreamConfig config) {
@@ -149,8 +142,8 @@ void Stream::Update(StreamConfig config) {
   if (upstream_changed) origins = StopUpstream();
   config_ = std::move(config);
   if (upstream_changed) StartUpstream();
-  engine_.readers().Release(origins);
-  if (had_sources && config_.sources.empty()) engine_.ForgetSources(this);
+  host_.OnReaderGone(origins);
+  if (had_sources && config_.sources.empty()) ForgetSources();
   if (subjects_changed) {
     Unsubscribe();
     Subscribe();
@@ -181,7 +174,7 @@ void Stream::FinishUpdate() {
   DropBeyondSubjectLimit();
   if (config_.retention == Retention::kInterest) DropWithoutInterest();
   unfinished_update_ = false;
-  engine_.StoreConfig(*this, config_, Applied::kWhole);
+  host_.StoreConfig(*this, config_, Applied::kWhole);
 }
 
 void Stream::CompileTransforms() {
@@ -195,11 +188,11 @@ void Stream::CompileTransforms() {
 void Stream::Subscribe() {
   MR_CHECK(subscriptions_.empty());
   for (const std::string& subject : config_.subjects)
-    subscriptions_.push_back(engine_.port().Subscribe(account(), subject, this));
+    subscriptions_.push_back(host_.port().Subscribe(account(), subject, this));
 }
 
 void Stream::Unsubscribe() {
-  for (Subscription* subscription : subscriptions_) engine_.port().Unsubscribe(subscription);
+  for (Subscription* subscription : subscriptions_) host_.port().Unsubscribe(subscription);
   subscriptions_.clear();
 }
 
@@ -207,28 +200,28 @@ void Stream::Unsubscribe() {
 
 void Stream::StartUpstream() {
   MR_CHECK(upstream_ == nullptr);
-  if (config_.mirror) {
-    upstream_ = std::make_unique<Mirror>(engine_, *this);
-  } else if (!config_.sources.empty()) {
-    StreamSources::Record record;
-    if (source_record_) StreamSources::ReadRecord(*source_record_, &record);
-    source_record_.reset();
-    upstream_ = std::make_unique<StreamSources>(engine_, *this, std::move(record));
-  }
-  if (upstream_ != nullptr) engine_.readers().Add(this);
+  if (!config_.mirror && config_.sources.empty()) return;
+  upstream_ = host_.MakeUpstream(*this, source_record_ ? std::string_view(*source_record_) : std::string_view());
+  if (!config_.mirror) source_record_.reset();
+  host_.readers().Add(upstream_.get());
 }
 
 std::vector<std::string> Stream::StopUpstream() {
   if (upstream_ == nullptr) return {};
   EncodeSources(&source_record_.emplace());  // sources that stay go on from where they are
   upstream_->Stop();
-  std::vector<std::string> origins = engine_.readers().Remove(this);
+  std::vector<std::string> origins = host_.readers().Remove(upstream_.get());
   upstream_.reset();
   return origins;
 }
 
-void Stream::RestoreSources(std::string_view text) {
+void Stream::RestoreSources(uint64_t record_uid, std::string_view text) {
   MR_CHECK(!started_);
+  if (record_uid != source_record_uid_) {
+    if (source_record_uid_ != 0) ForgetSources();  // the later one knows more
+    source_record_uid_ = record_uid;
+    host_.records().Add(record_uid, this);
+  }
   if (!source_record_) source_record_.emplace();
   source_record_->append(text);
 }
@@ -236,19 +229,35 @@ void Stream::RestoreSources(std::string_view text) {
 void Stream::EncodeSources(std::string* out) const {
   if (upstream_ == nullptr) {
     if (source_record_) out->append(*source_record_);
-  } else if (!config_.mirror) {
-    static_cast<const StreamSources&>(*upstream_).EncodeRecord(out);
+  } else {
+    upstream_->EncodePositions(out);
   }
+}
+
+void Stream::KeepSources(std::string_view changed) {
+  if (config_.storage == Storage::kMemory) return;  // its messages are not kept either
+  if (source_record_uid_ == 0) {
+    Lsn lsn = 0;
+    source_record_uid_ = host_.store().CreateConsumer(uid(), kSourceRecord, &lsn);
+    host_.records().Add(source_record_uid_, this);
+  }
+  host_.store().PutConsumerState(source_record_uid_, changed);
+}
+
+void Stream::ForgetSources() {
+  if (source_record_uid_ == 0) return;
+  host_.records().Remove(source_record_uid_);
+  host_.store().DeleteConsumer(std::exchange(source_record_uid_, 0));
 }
 
 void Stream::SkipTo(uint64_t seq) {
   MR_CHECK(seq >= log_->state().last_seq && MayChange());
-  engine_.OnStaged(this, log_->SkipTo(seq));
+  OnStaged(log_->SkipTo(seq));
 }
 
 void Stream::Restore(const StoredMessage& message) {
   MR_CHECK(!started_ && message.seq > log_->state().last_seq);
-  engine_.OnStaged(this, log_->Append(message));
+  OnStaged(log_->Append(message));
 }
 
 void Stream::FinishRestore() {
@@ -282,7 +291,7 @@ Consumer* Stream::AddConsumer(ConsumerConfig config, ConsumerIdentity identity) 
   Consumer* raw = consumer.get();
   if (consumers_ == nullptr) consumers_ = std::make_unique<Consumers>();
   (*consumers_)[raw->name()] = std::move(consumer);
-  if (raw->is_push()) engine_.WatchInterest(raw);
+  if (raw->is_push()) host_.deliveries().WatchInterest(raw);
   return raw;
 }
 
@@ -293,7 +302,6 @@ void Stream::RemoveConsumer(std::string_view name, StopReason reason) {
   MR_CHECK(it != consumers_->end());
   const std::unique_ptr<Consumer> consumer = std::move(it->second);
   consumers_->erase(it);
-  engine_.Forget(consumer.get());
   consumer->Stop(reason);
   if (config_.retention == Retention::kInterest) RemoveUnneeded();
 }
@@ -309,12 +317,19 @@ bool Stream::HasFilteredConsumers() const {
                      [](const auto& item) { return !item.second->filters().empty(); });
 }
 
+void Stream::OnStaged(Lsn lsn) {
+  const uint64_t seq = log_->state().last_seq;
+  if (lsn == 0) return SetVisible(seq);
+  MR_DCHECK(lsn <= host_.store().staged());
+  host_.staged().Add(uid(), seq, lsn);
+}
+
 void Stream::SetVisible(uint64_t seq) {
   MR_DCHECK(seq <= log_->state().last_seq);
   if (seq <= visible_last_seq_) return;
   const uint64_t from = visible_last_seq_ + 1;
   visible_last_seq_ = seq;
-  engine_.readers().WakeReadersOf(config_.name);
+  host_.readers().WakeReadersOf(config_.name);
   if (consumers().empty()) return;
   bool filtered = false;
   // Without a filter every message counts, and their number is all a consumer wants to know.
@@ -342,22 +357,22 @@ void Stream::SetVisible(uint64_t seq) {
 
 // ---- ConsumerHost --------------------------------------------------------------------------------------------------
 
-JetStreamPort& Stream::port() { return engine_.port(); }
-std::string_view Stream::domain() const { return engine_.options().domain; }
+JetStreamPort& Stream::port() { return host_.port(); }
+std::string_view Stream::domain() const { return host_.options().domain; }
 
-std::string Stream::NewId() { return engine_.NewEventId(); }
+std::string Stream::NewId() { return NewEventId(host_.port()); }
 
 uint64_t Stream::message_bytes_max() const {
-  return config_.max_msg_size > 0 ? static_cast<uint64_t>(config_.max_msg_size) : engine_.max_payload();
+  return config_.max_msg_size > 0 ? static_cast<uint64_t>(config_.max_msg_size) : host_.options().max_payload;
 }
 
 bool Stream::HasDeliverInterest(std::string_view subject, std::string_view group) {
-  return engine_.port().HasSubscription(account(), subject, group);
+  return host_.port().HasSubscription(account(), subject, group);
 }
 
 void Stream::MarkReady(Consumer* consumer) {
   MR_DCHECK(FindConsumer(consumer->name()) == consumer);
-  engine_.MarkReady(consumer, this);
+  host_.deliveries().MarkReady(consumer);
 }
 
 void Stream::OnAcked(Consumer* consumer, uint64_t seq) {
@@ -366,32 +381,43 @@ void Stream::OnAcked(Consumer* consumer, uint64_t seq) {
   StoredMessage message;
   const LoadStatus status = log_->Load(seq, &message);
   if (status == LoadStatus::kAbsent) return;
-  if (status == LoadStatus::kPending) return engine_.AckLater(this, seq);
+  if (status == LoadStatus::kPending) return host_.AckLater(uid(), seq);
   const std::string subject(message.subject);
   if (config_.retention == Retention::kInterest && !NobodyNeeds(seq, subject, consumer)) return;
   RemoveMessage(seq, subject);
 }
 
 void Stream::SendLater(std::string_view subject, std::string_view header) {
-  engine_.SendNow(account(), subject, header, static_cast<uint32_t>(header.size()));
+  host_.replies().SendNow(account(), subject, header, static_cast<uint32_t>(header.size()));
 }
 
-void Stream::ReplyToAck(Consumer* consumer, std::string_view reply) { engine_.ReplyToAck(consumer, reply); }
+void Stream::ReplyToAck(Consumer* consumer, std::string_view reply) {
+  host_.replies().SendWhenDurable(account(), reply, {});
+}
 
 void Stream::Advisory(std::string_view subject, std::string json) {
-  engine_.SendNow(account(), subject, json, 0);
+  host_.replies().SendNow(account(), subject, json, 0);
 }
 
-void Stream::Persist(Consumer* consumer, std::string_view delta) { engine_.PersistConsumer(this, consumer, delta); }
+void Stream::Persist(Consumer* consumer, std::string_view delta) {
+  MR_DCHECK(consumer->identity().persistent);
+  host_.store().PutConsumerState(consumer->identity().uid, delta);
+}
 
 void Stream::Delete(Consumer* consumer) {
-  MR_CHECK(FindConsumer(consumer->name()) == consumer);
-  engine_.DeleteLater(this, consumer);
+  MR_CHECK(!stopped_ && FindConsumer(consumer->name()) == consumer);
+  host_.deliveries().DeleteLater(consumer);
 }
 
 void Stream::RunLong(std::function<void()> work) {
-  engine_.RunLong(uid(), [&engine = engine_, uid = uid(), work = std::move(work)] {
-    if (engine.streams().FindAwake(uid) != nullptr) work();
+  host_.work().RunLong(uid(), [&host = host_, uid = uid(), work = std::move(work)] {
+    if (host.FindAwake(uid) != nullptr) work();
+  });
+}
+
+void Stream::RunOwn(void (Stream::*work)()) {
+  host_.work().RunLong(uid(), [&host = host_, uid = uid(), work] {
+    if (Stream* found = host.FindAwake(uid)) (found->*work)();
   });
 }
 
@@ -428,7 +454,7 @@ void Stream::Invariant() const {
 }
 
 void Stream::OnLoaded() {
-  engine_.OnLoaded(this);
+  host_.OnLoaded();
   if (!std::exchange(waits_for_disk_, false)) return;
   const Nanos now = port().Now();
   port().timers().Arm(&expiry().timer, now);

@@ -2,8 +2,8 @@
 // Stream: one stream at work: what is published to its subjects is checked, stored and confirmed; its consumers read
 //         it; its limits and its retention remove what is to go.
 // Owner:  shard.  Source: spec 5b, 5e, 5m; messages are in a StreamLog, readers are Consumers.
-// Order:  Deliver (inside a publisher's turn) checks and stores. What confirms it waits in the engine's ReplyQueue
-//         until it is durable; consumers see it from then on (visible_last_seq).
+// Order:  Deliver (inside a publisher's turn) checks and stores. What confirms it waits in Replies until it is
+//         durable; consumers see it from then on (visible_last_seq).
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,18 @@
 
 #include "absl/container/inlined_vector.h"
 #include "broker/jetstream/api/requests.h"
-#include "broker/jetstream/stream/batch.h"
+#include "broker/jetstream/base/name_map.h"
+#include "broker/jetstream/base/store_records.h"
 #include "broker/jetstream/consumer/consumer.h"
 #include "broker/jetstream/consumer/consumer_host.h"
+#include "broker/jetstream/stream/batch.h"
 #include "broker/jetstream/stream/fast_batch_reply.h"
 #include "broker/jetstream/stream/message_ids.h"
-#include "broker/jetstream/directory/name_map.h"
 #include "broker/jetstream/stream/publish_headers.h"
 #include "broker/jetstream/stream/schedule_index.h"
+#include "broker/jetstream/stream/stream_host.h"
 #include "broker/jetstream/stream/ttl_index.h"
-#include "broker/jetstream/upstream/upstream.h"
+#include "broker/jetstream/stream/upstream.h"
 #include "broker/route/subscription.h"
 #include "proto/base/check.h"
 #include "proto/subject_transform.h"
@@ -34,7 +36,8 @@
 
 namespace millrace {
 
-class JetStream;
+// In the place of a consumer's configuration: this record of the store holds positions of a stream's sources.
+inline constexpr std::string_view kSourceRecord = "sources";
 
 // One message on its way into a stream.
 struct Inbound {
@@ -48,10 +51,10 @@ struct Inbound {
   uint64_t in_place_of = 0;  // bytes of a message whose place it takes: limits of the stream do not refuse it
 };
 
-class Stream final : public Sink, public ConsumerHost, public StreamLogListener {
+class Stream final : public Sink, public ConsumerHost, public StreamLogListener, public RecordOwner {
  public:
   // `log` lives as long as the stream; the config is checked and has its defaults.
-  Stream(JetStream& engine, StreamConfig config, int64_t created_ns, StreamLog* log);
+  Stream(StreamHost& host, StreamConfig config, int64_t created_ns, StreamLog* log);
   ~Stream() override;
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -94,8 +97,12 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   const StreamLog& log() const { return *log_; }
   uint64_t uid() const { return log_->uid(); }
 
-  // --- long work (jetstream.h, Hold)
+  // --- long work (stream_work.h, Hold)
   bool held() const override { return held_; }
+  // It is another one's at the moment.
+  bool MustWait() const { return held_ && host_.tasks().owner() != uid(); }
+  // Alone with the stream, unless that is gone when it comes to it.
+  void RunOwn(void (Stream::*work)());
   void set_held(bool held) {
     MR_CHECK(held_ != held);
     held_ = held;
@@ -119,9 +126,11 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // --- mirrors and sources
   // nullptr: it is no mirror and has no sources.
   Upstream* upstream() const { return upstream_.get(); }
-  // What the store has kept of its sources' positions; before Start.
-  void RestoreSources(std::string_view text);
+  // What the store has kept of its sources' positions, in this record; before Start.
+  void RestoreSources(uint64_t record_uid, std::string_view text);
   void EncodeSources(std::string* out) const;
+  // What has changed of them, for the store, which keeps them as if they were a consumer's state.
+  void KeepSources(std::string_view changed);
   // Nothing comes below `seq` any more, nor at it.
   void SkipTo(uint64_t seq);
   // A mirror or a stream that sources this one is no longer there.
@@ -139,8 +148,6 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   StreamState State(const StreamInfoRequest* details) const;
   // Subjects with their counts as a JSON object, in order: of those that match, `max` from `offset` on; how many match.
   std::string Subjects(const std::string& filter, int64_t offset, int64_t max, int64_t* total);
-  // Answers a DIRECT.GET; kPending: ask again after OnLoaded.
-  LoadStatus DirectGet(const MessageGetRequest& request, std::string_view reply);
 
   // --- consumers
   using Consumers = NameMap<std::unique_ptr<Consumer>>;
@@ -160,6 +167,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // --- the engine
   // Messages up to `seq` are durable.
   void SetVisible(uint64_t seq);
+  // All that its log has now is durable with `lsn`; 0: it need not be.
+  void OnStaged(Lsn lsn);
 
   // --- ConsumerHost
   JetStreamPort& port() override;
@@ -184,6 +193,9 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   // --- StreamLogListener
   void OnLoaded() override;
   void RunLong(std::function<void()> work) override;
+
+  // --- RecordOwner, of the positions of its sources
+  void EncodeRecord(uint64_t uid, std::string* out) override { EncodeSources(out); }
 
  private:
   // What a message becomes while it is checked. Not moved: what it was made into are views into it.
@@ -259,6 +271,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void TellRemoved();
   static constexpr uint64_t kLargeBytes = 64 << 10;  // of one message that may take the place of many
   bool MayBeLong(const Message& message) const;
+  void PublishLong(const Message& message);
   void ApplyRollup(const Inbound& in, const Checked& checked, uint64_t keep);
   void RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_subject);
   void Answer(std::string_view reply, uint64_t seq, const AckExtra& extra);
@@ -307,6 +320,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   void Unsubscribe();
   void StartUpstream();
   std::vector<std::string> StopUpstream();  // the origins that it read
+  void ForgetSources();
   void CompileTransforms();
   MessageIds& ids() {
     if (ids_ == nullptr || !ids_->ready) [[unlikely]]
@@ -319,7 +333,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
                      MessageIds::InLog in_log = MessageIds::InLog::kYes);
 
   // The stream may be changed by whoever calls: nobody holds it, or the task that runs does.
-  bool MayChange() const;
+  bool MayChange() const { return !MustWait(); }
   // Removes a message whatever the reason, and tells the consumers.
   Lsn RemoveMessage(uint64_t seq, std::string_view subject, StreamLog::Erase erase = StreamLog::Erase::kNo);
   Lsn TrimBelow(uint64_t seq);
@@ -358,7 +372,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
 
   friend class StreamTable;
 
-  JetStream& engine_;
+  StreamHost& host_;
   StreamConfig config_;
   const int64_t created_ns_;
   StreamLog* const log_;
@@ -384,6 +398,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener 
   std::unique_ptr<Upstream> upstream_;
   Boxed<LostStreamData> lost_;
   Boxed<std::string> source_record_;  // of the store, until Start
+  uint64_t source_record_uid_ = 0;    // 0: the store has none
 
   std::unique_ptr<Batches> batches_;  // since the first one
 };

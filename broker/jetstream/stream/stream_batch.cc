@@ -8,7 +8,6 @@
 #include "broker/jetstream/api/advisories.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/versioning.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
@@ -40,7 +39,7 @@ void Stream::PublishAtomic(const Inbound& in, const PublishHeaders& h) {
 
 std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeaders& h, AtomicBatch** out) {
   if (config_.sealed) return MakeError(ApiErrorId::kStreamSealed);
-  if (engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  if (host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
   if (config_.max_msg_size >= 0 && in.header.size() + in.body.size() > static_cast<size_t>(config_.max_msg_size))
     return MakeError(ApiErrorId::kStreamMessageExceedsMaximum);
   if (!config_.allow_atomic) return MakeError(ApiErrorId::kAtomicPublishDisabled);
@@ -48,8 +47,8 @@ std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeade
   const std::optional<uint64_t> seq = ReadBatchSequence(h.batch_sequence);
   if (!seq) return MakeError(ApiErrorId::kAtomicPublishMissingSeq);
 
-  const BatchLimits& limits = engine_.options().batches;
-  BatchUse& use = engine_.batch_use();
+  const BatchLimits& limits = host_.options().batches;
+  BatchUse& use = host_.batch_use();
   const bool without_last = h.batch_commit == "eob";  // this message only ends the batch
   const uint64_t size = without_last ? *seq - 1 : *seq;
   const auto too_large = [&limits] {
@@ -133,13 +132,14 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
     const auto max = static_cast<uint64_t>(config_.max_bytes);
     before_last = std::min(before_last, max - std::min(max, log_->state().bytes));
   }
-  if (engine_.OutOfResources(config_.storage, before_last)) return MakeError(ApiErrorId::kInsufficientResources);
+  if (host_.storage().OutOfResources(config_.storage, before_last))
+    return MakeError(ApiErrorId::kInsufficientResources);
   // The last message says so, also where another has ended the batch.
   if (without_last) AddHeader(&messages.back().header, kBatchCommitHeader, "1");
 
-  const LongTasks::Unpaused unpaused(engine_.tasks());  // what is atomic ends in the turn in which it began
+  const LongTasks::Unpaused unpaused(host_.tasks());  // what is atomic ends in the turn in which it began
   const bool journalled = !log_->options().memory;
-  if (journalled) engine_.store().journal().BeginAtomic();
+  if (journalled) host_.store().journal().BeginAtomic();
   uint64_t seq = 0;
   std::optional<ApiError> error;
   for (const AtomicBatch::Staged& message : messages) {
@@ -154,7 +154,7 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
     if (!error) error = Commit(&in, &checked, true, &seq);
     MR_CHECK(!error);
   }
-  if (journalled) engine_.store().journal().EndAtomic();
+  if (journalled) host_.store().journal().EndAtomic();
   AckExtra extra;
   extra.batch = id;
   extra.count = messages.size();
@@ -164,7 +164,7 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
 
 // Forgets a batch, and tells why unless `reason` is empty.
 void Stream::Abandon(AtomicBatch* batch, std::string_view reason) {
-  BatchUse& use = engine_.batch_use();
+  BatchUse& use = host_.batch_use();
   MR_CHECK(use.atomic > 0 && use.bytes >= batch->bytes);
   --use.atomic;
   use.bytes -= batch->bytes;
@@ -199,8 +199,8 @@ void Stream::OnBatchTimeout() {
   for (AtomicBatch* batch : late) Abandon(batch, "timeout");
   const size_t before = batches().fast.size();
   absl::erase_if(batches().fast, [now](const auto& item) { return item.second->deadline <= now; });
-  MR_CHECK_OP(engine_.batch_use().fast, >=, before - batches().fast.size());
-  engine_.batch_use().fast -= before - batches().fast.size();
+  MR_CHECK_OP(host_.batch_use().fast, >=, before - batches().fast.size());
+  host_.batch_use().fast -= before - batches().fast.size();
   ArmBatchTimeout();
 }
 
@@ -222,8 +222,8 @@ void Stream::AddBatchUse(BatchUse* use) const {
 void Stream::DropBatches() {
   if (batches_ == nullptr) return;
   while (!batches().atomic.empty()) Abandon(batches().atomic.begin()->second.get(), {});
-  MR_CHECK_OP(engine_.batch_use().fast, >=, batches().fast.size());
-  engine_.batch_use().fast -= batches().fast.size();
+  MR_CHECK_OP(host_.batch_use().fast, >=, batches().fast.size());
+  host_.batch_use().fast -= batches().fast.size();
   batches().fast.clear();
 }
 

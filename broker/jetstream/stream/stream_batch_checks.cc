@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"

@@ -5,7 +5,6 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/stream/decimal.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
@@ -37,8 +36,8 @@ std::optional<ApiError> Stream::Check(Inbound* in, Checked* checked) {
   // The checks may have made the message larger.
   if (std::optional<ApiError> error = CheckSize(*in)) return error;
   // What makes room may come in: without its marker no message would expire.
-  const bool shrinks = in->in_place_of > 0 && in->in_place_of >= BytesOf(*in) && engine_.store().accepting();
-  if (!shrinks && engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  const bool shrinks = in->in_place_of > 0 && in->in_place_of >= BytesOf(*in) && host_.store().accepting();
+  if (!shrinks && host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
   return std::nullopt;
 }
 
@@ -142,7 +141,7 @@ std::optional<ApiError> Stream::Count(Inbound* in, Checked* checked, BatchChange
   std::optional<CounterResult> result =
       ApplyIncrement(before, in->subject, h.increment, h.stream_source, in->header, in->body);
   if (!result) return MakeError(ApiErrorId::kMessageCounterBroken);
-  if (result->header.size() + result->body.size() > engine_.max_payload())
+  if (result->header.size() + result->body.size() > host_.options().max_payload)
     return MakeError(ApiErrorId::kStreamMessageExceedsMaximum);
   if (batch != nullptr) batch->counters[std::string(in->subject)] = *result;
   Rewrite(in, checked, std::move(result->header));

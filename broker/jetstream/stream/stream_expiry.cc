@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "broker/monitor/go_format.h"
 #include "proto/base/check.h"
@@ -59,7 +58,7 @@ void Stream::ArmExpiry() {
 }
 
 void Stream::OnExpiryTimer() {
-  engine_.RunOn(*this, &Stream::ExpireMessages);
+  RunOwn(&Stream::ExpireMessages);
 }
 
 void Stream::ExpireMessages() {

@@ -6,7 +6,6 @@
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/responses.h"
 #include "broker/jetstream/api/versioning.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
@@ -24,7 +23,7 @@ void Stream::PublishFast(const Inbound& original) {
     RemoveHeader(&without_level, kRequiredApiLevelHeader);
     in.header = without_level;
   }
-  batch->deadline = port().Now() + engine_.options().batches.timeout;
+  batch->deadline = port().Now() + host_.options().batches.timeout;
   if (!batches().timer.armed()) port().timers().Arm(&batches().timer, batch->deadline);
   if (message->ping) return OnPing(in, *message, batch);
 
@@ -47,7 +46,7 @@ void Stream::PublishFast(const Inbound& original) {
 std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional<FastBatchReply>& message,
                                           FastBatch** out) {
   if (config_.sealed) return MakeError(ApiErrorId::kStreamSealed);
-  if (engine_.OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  if (host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
   if (config_.max_msg_size >= 0 && in.header.size() + in.body.size() > static_cast<size_t>(config_.max_msg_size))
     return MakeError(ApiErrorId::kStreamMessageExceedsMaximum);
   if (!config_.allow_batched) return MakeError(ApiErrorId::kBatchPublishDisabled);
@@ -56,8 +55,8 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
   auto it = batches().fast.find(message->id);
   if (it == batches().fast.end()) {
     if (message->seq != 1 || message->ping) return MakeError(ApiErrorId::kBatchPublishUnknownBatchID);
-    const BatchLimits& limits = engine_.options().batches;
-    BatchUse& use = engine_.batch_use();
+    const BatchLimits& limits = host_.options().batches;
+    BatchUse& use = host_.batch_use();
     if (batches().fast.size() >= limits.fast_per_stream || use.fast >= limits.fast_total)
       return MakeError(ApiErrorId::kBatchPublishTooManyInflight);
     auto made = std::make_unique<FastBatch>();
@@ -73,8 +72,8 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
   const std::string_view level = FindHeader(in.header, kRequiredApiLevelHeader).value_or("");
   if (!level.empty() && RefusesRequiredLevel(level)) {
     batches().fast.erase(it);
-    MR_DCHECK(engine_.batch_use().fast > 0);
-    --engine_.batch_use().fast;
+    MR_DCHECK(host_.batch_use().fast > 0);
+    --host_.batch_use().fast;
     return MakeError(ApiErrorId::kRequiredApiLevel);
   }
   return std::nullopt;
@@ -121,9 +120,9 @@ void Stream::OnFastError(const Inbound& in, const FastBatchReply& message, FastB
     } else {
       Send(in.reply, PubAckErrorAnswer(error, config_.name, 0));
     }
-    MR_DCHECK(engine_.batch_use().fast > 0);
+    MR_DCHECK(host_.batch_use().fast > 0);
     batches().fast.erase(batches().fast.find(batch->id));
-    --engine_.batch_use().fast;
+    --host_.batch_use().fast;
     return;
   }
   if (!duplicate) Send(in.reply, BatchFlowError(message.seq, error));
@@ -149,10 +148,10 @@ void Stream::FinishFast(FastBatch* batch, std::string_view reply) {
   AckExtra extra;
   extra.batch = batch->id;
   extra.count = batch->last_seq;
-  MR_DCHECK(engine_.batch_use().fast > 0 && batch->stored_seq <= batch->last_seq);
+  MR_DCHECK(host_.batch_use().fast > 0 && batch->stored_seq <= batch->last_seq);
   Send(reply, Ack(batch->stream_seq, extra));
   batches().fast.erase(batches().fast.find(batch->id));
-  --engine_.batch_use().fast;
+  --host_.batch_use().fast;
 }
 
 bool Stream::SendFlow(FastBatch* batch, std::string_view reply) {

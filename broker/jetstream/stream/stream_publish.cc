@@ -5,7 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/responses.h"
-#include "broker/jetstream/engine/jetstream.h"
+#include "broker/jetstream/base/letter.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
@@ -14,6 +14,7 @@
 namespace millrace {
 namespace {
 
+constexpr std::string_view kNoResponders = "NATS/1.0 503\r\n\r\n";
 
 // As Go's %q prints names of batches.
 std::string Quote(std::string_view text) {
@@ -29,15 +30,26 @@ std::string Quote(std::string_view text) {
 
 bool Stream::Deliver(const Subscription& subscription, const Message& message) {
   OnUsed();
-  const LongTasks::Unpaused unpaused(engine_.tasks());  // the router delivers
+  const LongTasks::Unpaused unpaused(host_.tasks());  // the router delivers
   if (held_ || log_->NeedsPrepare() || MayBeLong(message)) [[unlikely]] {
-    engine_.PublishLong(*this, message);
+    PublishLong(message);
   } else {
     Take(message);
   }
-  if (engine_.Congested()) [[unlikely]]
+  if (host_.Congested()) [[unlikely]]
     port().StallPublisher(message);
   return true;
+}
+
+// A message for the stream, alone with it.
+void Stream::PublishLong(const Message& message) {
+  Letter letter(message);
+  const size_t bytes = letter.bytes();
+  host_.work().Enqueue(uid(), [&host = host_, uid = uid(), letter = std::move(letter)] {
+    if (Stream* found = host.FindAwake(uid)) return found->Take(letter.View());
+    if (!letter.reply.empty())
+      host.replies().SendNow(letter.message.account, letter.reply, kNoResponders, kNoResponders.size());
+  }, bytes);
 }
 
 // It may remove much of the stream.
@@ -120,7 +132,7 @@ std::optional<ApiError> Stream::Commit(Inbound* in, Checked* checked, bool disca
   // Nobody will ever want it: the sequence is spent, and the message confirmed, all the same.
   if (config_.retention == Retention::kInterest && NobodyNeeds(*seq, in->subject, nullptr)) {
     const Lsn lsn = log_->SkipTo(*seq);
-    engine_.OnStaged(this, lsn);
+    OnStaged(lsn);
     NoteMessageId(checked->headers.msg_id, *seq, port().WallNs(), MessageIds::InLog::kNo);
     ApplyRollup(*in, *checked, 0);
     return std::nullopt;
@@ -173,7 +185,7 @@ void Stream::Store(const Inbound& in, const Checked& checked, uint64_t seq) {
   NoteMessageId(checked.headers.msg_id, seq, message.time_ns);
   EnforceLimits(in.subject);
   ApplyRollup(in, checked, 1);
-  engine_.OnStaged(this, lsn);
+  OnStaged(lsn);
   const bool aged_later = config_.max_age_ns <= 0 || ExpiresBy(message.time_ns + config_.max_age_ns);
   if (!aged_later && !waits_for_disk_) ArmExpiry();
 }
@@ -211,7 +223,7 @@ void Stream::RepublishMessage(const Inbound& in, uint64_t seq, uint64_t last_of_
   if (bare) AddHeader(&block, kMsgSizeHeader, std::to_string(in.body.size()));
   const auto header_bytes = static_cast<uint32_t>(block.size());
   if (!bare) block += in.body;
-  engine_.SendWhenDurable(this, account(), *to, block, header_bytes);
+  host_.replies().SendWhenDurable(log_->options(), account(), *to, block, header_bytes);
 }
 
 void Stream::Answer(std::string_view reply, uint64_t seq, const AckExtra& extra) {
@@ -223,7 +235,7 @@ std::string Stream::Ack(uint64_t seq, const AckExtra& extra) const {
   std::string text;
   text.reserve(128);
   text.append("{\"stream\":\"").append(config_.name);
-  if (const std::string& domain = engine_.options().domain; !domain.empty())
+  if (const std::string& domain = host_.options().domain; !domain.empty())
     text.append("\",\"domain\":\"").append(domain);
   text.append("\",\"seq\":").append(std::to_string(seq));
   if (extra.duplicate) text += ",\"duplicate\": true";
@@ -241,7 +253,7 @@ void Stream::Refuse(std::string_view reply, const ApiError& error) {
 }
 
 void Stream::Send(std::string_view reply, std::string_view payload) {
-  engine_.SendWhenDurable(this, account(), reply, payload, 0);
+  host_.replies().SendWhenDurable(log_->options(), account(), reply, payload, 0);
 }
 
 }  // namespace millrace

@@ -3,8 +3,7 @@
 #include <algorithm>
 
 #include "broker/jetstream/api/message_headers.h"
-#include "broker/jetstream/engine/jetstream.h"
-#include "broker/jetstream/engine/sort_in_slices.h"
+#include "broker/jetstream/base/sort_in_slices.h"
 #include "broker/jetstream/stream/stream.h"
 #include "broker/monitor/go_format.h"
 #include "proto/base/check.h"
@@ -106,7 +105,7 @@ bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer*
   const bool needed = std::any_of(consumers().begin(), consumers().end(), [&](const auto& item) {
     return item.second.get() != but && item.second->NeedsAck(seq, subject);
   });
-  return !needed && !engine_.readers().Need(*this, seq, subject);
+  return !needed && !host_.readers().Need(config_.name, *this, seq, subject);
 }
 
 // A consumer has gone, or interest counts from now on: what nobody needs goes, up to a sequence.
@@ -135,7 +134,7 @@ uint64_t Stream::Purge(const StreamPurgeRequest& request, Lsn* lsn) {
     const uint64_t last = log_->state().last_seq;
     *lsn = log_->TrimBelow(request.seq);
     if (request.seq > log_->state().last_seq + 1) *lsn = log_->SkipTo(request.seq - 1);
-    if (log_->state().last_seq > last) engine_.OnStaged(this, *lsn);
+    if (log_->state().last_seq > last) OnStaged(*lsn);
   } else {
     const Filters filters = everything ? Filters{} : Filters{request.filter};
     uint64_t count = log_->Count(filters, 0, false);
@@ -174,7 +173,7 @@ bool Stream::Delete(uint64_t seq, bool erase, Lsn* lsn) {
 void Stream::MakeIds() {
   MR_CHECK(ids_ == nullptr);
   const bool kept = config_.storage == Storage::kFile;  // what memory streams had is gone, and may come again
-  ids_ = std::make_unique<MessageIds>(port(), engine_.store(), engine_.id_records(), uid(), kept);
+  ids_ = std::make_unique<MessageIds>(port(), host_.store(), host_.records(), uid(), kept);
   ids_->set_window(config_.duplicate_window_ns);
 }
 

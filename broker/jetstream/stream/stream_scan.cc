@@ -7,7 +7,6 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/schedule.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"

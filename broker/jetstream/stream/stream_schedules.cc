@@ -5,7 +5,6 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/schedule.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
@@ -108,7 +107,7 @@ void Stream::ArmSchedules() {
 }
 
 void Stream::OnScheduleTimer() {
-  engine_.RunOn(*this, &Stream::FireSchedules);
+  RunOwn(&Stream::FireSchedules);
 }
 
 void Stream::FireSchedules() {

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 
@@ -17,14 +16,14 @@ constexpr uint64_t kCaughtUpLag = 10;
 
 }  // namespace
 
-Mirror::Mirror(JetStream& engine, Stream& stream)
-    : engine_(engine), stream_(stream), reader_(engine, *stream.config().mirror, OriginReader::Kind::kMirror) {
+Mirror::Mirror(OriginSearches& origins, Stream& stream)
+    : origins_(origins), stream_(stream), reader_(origins, *stream.config().mirror, OriginReader::Kind::kMirror) {
   retry_.Bind<&Mirror::Retry>(this);
 }
 
-void Mirror::Stop() { engine_.port().timers().Cancel(&retry_); }
+void Mirror::Stop() { stream_.port().timers().Cancel(&retry_); }
 
-void Mirror::Retry() { engine_.readers().Wake(&stream_); }
+void Mirror::Retry() { origins_.host().readers().Wake(this); }
 
 // The configured start counts only while the mirror has never had a message.
 void Mirror::Begin() {
@@ -64,7 +63,7 @@ PullStatus Mirror::Pull() {
       continue;
     }
     if (!Store()) {
-      engine_.port().timers().Arm(&retry_, engine_.port().Now() + kRetryAfter);
+      stream_.port().timers().Arm(&retry_, stream_.port().Now() + kRetryAfter);
       return PullStatus::kIdle;
     }
     bytes += message_.header.size() + message_.body.size();
@@ -91,7 +90,7 @@ bool Mirror::Store() {
   in.sourced = true;
   const std::optional<ApiError> error = stream_.Publish(in);
   if (!error) return true;
-  engine_.port().log().WarnLimited(absl::StrFormat("Error processing inbound mirror message for '%s' > '%s': %s", "$G",
+  stream_.port().log().WarnLimited(absl::StrFormat("Error processing inbound mirror message for '%s' > '%s': %s", "$G",
                                                    stream_.name(), error->description));
   return false;
 }

@@ -8,22 +8,25 @@
 #include <vector>
 
 #include "broker/io/timer_wheel.h"
+#include "broker/jetstream/stream/upstream.h"
 #include "broker/jetstream/upstream/origin_reader.h"
-#include "broker/jetstream/upstream/upstream.h"
 
 namespace millrace {
 
 class Mirror final : public Upstream {
  public:
-  Mirror(JetStream& engine, Stream& stream);
+  Mirror(OriginSearches& origins, Stream& stream);
 
   std::vector<std::string> Origins() const override { return {reader_.source().name}; }
+  bool MayPull() override { return stream_.Prepare() && origins_.AreFree(Origins()); }
   PullStatus Pull() override;
   bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const override {
     return reader_.Needs(origin, seq, subject);
   }
   void Describe(StreamInfo* info) const override { info->mirror = reader_.Info(); }
-  bool caught_up() const override { return caught_up_; }
+  Stream* DirectMirror() const override {
+    return stream_.config().mirror_direct && caught_up_ ? &stream_ : nullptr;
+  }
   void Stop() override;
 
  private:
@@ -31,7 +34,7 @@ class Mirror final : public Upstream {
   bool Store();
   void Retry();
 
-  JetStream& engine_;
+  OriginSearches& origins_;
   Stream& stream_;
   OriginReader reader_;
   OriginMessage message_;

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "broker/jetstream/engine/jetstream.h"
 #include "proto/base/check.h"
 #include "proto/subject.h"
 
@@ -35,8 +34,8 @@ bool MatchesAny(const Filters& filters, std::string_view subject) {
 
 }  // namespace
 
-OriginReader::OriginReader(JetStream& engine, StreamSource source, Kind kind)
-    : engine_(engine), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
+OriginReader::OriginReader(OriginSearches& origins, StreamSource source, Kind kind)
+    : origins_(origins), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
   for (const SubjectTransformConfig& config : source_.subject_transforms) {
     absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(config.src, config.dest);
     if (transform.ok()) transforms_.push_back(*std::move(transform));  // refused when the stream was made
@@ -44,8 +43,8 @@ OriginReader::OriginReader(JetStream& engine, StreamSource source, Kind kind)
 }
 
 OriginReader::~OriginReader() {
-  engine_.readers().searches().End(next_search_);
-  engine_.readers().searches().End(lag_search_);
+  origins_.End(next_search_);
+  origins_.End(lag_search_);
 }
 
 Consumer* OriginReader::NamedConsumer() const {
@@ -55,7 +54,7 @@ Consumer* OriginReader::NamedConsumer() const {
 OriginReader::Link OriginReader::Connect() {
   origin_ = nullptr;
   if (source_.external) return Link::kNone;  // nobody answers
-  Stream* origin = engine_.FindStream(source_.name);
+  Stream* origin = origins_.Find(source_.name);
   error_.reset();
   if (origin == nullptr) {
     error_ = MakeError(ApiErrorId::kStreamNotFound);
@@ -76,7 +75,7 @@ OriginReader::Link OriginReader::Connect() {
       return Link::kNone;
     }
     if (filters_ != consumer->filters()) {
-      engine_.readers().searches().End(std::exchange(next_search_, 0));
+      origins_.End(std::exchange(next_search_, 0));
       filters_ = consumer->filters();
     }
   }
@@ -97,9 +96,9 @@ void OriginReader::Begin(uint64_t next_seq) {
   MR_CHECK(origin_ != nullptr && next_seq > 0);
   uid_ = origin_->uid();
   next_ = next_seq;
-  engine_.readers().searches().End(std::exchange(next_search_, 0));
+  origins_.End(std::exchange(next_search_, 0));
   heard_ = true;
-  heard_at_ = engine_.port().Now();
+  heard_at_ = origins_.host().port().Now();
 }
 
 // False: it is still looked for.
@@ -108,19 +107,18 @@ bool OriginReader::FindNext(uint64_t* seq) {
     *seq = origin_->log().Next(filters_, next_);
     return true;
   }
-  OriginSearches& searches = engine_.readers().searches();
   if (next_search_ != 0) {
-    const OriginSearches::Search& search = searches.At(next_search_);
+    const OriginSearches::Search& search = origins_.At(next_search_);
     // One that was in vain does not know what has come since.
     const bool missed = search.done && search.found == 0 && search.end < origin_->log().state().last_seq;
-    if (search.from != next_ || missed) searches.End(std::exchange(next_search_, 0));
+    if (search.from != next_ || missed) origins_.End(std::exchange(next_search_, 0));
   }
-  if (next_search_ == 0) next_search_ = searches.Start(OriginSearches::Wanted::kNext, *origin_, filters_, next_);
-  OriginSearches::Search& search = searches.At(next_search_);
+  if (next_search_ == 0) next_search_ = origins_.Start(OriginSearches::Wanted::kNext, *origin_, filters_, next_);
+  OriginSearches::Search& search = origins_.At(next_search_);
   search.awaited = !search.done;
   if (search.awaited) return false;
   *seq = search.found;
-  searches.End(std::exchange(next_search_, 0));
+  origins_.End(std::exchange(next_search_, 0));
   return true;
 }
 
@@ -149,13 +147,13 @@ LoadStatus OriginReader::Read(OriginMessage* message) {
 void OriginReader::Advance(const OriginMessage& message) {
   MR_DCHECK(origin_ != nullptr && message.seq >= next_);
   next_ = message.seq + 1;
-  heard_at_ = engine_.port().Now();
+  heard_at_ = origins_.host().port().Now();
   if (origin_->config().retention != Retention::kLimits) origin_->OnAcked(NamedConsumer(), message.seq);
 }
 
 void OriginReader::Transform(std::string* subject) const {
   for (const SubjectTransform& transform : transforms_) {
-    std::optional<std::string> to = transform.Match(*subject, static_cast<uint32_t>(engine_.port().Random()));
+    std::optional<std::string> to = transform.Match(*subject, static_cast<uint32_t>(origins_.host().port().Random()));
     if (!to) continue;
     *subject = *std::move(to);
     return;
@@ -168,15 +166,14 @@ bool OriginReader::Needs(const Stream& origin, uint64_t seq, std::string_view su
 }
 
 uint64_t OriginReader::lag() const {
-  Stream* origin = source_.external ? nullptr : engine_.FindStream(source_.name);
+  Stream* origin = source_.external ? nullptr : origins_.Find(source_.name);
   if (origin == nullptr || origin->uid() != uid_ || next_ > origin->log().state().last_seq) return 0;
-  OriginSearches& searches = engine_.readers().searches();
-  if (lag_search_ == 0 && !engine_.MustWait(*origin)) {
-    lag_search_ = searches.Start(OriginSearches::Wanted::kCount, *origin, filters_, next_);
+  if (lag_search_ == 0 && !origin->MustWait()) {
+    lag_search_ = origins_.Start(OriginSearches::Wanted::kCount, *origin, filters_, next_);
   }
-  if (lag_search_ != 0 && searches.At(lag_search_).done) {
-    lag_ = searches.At(lag_search_).found;
-    searches.End(std::exchange(lag_search_, 0));
+  if (lag_search_ != 0 && origins_.At(lag_search_).done) {
+    lag_ = origins_.At(lag_search_).found;
+    origins_.End(std::exchange(lag_search_, 0));
   }
   return lag_;
 }
@@ -195,7 +192,7 @@ StreamSourceInfo OriginReader::Info() const {
   info.filter_subject = source_.filter_subject;
   info.subject_transforms = source_.subject_transforms;
   if (heard_) {
-    const Nanos since = engine_.port().Now() - heard_at_;
+    const Nanos since = origins_.host().port().Now() - heard_at_;
     info.active_ns = (connected() ? since % kHeartbeat : since).count();
   }
   return info;

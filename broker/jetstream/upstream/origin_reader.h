@@ -16,12 +16,11 @@
 #include "broker/jetstream/api/stream_config.h"
 #include "broker/jetstream/api/stream_info.h"
 #include "broker/jetstream/stream/stream.h"
+#include "broker/jetstream/upstream/origin_search.h"
 #include "proto/base/nanos.h"
 #include "proto/subject_transform.h"
 
 namespace millrace {
-
-class JetStream;
 
 // A copy: views into a log end with the next change of any log of the shard.
 struct OriginMessage {
@@ -37,7 +36,7 @@ class OriginReader {
   enum class Kind : uint8_t { kMirror, kSource };
   enum class Link : uint8_t { kNone, kSame, kNew };
 
-  OriginReader(JetStream& engine, StreamSource source, Kind kind);
+  OriginReader(OriginSearches& origins, StreamSource source, Kind kind);
   ~OriginReader();
   OriginReader(const OriginReader&) = delete;
   OriginReader& operator=(const OriginReader&) = delete;
@@ -51,8 +50,8 @@ class OriginReader {
   uint64_t StartSeqByTime(int64_t time_ns) const;
   void Begin(uint64_t next_seq);
 
-  // After Connect, and no longer than nothing else of the engine has run.
-  // kAbsent: the end of what is visible; kPending: JetStream::OnLoaded tells when to ask again.
+  // After Connect, and no longer than nothing else of the shard has run.
+  // kAbsent: the end of what is visible; kPending: StreamHost::OnLoaded tells when to ask again.
   LoadStatus Read(OriginMessage* message);
   // The message that Read gave has been stored; its successor is next.
   void Advance(const OriginMessage& message);
@@ -71,7 +70,7 @@ class OriginReader {
   Consumer* NamedConsumer() const;
   bool FindNext(uint64_t* seq);
 
-  JetStream& engine_;
+  OriginSearches& origins_;
   const StreamSource source_;
   const Kind kind_;
   Filters filters_;

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// OriginSearches: what readers of other streams look for there, as tasks on the origin (long_tasks.h).
-// Owner:  shard; part of StreamReaders. A search ends with End; the task may go on longer than its reader lives.
+// OriginSearches: how readers of other streams find those, and what they look for there as tasks (stream_work.h).
+// Owner:  shard; part of the engine. A search ends with End; the task may go on longer than its reader lives.
 #pragma once
 
 #include <cstdint>
 
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "absl/container/flat_hash_map.h"
+#include "broker/jetstream/directory/stream_directory.h"
+#include "broker/jetstream/stream/stream_host.h"
 #include "proto/base/check.h"
 #include "store/stream_log.h"
 
 namespace millrace {
-
-class JetStream;
-class Stream;
 
 class OriginSearches {
  public:
@@ -22,10 +25,19 @@ class OriginSearches {
     uint64_t end = 0;  // the last sequence that there was
     uint64_t found = 0;
     bool done = false;
-    bool awaited = false;  // JetStream::OnLoaded tells when it is done
+    bool awaited = false;  // StreamHost::OnLoaded tells when it is done
   };
 
-  explicit OriginSearches(JetStream& engine) : engine_(engine) {}
+  // Both outlive it; readers are made when they are there.
+  OriginSearches(StreamHost& host, StreamDirectory& directory) : host_(host), directory_(directory) {}
+  OriginSearches(const OriginSearches&) = delete;
+  OriginSearches& operator=(const OriginSearches&) = delete;
+
+  StreamHost& host() { return host_; }
+  // nullptr: there is no such stream.
+  Stream* Find(std::string_view name) { return directory_.Find(name); }
+  // No task is at any of them.
+  bool AreFree(const std::vector<std::string>& names) const;
 
   // Returns the search's number; as a rule it is done.
   uint64_t Start(Wanted wanted, const Stream& origin, const Filters& filters, uint64_t from);
@@ -40,7 +52,8 @@ class OriginSearches {
  private:
   void Run(uint64_t number, Wanted wanted, uint64_t uid, const Filters& filters, uint64_t from);
 
-  JetStream& engine_;
+  StreamHost& host_;
+  StreamDirectory& directory_;
   uint64_t last_ = 0;
   absl::flat_hash_map<uint64_t, Search> searches_;
 };

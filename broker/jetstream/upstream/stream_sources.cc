@@ -9,7 +9,6 @@
 #include "broker/jetstream/api/go_time.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/stream_check.h"
-#include "broker/jetstream/engine/jetstream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 
@@ -47,15 +46,15 @@ bool ReadStreamSourceHeader(std::string_view value, StreamSourceHeader* header) 
   return !destinations.empty() && ReadNumber(seq, &header->seq);
 }
 
-StreamSources::Source::Source(JetStream& engine, const StreamSource& config)
-    : index_name(SourceIndexName(config)), reader(engine, config, OriginReader::Kind::kSource) {}
+StreamSources::Source::Source(OriginSearches& origins, const StreamSource& config)
+    : index_name(SourceIndexName(config)), reader(origins, config, OriginReader::Kind::kSource) {}
 
-StreamSources::StreamSources(JetStream& engine, Stream& stream, Record record)
-    : engine_(engine), stream_(stream), scan_at_(stream.log().state().last_seq) {
+StreamSources::StreamSources(OriginSearches& origins, Stream& stream, Record record)
+    : origins_(origins), stream_(stream), scan_at_(stream.log().state().last_seq) {
   retry_.Bind<&StreamSources::Retry>(this);
   recorded_seq_ = record.own_seq;
   for (const StreamSource& config : stream.config().sources) {
-    auto source = std::make_unique<Source>(engine, config);
+    auto source = std::make_unique<Source>(origins, config);
     const auto it = record.positions.find(source->index_name);
     if (it != record.positions.end()) {
       source->at = it->second;
@@ -83,9 +82,9 @@ void StreamSources::Describe(StreamInfo* info) const {
   }
 }
 
-void StreamSources::Stop() { engine_.port().timers().Cancel(&retry_); }
+void StreamSources::Stop() { stream_.port().timers().Cancel(&retry_); }
 
-void StreamSources::Retry() { engine_.readers().Wake(&stream_); }
+void StreamSources::Retry() { origins_.host().readers().Wake(this); }
 
 bool StreamSources::all_known() const {
   return std::all_of(sources_.begin(), sources_.end(), [](const auto& source) { return source->known; });
@@ -199,10 +198,10 @@ StreamSources::Stored StreamSources::Store(Source* source) {
   if (const std::optional<ApiError> error = stream_.Publish(in)) {
     // A stream that is full and discards what is new takes it later; that is no news.
     if (stream_.config().discard != Discard::kNew) {
-      engine_.port().log().WarnLimited(absl::StrFormat("Error processing inbound source \"%s\" for '%s' > '%s': %s",
+      stream_.port().log().WarnLimited(absl::StrFormat("Error processing inbound source \"%s\" for '%s' > '%s': %s",
                                                        source->index_name, "$G", stream_.name(), error->description));
     }
-    engine_.port().timers().Arm(&retry_, engine_.port().Now() + kRetryAfter);
+    stream_.port().timers().Arm(&retry_, stream_.port().Now() + kRetryAfter);
     return Stored::kNo;
   }
   source->at.seq = seq;
@@ -244,7 +243,7 @@ void StreamSources::KeepRecord() {
   if (!changed) return;
   std::string text;
   WriteRecord(/*changed_only=*/true, &text);
-  engine_.KeepSources(&stream_, text);
+  stream_.KeepSources(text);
   for (const auto& source : sources_) source->changed = false;
 }
 

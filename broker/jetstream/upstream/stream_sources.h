@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "broker/io/timer_wheel.h"
-#include "broker/jetstream/directory/name_map.h"
+#include "broker/jetstream/base/name_map.h"
+#include "broker/jetstream/stream/upstream.h"
 #include "broker/jetstream/upstream/origin_reader.h"
-#include "broker/jetstream/upstream/upstream.h"
 
 namespace millrace {
 
@@ -33,9 +33,10 @@ class StreamSources final : public Upstream {
   };
 
   // `record`: what is known, possibly of sources that are not here any more.
-  StreamSources(JetStream& engine, Stream& stream, Record record);
+  StreamSources(OriginSearches& origins, Stream& stream, Record record);
 
   std::vector<std::string> Origins() const override;
+  bool MayPull() override { return stream_.Prepare() && origins_.AreFree(Origins()); }
   PullStatus Pull() override;
   bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const override;
   void Describe(StreamInfo* info) const override;
@@ -43,11 +44,11 @@ class StreamSources final : public Upstream {
 
   // The record as the store keeps it: each text may follow others, and what it says replaces what they said.
   static void ReadRecord(std::string_view text, Record* record);
-  void EncodeRecord(std::string* out) const { WriteRecord(/*changed_only=*/false, out); }
+  void EncodePositions(std::string* out) const override { WriteRecord(/*changed_only=*/false, out); }
 
  private:
   struct Source {
-    Source(JetStream& engine, const StreamSource& config);
+    Source(OriginSearches& origins, const StreamSource& config);
     std::string index_name;
     OriginReader reader;
     Position at;
@@ -66,7 +67,7 @@ class StreamSources final : public Upstream {
   void KeepRecord();
   void Retry();
 
-  JetStream& engine_;
+  OriginSearches& origins_;
   Stream& stream_;
   std::vector<std::unique_ptr<Source>> sources_;
   OriginMessage message_;

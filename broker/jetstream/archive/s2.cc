@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/archive/s2.h"
 
 #include <nmmintrin.h>
 #include <snappy-c.h>

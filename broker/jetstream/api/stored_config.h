@@ -22,4 +22,7 @@ std::string WriteStored(int64_t created_ns, const ConsumerConfig& config);
 bool ReadStored(std::string_view text, int64_t* created_ns, StreamConfig* config, Applied* applied);
 bool ReadStored(std::string_view text, int64_t* created_ns, ConsumerConfig* config);
 
+// What lives in memory by its owner's wish, or only as long as somebody listens, is not in the store.
+inline bool IsStored(const ConsumerConfig& config) { return !config.direct && !config.mem_storage; }
+
 }  // namespace millrace

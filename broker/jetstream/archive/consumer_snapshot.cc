@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/backup/consumer_snapshot.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
 
 #include <charconv>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/engine/long_tasks.h"
+#include "broker/jetstream/base/long_tasks.h"
 
 #include <algorithm>
 #include <utility>

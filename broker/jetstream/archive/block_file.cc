@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/backup/block_file.h"
+#include "broker/jetstream/archive/block_file.h"
 
 #include <cstring>
 
-#include "broker/jetstream/backup/s2.h"
+#include "broker/jetstream/archive/s2.h"
 #include "proto/base/check.h"
 
 namespace millrace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/engine/fiber.h"
+#include "broker/jetstream/base/fiber.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/backup/tar.h"
+#include "broker/jetstream/archive/tar.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/backup/archive.h"
+#include "broker/jetstream/archive/archive.h"
 
 #include "proto/base/check.h"
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "broker/jetstream/backup/consumer_snapshot.h"
+#include "broker/jetstream/archive/consumer_snapshot.h"
 
 namespace millrace {
 

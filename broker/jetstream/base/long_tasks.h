@@ -5,7 +5,7 @@
 //         slice is used up, the task is left there and goes on in the next turn. Several go on in turns. Whatever ends
 //         within the slice has run as an ordinary call.
 // Rights: a task has an owner, a stream's uid, or 0. The engine keeps everybody else away from that stream until the
-//         task has ended (jetstream.h, Hold).
+//         task has ended (stream_work.h, Hold).
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 #include <memory>
 #include <vector>
 
-#include "broker/jetstream/engine/fiber.h"
+#include "broker/jetstream/base/fiber.h"
 #include "proto/base/check.h"
 #include "proto/base/nanos.h"
 #include "store/pace.h"

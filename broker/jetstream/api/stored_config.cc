@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/directory/stored_config.h"
+#include "broker/jetstream/api/stored_config.h"
 
 #include <charconv>
 

@@ -479,11 +479,10 @@ void Shard::OnListen(const ListenOn& listen) {
 void Shard::OnStopAccepting() {
   stop_accepting_ = true;
   for (const std::unique_ptr<Acceptor>& acceptor : acceptors_) acceptor->Stop();
-  if (acceptors_.empty()) OnAcceptorEnded(nullptr);
+  if (acceptors_.empty()) TellIfNothingIsAccepted();
 }
 
-// Freed at the end of the turn. nullptr: there was none.
-void Shard::OnAcceptorEnded(Acceptor*) {
+void Shard::TellIfNothingIsAccepted() {
   const auto ended = [](const std::unique_ptr<Acceptor>& acceptor) { return acceptor->ended(); };
   if (!std::all_of(acceptors_.begin(), acceptors_.end(), ended)) return;
   if (!stopping_) mesh_.SendParcel(mesh_.control(), std::make_unique<StopAccepting>());

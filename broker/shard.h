@@ -106,7 +106,9 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   // Accepting (shard 0).
   void OnListen(const ListenOn& listen);
   void OnAccepted(SpeakerKind kind, int fd) override;
-  void OnAcceptorEnded(Acceptor* acceptor) override;
+  // Freed at the end of the turn.
+  void OnAcceptorEnded(Acceptor*) override { TellIfNothingIsAccepted(); }
+  void TellIfNothingIsAccepted();
   void OnStopAccepting();
   uint32_t PickShard();
   uint64_t OpenConnections() const;

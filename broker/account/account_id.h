@@ -4,13 +4,16 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace millrace {
 
 using AccountId = uint32_t;
 inline constexpr AccountId kNoAccount = UINT32_MAX;
 // What every table begins with. Others ask AccountTable which accounts play these parts.
-inline constexpr AccountId kGlobalAccount = 0;  // $G
-inline constexpr AccountId kSystemAccount = 1;  // $SYS
+inline constexpr AccountId kGlobalAccount = 0;
+inline constexpr AccountId kSystemAccount = 1;
+inline constexpr std::string_view kGlobalAccountName = "$G";
+inline constexpr std::string_view kSystemAccountName = "$SYS";
 
 }  // namespace millrace

@@ -7,7 +7,8 @@
 
 namespace millrace {
 
-AccountTable::AccountTable() : accounts_{{kGlobalAccount, "$G"}, {kSystemAccount, "$SYS"}} {}
+AccountTable::AccountTable() : accounts_{{kGlobalAccount, std::string(kGlobalAccountName)},
+                                         {kSystemAccount, std::string(kSystemAccountName)}} {}
 
 const Account& AccountTable::operator[](AccountId id) const {
   MR_CHECK_OP(id, <, accounts_.size());

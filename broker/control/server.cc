@@ -236,6 +236,7 @@ JetStreamEngineOptions Server::EngineOptions() const {
   JetStreamEngineOptions engine = EngineOptionsOf(options(), *jetstream_);
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
+  engine.account = policy_->accounts.global();
   return engine;
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "broker/account/account_id.h"
 #include "broker/monitor/go_format.h"
 #include "broker/monitor/pages.h"
 #include "proto/base/check.h"
@@ -12,8 +13,6 @@
 
 namespace millrace {
 namespace {
-
-constexpr std::string_view kGlobalAccount = "$G";
 
 struct SortName {
   std::string_view name;
@@ -210,7 +209,7 @@ bool MatchesConnz(const ConnzOptions& options, uint64_t cid, std::string_view us
 void RenderConnInfo(const ConnInfo& info, const ConnzOptions& options, int64_t now_ns,
                     JsonWriter* out) {
   const int64_t end_ns = EndOf(info, now_ns);
-  const bool foreign = !info.account.empty() && info.account != kGlobalAccount;
+  const bool foreign = !info.account.empty() && info.account != kGlobalAccountName;
   out->BeginObject();
   out->PutUint("cid", info.cid);
   out->Opt("kind", info.kind);

@@ -328,10 +328,8 @@ void Connection::OnTimer() {
 // ---- ending --------------------------------------------------------------------------------------------------------
 
 void Connection::CheckEntry() const {
-#ifndef NDEBUG
   MR_DCHECK(shard_checker_.Here());
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 void Connection::Invariant() const {

@@ -34,6 +34,17 @@ namespace millrace {
                                 (long long)(right));                                              \
   } while (false)
 
+namespace millrace {
+
+// Whether MR_DCHECK checks; for what is more than a condition: if constexpr (kDebugChecks) Invariant();
+#ifdef NDEBUG
+inline constexpr bool kDebugChecks = false;
+#else
+inline constexpr bool kDebugChecks = true;
+#endif
+
+}  // namespace millrace
+
 #ifdef NDEBUG
 #define MR_DCHECK(condition) \
   do {                       \

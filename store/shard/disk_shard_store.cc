@@ -257,9 +257,7 @@ void DiskShardStore::EndTurn(Nanos now) {
   if (now >= scrub_at_ && !closing_) scrub_at_ = logs_.StepScrub(now);
   wal_.EndTurn(now);
   logs_.EndTurn();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 void DiskShardStore::Invariant() const {

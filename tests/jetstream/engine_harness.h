@@ -95,6 +95,7 @@ class EngineHarness {
     for (int64_t* max : {&options.memory_max, &options.storage_max}) {
       if (*max == 0) *max = int64_t{1} << 40;
     }
+    if (options.account.id == kNoAccount) options.account = AccountTable().global();
     if (setting.before) setting.before(store_);
     ShardStore& store = setting.store != nullptr ? *setting.store : store_;
     engine_ = std::make_unique<JetStream>(port_, store, options);

@@ -79,6 +79,7 @@ class SimHome final : public StoreHome {
 void SimWorld::OpenStore() {
   participants_[0].io->Attach({[this] { return disk_->busy(); }, [this] { disk_->RunCompletions(); }});
   JetStreamEngineOptions options;
+  options.account = AccountTable().global();
   options.memory_max = options.storage_max = int64_t{1} << 40;
   Shard& shard = *participants_[0].shard;
   shard.AddPart(std::make_unique<JetStreamPart>(shard.part_host(), *home_, options));

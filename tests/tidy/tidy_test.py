@@ -121,6 +121,7 @@ class TidyTest(unittest.TestCase):
             ('proto/a.cc', 'absl::string_view text;', 'string_view'),
             ('store/a.cc', 'throw 1;', 'throws nothing'),
             ('broker/a.cc', 'thread_local int n;', 'thread_local'),
+            ('broker/session/a.cc', 'if (id == kGlobalAccount) return;', 'AccountTable'),
             ('tests/io/a.cc', 'std::mutex m;', 'lock'),
             ('tests/io/a.cc', 'std::this_thread::sleep_for(1ms);', 'sleep'),
             ('tests/io/a.cc', 'usleep(100);', 'sleep'),
@@ -135,6 +136,8 @@ class TidyTest(unittest.TestCase):
             ('broker/a.cc', 'int a = 1\'000; int b = 2\'000; // throw', None),
             ('bench/a.cc', 'std::shared_ptr<int> p;', None),
             ('tests/sim/a.cc', 'std::shared_ptr<int> p;', None),
+            ('broker/account/a.cc', 'if (id == kGlobalAccount) return;', None),
+            ('tests/route/a.cc', 'if (id == kGlobalAccount) return;', None),
             ('tests/io/a.cc', 'mesh.TrySleep();', None),
             ('broker/a.cc', 'usleep(1);', None),
         ]:

@@ -25,7 +25,8 @@ bool ApiServer::OnStreamSnapshot(const ApiRequest& request) {
   if (!IsValidSubject(snapshot.deliver_subject) || !IsLiteral(snapshot.deliver_subject))
     return refuse(MakeError(ApiErrorId::kSnapshotDeliverSubjectInvalid));
   host_.port().log().Info(absl::StrFormat("Starting %ssnapshot for stream '%s > %s'",
-                                          snapshot.check_messages ? "health check and " : "", "$G", stream->name()));
+                                          snapshot.check_messages ? "health check and " : "", host_.account().name,
+                                          stream->name()));
   StreamState state = stream->State(nullptr);
   Respond(request, StreamSnapshotAnswer(stream->config(), state));
   const AdvisoryClient client = ClientOf(request);
@@ -52,7 +53,8 @@ bool ApiServer::OnStreamRestore(const ApiRequest& request) {
   if (const auto error = directory_.CheckRestore(&restore.config)) return refuse(*error);
   if (directory_.Find(name) != nullptr || backups_.IsRestoring(name))
     return refuse(MakeError(ApiErrorId::kStreamNameExistRestoreFailed));
-  host_.port().log().Info(absl::StrFormat("Starting restore for stream '%s > %s'", "$G", restore.config.name));
+  host_.port().log().Info(
+      absl::StrFormat("Starting restore for stream '%s > %s'", host_.account().name, restore.config.name));
   const AdvisoryClient client = ClientOf(request);
   Advise(RestoreCreateAdvisory{restore.config.name, client, host_.options().domain});
   auto session = std::make_unique<StreamRestore>(host_, directory_, std::move(restore.config), client);

@@ -193,7 +193,7 @@ void ApiServer::RespondOnceErased(const ApiRequest& request, const std::string& 
 
 void ApiServer::Audit(const ApiRequest& request, const std::string& answer) {
   ApiAuditAdvisory audit;
-  if (!host_.port().HasInterest(kGlobalAccount, AdvisorySubject(audit))) return;  // an answer may be large
+  if (!host_.port().HasInterest(host_.account().id, AdvisorySubject(audit))) return;  // an answer may be large
   audit.server = host_.options().server_name;
   audit.subject = request.subject;
   audit.request = request.body;
@@ -206,7 +206,7 @@ void ApiServer::Audit(const ApiRequest& request, const std::string& answer) {
 AdvisoryClient ApiServer::ClientOf(const ApiRequest& request) const {
   AdvisoryClient client;
   client.id = request.origin.cid;
-  client.account = "$G";
+  client.account = host_.account().name;
   client.server = host_.options().server_name;
   return client;
 }

@@ -35,7 +35,7 @@ inline constexpr int64_t kSubjectDetailsMax = 100'000;
 
 // One request as it waits for its phase of the turn.
 struct ApiRequest {
-  AccountId account = kGlobalAccount;
+  AccountId account = kNoAccount;
   ConnectionId origin;
   std::string subject;
   std::string reply;
@@ -134,8 +134,8 @@ bool ApiServer::Parse(const ApiRequest& request, ResponseKind kind, Request* out
   const ParseReport report =
       ParseRequest(request.body, host_.options().strict ? JsonMode::kStrict : JsonMode::kLenient, out);
   if (!report.warning.empty()) {
-    host_.port().log().Warn(
-        absl::StrFormat("Invalid JetStream request '%s > %s': %s", "$G", request.subject, report.warning));
+    host_.port().log().Warn(absl::StrFormat("Invalid JetStream request '%s > %s': %s", host_.account().name,
+                                            request.subject, report.warning));
   }
   if (report.ok()) return true;
   Refuse(request, kind, MakeErrorText(ApiErrorId::kInvalidJSON, report.error));

@@ -42,7 +42,7 @@ StreamRestore::StreamRestore(StreamHost& host, StreamDirectory& directory, Strea
       start_ns_(host.port().WallNs()) {
   timer_.Bind<&StreamRestore::OnTimer>(this);
   subject_ = absl::StrFormat("$JS.SNAPSHOT.RESTORE.%s.%s", config_.name, NewEventId(host_.port()));
-  subscription_ = host_.port().Subscribe(kGlobalAccount, subject_, this);
+  subscription_ = host_.port().Subscribe(host_.account().id, subject_, this);
   active_at_ = host_.port().Now();
   host_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
 }
@@ -91,7 +91,7 @@ BackupStep StreamRestore::Run() {
     if (chunk.bytes.empty()) return StartCompletion(chunk.reply);
     received_bytes_ += chunk.bytes.size();
     if (const std::string error = Take(chunk); !error.empty()) return Fail(chunk.reply, error);
-    host_.replies().SendNow(kGlobalAccount, chunk.reply, {}, 0);
+    host_.replies().SendNow(host_.account().id, chunk.reply, {}, 0);
   }
   if (now - active_at_ >= kStalledAfter)
     return Fail({}, absl::StrFormat("restore for stream '$G > %s' is stalled", config_.name));
@@ -273,11 +273,12 @@ void StreamRestore::AdviseComplete() {
 
 BackupStep StreamRestore::Fail(const std::string& reply, const std::string& error) {
   AdviseComplete();
-  host_.port().log().Warn(absl::StrFormat("Restore failed for stream '%s > %s': %s", "$G", config_.name, error));
+  host_.port().log().Warn(
+      absl::StrFormat("Restore failed for stream '%s > %s': %s", host_.account().name, config_.name, error));
   if (!reply.empty()) {
     const std::string answer = ErrorAnswer(
         ResponseKind::kStreamCreate, refusal_ ? *refusal_ : MakeErrorText(ApiErrorId::kStreamRestore, error));
-    host_.replies().SendNow(kGlobalAccount, reply, answer, 0);
+    host_.replies().SendNow(host_.account().id, reply, answer, 0);
   }
   return BackupStep::kDone;
 }
@@ -287,13 +288,14 @@ BackupStep StreamRestore::Succeed(const std::string& reply) {
   MR_CHECK(stream() != nullptr && stream()->started());
   Stream& restored = *stream();
   AdviseComplete();
-  host_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", "$G", config_.name));
+  host_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", host_.account().name, config_.name));
   StreamInfo info;
   info.config = WithDynamicMetadata(restored.config());
   info.created_ns = restored.created_ns();
   info.state = restored.State(nullptr);
   info.ts_ns = host_.port().WallNs();
-  host_.replies().SendWhenDurable(restored.log().options(), kGlobalAccount, reply, StreamCreateAnswer(info, false), 0);
+  host_.replies().SendWhenDurable(restored.log().options(), host_.account().id, reply, StreamCreateAnswer(info, false),
+                                  0);
   for (const auto& [name, consumer] : restored.consumers()) host_.deliveries().DeliverWhenAnswered(consumer.get());
   return BackupStep::kDone;
 }

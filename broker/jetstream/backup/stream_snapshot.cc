@@ -43,7 +43,7 @@ StreamSnapshot::StreamSnapshot(StreamHost& host, StreamDirectory& directory, Str
   slots_ = static_cast<uint64_t>(std::max(window, chunk) / chunk);
   MR_CHECK(chunk_bytes_ > 0 && slots_ > 0);
   ack_subject_ = absl::StrFormat("$JS.SNAPSHOT.ACK.%s.%s", stream_name_, NewEventId(host_.port()));
-  acks_ = host_.port().Subscribe(kGlobalAccount, ack_subject_ + ".>", this);
+  acks_ = host_.port().Subscribe(host_.account().id, ack_subject_ + ".>", this);
   started_at_ = sent_at_ = host_.port().Now();
   host_.port().timers().Arm(&timer_, started_at_ + kInterestTimeout);
 }
@@ -138,7 +138,7 @@ BackupStep StreamSnapshot::Run() {
   const Nanos now = host_.port().Now();
   // Of exactly this subject: clients that listen to all of their inbox subscribe to it after the answer, and chunks
   // that come before would be lost to them. Who listens with a wildcard only gets them after a while.
-  if (host_.port().HasSubscription(kGlobalAccount, request_.deliver_subject, {})) {
+  if (host_.port().HasSubscription(host_.account().id, request_.deliver_subject, {})) {
     if (!std::exchange(had_interest_, true)) sent_at_ = now;
   } else if (had_interest_) {
     return Finish("no interest", "NATS/1.0 408 No Interest\r\n\r\n");
@@ -175,10 +175,11 @@ BackupStep StreamSnapshot::Finish(std::string_view error, std::string_view statu
   advisory.error = error;
   host_.replies().Advise(advisory);
   if (error.empty()) {
-    host_.port().log().Info(absl::StrFormat("Completed snapshot of stream '%s > %s'", "$G", stream_name_));
+    host_.port().log().Info(
+        absl::StrFormat("Completed snapshot of stream '%s > %s'", host_.account().name, stream_name_));
   } else {
-    host_.port().log().Warn(
-        absl::StrFormat("Snapshot for stream '%s > %s' failed: %s", "$G", stream_name_, std::string(error)));
+    host_.port().log().Warn(absl::StrFormat("Snapshot for stream '%s > %s' failed: %s", host_.account().name,
+                                            stream_name_, std::string(error)));
   }
   return BackupStep::kDone;
 }

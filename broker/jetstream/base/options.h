@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 
+#include "broker/account/account_table.h"
 #include "broker/jetstream/api/stream_check.h"
 #include "proto/base/nanos.h"
 
@@ -33,6 +34,7 @@ struct StreamTableOptions {
 };
 
 struct JetStreamEngineOptions {
+  Account account;  // whose streams it serves
   std::string domain;
   std::string server_name;
   std::string server_id;

@@ -15,7 +15,7 @@ namespace millrace {
 
 // A message on its way out. Views live until Publish returns.
 struct Outgoing {
-  AccountId account = kGlobalAccount;
+  AccountId account = kNoAccount;
   std::string_view deliver_to;  // who gets it: subscribers of this subject
   std::string_view subject;     // what the message says; empty: deliver_to
   std::string_view reply;

@@ -19,7 +19,8 @@ namespace millrace {
 
 class Replies {
  public:
-  Replies(JetStreamPort& port, ShardStore& store) : port_(port), store_(store) {}
+  // `account`: whose advisories go out.
+  Replies(JetStreamPort& port, ShardStore& store, AccountId account) : port_(port), store_(store), account_(account) {}
 
   void SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {
     MR_DCHECK(header_bytes <= payload.size());
@@ -43,9 +44,9 @@ class Replies {
   template <class A>
   void Advise(const A& advisory) {
     const std::string subject = AdvisorySubject(advisory);
-    if (!port_.HasInterest(kGlobalAccount, subject)) return;
+    if (!port_.HasInterest(account_, subject)) return;
     const AdvisoryHead head{NewEventId(port_), port_.WallNs()};
-    SendNow(kGlobalAccount, subject, AdvisoryJson(head, advisory), 0);
+    SendNow(account_, subject, AdvisoryJson(head, advisory), 0);
   }
 
   // --- the turn
@@ -76,6 +77,7 @@ class Replies {
 
   JetStreamPort& port_;
   ShardStore& store_;
+  const AccountId account_;
   ReplyQueue immediate_;
   ReplyQueue durable_;
   ReplyQueue erasing_;  // by tickets

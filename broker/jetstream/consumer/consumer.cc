@@ -102,9 +102,7 @@ void Consumer::Start() {
   SelectStart();
   state_.Begin(next_seq_);
   Activate();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 absl::Status Consumer::RestoreState(std::string_view full, const std::vector<std::string_view>& deltas) {
@@ -124,9 +122,7 @@ absl::Status Consumer::RestoreState(std::string_view full, const std::vector<std
   state_.DropBelow(log.first_seq);
   next_seq_ = state_.delivered_stream() + 1;
   Activate();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
   return absl::OkStatus();
 }
 
@@ -208,9 +204,7 @@ void Consumer::OnManyRemoved() {
   for (const uint64_t seq : exhausted) state_.Ack(seq);
   RecountPending();
   Ready();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 void Consumer::OnPurged(std::string_view filter, uint64_t first_seq, uint64_t last_seq) {
@@ -342,9 +336,7 @@ void Consumer::UpdateConfig(ConsumerConfig config) {
   if (deliver_changed) CheckInterest();
   ArmTimer();
   Ready();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 // The receiver of pushes is another one: it gets what the last one has not acknowledged.
@@ -374,9 +366,7 @@ absl::StatusOr<uint64_t> Consumer::Reset(uint64_t seq) {
   if (state_.changed()) host_.Persist(this, state_.TakeDelta());  // what the answer waits for
   RecountPending();
   Ready();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
   return seq;
 }
 

@@ -49,9 +49,7 @@ void Consumer::Import(const ConsumerSnapshot& snapshot) {
   next_seq_ = state_.delivered_stream() + 1;
   Activate();
   if (state_.changed()) host_.Persist(this, state_.TakeDelta());
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 }  // namespace millrace

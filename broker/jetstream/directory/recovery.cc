@@ -9,12 +9,6 @@
 #include "proto/base/check.h"
 
 namespace millrace {
-namespace {
-
-constexpr std::string_view kAccount = "$G";
-
-}  // namespace
-
 void StreamDirectory::Adopt() {
   Recovered& recovered = host_.store().recovered();
   Recovery recovery = SortRecords(&recovered.consumers);
@@ -22,7 +16,7 @@ void StreamDirectory::Adopt() {
   for (const RecoveredConsumer& found : recovered.consumers) AdoptRecord(found);
   streams_.ForEachAwake([this](Stream& stream) {
     if (const size_t count = stream.consumers().size(); count > 0)
-      host_.port().log().Info(ConsumersRecoverLine(kAccount, stream.name(), count));
+      host_.port().log().Info(ConsumersRecoverLine(host_.account().name, stream.name(), count));
   });
   std::vector<RecoveredStream>().swap(recovered.streams);
   std::vector<RecoveredConsumer>().swap(recovered.consumers);
@@ -51,18 +45,18 @@ void StreamDirectory::AdoptStream(RecoveredStream* found, Recovery* recovery) {
                                      "served", found->uid));
   }
   if (!found->damage.empty())
-    log.Warn(absl::StrFormat("JetStream: stream '%s > %s': %s", kAccount, config.name, found->damage));
+    log.Warn(absl::StrFormat("JetStream: stream '%s > %s': %s", host_.account().name, config.name, found->damage));
   for (const LostRange& lost : found->lost) {
-    log.Error(absl::StrFormat("JetStream: stream '%s > %s' has lost messages %d to %d", kAccount, config.name,
-                              lost.first_seq, lost.last_seq));
+    log.Error(absl::StrFormat("JetStream: stream '%s > %s' has lost messages %d to %d", host_.account().name,
+                              config.name, lost.first_seq, lost.last_seq));
   }
-  log.Info(RestoreStartsLine(kAccount, config.name));
+  log.Info(RestoreStartsLine(host_.account().name, config.name));
   Stream* stream = streams_.Add(
       std::make_unique<Stream>(host_, std::move(config), created_ns, host_.store().FindStream(found->uid)));
   stream->NoteLost(found->lost);
   if (applied == Applied::kPartly) stream->NoteUnfinishedUpdate();
   // The store has done the work before; what is left takes no time.
-  log.Info(RestoredLine(kAccount, stream->name(), stream->log().state().messages, 0));
+  log.Info(RestoredLine(host_.account().name, stream->name(), stream->log().state().messages, 0));
   List(stream);
   const auto ids = recovery->ids.find(found->uid);
   const bool has_ids = ids != recovery->ids.end();
@@ -97,7 +91,7 @@ void StreamDirectory::AdoptConsumer(const RecoveredConsumer& found, Stream* stre
   const std::vector<std::string_view> deltas(found.deltas.begin(), found.deltas.end());
   const absl::Status restored = consumer->RestoreState(found.state, deltas);
   if (!restored.ok()) {
-    host_.port().log().Error(absl::StrFormat("JetStream: state of consumer '%s > %s > %s': %s", kAccount,
+    host_.port().log().Error(absl::StrFormat("JetStream: state of consumer '%s > %s > %s': %s", host_.account().name,
                                              stream->name(), consumer->name(), std::string(restored.message())));
   }
   host_.records().Add(found.uid, consumer);

@@ -26,7 +26,7 @@ JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOpti
       store_(store),
       options_(std::move(options)),
       work_([this] { return port_.Clock(); }, *this),
-      replies_(port, store),
+      replies_(port, store, options_.account.id),
       storage_(port, store, options_),
       deliveries_(port, store, work_),
       searches_(*this, directory_),
@@ -47,15 +47,13 @@ void JetStream::Start() {
   MR_CHECK(!std::exchange(started_, true) && !stopping_);
   directory_.Adopt();
   for (const std::string_view filter : {kApiFilter, kAckFilter, kFlowControlFilter})
-    subscriptions_.push_back(port_.Subscribe(kGlobalAccount, filter, this));
+    subscriptions_.push_back(port_.Subscribe(options_.account.id, filter, this));
   if (!options_.domain.empty()) {
     domain_prefix_ = "$JS." + options_.domain + ".API.";
-    subscriptions_.push_back(port_.Subscribe(kGlobalAccount, domain_prefix_ + ">", this));
+    subscriptions_.push_back(port_.Subscribe(options_.account.id, domain_prefix_ + ">", this));
   }
   directory_.Start();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 void JetStream::StartStop() {

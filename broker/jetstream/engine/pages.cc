@@ -14,7 +14,6 @@
 namespace millrace {
 namespace {
 
-constexpr std::string_view kAccount = "$G";
 
 constexpr uint64_t kPrintUnits = 400;  // a state or configuration
 
@@ -86,9 +85,9 @@ void JetStreamPages::FillJsz(const JszOptions& options, JszSnapshot* jsz) const 
   jsz->messages = totals.file.messages + totals.memory.messages;
   jsz->bytes = totals.file.bytes + totals.memory.bytes;
   jsz->consumers = static_cast<int>(totals.consumers);
-  if (SelectJszAccounts(options, {std::string(kAccount)}).empty()) return;
+  if (SelectJszAccounts(options, {engine_.account().name}).empty()) return;
   JszAccount& account = jsz->accounts.emplace_back();
-  account.name = account.id = kAccount;
+  account.name = account.id = engine_.account().name;
   const JetStreamStats& stats = jsz->server.stats;
   account.memory = stats.memory;
   account.storage = stats.storage;
@@ -105,7 +104,7 @@ void JetStreamPages::FillJsz(const JszOptions& options, JszSnapshot* jsz) const 
 
 void JetStreamPages::FillHealth(const HealthzOptions& options, JetStreamHealth* health) const {
   // The account's directory comes with its first stream, for the peer and so for probes.
-  health->account_found = options.account == kAccount && !engine_.streams().empty();
+  health->account_found = options.account == engine_.account().name && !engine_.streams().empty();
   const Stream* named = engine_.FindStream(options.stream);
   health->stream_found = health->account_found && named != nullptr;
   health->consumer_found = health->stream_found && named->FindConsumer(options.consumer) != nullptr;
@@ -118,10 +117,10 @@ void JetStreamPages::FillHealth(const HealthzOptions& options, JetStreamHealth* 
     if (!options.stream.empty() && stream.name() != options.stream) return;
     HealthError& error = health->broken.emplace_back();
     error.type = HealthErrorType::kStream;
-    error.account = kAccount;
+    error.account = engine_.account().name;
     error.stream = stream.name();
-    error.error = absl::StrFormat("JetStream stream '%s > %s' write error: the write-ahead log failed", kAccount,
-                                  stream.name());
+    error.error = absl::StrFormat("JetStream stream '%s > %s' write error: the write-ahead log failed",
+                                  engine_.account().name, stream.name());
   });
 }
 

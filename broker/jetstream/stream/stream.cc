@@ -158,9 +158,7 @@ void Stream::Update(StreamConfig config) {
   ArmExpiry();
   for (auto& [name, consumer] : consumers()) consumer->OnStreamUpdated();
   if (interest) DropWithoutInterest();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 bool Stream::LetsGo(const StreamConfig& next) const {
@@ -264,9 +262,7 @@ void Stream::FinishRestore() {
   had_messages_ = log_->state().messages > 0;
   if (had_messages_) ids();
   Start();
-#ifndef NDEBUG
-  Invariant();
-#endif
+  if constexpr (kDebugChecks) Invariant();
 }
 
 void Stream::OnReaderGone() {

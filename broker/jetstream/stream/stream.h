@@ -172,8 +172,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener,
 
   // --- ConsumerHost
   JetStreamPort& port() override;
-  AccountId account() const override { return kGlobalAccount; }
-  std::string_view account_name() const override { return "$G"; }
+  AccountId account() const override { return host_.account().id; }
+  std::string_view account_name() const override { return host_.account().name; }
   std::string_view domain() const override;
   std::string_view stream_name() const override { return config_.name; }
   std::string NewId() override;

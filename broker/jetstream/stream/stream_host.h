@@ -49,6 +49,8 @@ class StreamHost {
   JetStreamPort& port() const { return parts_.port; }
   ShardStore& store() const { return parts_.store; }
   const JetStreamEngineOptions& options() const { return parts_.options; }
+  // Whose streams these are.
+  const Account& account() const { return parts_.options.account; }
   StreamWork& work() const { return parts_.work; }
   LongTasks& tasks() const { return parts_.work.tasks(); }
   Replies& replies() const { return parts_.replies; }

@@ -90,8 +90,8 @@ bool Mirror::Store() {
   in.sourced = true;
   const std::optional<ApiError> error = stream_.Publish(in);
   if (!error) return true;
-  stream_.port().log().WarnLimited(absl::StrFormat("Error processing inbound mirror message for '%s' > '%s': %s", "$G",
-                                                   stream_.name(), error->description));
+  stream_.port().log().WarnLimited(absl::StrFormat("Error processing inbound mirror message for '%s' > '%s': %s",
+                                                   stream_.account_name(), stream_.name(), error->description));
   return false;
 }
 

@@ -199,7 +199,8 @@ StreamSources::Stored StreamSources::Store(Source* source) {
     // A stream that is full and discards what is new takes it later; that is no news.
     if (stream_.config().discard != Discard::kNew) {
       stream_.port().log().WarnLimited(absl::StrFormat("Error processing inbound source \"%s\" for '%s' > '%s': %s",
-                                                       source->index_name, "$G", stream_.name(), error->description));
+                                                       source->index_name, stream_.account_name(), stream_.name(),
+                                                       error->description));
     }
     stream_.port().timers().Arm(&retry_, stream_.port().Now() + kRetryAfter);
     return Stored::kNo;

@@ -142,7 +142,7 @@ class TidyTest(unittest.TestCase):
             ('broker/a.cc', 'usleep(1);', None),
         ]:
             text = f'{SPDX}{line}\n'
-            path = path.replace('broker/a', 'broker/shard')
+            path = path.replace('broker/a.', 'broker/shard.')
             self.check(path, text, *([(2, message)] if message else []))
         self.check('proto/a.cc', f"{SPDX}int n = 1'000;\nthrow n;\nint m = 2'000;\n", (3, 'throws nothing'))
 

@@ -15,7 +15,7 @@
 #include "broker/monitor/snapshot.h"
 #include "broker/part.h"
 #include "broker/closed_reason.h"
-#include "broker/session/policy.h"
+#include "broker/session/loaded_config.h"
 #include "broker/speaker.h"
 
 namespace millrace {
@@ -24,8 +24,8 @@ enum class Parcel::Type : uint8_t {
   kLogBatch,   // shard -> control
   kHashCheck,  // shard -> control, and back as kHashResult
   kHashResult,
-  kPolicyChange,   // control -> shard, and back as kPolicyApplied
-  kPolicyApplied,
+  kConfigChange,   // control -> shard, and back as kConfigApplied
+  kConfigApplied,
   kPartMail,      // control -> part of a shard
   kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
@@ -59,18 +59,18 @@ struct HashResult final : Parcel {
   const bool ok;
 };
 
-struct PolicyChange final : Parcel {
-  PolicyChange(const Policy* next, bool recheck, bool info)
-      : Parcel(Type::kPolicyChange), policy(next), recheck_users(recheck), announce_info(info) {}
-  const Policy* const policy;
+struct ConfigChange final : Parcel {
+  ConfigChange(const LoadedConfig* next, bool recheck, bool info)
+      : Parcel(Type::kConfigChange), config(next), recheck_users(recheck), announce_info(info) {}
+  const LoadedConfig* const config;
   const bool recheck_users;  // authorization changed
   const bool announce_info;  // clients that understand it get INFO again
 };
 
-// The shard looks at no earlier policy any more.
-struct PolicyApplied final : Parcel {
-  explicit PolicyApplied(const Policy* applied) : Parcel(Type::kPolicyApplied), policy(applied) {}
-  const Policy* const policy;
+// The shard looks at no earlier config any more.
+struct ConfigApplied final : Parcel {
+  explicit ConfigApplied(const LoadedConfig* applied) : Parcel(Type::kConfigApplied), config(applied) {}
+  const LoadedConfig* const config;
 };
 
 // For a part that the shard does not have (any more) it is for nobody.

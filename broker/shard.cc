@@ -34,7 +34,7 @@ ConnectionLimits LimitsOf(const Options& options) {
 
 }  // namespace
 
-Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const Policy* policy,
+Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const LoadedConfig* config,
              WallClock wall_clock)
     : options_(options),
       io_(io),
@@ -46,7 +46,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
           [this](std::vector<LogLine>&& lines) {
             mesh_.SendParcel(mesh_.control(), std::make_unique<LogBatch>(std::move(lines)));
           },
-          LogVerbosity{policy->options.debug, policy->options.trace, policy->options.trace_verbose}),
+          LogVerbosity{config->options.debug, config->options.trace, config->options.trace_verbose}),
       timers_(io.Now()),
       chunks_(options.outbox_chunk_bytes),
       interest_(options.match_cache_entries, counters,
@@ -54,7 +54,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                   AnnounceInterest(&mesh_, change, filter, queue);
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
-      session_shared_{router_, counters, log_, policy, Nanos{0}, 0, 0, options.entropy},
+      session_shared_{router_, counters, log_, config, Nanos{0}, 0, 0, options.entropy},
       connection_shared_{.io = io,
                          .timers = timers_,
                          .chunks = chunks_,
@@ -62,7 +62,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                          .mesh = mesh,
                          .now = session_shared_.now,
                          .wall_ns = session_shared_.wall_ns,
-                         .limits = LimitsOf(policy->options),
+                         .limits = LimitsOf(config->options),
                          .send_bytes_max = options.send_bytes_max,
                          .small_buffer_bytes = options.small_buffer_bytes,
                          // A backlog that holds a producer back has to be known when it is gone.
@@ -352,8 +352,8 @@ void Shard::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return router_.OnMessage(from, body);
     case MailKind::kMessageRun:
       return router_.OnMessageRun(body);
-    case MailKind::kFrameRelease:
-      return router_.OnFrameRelease(body);
+    case MailKind::kPayloadHome:
+      return router_.OnPayloadHome(body);
     case MailKind::kInterest:
       return OnInterest(from, body);
     case MailKind::kConnection: {
@@ -402,8 +402,8 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       if (Connection* connection = Find(result.id)) connection->OnHashChecked(result.ok);
       return;
     }
-    case Parcel::Type::kPolicyChange:
-      return OnPolicyChange(static_cast<const PolicyChange&>(*parcel));
+    case Parcel::Type::kConfigChange:
+      return OnConfigChange(static_cast<const ConfigChange&>(*parcel));
     case Parcel::Type::kPartMail: {
       auto& mail = static_cast<PartParcel&>(*parcel);
       if (ShardPart* part = FindPart(mail.to)) part->OnMail(std::move(mail.mail));
@@ -430,7 +430,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kLogBatch:
     case Parcel::Type::kBusy:
     case Parcel::Type::kReady:
-    case Parcel::Type::kPolicyApplied:
+    case Parcel::Type::kConfigApplied:
     case Parcel::Type::kHashCheck:
     case Parcel::Type::kAnswer:
       break;
@@ -438,9 +438,9 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
   MR_CHECK(false);
 }
 
-void Shard::OnPolicyChange(const PolicyChange& change) {
-  session_shared_.policy = change.policy;
-  const Options& options = change.policy->options;
+void Shard::OnConfigChange(const ConfigChange& change) {
+  session_shared_.config = change.config;
+  const Options& options = change.config->options;
   connection_shared_.limits = LimitsOf(options);
   log_.SetVerbosity(LogVerbosity{options.debug, options.trace, options.trace_verbose});
   RouterLimits limits = router_.limits();
@@ -448,9 +448,9 @@ void Shard::OnPolicyChange(const PolicyChange& change) {
   router_.outlet().set_limits(limits);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
-    connection->speaker().OnPolicyChanged(change.recheck_users, change.announce_info);
+    connection->speaker().OnConfigChanged(change.recheck_users, change.announce_info);
   }
-  mesh_.SendParcel(mesh_.control(), std::make_unique<PolicyApplied>(change.policy));
+  mesh_.SendParcel(mesh_.control(), std::make_unique<ConfigApplied>(change.config));
 }
 
 void Shard::OnCloseSome(const CloseSome& some) {
@@ -511,7 +511,7 @@ uint32_t Shard::PickShard() {
 }
 
 void Shard::OnAccepted(SpeakerKind kind, int fd) {
-  const int64_t max = session_shared_.policy->options.max_connections;
+  const int64_t max = session_shared_.config->options.max_connections;
   const bool refused = max < 0 || (max > 0 && OpenConnections() >= static_cast<uint64_t>(max));
   const uint32_t shard = PickShard();
   const uint64_t cid = next_cid_++;

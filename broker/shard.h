@@ -46,7 +46,7 @@ struct ShardOptions {
 
 class Shard final : public ConnectionHost, public AcceptorHost {
  public:
-  Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const Policy* policy,
+  Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const LoadedConfig* config,
         WallClock wall_clock);
   ~Shard() override;
 
@@ -91,7 +91,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnInterest(uint32_t from, const char* body);
   void OnUndelivered(const char* body);
   void OnParcel(std::unique_ptr<Parcel> parcel);
-  void OnPolicyChange(const PolicyChange& change);
+  void OnConfigChange(const ConfigChange& change);
   void OnQuery(const Query& query);
   void OnCloseSome(const CloseSome& some);
 

@@ -72,7 +72,7 @@ class Speaker {
 
   // A reload, or lame duck mode: the configuration is another. `recheck_user`: its users, too (G-62). `announce`: peers
   // that understand it are told what the server says of itself now.
-  virtual void OnPolicyChanged(bool recheck_user, bool announce) = 0;
+  virtual void OnConfigChanged(bool recheck_user, bool announce) = 0;
 
   // For monitoring: all but what the connection itself knows.
   virtual void Describe(ConnInfo* info, bool with_subs) const = 0;

@@ -50,7 +50,7 @@ class HttpSpeaker final : public Speaker {
   void OnAuthTimeout() override { MR_CHECK(false); }
   bool CheckBarrier() override { return true; }
   void RequestBarrierWake() override {}
-  void OnPolicyChanged(bool, bool) override {}
+  void OnConfigChanged(bool, bool) override {}
   void Describe(ConnInfo*, bool) const override {}
   AccountId account() const override { return kNoAccount; }
   void AddTotals(AccountTally*, bool) const override {}

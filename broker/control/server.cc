@@ -59,7 +59,7 @@ Server::~Server() = default;
 ServerView Server::View() const {
   return {.options = options(),
           .info = info_,
-          .accounts = policy_->accounts,
+          .accounts = config_->accounts,
           .now_ns = WallClockNs(),
           .start_ns = start_ns_,
           .config_load_ns = config_load_ns_,
@@ -132,9 +132,9 @@ absl::Status Server::Start() {
   MR_RETURN_IF_ERROR(OpenListeners());
   startup_.options.port = client_listener_.port;
   Advertise(startup_.options);
-  AddPolicy(startup_.options);
+  AddConfig(startup_.options);
   if (store_ != nullptr) {
-    MR_RETURN_IF_ERROR(store_->Open(policy_->accounts.global().name, &jetstream_.emplace()));
+    MR_RETURN_IF_ERROR(store_->Open(config_->accounts.global().name, &jetstream_.emplace()));
     shutdown_->OnJetStreamStarted();
   }
   ReadSignals();
@@ -236,14 +236,14 @@ JetStreamEngineOptions Server::EngineOptions() const {
   JetStreamEngineOptions engine = EngineOptionsOf(options(), *jetstream_);
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
-  engine.account = policy_->accounts.global();
+  engine.account = config_->accounts.global();
   return engine;
 }
 
 void Server::StartShards() {
   const std::vector<int> cpus = ChooseCpus(options().tuning);
   for (uint32_t i = 0; i < shards_.size(); ++i) {
-    ShardThread::Plan plan{.index = i, .policy = policy_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i]};
+    ShardThread::Plan plan{.index = i, .config = config_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i]};
     if (shards_[i]->home().disk != nullptr) plan.engine = EngineOptions();
     shards_[i]->Start(std::move(plan), *mesh_);
   }
@@ -279,8 +279,8 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     }
     case Parcel::Type::kAnswer:
       return desk_->OnAnswer(static_cast<Answer&>(*parcel));
-    case Parcel::Type::kPolicyApplied:
-      return OnPolicyApplied(static_cast<const PolicyApplied&>(*parcel).policy);
+    case Parcel::Type::kConfigApplied:
+      return OnConfigApplied(static_cast<const ConfigApplied&>(*parcel).config);
     case Parcel::Type::kBusy:
       return OnBusy(static_cast<const Busy&>(*parcel).more);
     case Parcel::Type::kReady:
@@ -346,7 +346,7 @@ void Server::OnSignal(const IoResult& result) {
 
 void Server::AnnounceLameDuck() {
   info_.lame_duck = true;
-  ApplyPolicy(options(), false, true);
+  ApplyConfig(options(), false, true);
 }
 
 void Server::GiveUp() {
@@ -390,7 +390,7 @@ void Server::Reload() {
   Advertise(plan->options);
   info_.max_payload = plan->options.max_payload;
   if (jetstream_) jetstream_ = ChangedSettings(*jetstream_, plan->options.jetstream);
-  ApplyPolicy(plan->options, plan->authorization, announce);
+  ApplyConfig(plan->options, plan->authorization, announce);
   log_.Info(plan->done);
 }
 
@@ -410,27 +410,27 @@ void Server::CloseConnectionsAbove(int64_t max) {
   log_.Info(absl::StrFormat("Closed %d connections to fall within max_connections", excess));
 }
 
-void Server::AddPolicy(const Options& options) {
-  PolicyVersion& version = policies_.emplace_back();
-  version.policy = std::make_unique<Policy>(options);
-  version.policy->info = info_;
-  policy_ = version.policy.get();
+void Server::AddConfig(const Options& options) {
+  ConfigVersion& version = configs_.emplace_back();
+  version.config = std::make_unique<LoadedConfig>(options);
+  version.config->info = info_;
+  config_ = version.config.get();
 }
 
 // Shards say so in the order in which they got them.
-void Server::OnPolicyApplied(const Policy* policy) {
-  const auto at = std::find_if(policies_.begin(), policies_.end(),
-                               [policy](const PolicyVersion& version) { return version.policy.get() == policy; });
-  MR_CHECK(at != policies_.end() && at->missing > 0);
-  if (--at->missing == 0) policies_.erase(policies_.begin(), at);
+void Server::OnConfigApplied(const LoadedConfig* config) {
+  const auto at = std::find_if(configs_.begin(), configs_.end(),
+                               [config](const ConfigVersion& version) { return version.config.get() == config; });
+  MR_CHECK(at != configs_.end() && at->missing > 0);
+  if (--at->missing == 0) configs_.erase(configs_.begin(), at);
 }
 
-void Server::ApplyPolicy(const Options& options, bool recheck_users, bool announce_info) {
-  AddPolicy(options);
-  policies_.back().missing = mesh_->shards();
+void Server::ApplyConfig(const Options& options, bool recheck_users, bool announce_info) {
+  AddConfig(options);
+  configs_.back().missing = mesh_->shards();
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {
-    mesh.SendParcel(shard, std::make_unique<PolicyChange>(policy_, recheck_users, announce_info));
+    mesh.SendParcel(shard, std::make_unique<ConfigChange>(config_, recheck_users, announce_info));
     if (!jetstream_) continue;
     auto change = std::make_unique<JetStreamChange>(EngineOptions());
     mesh.SendParcel(shard, std::make_unique<PartParcel>(PartId::kJetStream, std::move(change)));

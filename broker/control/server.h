@@ -57,12 +57,12 @@ class Server final : public ShutdownHost {
   void ReadSignals();
   void Reload();
   void CloseConnectionsAbove(int64_t max);
-  void AddPolicy(const Options& options);
-  void OnPolicyApplied(const Policy* policy);
-  void ApplyPolicy(const Options& options, bool recheck_users, bool announce_info);
+  void AddConfig(const Options& options);
+  void OnConfigApplied(const LoadedConfig* config);
+  void ApplyConfig(const Options& options, bool recheck_users, bool announce_info);
 
   // ShutdownHost.
-  const Options& options() const override { return policy_->options; }
+  const Options& options() const override { return config_->options; }
   void AnnounceLameDuck() override;
   void StopServing() override { desk_->Stop(); }
   void OnAllStopped() override { io_->Cancel(&signal_read_); }
@@ -74,12 +74,12 @@ class Server final : public ShutdownHost {
   Logger log_;
   RunFiles run_files_;
   // From the earliest version that some shard may still look at to the present one.
-  struct PolicyVersion {
-    std::unique_ptr<Policy> policy;
+  struct ConfigVersion {
+    std::unique_ptr<LoadedConfig> config;
     uint32_t missing = 0;  // shards that have not said that they look at no earlier one
   };
-  std::deque<PolicyVersion> policies_;
-  const Policy* policy_ = nullptr;
+  std::deque<ConfigVersion> configs_;
+  const LoadedConfig* config_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on
   std::unique_ptr<StoreOpening> store_;         // the same

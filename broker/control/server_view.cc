@@ -9,8 +9,8 @@ namespace millrace {
 namespace {
 
 // As varz names it: the default goes without saying.
-std::string_view WriteTimeoutName(Options::WriteTimeout policy) {
-  switch (policy) {
+std::string_view WriteTimeoutName(Options::WriteTimeout what) {
+  switch (what) {
     case Options::WriteTimeout::kDefault: return "";
     case Options::WriteTimeout::kClose: return "close";
     case Options::WriteTimeout::kRetry: return "retry";

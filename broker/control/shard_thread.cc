@@ -98,7 +98,7 @@ absl::Status ShardThread::Open(const Tuning& tuning) {
 }
 
 void ShardThread::Start(Plan plan, Mesh& mesh) {
-  thread_ = std::thread([this, &mesh, plan = std::move(plan), options = ShardOptionsOf(plan.policy->options)] {
+  thread_ = std::thread([this, &mesh, plan = std::move(plan), options = ShardOptionsOf(plan.config->options)] {
     Run(plan, mesh, options);
   });
 }
@@ -112,7 +112,7 @@ void ShardThread::Run(const Plan& plan, Mesh& mesh, const ShardOptions& options)
   io_->Enable(plan.ring_fds);
   MeshPort& port = mesh.port(index);
   port.Adopt();
-  shard_ = std::make_unique<Shard>(options, *io_, port, mesh.counters(index), plan.policy, WallClockUs);
+  shard_ = std::make_unique<Shard>(options, *io_, port, mesh.counters(index), plan.config, WallClockUs);
   if (plan.engine) {
     shard_->AddPart(std::make_unique<JetStreamPart>(shard_->part_host(), home_, *plan.engine));
     CollectFreedMemory();  // what only the recovery needed

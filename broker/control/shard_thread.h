@@ -25,7 +25,7 @@ class ShardThread {
   struct Plan {
     uint32_t index = 0;
     // As it is now: a reload, which may come before the shard is there, tells it of another.
-    const Policy* policy = nullptr;
+    const LoadedConfig* config = nullptr;
     std::optional<JetStreamEngineOptions> engine;  // when JetStream lives on it
     std::vector<int> ring_fds;                     // of all participants
     int cpu = -1;                                  // to stay on; -1: any

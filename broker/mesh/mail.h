@@ -15,7 +15,7 @@ enum class MailKind : uint8_t {
   kPad,           // fills the end of the ring
   kMessage,       // MessageMail: a publish for this shard's subscribers
   kMessageRun,    // MessageRunMail: publishes in a row, for plain subscriptions
-  kFrameRelease,  // FrameMail: a frame goes home
+  kPayloadHome,  // SharedPayload*: it goes home, to whom it belongs
   kInterest,      // InterestMail: another shard's interest in a filter changed
   kConnection,    // ConnectionMail: a socket accepted elsewhere is yours now
   kUndelivered,   // UndeliveredMail: the one shard a request was sent to delivered it to nobody
@@ -54,8 +54,9 @@ struct ConnectionId {
   friend bool operator==(const ConnectionId&, const ConnectionId&) = default;
 };
 
-// A publish. Followed by: with kDeliverTo {u32 length, subject whose subscribers get it}; with kFramed a Frame pointer;
-// subject, reply; without kFramed the payload; then `group_count` queue group names as {u32 length, bytes}.
+// A publish. Followed by: with kDeliverTo {u32 length, subject whose subscribers get it}; with kByReference a
+// SharedPayload pointer; subject, reply; without kByReference the payload; then `group_count` queue group names as {u32
+// length, bytes}.
 struct MessageMail {
   ConnectionId origin;  // for echo suppression, stalls and no-responders
   uint32_t account;
@@ -92,7 +93,7 @@ struct MessageRunPart {
 
 enum MessageFlag : uint8_t {
   kToPlain = 1,            // deliver to the plain subscriptions
-  kFramed = 2,             // the payload is a Frame pointer
+  kByReference = 2,        // the payload is a SharedPayload pointer
   kTraced = 8,             // answer kTraceReport
   kTraceOnly = 16,         // and deliver to nobody
   kDeliverTo = 32,         // matched by another subject than the one it says

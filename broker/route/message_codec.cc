@@ -34,10 +34,10 @@ std::string_view Take(const char** at, size_t bytes) {
   return text;
 }
 
-uint8_t FlagsOf(const Message& message, const RemoteDelivery& delivery, bool framed, bool elsewhere) {
+uint8_t FlagsOf(const Message& message, const RemoteDelivery& delivery, bool by_reference, bool elsewhere) {
   int flags = 0;
   if (delivery.to_plain) flags |= kToPlain;
-  if (framed) flags |= kFramed;
+  if (by_reference) flags |= kByReference;
   if (delivery.report_undelivered) flags |= kReportUndelivered;
   if (elsewhere) flags |= kDeliverTo;
   if (message.trace != nullptr) flags |= kTraced | (message.trace->only ? kTraceOnly : 0);
@@ -45,11 +45,11 @@ uint8_t FlagsOf(const Message& message, const RemoteDelivery& delivery, bool fra
 }
 
 void SendRecord(MeshPort* mesh, uint32_t target, const Message& message, const RemoteDelivery& delivery,
-                uint64_t inline_bytes_max, Frame** frame) {
-  const bool framed = message.payload.size() > inline_bytes_max;
-  if (framed) {
-    if (*frame == nullptr) *frame = Frame::Create(mesh->self(), message.payload);
-    ++(*frame)->references;
+                uint64_t inline_bytes_max, SharedPayload** shared) {
+  const bool by_reference = message.payload.size() > inline_bytes_max;
+  if (by_reference) {
+    if (*shared == nullptr) *shared = SharedPayload::Create(mesh->self(), message.payload);
+    ++(*shared)->references;
   }
   const bool elsewhere = !message.deliver_to.empty() && message.deliver_to != message.subject;
   MessageMail mail{};
@@ -60,23 +60,23 @@ void SendRecord(MeshPort* mesh, uint32_t target, const Message& message, const R
   mail.subject_bytes = static_cast<uint32_t>(message.subject.size());
   mail.reply_bytes = static_cast<uint32_t>(message.reply.size());
   mail.group_count = static_cast<uint16_t>(delivery.groups.size());
-  mail.flags = FlagsOf(message, delivery, framed, elsewhere);
+  mail.flags = FlagsOf(message, delivery, by_reference, elsewhere);
   if (message.trace != nullptr) mail.trace_id = message.trace->id;
   mail.hops = delivery.hops;
   mail.header_zeros = message.header_zeros;
   mail.size_zeros = message.size_zeros;
   size_t bytes = sizeof mail + message.subject.size() + message.reply.size();
-  bytes += framed ? sizeof(Frame*) : message.payload.size();
+  bytes += by_reference ? sizeof(SharedPayload*) : message.payload.size();
   if (elsewhere) bytes += CountedBytes(message.deliver_to);
   for (const std::string_view group : delivery.groups) bytes += CountedBytes(group);
   char* at = mesh->Append(target, MailKind::kMessage, bytes);
   [[maybe_unused]] const char* const end = at + bytes;
   at = Store(at, mail);
   if (elsewhere) at = AppendCounted(at, message.deliver_to);
-  if (framed) at = Store(at, *frame);
+  if (by_reference) at = Store(at, *shared);
   at = AppendBytes(at, message.subject);
   at = AppendBytes(at, message.reply);
-  if (!framed) at = AppendBytes(at, message.payload);
+  if (!by_reference) at = AppendBytes(at, message.payload);
   for (const std::string_view group : delivery.groups) at = AppendCounted(at, group);
   MR_DCHECK(at == end);
 }
@@ -109,7 +109,7 @@ void SendRunRecord(MeshPort* mesh, uint32_t target, const MessageRun& run, uint3
 // ---- kMessage ------------------------------------------------------------------------------------------------------
 
 void SendMessage(MeshPort* mesh, uint32_t target, const Message& message, RemoteDelivery delivery,
-                 uint64_t inline_bytes_max, Frame** frame) {
+                 uint64_t inline_bytes_max, SharedPayload** shared) {
   MR_DCHECK(delivery.to_plain || !delivery.groups.empty());  // a record for nobody
   std::span<const std::string_view> groups = delivery.groups;
   const bool report = delivery.report_undelivered;
@@ -120,7 +120,7 @@ void SendMessage(MeshPort* mesh, uint32_t target, const Message& message, Remote
     }
     delivery.groups = groups.first(count);
     delivery.report_undelivered = report && count == groups.size();
-    SendRecord(mesh, target, message, delivery, inline_bytes_max, frame);
+    SendRecord(mesh, target, message, delivery, inline_bytes_max, shared);
     groups = groups.subspan(count);
     delivery.to_plain = false;
   } while (!groups.empty());
@@ -138,14 +138,14 @@ MessageRecord::MessageRecord(const char* body) {
   MR_DCHECK(mail.header_bytes <= mail.payload_bytes);
   const char* at = body + sizeof mail;
   if ((mail.flags & kDeliverTo) != 0) message.deliver_to = TakeCounted(&at);
-  if ((mail.flags & kFramed) != 0) {
-    frame = Load<Frame*>(at);
-    at += sizeof frame;
+  if ((mail.flags & kByReference) != 0) {
+    shared = Load<SharedPayload*>(at);
+    at += sizeof shared;
   }
   message.account = mail.account;
   message.subject = Take(&at, mail.subject_bytes);
   message.reply = Take(&at, mail.reply_bytes);
-  message.payload = frame != nullptr ? frame->view() : Take(&at, mail.payload_bytes);
+  message.payload = shared != nullptr ? shared->view() : Take(&at, mail.payload_bytes);
   MR_DCHECK(message.payload.size() == mail.payload_bytes);
   message.header_bytes = mail.header_bytes;
   message.header_zeros = mail.header_zeros;
@@ -172,14 +172,14 @@ void SendRun(MeshPort* mesh, const MessageRun& run, uint64_t inline_bytes_max) {
       if (end > begin && bytes + more > room) break;
       bytes += more;
     }
-    Frame* frame = nullptr;
+    SharedPayload* shared = nullptr;
     for (ShardSet rest = run.remote(); rest != 0; rest &= rest - 1) {
       const auto target = static_cast<uint32_t>(std::countr_zero(rest));
       MR_DCHECK(target < mesh->shards() && target != mesh->self());
       if (end > begin) {
         SendRunRecord(mesh, target, run, begin, end, bytes);
       } else {
-        SendMessage(mesh, target, run.At(begin), {.to_plain = true}, inline_bytes_max, &frame);
+        SendMessage(mesh, target, run.At(begin), {.to_plain = true}, inline_bytes_max, &shared);
       }
     }
     begin = std::max(end, begin + 1);
@@ -210,11 +210,11 @@ bool RunRecord::Next(Part* part) {
 
 // ---- the rest ------------------------------------------------------------------------------------------------------
 
-void SendFrameHome(MeshPort* mesh, Frame* frame) {
-  Store(mesh->Append(frame->owner, MailKind::kFrameRelease, sizeof frame), frame);
+void SendPayloadHome(MeshPort* mesh, SharedPayload* shared) {
+  Store(mesh->Append(shared->owner, MailKind::kPayloadHome, sizeof shared), shared);
 }
 
-Frame* ReadFrameHome(const char* body) { return Load<Frame*>(body); }
+SharedPayload* ReadPayloadHome(const char* body) { return Load<SharedPayload*>(body); }
 
 void AnnounceInterest(MeshPort* mesh, const InterestMail& change, std::string_view filter, std::string_view queue) {
   InterestMail mail = change;

@@ -9,7 +9,7 @@
 #include <span>
 #include <string_view>
 
-#include "broker/mesh/frame.h"
+#include "broker/mesh/shared_payload.h"
 #include "broker/mesh/mesh.h"
 #include "broker/route/message_run.h"
 #include "broker/route/trace.h"
@@ -26,10 +26,10 @@ struct RemoteDelivery {
   bool report_undelivered = false;
 };
 
-// One record for `target`, or several when there are many groups. A payload above `inline_bytes_max` goes as a frame:
-// *frame, made when it is nullptr, so that it is the same one for all targets of a message.
+// One record for `target`, or several when there are many groups. A payload above `inline_bytes_max` goes by
+// reference: *shared, made when it is nullptr, so that it is the same one for all targets of a message.
 void SendMessage(MeshPort* mesh, uint32_t target, const Message& message, RemoteDelivery delivery,
-                 uint64_t inline_bytes_max, Frame** frame);
+                 uint64_t inline_bytes_max, SharedPayload** shared);
 
 // The names of the groups in a record, one after the other.
 class GroupNames {
@@ -49,7 +49,7 @@ struct MessageRecord {
   std::string_view matched() const { return message.deliver_to.empty() ? message.subject : message.deliver_to; }
 
   Message message;         // but for `trace`
-  Frame* frame = nullptr;  // holds the payload; goes home when the record is dealt with
+  SharedPayload* shared = nullptr;  // holds the payload; goes home when the record is dealt with
   bool to_plain = false;
   GroupNames groups;
   uint8_t hops = 0;
@@ -90,8 +90,8 @@ class RunRecord {
 
 // ---- the rest ------------------------------------------------------------------------------------------------------
 
-void SendFrameHome(MeshPort* mesh, Frame* frame);
-Frame* ReadFrameHome(const char* body);
+void SendPayloadHome(MeshPort* mesh, SharedPayload* shared);
+SharedPayload* ReadPayloadHome(const char* body);
 
 // To all other shards; the sizes in `change` are filled in.
 void AnnounceInterest(MeshPort* mesh, const InterestMail& change, std::string_view filter, std::string_view queue);

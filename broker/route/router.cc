@@ -45,13 +45,13 @@ Router::Outcome Router::Publish(const Message& message, const MatchResult& match
   if (outcome.sent_to == 0) return outcome;
 
   const bool report = message.report_undelivered && !outcome.delivered && std::has_single_bit(outcome.sent_to);
-  Frame* frame = nullptr;
+  SharedPayload* shared = nullptr;
   for (ShardSet rest = outcome.sent_to; rest != 0; rest &= rest - 1) {
     const auto target = static_cast<uint32_t>(std::countr_zero(rest));
     const bool to_plain = (match.remote_plain >> target & 1) != 0;
     std::vector<std::string_view>& picks = group_picks_[depth_ - 1][target];
     const RemoteDelivery delivery{.to_plain = to_plain, .groups = picks, .report_undelivered = report};
-    SendMessage(&mesh_, target, message, delivery, limits().inline_payload_bytes_max, &frame);
+    SendMessage(&mesh_, target, message, delivery, limits().inline_payload_bytes_max, &shared);
     picks.clear();
   }
   MR_DCHECK((outcome.sent_to >> mesh_.self() & 1) == 0);
@@ -300,9 +300,9 @@ void Router::OnMessage(uint32_t from, const char* body) {
   MR_DCHECK(from != mesh_.self() && from < mesh_.shards());
   MessageRecord record(body);
   Message& message = record.message;
-  if (record.frame != nullptr) {
-    MR_DCHECK(record.frame->owner == from);
-    frames_home_.push_back(record.frame);
+  if (record.shared != nullptr) {
+    MR_DCHECK(record.shared->owner == from);
+    payloads_home_.push_back(record.shared);
   }
   MessageTrace trace{record.trace_id, record.trace_only, wall_ns_, {}};
   if (record.traced) message.trace = &trace;
@@ -335,7 +335,7 @@ bool Router::DeliverToGroup(const MatchResult& match, std::string_view name, con
   if (group == match.groups.end()) return false;
   if (DeliverToMember(group->members, record.message)) return true;
   if (record.hops >= mesh_.shards() || group->remote_weight == 0) return false;
-  Frame* copy = nullptr;
+  SharedPayload* copy = nullptr;
   const RemoteDelivery delivery{.groups = {&name, 1},
                                 .hops = static_cast<uint8_t>(record.hops + 1),
                                 .report_undelivered = record.report_undelivered};
@@ -343,18 +343,18 @@ bool Router::DeliverToGroup(const MatchResult& match, std::string_view name, con
   return true;
 }
 
-void Router::OnFrameRelease(const char* body) {
-  Frame* frame = ReadFrameHome(body);
-  MR_CHECK_OP(frame->owner, ==, mesh_.self());
-  Frame::Release(frame);
+void Router::OnPayloadHome(const char* body) {
+  SharedPayload* shared = ReadPayloadHome(body);
+  MR_CHECK_OP(shared->owner, ==, mesh_.self());
+  SharedPayload::Release(shared);
 }
 
 void Router::FinishTurn() {
   MR_DCHECK(shard_checker_.Here());
   // Views of this turn's input, and subscriptions that end with it, must not be left for the next one.
   MR_CHECK(depth_ == 0 && !run_.is_open() && kept_.empty());
-  for (Frame* frame : frames_home_) SendFrameHome(&mesh_, frame);
-  frames_home_.clear();
+  for (SharedPayload* shared : payloads_home_) SendPayloadHome(&mesh_, shared);
+  payloads_home_.clear();
   outlet_.FinishTurn(&mesh_);
 }
 

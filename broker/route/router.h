@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/mesh/frame.h"
+#include "broker/mesh/shared_payload.h"
 #include "broker/mesh/mesh.h"
 #include "broker/route/interest.h"
 #include "broker/route/message_run.h"
@@ -67,7 +67,7 @@ class Router {
   // A record from another shard.
   void OnMessage(uint32_t from, const char* body);
   void OnMessageRun(const char* body);
-  void OnFrameRelease(const char* body);
+  void OnPayloadHome(const char* body);
 
   // Wall clock of the turn, for traces.
   void set_wall_ns(int64_t wall_ns) { wall_ns_ = wall_ns; }
@@ -80,7 +80,7 @@ class Router {
   };
   std::vector<Undelivered> TakeUndelivered() { return std::exchange(undelivered_here_, {}); }
 
-  // End of the turn: sends foreign frames home and stall notices to the shards of remote producers.
+  // End of the turn: sends the payloads of others home, and stall notices to the shards of remote producers.
   void FinishTurn();
 
   // Mail to another shard piles up: publishers should pause.
@@ -145,7 +145,7 @@ class Router {
   uint32_t depth_ = 0;
   MessageRun run_;
   std::vector<Kept> kept_;
-  std::vector<Frame*> frames_home_;
+  std::vector<SharedPayload*> payloads_home_;
   std::vector<Undelivered> undelivered_here_;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PermissionSets: the permissions of this shard's clients, compiled once for all who have the same.
-// Owner:  shard.  A set lives as long as somebody holds a Ref to it, whatever becomes of the policy that it came from.
+// Owner:  shard.  A set lives as long as somebody holds a Ref to it, whatever becomes of the config that it came from.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Principal: who a client is and what it may: its account, its user, its permissions and what is remembered of them.
-// Owner:  shard (a session's member). It refers to nothing of a policy, so it outlives the one that it came from.
+// Owner:  shard (a session's member). It refers to nothing of a config, so it outlives the one that it came from.
 // Bounds: kPublishCacheMax remembered subjects; replies that may be answered are swept above kAllowedRepliesMax.
 #pragma once
 

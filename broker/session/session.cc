@@ -64,10 +64,10 @@ Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, s
       started_(shared.now),
       client_ip_(std::move(client_ip)),
       client_port_(client_port),
-      principal_(shared.policy->accounts.global().id) {
-  MR_CHECK(shared.policy != nullptr);
+      principal_(shared.config->accounts.global().id) {
+  MR_CHECK(shared.config != nullptr);
   MR_CHECK(receiver.owner == nullptr && receiver.id.cid != 0);
-  if (shared.policy->authenticator.required()) state_ = State::kConnecting;
+  if (shared.config->authenticator.required()) state_ = State::kConnecting;
   parser_.set_limits(Limits());
   last_activity_ns_ = shared.wall_ns;
   last_in_ = shared.now;
@@ -83,7 +83,7 @@ ParserLimits Session::Limits() const {
   limits.control_line_bytes_max = static_cast<uint32_t>(options().max_control_line);
   limits.payload_bytes_max = options().max_payload;
   limits.headers = receiver_.headers;
-  limits.connect_first = state_ == State::kConnecting && shared_.policy->authenticator.no_auth_user() == nullptr;
+  limits.connect_first = state_ == State::kConnecting && shared_.config->authenticator.no_auth_user() == nullptr;
   return limits;
 }
 
@@ -153,7 +153,7 @@ void Session::Refuse() {
 }
 
 void Session::Start() {
-  if (shared_.policy->authenticator.nonce_required()) {
+  if (shared_.config->authenticator.nonce_required()) {
     char raw[kNonceBytes];
     shared_.entropy(raw, sizeof raw);
     nonce_ = EncodeNonce({raw, sizeof raw});
@@ -163,14 +163,14 @@ void Session::Start() {
 }
 
 void Session::SendInfo() {
-  const Policy& policy = *shared_.policy;
+  const LoadedConfig& config = *shared_.config;
   ClientInfo client;
   client.client_id = receiver_.id.cid;
   client.client_ip = client_ip_;
   client.auth_required =
-      policy.authenticator.required() && (connect_received_ || policy.authenticator.no_auth_user() == nullptr);
+      config.authenticator.required() && (connect_received_ || config.authenticator.no_auth_user() == nullptr);
   if (!connect_received_) client.nonce = nonce_;
-  Reply(InfoLine(policy.info, client));
+  Reply(InfoLine(config.info, client));
 }
 
 // ---- input ---------------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ void Session::OnCommand(const Command& command) {
   if (shared_.log.trace() && command.verb != Verb::kPub && command.verb != Verb::kHpub) TraceIn(command);
   if (state_ == State::kConnecting && command.verb != Verb::kConnect) {
     // The parser lets this through only when there is a no_auth_user to become.
-    const KnownUser* user = shared_.policy->authenticator.no_auth_user();
+    const KnownUser* user = shared_.config->authenticator.no_auth_user();
     if (user == nullptr) return RefuseUser();
     host_.OnConnected();
     Accept(PrincipalOf(user));
@@ -353,7 +353,7 @@ void Session::OnConnect(std::string_view json) {
   receiver_.echo = connect_.echo;
   receiver_.headers = connect_.headers && !options().no_header_support;
 
-  Authenticator::Decision decision = shared_.policy->authenticator.Decide(connect_, kConnectionStandard, nonce_);
+  Authenticator::Decision decision = shared_.config->authenticator.Decide(connect_, kConnectionStandard, nonce_);
   switch (decision.verdict) {
     case Authenticator::Verdict::kDeny:
       return RefuseUser();
@@ -383,7 +383,7 @@ Principal Session::PrincipalOf(const KnownUser* user) {
   const Credentials& said = connect_.credentials();
   std::string name = user != nullptr ? user->name : said.user;
   if (name.empty() && !said.auth_token.empty()) name = "[REDACTED]";
-  if (user == nullptr) return Principal(shared_.policy->accounts.global().id, std::move(name));
+  if (user == nullptr) return Principal(shared_.config->accounts.global().id, std::move(name));
   PermissionSets::Ref permissions;
   if (user->permissions) permissions = shared_.permission_sets.Get(*user->permissions, user->fingerprint);
   return Principal(user->account, std::move(name), std::move(permissions));
@@ -470,7 +470,7 @@ bool Session::PublishPermitted(const Command& command) {
   const bool subject_ok = !(special && IsGatewaySubject(command.subject)) &&
                           principal_.MayPublish(command.subject, shared_.now) &&
                           !(special && IsRaftSubject(command.subject) &&
-                            !shared_.policy->accounts.is_system(principal_.account()));
+                            !shared_.config->accounts.is_system(principal_.account()));
   if (!subject_ok) {
     ReplyError(Concat({error_text::kPublishViolation, Quoted(command.subject)}));
     shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Subject ", Quoted(command.subject)}));
@@ -589,7 +589,7 @@ void Session::FinishTrace(uint32_t id) {
   const PendingTrace trace = std::move(it->second);
   traces_.erase(it);
   const std::string event =
-      TraceEventJson(shared_.policy->info, options(), TraceOrigin{receiver_.id.cid, connect_.name, account_name()},
+      TraceEventJson(shared_.config->info, options(), TraceOrigin{receiver_.id.cid, connect_.name, account_name()},
                      trace, ++shared_.events, shared_.wall_ns);
   Message message;
   message.account = principal_.account();
@@ -750,11 +750,11 @@ void Session::SendPong() {
   ClientInfo client;
   client.client_id = receiver_.id.cid;
   client.client_ip = client_ip_;
-  client.auth_required = shared_.policy->authenticator.required();
+  client.auth_required = shared_.config->authenticator.required();
   client.connect_info = true;
   client.remote_account = account_name();
-  client.account_is_system = shared_.policy->accounts.is_system(principal_.account());
-  Reply(InfoLine(shared_.policy->info, client));
+  client.account_is_system = shared_.config->accounts.is_system(principal_.account());
+  Reply(InfoLine(shared_.config->info, client));
 }
 
 bool Session::CheckBarrier() {
@@ -859,7 +859,7 @@ void Session::TracePayload(std::string_view arrow, std::string_view payload, siz
 
 // ---- reload --------------------------------------------------------------------------------------------------------
 
-const std::string& Session::account_name() const { return shared_.policy->accounts[principal_.account()].name; }
+const std::string& Session::account_name() const { return shared_.config->accounts[principal_.account()].name; }
 
 void Session::AddTotals(AccountTally* tally, bool open) const {
   AccountTotals& totals = (*tally)[principal_.account()];
@@ -897,17 +897,17 @@ void Session::Describe(ConnInfo* info, bool with_subs) const {
   }
 }
 
-void Session::OnPolicyChanged(bool recheck_user, bool announce) {
-  AdoptPolicy(recheck_user);
+void Session::OnConfigChanged(bool recheck_user, bool announce) {
+  AdoptConfig(recheck_user);
   if (announce && state_ != State::kClosed && connect_received_ && connect_.protocol >= 1) SendInfo();
 }
 
 // Users, permissions and limits are looked at again (G-62). May close.
-void Session::AdoptPolicy(bool recheck_user) {
+void Session::AdoptConfig(bool recheck_user) {
   StopRepeating();
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
-  const Authenticator& authenticator = shared_.policy->authenticator;
+  const Authenticator& authenticator = shared_.config->authenticator;
   if (recheck_user && (connect_received_ || known_user_)) {
     // Hashes are not compared again: a user whose hash stands unchanged stays.
     Authenticator::Decision decision = authenticator.Decide(connect_, kConnectionStandard, nonce_);

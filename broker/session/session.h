@@ -21,7 +21,7 @@
 #include "broker/route/router.h"
 #include "broker/session/connect_options.h"
 #include "broker/session/permission_sets.h"
-#include "broker/session/policy.h"
+#include "broker/session/loaded_config.h"
 #include "broker/session/principal.h"
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
@@ -36,7 +36,7 @@ struct SessionShared {
   Router& router;
   ShardCounters& counters;
   LogPort& log;
-  const Policy* policy;                        // replaced by a reload
+  const LoadedConfig* config;                        // replaced by a reload
   Nanos now{0};                                // of this turn
   int64_t wall_ns = 0;                         // of this turn
   uint64_t events = 0;                         // server events published by this shard: their sequence
@@ -64,7 +64,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void OnAuthTimeout() override;
   bool CheckBarrier() override;
   void RequestBarrierWake() override;
-  void OnPolicyChanged(bool recheck_user, bool announce) override;
+  void OnConfigChanged(bool recheck_user, bool announce) override;
   void Describe(ConnInfo* info, bool with_subs) const override;
   AccountId account() const override { return principal_.account(); }
   void AddTotals(AccountTally* tally, bool open) const override;
@@ -131,7 +131,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   Principal PrincipalOf(const KnownUser* user);
   void Accept(Principal principal);
   void FinishConnect();
-  void AdoptPolicy(bool recheck_user);
+  void AdoptConfig(bool recheck_user);
   void SendInfo();
   void RefuseUser();
   bool PublishPermitted(const Command& command);
@@ -154,7 +154,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void TraceIn(const Command& command);
   void TracePayload(std::string_view arrow, std::string_view payload, size_t header_bytes);
   ParserLimits Limits() const;
-  const Options& options() const { return shared_.policy->options; }
+  const Options& options() const { return shared_.config->options; }
 
   [[no_unique_address]] ShardChecker shard_checker_;
   SessionShared& shared_;

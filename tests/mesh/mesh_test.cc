@@ -7,7 +7,7 @@
 #include <deque>
 #include <map>
 
-#include "broker/mesh/frame.h"
+#include "broker/mesh/shared_payload.h"
 #include "tests/mesh/records.h"
 
 namespace millrace {
@@ -341,35 +341,35 @@ TEST_F(Sleep, MailThatHasNotBeenShippedForbidsSleep) {
   EXPECT_TRUE(a_.TrySleep());
 }
 
-// ---- frames and parcels --------------------------------------------------------------------------------------------
+// ---- shared payloads and parcels -----------------------------------------------------------------------------------
 
-TEST(Frame, GoesHomeAndIsFreedWithItsLastReference) {
+TEST(SharedPayload, GoesHomeAndIsFreedWithItsLastReference) {
   Mesh mesh(3, kRingBytes);
   const std::string payload(100'000, 'x');
-  Frame* frame = Frame::Create(0, payload);
+  SharedPayload* shared = SharedPayload::Create(0, payload);
   for (const uint32_t target : {1u, 2u}) {
-    ++frame->references;
-    std::memcpy(mesh.port(0).Append(target, MailKind::kMessage, sizeof frame), &frame, sizeof frame);
+    ++shared->references;
+    std::memcpy(mesh.port(0).Append(target, MailKind::kMessage, sizeof shared), &shared, sizeof shared);
   }
   mesh.port(0).Ship(NoWake);
   for (const uint32_t who : {1u, 2u}) {
-    Frame* foreign = nullptr;
+    SharedPayload* foreign = nullptr;
     mesh.port(who).Drain(
         [&](uint32_t, const MailHeader&, const char* body) { std::memcpy(&foreign, body, sizeof foreign); });
-    ASSERT_EQ(foreign, frame);
+    ASSERT_EQ(foreign, shared);
     EXPECT_EQ(foreign->view(), payload);
     EXPECT_EQ(foreign->owner, 0u);
-    std::memcpy(mesh.port(who).Append(foreign->owner, MailKind::kFrameRelease, sizeof foreign), &foreign,
+    std::memcpy(mesh.port(who).Append(foreign->owner, MailKind::kPayloadHome, sizeof foreign), &foreign,
                 sizeof foreign);
     mesh.port(who).Ship(NoWake);
   }
   uint64_t released = 0;
   mesh.port(0).Drain([&](uint32_t, const MailHeader& header, const char* body) {
-    ASSERT_EQ(header.kind, MailKind::kFrameRelease);
-    Frame* home = nullptr;
+    ASSERT_EQ(header.kind, MailKind::kPayloadHome);
+    SharedPayload* home = nullptr;
     std::memcpy(&home, body, sizeof home);
     EXPECT_EQ(home->references, 2 - released);
-    Frame::Release(home);  // the sanitizer's leak check sees to the rest
+    SharedPayload::Release(home);  // the sanitizer's leak check sees to the rest
     ++released;
   });
   EXPECT_EQ(released, 2u);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: with a real thread for every participant nothing is lost, torn or reordered, frames go home, and no wake-up is
-// missed. This is what ThreadSanitizer is run on.
+// Goal: with a real thread for every participant nothing is lost, torn or reordered, payloads go home, and no wake-up
+// is missed. This is what ThreadSanitizer is run on.
 // Method: streams that both ends draw from the same seed; an eventfd as the doorbell in place of a ring message.
 // Waiting is always for an event; the deadline is only there to fail instead of hanging.
 #include <poll.h>
@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "broker/mesh/frame.h"
+#include "broker/mesh/shared_payload.h"
 #include "broker/mesh/mesh.h"
 #include "tests/mesh/records.h"
 
@@ -105,7 +105,7 @@ class Streamer {
 
   bool ok() const { return ok_; }
   uint64_t sleeps() const { return sleeps_; }
-  uint64_t frames_out() const { return frames_out_; }
+  uint64_t payloads_out() const { return payloads_out_; }
 
  private:
   struct Peer {
@@ -116,7 +116,7 @@ class Streamer {
   };
 
   bool Done() const {
-    bool done = frames_out_ == 0 && home_.empty();
+    bool done = payloads_out_ == 0 && home_.empty();
     for (uint32_t peer = 0; peer < peers_.size(); ++peer) {
       if (peer == port_.self()) continue;
       done &= peers_[peer].sent == records_ && peers_[peer].received == records_ && port_.overflow_bytes(peer) == 0;
@@ -129,8 +129,8 @@ class Streamer {
     bool busy = port_.Drain([this](uint32_t from, const MailHeader& header, const char* body) {
       OnMail(from, header, body);
     }) > 0;
-    for (Frame* frame : home_) {
-      std::memcpy(port_.Append(frame->owner, MailKind::kFrameRelease, sizeof frame), &frame, sizeof frame);
+    for (SharedPayload* shared : home_) {
+      std::memcpy(port_.Append(shared->owner, MailKind::kPayloadHome, sizeof shared), &shared, sizeof shared);
     }
     home_.clear();
     for (uint32_t target = 0; target < peers_.size(); ++target) {
@@ -147,10 +147,10 @@ class Streamer {
   void SendOne(uint32_t target) {
     Peer& peer = peers_[target];
     if (peer.out.OneIn(50)) {
-      Frame* frame = Frame::Create(port_.self(), std::string(3000, static_cast<char>(peer.sent)));
-      frame->references = 1;
-      ++frames_out_;
-      std::memcpy(port_.Append(target, MailKind::kInterest, sizeof frame), &frame, sizeof frame);
+      SharedPayload* shared = SharedPayload::Create(port_.self(), std::string(3000, static_cast<char>(peer.sent)));
+      shared->references = 1;
+      ++payloads_out_;
+      std::memcpy(port_.Append(target, MailKind::kInterest, sizeof shared), &shared, sizeof shared);
     } else {
       const size_t body_bytes = DrawBodyBytes(&peer.out, 1500);
       FillBody(port_.Append(target, MailKind::kMessage, body_bytes), body_bytes, peer.sent);
@@ -159,21 +159,21 @@ class Streamer {
   }
 
   void OnMail(uint32_t from, const MailHeader& header, const char* body) {
-    Frame* frame = nullptr;
-    if (header.kind == MailKind::kFrameRelease) {
-      std::memcpy(&frame, body, sizeof frame);
-      ok_ &= frame->owner == port_.self();
-      Frame::Release(frame);
-      --frames_out_;
+    SharedPayload* shared = nullptr;
+    if (header.kind == MailKind::kPayloadHome) {
+      std::memcpy(&shared, body, sizeof shared);
+      ok_ &= shared->owner == port_.self();
+      SharedPayload::Release(shared);
+      --payloads_out_;
       return;
     }
     Peer& peer = peers_[from];
     if (peer.in.OneIn(50)) {
       ok_ &= header.kind == MailKind::kInterest;
       if (!ok_) return;
-      std::memcpy(&frame, body, sizeof frame);
-      ok_ &= frame->view() == std::string(3000, static_cast<char>(peer.received));
-      home_.push_back(frame);
+      std::memcpy(&shared, body, sizeof shared);
+      ok_ &= shared->view() == std::string(3000, static_cast<char>(peer.received));
+      home_.push_back(shared);
     } else {
       const size_t body_bytes = DrawBodyBytes(&peer.in, 1500);
       ok_ &= header.kind == MailKind::kMessage && BodyIs(body, body_bytes, peer.received);
@@ -185,8 +185,8 @@ class Streamer {
   std::vector<std::unique_ptr<Doorbell>>& bells_;
   const uint64_t records_;
   std::vector<Peer> peers_;
-  std::vector<Frame*> home_;
-  uint64_t frames_out_ = 0;
+  std::vector<SharedPayload*> home_;
+  uint64_t payloads_out_ = 0;
   uint64_t sleeps_ = 0;
   bool ok_ = true;
 };
@@ -206,7 +206,7 @@ TEST(MeshThreads, AllStreamToAllThroughSmallRingsAndSleepInBetween) {
     for (std::thread& thread : threads) thread.join();
     for (const auto& streamer : streamers) {
       EXPECT_TRUE(streamer->ok()) << "mail was wrong, or a wake-up was lost";
-      EXPECT_EQ(streamer->frames_out(), 0u);
+      EXPECT_EQ(streamer->payloads_out(), 0u);
       EXPECT_GT(streamer->sleeps(), 0u);
     }
   }

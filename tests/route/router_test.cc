@@ -12,7 +12,7 @@
 #include <deque>
 #include <map>
 
-#include "broker/mesh/frame.h"
+#include "broker/mesh/shared_payload.h"
 #include "proto/subject.h"
 #include "tests/proto/seeded.h"
 #include "tests/route/shards.h"
@@ -887,18 +887,18 @@ TEST(Router, WhatIsLargerThanTheInlineLimitTravelsInAFrame) {
   publisher.Publish("a", std::string(10, 'x'));
   publisher.Publish("a", std::string(11, 'x'));
   shards.Finish(0);
-  std::vector<bool> framed;
-  shards[1].mesh.Drain([&framed](uint32_t, const MailHeader& header, const char* body) {
+  std::vector<bool> by_reference;
+  shards[1].mesh.Drain([&by_reference](uint32_t, const MailHeader& header, const char* body) {
     if (header.kind != MailKind::kMessage) return;
     MessageMail mail;
     std::memcpy(&mail, body, sizeof mail);
-    framed.push_back((mail.flags & kFramed) != 0);
-    if (!framed.back()) return;
-    Frame* frame = nullptr;
-    std::memcpy(&frame, body + sizeof mail, sizeof frame);
-    Frame::Release(frame);
+    by_reference.push_back((mail.flags & kByReference) != 0);
+    if (!by_reference.back()) return;
+    SharedPayload* shared = nullptr;
+    std::memcpy(&shared, body + sizeof mail, sizeof shared);
+    SharedPayload::Release(shared);
   });
-  EXPECT_EQ(framed, (std::vector<bool>{false, true}));
+  EXPECT_EQ(by_reference, (std::vector<bool>{false, true}));
 }
 
 }  // namespace

@@ -98,8 +98,8 @@ class Shards {
         return shard.router.OnMessage(from, body);
       case MailKind::kMessageRun:
         return shard.router.OnMessageRun(body);
-      case MailKind::kFrameRelease:
-        return shard.router.OnFrameRelease(body);
+      case MailKind::kPayloadHome:
+        return shard.router.OnPayloadHome(body);
       case MailKind::kInterest: {
         const InterestRecord record(body);
         return shard.interest.ApplyRemote(from, record.change, record.filter, record.queue);

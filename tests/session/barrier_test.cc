@@ -199,7 +199,7 @@ TEST_F(Barrier, AReloadDoesNotOpenIt) {
   there.Say("SUB x 1\r\n");
   sessions.Settle();
   here.Say("PUB x 0\r\n\r\nPING\r\n");
-  here.session().OnPolicyChanged(true, false);
+  here.session().OnConfigChanged(true, false);
   Turn(0);
   EXPECT_TRUE(here.awaiting);
   EXPECT_EQ(here.Hear(), "");

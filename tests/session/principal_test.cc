@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Goal: a principal outlives the policy that it came from; permissions that are equal are compiled once for all who
+// Goal: a principal outlives the config that it came from; permissions that are equal are compiled once for all who
 //       have them, and are gone with the last of these.
 // Method: permissions that differ in one place each; a naive count of who holds what.
 #include "broker/session/principal.h"

@@ -488,9 +488,9 @@ TEST_F(Permitted, AReloadTakesPermissionsAndUsersAway) {
   Options next = options;
   next.users[0].permissions->subscribe->deny->push_back({"b", {}});
   next.users.pop_back();
-  sessions.SetPolicy(next);
-  alice.session().OnPolicyChanged(true, false);
-  root.session().OnPolicyChanged(true, false);
+  sessions.SetConfig(next);
+  alice.session().OnConfigChanged(true, false);
+  root.session().OnConfigChanged(true, false);
   EXPECT_EQ(alice.Hear(), "-ERR 'Permissions Violation for Subscription to \"b\" (sid \"2\")'\r\n");
   EXPECT_EQ(alice.session().subscription_count(), 1u);
   EXPECT_EQ(alice.session().principal().user(), "alice");

@@ -24,7 +24,7 @@ class Sessions {
 
   explicit Sessions(uint32_t shards, const Options& options = {}, Nanos start = ClockStart(std::chrono::hours(1)))
       : shards_(shards) {
-    SetPolicy(options);
+    SetConfig(options);
     for (uint32_t i = 0; i < shards; ++i) {
       logs_.push_back(std::make_unique<LogPort>([] { return int64_t{0}; },
                                                 [this](std::vector<LogLine>&& lines) {
@@ -32,23 +32,23 @@ class Sessions {
                                                 },
                                                 LogVerbosity{options.debug, options.trace, false}));
       shared_.push_back(std::unique_ptr<SessionShared>(new SessionShared{
-          shards_[i].router, shards_[i].counters, *logs_[i], policy_.get(), start,
+          shards_[i].router, shards_[i].counters, *logs_[i], config_.get(), start,
           1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
     HandleMail();
   }
 
   // The configuration that sessions see from now on; the one before is freed.
-  void SetPolicy(const Options& options) {
-    auto next = std::make_unique<Policy>(options);
-    Policy& policy = *next;
-    policy.info.server_id = "NSERVER";
-    policy.info.server_name = "test";
-    policy.info.host = "0.0.0.0";
-    policy.info.port = 4222;
-    policy.info.max_payload = options.max_payload;
-    for (const auto& shared : shared_) shared->policy = &policy;
-    policy_ = std::move(next);
+  void SetConfig(const Options& options) {
+    auto next = std::make_unique<LoadedConfig>(options);
+    LoadedConfig& config = *next;
+    config.info.server_id = "NSERVER";
+    config.info.server_name = "test";
+    config.info.host = "0.0.0.0";
+    config.info.port = 4222;
+    config.info.max_payload = options.max_payload;
+    for (const auto& shared : shared_) shared->config = &config;
+    config_ = std::move(next);
   }
 
   Client& Connect(uint32_t shard = 0);
@@ -70,7 +70,7 @@ class Sessions {
   Client* Find(const ConnectionId& id);
   void HandleMail();
 
-  std::unique_ptr<Policy> policy_;
+  std::unique_ptr<LoadedConfig> config_;
   Shards shards_;
   std::vector<std::string> log_;
   std::vector<std::unique_ptr<LogPort>> logs_;

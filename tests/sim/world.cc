@@ -149,9 +149,9 @@ void SimWorld::Start() {
     options.username = "u";
     options.password = "$2a$04$" + std::string(53, 'x');  // who matches it is decided in OnControlMail
   }
-  policies_.push_back(std::make_unique<Policy>(options));
-  policies_.back()->info.server_id = policies_.back()->info.server_name = "SIM";
-  policies_.back()->info.max_payload = options.max_payload;
+  configs_.push_back(std::make_unique<LoadedConfig>(options));
+  configs_.back()->info.server_id = configs_.back()->info.server_name = "SIM";
+  configs_.back()->info.max_payload = options.max_payload;
   mesh_ = std::make_unique<Mesh>(plan_.shards, plan_.ring_bytes);
   participants_.resize(mesh_->participants());
   for (uint32_t i = 0; i < mesh_->participants(); ++i) {
@@ -164,7 +164,7 @@ void SimWorld::Start() {
     ShardOptions shard = plan_.shard;
     shard.seed = random_.Next() | 1;
     participant.shard = std::make_unique<Shard>(shard, *participant.io, mesh_->port(i), mesh_->counters(i),
-                                                policies_[0].get(), [this] { return kernel_->now.count() / 1000; });
+                                                configs_[0].get(), [this] { return kernel_->now.count() / 1000; });
     if (i == 0 && home_ != nullptr) OpenStore();
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
@@ -423,7 +423,7 @@ void SimWorld::MaybeAdminister() {
                        kNeedSubscriptions;
       Tell(shard, std::make_unique<Query>(queries_, question));
     } else {
-      Tell(shard, std::make_unique<PolicyChange>(policies_[0].get(), random_.Chance(50) && !plan_.mix.hash_auth,
+      Tell(shard, std::make_unique<ConfigChange>(configs_[0].get(), random_.Chance(50) && !plan_.mix.hash_auth,
                                                  random_.Chance(50)));
     }
   }
@@ -561,18 +561,18 @@ void SimWorld::TearDown() {
         if (header.kind == MailKind::kParcel) {
           std::memcpy(&pointer, body, sizeof pointer);
           delete static_cast<Parcel*>(pointer);
-        } else if (header.kind == MailKind::kFrameRelease) {
+        } else if (header.kind == MailKind::kPayloadHome) {
           std::memcpy(&pointer, body, sizeof pointer);
-          Frame::Release(static_cast<Frame*>(pointer));
+          SharedPayload::Release(static_cast<SharedPayload*>(pointer));
         } else if (header.kind == MailKind::kTraceReport) {
           std::memcpy(&pointer, body, sizeof pointer);
           delete static_cast<TraceReport*>(pointer);
         } else if (header.kind == MailKind::kMessage) {
           MessageMail mail;
           std::memcpy(&mail, body, sizeof mail);
-          if ((mail.flags & kFramed) == 0) return;
+          if ((mail.flags & kByReference) == 0) return;
           std::memcpy(&pointer, body + sizeof mail, sizeof pointer);
-          Frame::Release(static_cast<Frame*>(pointer));
+          SharedPayload::Release(static_cast<SharedPayload*>(pointer));
         }
       }) > 0;
     }

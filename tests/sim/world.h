@@ -35,7 +35,7 @@ struct SimPlan {
   ClientMix mix;
   bool debug_log = false;
   bool adopt = false;           // some connections are adopted by a random shard instead of accepted by shard 0
-  bool administration = false;  // queries, policy changes
+  bool administration = false;  // queries, config changes
   bool lame_duck = false;       // some connections are closed by the control thread
   bool stop_with_clients = false;
   bool flood = false;                          // much more than a ring holds, to shards that do not run for long
@@ -102,7 +102,7 @@ class SimWorld {
   SimPlan plan_;
   std::unique_ptr<SimKernel> kernel_;
   std::unique_ptr<Oracle> oracle_;
-  std::vector<std::unique_ptr<Policy>> policies_;
+  std::vector<std::unique_ptr<LoadedConfig>> configs_;
   std::unique_ptr<Mesh> mesh_;
   std::vector<Participant> participants_;  // the control thread is last
   std::unique_ptr<SimDisk> disk_;  // of the runs that stop, with JetStream on the first shard

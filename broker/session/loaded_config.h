@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Policy: everything a session needs to know of the configuration, made once per load.
+// LoadedConfig: everything a session needs to know of the configuration, made once per load.
 // Owner:  immutable; the server frees a version when every shard has a later one: shards hold pointers, sessions none.
 #pragma once
 
@@ -10,8 +10,8 @@
 
 namespace millrace {
 
-struct Policy {
-  explicit Policy(const Options& from) : options(from), authenticator(from, accounts) {}
+struct LoadedConfig {
+  explicit LoadedConfig(const Options& from) : options(from), authenticator(from, accounts) {}
 
   Options options;
   AccountTable accounts;

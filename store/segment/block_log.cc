@@ -350,10 +350,13 @@ void BlockLog::Dissolve() {
 // --- with the journal
 
 Lsn BlockLog::Append(const StoredMessage& message) {
-  if (!journal_.none()) {
-    used_ = true;
-    if (index_ == nullptr) BuildIndex();
+  if (journal_.none()) {
+    SealRunBefore(message.seq);
+    DoAppend(message);
+    return 0;
   }
+  used_ = true;
+  if (index_ == nullptr) BuildIndex();
   SealRunBefore(message.seq);
   DoAppend(message);
   return Staged(journal_.Append(message));

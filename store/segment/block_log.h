@@ -52,8 +52,8 @@ class BlockLog : public StreamLog, protected BlockSource {
   Lsn TrimBelow(uint64_t seq) final;
   Lsn Purge() final;
 
-  LoadStatus Load(uint64_t seq, StoredMessage* message) final { return reader_.Load(seq, message); }
-  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) final { return reader_.LoadNow(seq, message); }
+  LoadStatus Load(uint64_t seq, StoredMessage* message) final;
+  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) final;
   uint64_t Next(const Filters& filters, uint64_t from) final;
   uint64_t Previous(const Filters& filters, uint64_t from) final;
   uint64_t Count(const Filters& filters, uint64_t from, bool last_per_subject) final;
@@ -75,7 +75,7 @@ class BlockLog : public StreamLog, protected BlockSource {
  protected:
   // journal may be nullptr (memory).
   BlockLog(uint64_t uid, const StreamLogOptions& options, Journal* journal)
-      : uid_(uid), options_(options), journal_(journal, uid), reader_(blocks_, live_, *this) {}
+      : uid_(uid), options_(options), journal_(journal, uid), reader_(blocks_, *this) {}
 
   friend class LogWork;
   friend class LogChange;
@@ -142,6 +142,14 @@ class BlockLog : public StreamLog, protected BlockSource {
   static constexpr size_t kFewBlocks = 1;  // the index of so many is made in no time
   void AccountRemoved(uint64_t seq, uint64_t bytes);
 };
+
+inline LoadStatus BlockLog::Load(uint64_t seq, StoredMessage* message) {
+  return live_.Contains(seq) ? reader_.Load(seq, message) : LoadStatus::kAbsent;
+}
+
+inline LoadStatus BlockLog::LoadNow(uint64_t seq, StoredMessage* message) {
+  return live_.Contains(seq) ? reader_.LoadNow(seq, message) : LoadStatus::kAbsent;
+}
 
 // While one lives, a call is under way that may be paused: what it works with stays where it is.
 class LogWork {

@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "store/index/live_set.h"
 #include "store/segment/block.h"
 #include "store/segment/block_directory.h"
 #include "store/stream_log.h"
@@ -34,14 +33,12 @@ class BlockReader {
  public:
   using Wait = BlockSource::Wait;
 
-  BlockReader(const BlockDirectory& blocks, const LiveSet& live, BlockSource& source)
-      : blocks_(blocks), live_(live), source_(source) {}
+  BlockReader(const BlockDirectory& blocks, BlockSource& source) : blocks_(blocks), source_(source) {}
   BlockReader(const BlockReader&) = delete;
   BlockReader& operator=(const BlockReader&) = delete;
 
-  // As in StreamLog.
+  // As in StreamLog, of a sequence that lives.
   LoadStatus Load(uint64_t seq, StoredMessage* message) {
-    if (!live_.Contains(seq)) return LoadStatus::kAbsent;
     const Block* block = cursor_;
     if (block != nullptr && seq >= block->first_seq && seq <= block->last_seq && block->body != nullptr) [[likely]] {
       if (block->dense()) {
@@ -52,9 +49,7 @@ class BlockReader {
     }
     return LoadSlow(seq, message, Wait::kLater);
   }
-  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) {
-    return live_.Contains(seq) ? LoadSlow(seq, message, Wait::kNow) : LoadStatus::kAbsent;
-  }
+  LoadStatus LoadNow(uint64_t seq, StoredMessage* message) { return LoadSlow(seq, message, Wait::kNow); }
 
   // For who does not read on; with its block, and whether it lives or not. False: it cannot be read; *block then, if
   // there is one.
@@ -81,7 +76,6 @@ class BlockReader {
   void SetCursor(size_t index);
 
   const BlockDirectory& blocks_;
-  const LiveSet& live_;
   BlockSource& source_;
   Block* cursor_ = nullptr;  // read last
   size_t cursor_index_ = 0;

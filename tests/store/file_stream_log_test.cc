@@ -141,6 +141,27 @@ TEST(FileStreamLogTest, AnOpenRunIsWholeWhenTheStreamHasSkippedItsEnd) {
   EXPECT_EQ(harness.rebuilt_runs(), 0u);
 }
 
+// A stream that is about to be deleted gives up its index while it can still be paused: much of it may be there.
+TEST(FileStreamLogTest, DissolvingLeavesNoIndexAndAllThatIsOnDisk) {
+  StoreHarness harness(SegmentStoreOptions{});
+  FileStreamLog* log = NewLog(harness);
+  for (uint64_t seq = 1; seq <= LiveSet::kChunkSpan + 100; ++seq) {
+    Append(log, seq, "s." + std::to_string(seq % 5000), 1);
+  }
+  ASSERT_TRUE(harness.Checkpoint());
+  ASSERT_TRUE(log->hydrated());
+  const size_t before = log->memory_bytes();
+  log->Dissolve();
+  EXPECT_FALSE(log->hydrated());
+  EXPECT_LT(log->memory_bytes(), before);
+  harness.store().Recount();
+  size_t runs = 0;
+  log->runs().ForEachExtent([&runs](const Extent&) { ++runs; });
+  EXPECT_GT(runs, 0u) << "what checkpoints want of it is given back by its deletion only";
+  harness.Restart();
+  EXPECT_EQ(harness.log(7)->Count({"s.7"}, 1, false), 14u);
+}
+
 // Compaction writes an index run elsewhere. Until that write has ended its bytes are nowhere to be read.
 TEST(FileStreamLogTest, AnIndexRunIsThereWhileItMoves) {
   SegmentStoreOptions options;

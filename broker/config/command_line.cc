@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/config/unsupported.h"
 
 namespace millrace::config {

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "broker/config/options.h"
-#include "broker/config/parser.h"
-#include "broker/config/text.h"
+#include "broker/config/language/parser.h"
+#include "broker/config/language/text.h"
 
 namespace millrace::config {
 namespace {

@@ -5,7 +5,7 @@
 #include <iterator>
 
 #include "broker/config/read_file.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "proto/base/check.h"
 
 namespace millrace::config {

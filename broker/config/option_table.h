@@ -14,7 +14,7 @@
 #include <variant>
 
 #include "broker/config/options.h"
-#include "broker/config/value.h"
+#include "broker/config/language/value.h"
 
 namespace millrace::config {
 

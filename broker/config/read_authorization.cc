@@ -8,7 +8,7 @@
 #include "broker/config/option_table.h"
 #include "broker/config/read_file.h"
 #include "broker/config/secrets.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/config/unsupported.h"
 #include "proto/subject.h"
 

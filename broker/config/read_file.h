@@ -12,7 +12,7 @@
 
 #include "broker/config/diagnostics.h"
 #include "broker/config/options.h"
-#include "broker/config/value.h"
+#include "broker/config/language/value.h"
 
 namespace millrace::config {
 

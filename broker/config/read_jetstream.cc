@@ -7,7 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/config/option_table.h"
 #include "broker/config/read_file.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/config/unsupported.h"
 
 namespace millrace::config {

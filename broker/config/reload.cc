@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/option_table.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/config/validate.h"
 #include "proto/base/status.h"
 

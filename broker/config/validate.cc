@@ -6,7 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/config/option_table.h"
 #include "broker/config/secrets.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "proto/subject.h"
 
 namespace millrace::config {

@@ -18,7 +18,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/control/identity.h"
 #include "broker/io/uring_disk.h"
 #include "broker/jetstream/engine/banner.h"

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/monitor/go_format.h"
 #include "broker/version.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 
 #include <algorithm>
 #include <array>

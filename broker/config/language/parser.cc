@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/config/parser.h"
+#include "broker/config/language/parser.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -16,8 +16,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
-#include "broker/config/lexer.h"
-#include "broker/config/text.h"
+#include "broker/config/language/lexer.h"
+#include "broker/config/language/text.h"
 #include "proto/base/status.h"
 
 namespace millrace::config {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "broker/config/value.h"
+#include "broker/config/language/value.h"
 
 namespace millrace::config {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/config/value.h"
+#include "broker/config/language/value.h"
 
 #include <wolfssl/options.h>
 #include <wolfssl/wolfcrypt/sha256.h>
@@ -11,7 +11,7 @@
 #include <optional>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "proto/base/check.h"
 
 namespace millrace::config {

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/lexer_state.h"
+#include "broker/config/language/lexer.h"
 
 namespace millrace::config {
 

@@ -1,20 +1,48 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lexer state: the class behind Lex(), shared by lexer.cc (structure) and lexer_values.cc (values).
-// Owner:  caller (pure).
-// The grammar is lenient and has grown by habit, so the rules follow what nats-server accepts and
-// refuses, odd corners included: a key may stand on another line than its value, a lone slash is
-// white space after a value, `]` directly behind a number belongs to it.
+// Lexer: cuts a configuration text into keys, values and brackets (rows G-01..G-12). Structure is in lexer.cc, values are
+// in lexer_values.cc.
+// Owner:  caller (pure).  Input: the whole text.  Output: items; the last one is kEnd or kError.
+// Limits: kNestingMax levels of maps and arrays.
+// The grammar is lenient and has grown by habit, so the rules follow what nats-server accepts and refuses, odd corners
+// included: a key may stand on another line than its value, a lone slash is white space after a value, `]` directly
+// behind a number belongs to it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "broker/config/lexer.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 
 namespace millrace::config {
+
+inline constexpr int kNestingMax = 500;  // ours: bounds the recursion
+
+enum class ItemKind : uint8_t {
+  kError,  // text is the reason
+  kEnd,
+  kKey,
+  kString,
+  kBool,
+  kInteger,
+  kFloat,
+  kDatetime,
+  kArrayStart,
+  kArrayEnd,
+  kMapStart,
+  kMapEnd,
+  kVariable,  // text without the dollar
+  kInclude,   // text is the path as written
+};
+
+struct Item {
+  ItemKind kind;
+  std::string text;
+  int line;
+  int column;
+};
 
 inline constexpr uint32_t kEof = 0;  // a NUL byte ends the input as well
 
@@ -154,5 +182,7 @@ class Lexer {
   std::string unescaped_;
   std::vector<Item> items_;
 };
+
+std::vector<Item> Lex(std::string_view input);
 
 }  // namespace millrace::config

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lexer: cuts a configuration text into keys, values and brackets (rows G-01..G-12). Structure is in lexer.cc, values are
-// in lexer_values.cc.
+// Lexer: cuts a configuration text into keys, values and brackets (rows G-01..G-12). Structure is in lexer.cc, values
+// are in lexer_values.cc.
 // Owner:  caller (pure).  Input: the whole text.  Output: items; the last one is kEnd or kError.
 // Limits: kNestingMax levels of maps and arrays.
 // The grammar is lenient and has grown by habit, so the rules follow what nats-server accepts and refuses, odd corners

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/config/cpus.h"
+#include "broker/config/blocks/cpus.h"
 
 #include <sched.h>
 
@@ -7,7 +7,6 @@
 #include <charconv>
 #include <string>
 
-#include "broker/config/options.h"
 #include "broker/config/language/parser.h"
 #include "broker/config/language/text.h"
 
@@ -48,7 +47,7 @@ int CpusOfQuota(std::string_view cpu_max) {
   return static_cast<int>(std::min<int64_t>((quota + period - 1) / period, 1 << 20));
 }
 
-int DefaultShardCount() {
+int DefaultShardCount(int most) {
   int cpus = CpusOfAffinity();
   // Every level above may set a quota; in a container the own path may not be visible.
   std::string group = OwnCgroup();
@@ -61,7 +60,7 @@ int DefaultShardCount() {
     if (group.empty()) break;
     group.resize(group.rfind('/'));
   }
-  return std::clamp(cpus, 1, kShardsMax);
+  return std::clamp(cpus, 1, most);
 }
 
 }  // namespace millrace::config

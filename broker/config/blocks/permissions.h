@@ -64,7 +64,7 @@ using ConnectionTypes = uint16_t;
 
 struct User {
   std::string user = {};      // empty when this is an nkey user
-  std::string password = {};  // plain, or a bcrypt hash: see IsBcrypt() in config/secrets.h
+  std::string password = {};  // plain, or a bcrypt hash: see IsBcrypt() in secrets.h
   std::string nkey = {};      // public user key, "U..."
   std::optional<Permissions> permissions = {};  // default_permissions are filled in
   std::optional<ConnectionTypes> allowed_connection_types = {};

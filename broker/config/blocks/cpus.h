@@ -8,8 +8,8 @@
 namespace millrace::config {
 
 // The lesser of the CPUs in the affinity mask and the quotas of the cgroups above us, rounded up;
-// 1..kShardsMax.
-int DefaultShardCount();
+// 1..most.
+int DefaultShardCount(int most);
 
 // Content of a cpu.max file, "200000 100000": 2. "max 100000" and anything unreadable: 0.
 int CpusOfQuota(std::string_view cpu_max);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/config/secrets.h"
+#include "broker/config/blocks/secrets.h"
 
 #include <cstdint>
 #include <string>

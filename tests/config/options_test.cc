@@ -302,6 +302,23 @@ TEST(Options, TheTablesAreConsistent) {
   }
 }
 
+// "(default: 4096)" is what a broker without that flag has.
+TEST(Options, HelpNamesTheDefaults) {
+  const Options defaults;
+  int compared = 0;
+  for (const auto& [row, block] : SettingsOf(defaults)) {
+    constexpr std::string_view kWords = "(default: ";
+    const size_t at = row->help.find(kWords);
+    if (at == std::string_view::npos || row->member == nullptr || !row->member->IsKept()) continue;
+    const std::string_view named = row->help.substr(at + kWords.size());
+    if (row->member->kind == Kind::kText || named.find_first_of("0123456789") != 0) continue;
+    const std::string value = ValueText(*row, block);
+    EXPECT_TRUE(named.starts_with(value) && named.find_first_of(",;)") == value.size()) << row->help;
+    ++compared;
+  }
+  EXPECT_GT(compared, 15);
+}
+
 TEST(Options, NoTwoRowsShareAPlaceAFlagOrAKeyAtTheTop) {
   const Options options;
   std::set<int> orders;

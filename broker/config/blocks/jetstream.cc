@@ -348,7 +348,7 @@ constexpr Row kOwnRows[] = {
      .help = "Files of that log kept, in use and ready (default: 3)", .group = &kTuningHelp, .order = 1080,
      .member = &kMember<&JetStreamOptions::wal_files>, .least = 2, .most = 1024},
     {.key = "js_block_cache_bytes", .flags = "--js-block-cache-bytes", .value_name = "<bytes>",
-     .help = "Memory for stored messages that are read again (default: 67108864)", .group = &kTuningHelp,
+     .help = "Memory for stored messages that are read again (default: 16777216)", .group = &kTuningHelp,
      .order = 1090, .member = &kMember<&JetStreamOptions::block_cache_bytes>, .least = 1 << 20,
      .most = int64_t{1} << 40},
     {.key = "js_scrub_bytes_per_second", .flags = "--js-scrub-bytes-per-second", .value_name = "<bytes>",

@@ -23,7 +23,8 @@ std::string ReloadValue(const Row& row, const void* block) {
 
 std::string LogLine(const Row& row, const void* now) {
   if (row.reload_line) return row.reload_line.run(now);
-  std::string text(row.reloaded);
+  if (row.is_silent_if_empty && IsZero(*row.member, now)) return "";
+  std::string text = row.reloaded.empty() ? "Reloaded: " + std::string(row.key) + " = " : std::string(row.reloaded);
   if (text.ends_with(' ')) text += ReloadValue(row, now);
   return text;
 }

@@ -244,9 +244,6 @@ void CheckRow(const Row& row, TypeTag type, bool is_own) {
   if (is_changeable && row.on_reload == OnReload::kRefuse) {
     EXPECT_TRUE(!row.peer_name.empty() || is_own);
   }
-  if (row.on_reload == OnReload::kApply) {
-    EXPECT_TRUE(!row.reloaded.empty() || row.reload_line);
-  }
   EXPECT_TRUE(row.flags.empty() || (!row.help.empty() && row.group != nullptr && row.member != nullptr));
   EXPECT_TRUE(type == nullptr || row.read || row.member != nullptr || row.block != nullptr || row.is_own_block ||
               row.lacking != nullptr);

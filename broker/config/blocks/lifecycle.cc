@@ -40,10 +40,6 @@ absl::Status CheckLifecycle(const LifecycleOptions& options) {
                       FormatDuration(options.lame_duck_grace_period), FormatDuration(options.lame_duck_duration)));
 }
 
-std::string PidFileLine(const LifecycleOptions& options) {
-  return options.pid_file.empty() ? "" : "Reloaded: pid_file = " + options.pid_file;
-}
-
 constexpr Lacking kProfiling = {"profiling over HTTP", Lacking::Policy::kRefuse};
 constexpr Lacking kProfilingRate = {"profiling over HTTP", Lacking::Policy::kWarn};
 
@@ -54,14 +50,13 @@ constexpr Row kRows[] = {
      .group = &kServerHelp, .order = 660, .member = &kMember<&LifecycleOptions::prof_port>, .lacking = &kProfiling,
      .peer_name = "ProfPort"},
     {.key = "prof_block_rate", .order = 670, .member = &kMember<&LifecycleOptions::prof_block_rate>,
-     .lacking = &kProfilingRate, .on_reload = kApply, .reloaded = "Reloaded: prof_block_rate = "},
+     .lacking = &kProfilingRate, .on_reload = kApply},
     {.key = "pid_file", .aliases = "pidfile", .flags = "-P|--pid", .value_name = "<file>",
      .help = "File to write the process id to", .group = &kServerHelp, .order = 680,
-     .member = &kMember<&LifecycleOptions::pid_file>, .on_reload = kApply, .reload_line = kHook<PidFileLine>},
+     .member = &kMember<&LifecycleOptions::pid_file>, .on_reload = kApply, .is_silent_if_empty = true},
     {.key = "ports_file_dir", .flags = "--ports_file_dir", .value_name = "<dir>",
      .help = "Directory for a file that lists the ports in use", .group = &kServerHelp, .order = 690,
-     .member = &kMember<&LifecycleOptions::ports_file_dir>, .on_reload = kApply,
-     .reloaded = "Reloaded: ports_file_dir = "},
+     .member = &kMember<&LifecycleOptions::ports_file_dir>, .on_reload = kApply},
     {.key = "lame_duck_duration", .order = 780, .member = &kMember<&LifecycleOptions::lame_duck_duration>,
      .zero_is_default = true, .read = kHook<ReadLameDuckDuration>, .peer_name = "LameDuckDuration"},
     {.key = "lame_duck_grace_period", .order = 790, .member = &kMember<&LifecycleOptions::lame_duck_grace_period>,

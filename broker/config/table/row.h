@@ -56,7 +56,7 @@ enum class Shown : uint8_t {
 // What a changed value means for a reload.
 enum class OnReload : uint8_t {
   kRefuse,  // the whole reload is refused, with peer_name in the text
-  kApply,   // applied and logged: `reloaded`, followed by the new value when it ends in a blank
+  kApply,   // applied and logged
   kIgnore,
 };
 
@@ -108,10 +108,11 @@ struct Row {
   // --- reload
   OnReload on_reload = OnReload::kRefuse;
   std::string_view peer_name = {};  // in refusals
-  std::string_view reloaded = {};
+  std::string_view reloaded = {};   // the log's line, with the new value when it ends in a blank; empty: by the key
+  bool is_silent_if_empty = false;  // no line when the new text is empty
   std::array<bool ReloadEffects::*, 2> effects = {};
   Hook<std::string (*)(const void* block)> reload_value = {};  // in texts; null: as printed
-  Hook<std::string (*)(const void* block)> reload_line = {};   // null: from `reloaded`
+  Hook<std::string (*)(const void* block)> reload_line = {};   // null: by `reloaded`
   // What is special, at the row's place in the order.
   Hook<absl::Status (*)(const void* old, const void* now, PlannedChanges*)> plan = {};
 };

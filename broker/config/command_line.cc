@@ -1,117 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/config/command_line.h"
 
+#include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/text.h"
-#include "broker/config/unsupported.h"
+#include "broker/config/language/text.h"
 
 namespace millrace::config {
 namespace {
 
-constexpr std::string_view kSwitches =
-    "h|help|v|version|help_tls|t|DV|DVV|VV|print-config|print_config";
-constexpr std::string_view kTexts = "c|config|sl|signal";
-constexpr std::string_view kTraceSwitches = "DV|DVV|VV";
-
-struct FlagKind {
-  bool known = false;
-  bool is_bool = false;
-  bool is_number = false;
+constexpr Row kProgramFlags[] = {
+    {.flags = "-c|--config", .value_name = "<file>", .help = "Read this configuration file; flags win over it",
+     .group = &kServerHelp, .order = -3, .member = &kMember<&CommandLine::config_file>},
+    {.flags = "-t", .help = "Test the configuration file and exit", .group = &kServerHelp, .order = -2,
+     .member = &kMember<&CommandLine::check_config>},
+    {.flags = "--print-config", .help = "Print what is in force, and why, and exit", .group = &kServerHelp,
+     .order = -1, .member = &kMember<&CommandLine::print_config>},
+    {.flags = "-sl|--signal", .value_name = "<command>[=<pid>]",
+     .help = "Tell a running server: ldm, stop, quit, term, reopen, reload\n"
+             "<pid> is a process id, the beginning of ids with a *, or a pid file",
+     .group = &kServerHelp, .order = 9000, .member = &kMember<&CommandLine::signal>},
+    {.flags = "-h|--help", .help = "Show this text", .group = &kCommonHelp, .order = 9001,
+     .member = &kMember<&CommandLine::show_help>},
+    {.flags = "-v|--version", .help = "Show the version", .group = &kCommonHelp, .order = 9002,
+     .member = &kMember<&CommandLine::show_version>},
+    {.flags = "--help_tls", .help = "Show how TLS is configured", .group = &kCommonHelp, .order = 9003,
+     .member = &kMember<&CommandLine::show_tls_help>},
 };
 
-FlagKind KindOf(std::string_view flag) {
-  if (OneOf(kSwitches, flag)) return {true, true, false};
-  if (OneOf(kTexts, flag)) return {true, false, false};
-  if (const OptionRow* row = FindByFlag(flag)) {
-    return {true, row->IsBool(), row->Holds<int, int64_t>()};
+const Row* FindProgramFlag(std::string_view flag) {
+  for (const Row& row : kProgramFlags) {
+    if (HasFlag(row, flag)) return &row;
   }
-  if (const Feature* feature = FindFeatureByFlag(flag)) {
-    return {true, IsBoolFlag(*feature, flag), flag == "connect_retries"};
-  }
-  return {};
+  return nullptr;
+}
+
+std::string WrongInteger(const Row& row, std::string_view value) {
+  const auto number = ParseFlagInteger(value);
+  if (!number.ok()) return Message(number.status());
+  const bool fits = *number <= std::numeric_limits<int>::max() && *number >= std::numeric_limits<int>::min();
+  return row.member->kind != Kind::kInt || fits ? "" : "value out of range";
+}
+
+std::string WrongDuration(std::string_view value) {
+  const auto duration = ParseDuration(value);
+  if (!duration.ok()) return Message(duration.status());
+  return *duration < std::chrono::nanoseconds(0) ? "must not be negative" : "";
+}
+
+bool IsWord(const Row& row, std::string_view value) {
+  return row.canonical != nullptr ? row.canonical(value).has_value() : WordNumber(row.words, value).has_value();
 }
 
 // Empty when the value fits the flag.
-std::string CheckValue(const FlagKind& kind, std::string_view flag, std::string_view value) {
-  if (kind.is_bool && !ParseFlagBool(value)) {
+std::string CheckValue(const Row& row, std::string_view flag, std::string_view value) {
+  const Kind kind = row.member->kind;
+  if (kind == Kind::kBool) {
+    if (ParseFlagBool(value)) return "";
     return absl::StrFormat("invalid boolean value %s for -%s: parse error", Quote(value), flag);
   }
-  const OptionRow* row = FindByFlag(flag);
-  if (row != nullptr && row->Holds<Durability>() && !ParseDurability(value)) {
-    return absl::StrFormat("invalid value %s for flag -%s: must be durable or async", Quote(value), flag);
+  std::string why;
+  if (!row.words.empty()) {
+    if (!IsWord(row, value)) why = "must be " + WordsText(row.words, "");
+  } else if (kind == Kind::kDuration) {
+    why = WrongDuration(value);
+  } else if (kind == Kind::kInt || kind == Kind::kInt64) {
+    why = WrongInteger(row, value);
   }
-  if (flag == "js-cipher" && !ParseCipher(value)) {
-    return absl::StrFormat("invalid value %s for flag -%s: must be chacha, chachapoly or aes", Quote(value), flag);
-  }
-  if (row != nullptr && row->Holds<std::chrono::nanoseconds>()) {
-    const auto duration = ParseDuration(value);
-    if (duration.ok() && *duration >= std::chrono::nanoseconds(0)) return "";
-    return absl::StrFormat("invalid value %s for flag -%s: %s", Quote(value), flag,
-                           duration.ok() ? "must not be negative" : Message(duration.status()));
-  }
-  if (!kind.is_number) return "";
-  const auto number = ParseFlagInteger(value);
-  std::string why = number.ok() ? "" : Message(number.status());
-  const bool narrow = row != nullptr && row->Holds<int>();
-  if (number.ok() && narrow &&
-      (*number > std::numeric_limits<int>::max() || *number < std::numeric_limits<int>::min())) {
-    why = "value out of range";
-  }
-  if (why.empty()) return "";
-  return absl::StrFormat("invalid value %s for flag -%s: %s", Quote(value), flag, why);
+  return why.empty() ? "" : absl::StrFormat("invalid value %s for flag -%s: %s", Quote(value), flag, why);
 }
 
-// Flags that are no setting act here; the others wait for the file.
-void Take(CommandLine* line, std::string flag, std::string value) {
-  const bool on = ParseFlagBool(value).value_or(false);
-  if (OneOf("h|help", flag)) {
-    line->show_help = on;
-  } else if (OneOf("v|version", flag)) {
-    line->show_version = on;
-  } else if (flag == "help_tls") {
-    line->show_tls_help = on;
-  } else if (flag == "t") {
-    line->check_config = on;
-  } else if (OneOf("print-config|print_config", flag)) {
-    line->print_config = on;
-  } else if (OneOf("c|config", flag)) {
-    line->config_file = std::move(value);
-  } else if (OneOf("sl|signal", flag)) {
-    line->signal = std::move(value);
-  } else {
-    const bool setting = FindByFlag(flag) != nullptr || OneOf(kTraceSwitches, flag);
-    const bool feature = FindFeatureByFlag(flag) != nullptr;
-    if (feature) line->unsupported.push_back({flag, value});
-    if (setting) line->settings.push_back({std::move(flag), std::move(value)});
+// The value has passed CheckValue.
+void Apply(const Row& row, std::string_view value, void* block) {
+  const Member& member = *row.member;
+  if (!member.IsKept()) return;
+  switch (member.kind) {
+    case Kind::kBool: member.In<bool>(block) = ParseFlagBool(value).value_or(false); break;
+    case Kind::kInt: member.In<int>(block) = static_cast<int>(ParseFlagInteger(value).value_or(0)); break;
+    case Kind::kInt64: member.In<int64_t>(block) = ParseFlagInteger(value).value_or(0); break;
+    case Kind::kText:
+      member.In<std::string>(block) = row.canonical != nullptr ? row.canonical(value).value_or("") : value;
+      break;
+    case Kind::kDuration:
+      member.In<std::chrono::nanoseconds>(block) = ParseDuration(value).value_or(std::chrono::nanoseconds(0));
+      break;
+    case Kind::kWord: member.In<uint8_t>(block) = WordNumber(row.words, value).value_or(0); break;
+    case Kind::kSeconds:
+    case Kind::kTexts:
+    case Kind::kTextMap:
+    case Kind::kSwitches:
+    case Kind::kOther: break;  // no flag is of such a kind
   }
-}
-
-void Apply(const OptionRow& row, std::string_view value, Options* options) {
-  std::visit(
-      [&](auto field) {
-        if constexpr (!std::is_same_v<decltype(field), std::monostate>) {
-          auto& target = FieldOf(*options, field);
-          using Type = std::decay_t<decltype(target)>;
-          if constexpr (std::is_same_v<Type, bool>) {
-            target = ParseFlagBool(value).value_or(false);
-          } else if constexpr (std::is_same_v<Type, std::string>) {
-            target = row.key == "cipher" ? ParseCipher(value).value_or("chacha") : value;
-          } else if constexpr (std::is_same_v<Type, Durability>) {
-            target = ParseDurability(value).value_or(Durability::kDurable);
-          } else if constexpr (std::is_same_v<Type, std::chrono::nanoseconds>) {
-            target = ParseDuration(value).value_or(std::chrono::nanoseconds(0));
-          } else if constexpr (std::is_integral_v<Type>) {
-            target = static_cast<Type>(ParseFlagInteger(value).value_or(0));
-          }
-        }
-      },
-      row.field);
 }
 
 }  // namespace
+
+std::span<const Row> ProgramFlags() { return kProgramFlags; }
 
 CommandLine ParseCommandLine(const std::vector<std::string>& args) {
   CommandLine line;
@@ -134,12 +121,13 @@ CommandLine ParseCommandLine(const std::vector<std::string>& args) {
       value = flag.substr(equals + 1);
       flag.resize(equals);
     }
-    const FlagKind kind = KindOf(flag);
-    if (!kind.known) {
+    const Row* program = FindProgramFlag(flag);
+    const Row* row = program != nullptr ? program : FindByFlag(flag);
+    if (row == nullptr) {
       line.error = "flag provided but not defined: -" + flag;
       return line;
     }
-    if (!value && kind.is_bool) value = "true";
+    if (!value && row->member->kind == Kind::kBool) value = "true";
     if (!value) {
       if (at + 1 >= args.size()) {
         line.error = "flag needs an argument: -" + flag;
@@ -147,79 +135,59 @@ CommandLine ParseCommandLine(const std::vector<std::string>& args) {
       }
       value = args[++at];
     }
-    line.error = CheckValue(kind, flag, *value);
+    line.error = CheckValue(*row, flag, *value);
     if (!line.error.empty()) return line;
-    Take(&line, std::move(flag), std::move(*value));
+    if (program != nullptr) {
+      Apply(*program, *value, &line);
+    } else {
+      line.settings.push_back({std::move(flag), std::move(*value)});  // waits for the file
+    }
   }
   line.words.assign(args.begin() + static_cast<std::ptrdiff_t>(at), args.end());
   return line;
 }
 
 void ApplyFlags(const CommandLine& line, Options* options, Origins* origins) {
-  const auto note = [origins](std::string_view key, std::string_view flag) {
-    (*origins)[std::string(key)] = absl::StrFormat("flag -%s", flag);
+  const std::vector<Setting> settings = SettingsOf(*options);
+  const auto setting_of = [&](const FlagValue& flag) {
+    const auto found = std::find_if(settings.begin(), settings.end(),
+                                    [&](const Setting& each) { return HasFlag(*each.row, flag.flag); });
+    MR_CHECK(found != settings.end());
+    return *found;
   };
-  for (const FlagValue& setting : line.settings) {
-    const OptionRow* row = FindByFlag(setting.flag);
-    if (row == nullptr) continue;
-    Apply(*row, setting.value, options);
-    note(row->key, setting.flag);
+  for (const FlagValue& flag : line.settings) {
+    const auto [row, block] = setting_of(flag);
+    Apply(*row, flag.value, const_cast<void*>(block));
+    if (row->member->IsKept()) FlagTaken{flag.flag, origins}.Note(*row->member);
   }
   // These combine others and win over them, whatever the order.
-  for (const FlagValue& setting : line.settings) {
-    if (!OneOf(kTraceSwitches, setting.flag)) continue;
-    const bool on = ParseFlagBool(setting.value).value_or(false);
-    options->trace = on;
-    note("trace", setting.flag);
-    if (setting.flag[0] == 'D') {
-      options->debug = on;
-      note("debug", setting.flag);
-    }
-    if (setting.flag.ends_with("VV")) {
-      options->trace_verbose = on;
-      note("trace_verbose", setting.flag);
-    }
+  for (const FlagValue& flag : line.settings) {
+    const auto [row, block] = setting_of(flag);
+    if (!row->take_flag) continue;
+    const bool on = ParseFlagBool(flag.value).value_or(false);
+    row->take_flag.run(const_cast<void*>(block), on, FlagTaken{flag.flag, origins});
   }
 }
 
-void CheckFeatureFlags(const CommandLine& line, Diagnostics* diagnostics) {
-  const auto value_of = [&line](std::string_view flags) {
-    std::string value;
-    for (const FlagValue& flag : line.unsupported) {
-      if (OneOf(flags, flag.flag)) value = flag.value;
-    }
-    return value;
-  };
-  bool tls_off = false;
-  bool tls = false;
-  for (const FlagValue& flag : line.unsupported) {
-    if (!flag.flag.starts_with("tls")) continue;
-    if (flag.flag == "tls" && !*ParseFlagBool(flag.value)) {
-      tls_off = true;
-    } else {
-      tls = true;
-    }
-  }
-  if (tls && !tls_off) {
-    if (value_of("tlscert").empty()) {
-      diagnostics->errors.push_back("TLS Server certificate must be present and valid");
-    } else if (value_of("tlskey").empty()) {
-      diagnostics->errors.push_back("TLS Server private key must be present and valid");
-    }
-  }
-  if (!value_of("routes").empty() && value_of("cluster|cluster_listen").empty()) {
-    diagnostics->errors.push_back(
-        "solicited routes require cluster capabilities, e.g. --cluster");
+void CheckLackingFlags(const CommandLine& line, Diagnostics* diagnostics) {
+  static const Options defaults;
+  for (const Placed& placed : TablesOf(defaults)) {
+    if (placed.table->check_flags != nullptr) placed.table->check_flags(line.settings, diagnostics);
   }
   if (!diagnostics->errors.empty()) return;
-  const Feature* last = nullptr;
-  for (const FlagValue& flag : line.unsupported) {
-    const Feature* feature = FindFeatureByFlag(flag.flag);
-    const bool off = flag.value.empty() || flag.value == "0" || flag.value == "false" ||
-                     (flag.flag.starts_with("tls") && tls_off);
-    if (off || feature == last) continue;
-    NoteFeature(*feature, "flag -" + flag.flag, diagnostics);
-    last = feature;
+  std::vector<const Lacking*> taken_back;
+  for (const FlagValue& flag : line.settings) {
+    const Row& row = *FindByFlag(flag.flag);
+    if (row.off_ends_lacking && !ParseFlagBool(flag.value).value_or(true)) taken_back.push_back(row.lacking);
+  }
+  const Lacking* last = nullptr;
+  for (const FlagValue& flag : line.settings) {
+    const Lacking* lacking = FindByFlag(flag.flag)->lacking;
+    if (lacking == nullptr || lacking == last) continue;
+    if (flag.value.empty() || flag.value == "0" || flag.value == "false") continue;
+    if (std::find(taken_back.begin(), taken_back.end(), lacking) != taken_back.end()) continue;
+    NoteLacking(*lacking, "flag -" + flag.flag, diagnostics);
+    last = lacking;
   }
 }
 

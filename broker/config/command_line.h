@@ -3,22 +3,17 @@
 // Owner:  caller (pure).
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "broker/config/option_table.h"
-#include "broker/config/read_file.h"
+#include "broker/config/settings.h"
+#include "broker/config/table/origins.h"
 
 namespace millrace::config {
 
-struct FlagValue {
-  std::string flag;  // as written, without dashes
-  std::string value;
-};
-
 struct CommandLine {
+  // Flags that are no setting.
   bool show_help = false;
   bool show_version = false;
   bool show_tls_help = false;
@@ -26,11 +21,14 @@ struct CommandLine {
   bool print_config = false;
   std::string config_file;
   std::string signal;
-  std::vector<FlagValue> settings;     // flags of the option table, checked, in order
-  std::vector<FlagValue> unsupported;  // flags of features not built, in order
-  std::vector<std::string> words;      // what follows the flags
-  std::string error;                   // text of a usage error, or empty
+
+  std::vector<FlagValue> settings;  // flags of the tables, checked, in order
+  std::vector<std::string> words;   // what follows the flags
+  std::string error;                // text of a usage error, or empty
 };
+
+// The rows of flags that are no setting; their block is a CommandLine.
+std::span<const Row> ProgramFlags();
 
 // One or two dashes; -flag=value or -flag value; booleans -flag or -flag=false. Ends at the first
 // word that is no flag, or after "--".
@@ -40,7 +38,7 @@ CommandLine ParseCommandLine(const std::vector<std::string>& args);
 void ApplyFlags(const CommandLine& line, Options* options, Origins* origins);
 
 // Errors of flags that ask for what is not built, in the peer's words where it has any.
-void CheckFeatureFlags(const CommandLine& line, Diagnostics* diagnostics);
+void CheckLackingFlags(const CommandLine& line, Diagnostics* diagnostics);
 
 std::string HelpText();
 std::string TlsHelpText();

@@ -1,45 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/config/print_config.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_format.h"
-#include "broker/config/option_table.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
+#include "broker/config/settings.h"
 
 namespace millrace::config {
 namespace {
 
-constexpr char kBlanked[] = "[REDACTED]";
-
-std::string Line(std::string_view indent, std::string_view key, std::string_view value,
-                 std::string_view origin) {
+std::string Line(std::string_view indent, std::string_view key, std::string_view value, std::string_view origin) {
   return absl::StrFormat("%-47s # %s\n", absl::StrFormat("%s%s: %s", indent, key, value), origin);
 }
 
-bool IsText(const OptionRow& row) {
-  return row.Holds<std::string, std::chrono::nanoseconds, Durability>();
+bool IsOneValue(const Row& row) {
+  if (row.member == nullptr || !row.member->IsKept() || row.shown == Shown::kNever) return false;
+  return row.member->kind <= Kind::kWord;
 }
 
-std::string_view OriginOf(std::string_view key, const Origins& origins) {
-  const auto found = origins.find(key);
-  return found == origins.end() ? std::string_view("default") : std::string_view(found->second);
-}
-
-std::string ValueText(const OptionRow& row, const Options& options) {
-  const std::string text = FieldText(row, options);
-  if (IsSecret(row) && !text.empty()) return Quote(kBlanked);
-  return IsText(row) ? Quote(text) : text;
-}
-
-// The rows of a block, one level in.
-std::string BlockText(Block block, std::string_view indent, const Options& options, const Origins& origins) {
-  std::string text;
-  for (const OptionRow& row : OptionTable()) {
-    if (row.block != block || std::holds_alternative<std::monostate>(row.field)) continue;
-    std::string value = ValueText(row, options);
-    if (row.key == "sync_interval" && options.jetstream.sync_always) value = Quote("always");
-    text += Line(indent, row.key, value, OriginOf(row.key, origins));
-  }
-  return text;
+std::string PrintedValue(const Setting& setting) {
+  const auto& [row, block] = setting;
+  const std::string text = row->print_value ? row->print_value.run(block) : ValueText(*row, block);
+  if (row->secret && !text.empty()) return Quote("[REDACTED]");
+  const Kind kind = row->member->kind;
+  return kind == Kind::kText || kind == Kind::kDuration || kind == Kind::kWord ? Quote(text) : text;
 }
 
 std::string List(const std::vector<std::string>& words) {
@@ -48,43 +33,68 @@ std::string List(const std::vector<std::string>& words) {
   return "[" + text + "]";
 }
 
+class Printer {
+ public:
+  Printer(const Options& options, const Origins& origins) : options_(options), origins_(origins) {}
+
+  // Values, then lists, then what rows print of themselves, then the blocks within; each by the order of the rows.
+  std::string Print(std::vector<Setting> settings, const std::string& indent) const {
+    std::stable_sort(settings.begin(), settings.end(),
+                     [](const Setting& a, const Setting& b) { return a.row->order < b.row->order; });
+    std::string text;
+    for (const Setting& setting : settings) {
+      if (IsOneValue(*setting.row)) text += OneValue(setting, indent);
+    }
+    for (const auto& [row, block] : settings) {
+      if (row->member == nullptr || row->member->kind != Kind::kTexts) continue;
+      text += Line(indent, row->key, List(row->member->Of<std::vector<std::string>>(block)), "");
+    }
+    for (const auto& [row, block] : settings) {
+      if (row->print_lines) text += row->print_lines.run(block);
+    }
+    for (const Setting& setting : settings) text += Within(setting, indent);
+    return text;
+  }
+
+ private:
+  std::string OneValue(const Setting& setting, const std::string& indent) const {
+    const auto& [row, block] = setting;
+    if (row->shown == Shown::kUnlessEmpty && IsZero(*row->member, block)) return "";
+    const bool is_comment =
+        row->shown == Shown::kComment || (row->shown == Shown::kCommentIfZero && IsZero(*row->member, block));
+    const auto origin = origins_.find(row->member);
+    return Line(is_comment ? indent + "# " : indent, row->key, PrintedValue(setting),
+                origin == origins_.end() ? "default" : std::string_view(origin->second));
+  }
+
+  std::string Within(const Setting& setting, const std::string& indent) const {
+    const auto& [row, block] = setting;
+    std::vector<Setting> inner;
+    if (row->is_own_block) {
+      for (const auto& [table, outer] : TablesOf(options_)) {
+        if (table->own == nullptr) continue;
+        for (const Row& own : table->own_rows) inner.push_back({&own, table->own->look(outer)});
+      }
+    } else if (row->block != nullptr && row->block->inside != nullptr && row->block->inside->look != nullptr) {
+      for (const Row& key : row->block->rows) inner.push_back({&key, row->block->inside->look(block)});
+    } else {
+      return "";
+    }
+    return indent + std::string(row->key) + " {\n" + Print(std::move(inner), indent + "  ") + indent + "}\n";
+  }
+
+  const Options& options_;
+  const Origins& origins_;
+};
+
 }  // namespace
 
 std::string PrintConfig(const Options& options, const Origins& origins) {
-  std::string authorization;
-  std::string text;
-  for (const OptionRow& row : OptionTable()) {
-    if (row.block != Block::kTop || std::holds_alternative<std::monostate>(row.field)) continue;
-    const std::string_view origin = OriginOf(row.key, origins);
-    const std::string value = ValueText(row, options);
-    if (row.key == "auth_timeout") {
-      authorization += Line("  ", "timeout", value, origin);
-    } else if (row.group == HelpGroup::kAuthorization) {
-      // An empty user beside users would be read as a conflict.
-      const std::string key(row.key);
-      if (FieldText(row, options).empty()) continue;
-      authorization += Line("  ", key, value, origin);
-    } else if (row.key == "http_host" || (row.key == "max_sub_tokens" && value == "0")) {
-      text += Line("# ", row.key, value, origin);  // would not be read back
-    } else {
-      text += Line("", row.key, value, origin);
-    }
+  std::vector<Setting> top;
+  for (const auto& [table, block] : TablesOf(options)) {
+    for (const Row& row : table->rows) top.push_back({&row, block});
   }
-  text += Line("", "server_tags", List(options.server_tags), "");
-  text += "authorization {\n" + authorization;
-  if (!options.users.empty()) {
-    text += "  users: [\n";
-    for (const User& user : options.users) {
-      text += absl::StrFormat("    { user: %s, password: %s }\n", Quote(user.user),
-                              Quote(kBlanked));
-    }
-    text += "  ]\n";
-  }
-  text += "}\njetstream {\n" + BlockText(Block::kJetStream, "  ", options, origins);
-  text += "  limits {\n" + BlockText(Block::kJetStreamLimits, "    ", options, origins);
-  text += "    batch {\n" + BlockText(Block::kJetStreamBatch, "      ", options, origins) + "    }\n  }\n}\n";
-  text += "millrace {\n" + BlockText(Block::kTuning, "  ", options, origins) + "}\n";
-  return text;
+  return Printer(options, origins).Print(std::move(top), "");
 }
 
 }  // namespace millrace::config

@@ -6,7 +6,8 @@
 
 #include <string>
 
-#include "broker/config/read_file.h"
+#include "broker/config/options.h"
+#include "broker/config/table/origins.h"
 
 namespace millrace::config {
 

@@ -11,8 +11,8 @@
 #include <optional>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/parser.h"
-#include "broker/config/text.h"
+#include "broker/config/language/parser.h"
+#include "broker/config/language/text.h"
 
 namespace millrace::config {
 namespace {

@@ -5,12 +5,11 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/command_line.h"
-#include "broker/config/cpus.h"
-#include "broker/config/parser.h"
+#include "broker/config/language/parser.h"
 #include "broker/config/print_config.h"
+#include "broker/config/settings.h"
 #include "broker/config/signal_command.h"
-#include "broker/config/text.h"
-#include "broker/config/validate.h"
+#include "broker/config/language/text.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
 
@@ -29,18 +28,17 @@ struct Loaded {
 absl::StatusOr<Loaded> Load(const CommandLine& line) {
   Loaded loaded;
   Options& options = loaded.options;
-  options.tuning.shards = DefaultShardCount();
+  FillStart(&options);
   if (!line.config_file.empty()) {
     MR_ASSIGN_OR_RETURN(const Document document, ParseFile(line.config_file));
-    Reading reading{document, options, loaded.diagnostics, loaded.origins, ""};
-    ReadOptions(reading);
+    Reading(document, OwnOf(&options), &loaded.diagnostics, &loaded.origins).ReadFile(TopOf(&options));
     options.config_digest = document.digest;
   }
   options.config_file = line.config_file;
   options.check_config = line.check_config;
   ApplyFlags(line, &options, &loaded.origins);
   FillDefaults(&options);
-  if (loaded.diagnostics.errors.empty()) CheckFeatureFlags(line, &loaded.diagnostics);
+  if (loaded.diagnostics.errors.empty()) CheckLackingFlags(line, &loaded.diagnostics);
   return loaded;
 }
 
@@ -105,7 +103,7 @@ Startup ParseStartup(int argc, const char* const* argv) {
     return Exit(1, "", warnings + text);
   }
   absl::Status status = Validate(loaded->options);
-  if (status.ok()) status = ValidateAdvertised(loaded->options, "Error setting server INFO with");
+  if (status.ok()) status = ValidateStart(loaded->options);
   if (!status.ok()) {
     Startup startup = Fail(Message(status));
     startup.err = warnings + startup.err;

@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/control/clock.h"
 #include "broker/control/identity.h"
 #include "broker/control/memory.h"

@@ -11,7 +11,7 @@
 #include <chrono>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/io/file_lock.h"
 #include "store/shard/store_lock.h"
 

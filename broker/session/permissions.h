@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "broker/config/permissions.h"
+#include "broker/config/blocks/permissions.h"
 #include "proto/subject_trie.h"
 
 namespace millrace {

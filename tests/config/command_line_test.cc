@@ -57,6 +57,7 @@ TEST(CommandLine, OtherErrorsExitWithOne) {
       {{"--routes", "nats://h:1"},
        "solicited routes require cluster capabilities, e.g. --cluster\n"},
       {{"--tls", "--tlscert=a", "--tlskey=b"}, "TLS is not supported yet by this build: flag -tls"},
+      {{"--https-port", "1"}, "monitoring over HTTPS is not supported yet by this build: flag -https-port"},
       {{"--cluster=nats://h:1"}, "clustering is not supported yet by this build: flag -cluster"},
       {{"--signal", "stop=abc"}, "invalid pid: abc"},
   };

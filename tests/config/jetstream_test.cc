@@ -147,6 +147,9 @@ TEST(JetStreamOptions, WhatIsNotBuiltIsNamed) {
   ASSERT_EQ(startup.warnings.size(), 2u);
   EXPECT_TRUE(startup.warnings[0].starts_with("JetStream in clusters is not built yet and has no effect"));
   EXPECT_EQ(startup.options.jetstream.unique_tag, "az:x");
+  // Each by its own key.
+  EXPECT_NE(StartWith("jetstream {meta_compact_sync: true}").warnings.at(0).find("jetstream.meta_compact_sync at"),
+            std::string::npos);
 }
 
 TEST(JetStreamOptions, PrintedConfigurationsReadBackTheSame) {

@@ -7,8 +7,8 @@
 #include <random>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/parser.h"
-#include "broker/config/text.h"
+#include "broker/config/language/parser.h"
+#include "broker/config/language/text.h"
 #include "tests/config/support.h"
 
 namespace millrace::config {

@@ -4,10 +4,12 @@
 // some 700 more side by side).
 #include <gtest/gtest.h>
 
-#include "broker/config/cpus.h"
-#include "broker/config/option_table.h"
-#include "broker/config/secrets.h"
-#include "broker/config/unsupported.h"
+#include <set>
+
+#include "broker/config/blocks/cpus.h"
+#include "broker/config/blocks/secrets.h"
+#include "broker/config/language/text.h"
+#include "broker/config/settings.h"
 #include "tests/config/support.h"
 
 namespace millrace::config {
@@ -60,7 +62,7 @@ TEST(Options, AnEmptyCommandLineMeansTheDefaults) {
   ASSERT_EQ(startup.action, Startup::Action::kRun);
   Options expected;
   expected.http_host = "0.0.0.0";
-  expected.tuning.shards = DefaultShardCount();
+  expected.tuning.shards = DefaultShardCount(kShardsMax);
   expected.jetstream.info_queue_limit = expected.jetstream.request_queue_limit;
   EXPECT_EQ(startup.options, expected);
   EXPECT_FALSE(startup.options.AuthRequired());
@@ -234,13 +236,105 @@ TEST(Options, TheConfigurationsOfClientSuitesStart) {
   EXPECT_TRUE(startup.warnings[0].starts_with("leafnodes is not built yet and has no effect"));
 }
 
-TEST(Options, TheTableIsConsistent) {
-  for (const OptionRow& row : OptionTable()) {
-    const bool refused = row.on_reload == OnReload::kRefuse;
-    EXPECT_TRUE(!refused || !row.peer_name.empty() || row.IsTuning()) << row.key;
-    EXPECT_TRUE(row.on_reload != OnReload::kApply || !row.reloaded.empty()) << row.key;
-    EXPECT_TRUE(row.flags.empty() || !row.help.empty()) << row.key;
-    EXPECT_TRUE(row.read != nullptr || row.field.index() != 0) << row.key;
+// One row, in a block with a struct of that type (null: of a feature that is not built).
+void CheckRow(const Row& row, TypeTag type, bool is_own) {
+  SCOPED_TRACE(std::string(row.key) + std::string(row.flags));
+  const bool is_kept = row.member != nullptr && row.member->IsKept();
+  const bool is_changeable = is_kept && row.order != 0;  // within lists and the like, the list is what changes
+  if (is_changeable && row.on_reload == OnReload::kRefuse) {
+    EXPECT_TRUE(!row.peer_name.empty() || is_own);
+  }
+  EXPECT_TRUE(row.flags.empty() || (!row.help.empty() && row.group != nullptr && row.member != nullptr));
+  EXPECT_TRUE(type == nullptr || row.read || row.member != nullptr || row.block != nullptr || row.is_own_block ||
+              row.lacking != nullptr);
+  // Each member and hook is for the struct that the rows of this block are given.
+  if (is_kept) {
+    EXPECT_EQ(row.member->owner, type);
+  }
+  for (TypeTag hook : {row.read.type, row.take_flag.type, row.print_value.type, row.print_lines.type,
+                       row.reload_value.type, row.reload_line.type, row.plan.type}) {
+    EXPECT_TRUE(hook == nullptr || hook == type);
+  }
+  if (is_kept && row.member->kind == Kind::kWord) {
+    EXPECT_FALSE(row.words.empty());
+  }
+  if (is_kept && row.member->kind >= Kind::kTexts) {
+    EXPECT_TRUE(row.read || row.block != nullptr);
+  }
+}
+
+void CheckRows(std::span<const Row> rows, TypeTag type, bool is_own) {
+  std::set<std::string> keys;
+  for (const Row& row : rows) {
+    CheckRow(row, type, is_own);
+    for (std::string_view words : {row.key, row.aliases, row.old_aliases}) {
+      if (words.empty() || !row.is_key) continue;
+      for (const std::string& key : Split(words, '|')) EXPECT_TRUE(keys.insert(key).second) << key;
+    }
+    if (row.block == nullptr) continue;
+    const Inside* inside = row.block->inside;
+    if (inside != nullptr) {
+      EXPECT_EQ(inside->outer, type) << row.key;
+    }
+    const TypeTag inner = inside != nullptr ? inside->inner : nullptr;
+    if (row.block->finish) {
+      EXPECT_EQ(row.block->finish.type, inner) << row.key;
+    }
+    CheckRows(row.block->rows, inner, is_own);
+  }
+}
+
+TEST(Options, TheTablesAreConsistent) {
+  for (const auto& [table, block] : TablesOf(Options())) {
+    CheckRows(table->rows, table->type, false);
+    if (table->own != nullptr) {
+      EXPECT_EQ(table->own->outer, table->type);
+      CheckRows(table->own_rows, table->own->inner, true);
+    }
+    for (TypeTag hook : {table->start.type, table->complete.type, table->check.type, table->check_names.type,
+                         table->check_bounded.type, table->check_start.type, table->check_reload.type,
+                         table->concerns.type}) {
+      EXPECT_TRUE(hook == nullptr || hook == table->type);
+    }
+  }
+}
+
+// "(default: 4096)" is what a broker without that flag has.
+TEST(Options, HelpNamesTheDefaults) {
+  const Options defaults;
+  int compared = 0;
+  for (const auto& [row, block] : SettingsOf(defaults)) {
+    constexpr std::string_view kWords = "(default: ";
+    const size_t at = row->help.find(kWords);
+    if (at == std::string_view::npos || row->member == nullptr || !row->member->IsKept()) continue;
+    const std::string_view named = row->help.substr(at + kWords.size());
+    if (row->member->kind == Kind::kText || named.find_first_of("0123456789") != 0) continue;
+    const std::string value = ValueText(*row, block);
+    EXPECT_TRUE(named.starts_with(value) && named.find_first_of(",;)") == value.size()) << row->help;
+    ++compared;
+  }
+  EXPECT_GT(compared, 15);
+}
+
+TEST(Options, NoTwoRowsShareAPlaceAFlagOrAKeyAtTheTop) {
+  const Options options;
+  std::set<int> orders;
+  std::set<std::string> flags;
+  for (const Setting& setting : SettingsOf(options)) {
+    EXPECT_TRUE(orders.insert(setting.row->order).second) << setting.row->key << " " << setting.row->order;
+    for (const std::string& flag : Split(setting.row->flags, '|')) {
+      if (!flag.empty()) {
+        EXPECT_TRUE(flags.insert(flag).second) << flag;
+      }
+    }
+  }
+  std::set<std::string> keys;
+  for (const auto& [table, block] : TablesOf(options)) {
+    for (const Row& row : table->rows) {
+      if (!row.key.empty()) {
+        EXPECT_TRUE(keys.insert(std::string(row.key)).second) << row.key;
+      }
+    }
   }
 }
 
@@ -260,7 +354,8 @@ TEST(Cpus, QuotasAreRoundedUp) {
   EXPECT_EQ(CpusOfQuota("50000 100000"), 1);
   EXPECT_EQ(CpusOfQuota("max 100000"), 0);
   EXPECT_EQ(CpusOfQuota("rubbish"), 0);
-  EXPECT_GE(DefaultShardCount(), 1);
+  EXPECT_GE(DefaultShardCount(kShardsMax), 1);
+  EXPECT_EQ(DefaultShardCount(1), 1);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "tests/config/support.h"
 
 namespace millrace::config {

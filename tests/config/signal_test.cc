@@ -10,7 +10,7 @@
 #include <string>
 #include <utility>
 
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "tests/config/support.h"
 
 namespace millrace::config {

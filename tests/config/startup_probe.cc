@@ -1,23 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 // Startup probe: what the broker would do with a command line, without starting one. It is what
-// compare_with_peer.py runs; --reload-to FILE at the end plans a reload to that file. --rows alone prints the option
-// table, for tests/interop/options.py: block, key and flags of each row.
+// compare_with_peer.py runs; --reload-to FILE at the end plans a reload to that file. --rows alone prints all rows with
+// a key that do something, for tests/interop/options.py: block, key and flags of each.
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include "broker/config/option_table.h"
+#include "broker/config/language/text.h"
 #include "broker/config/reload.h"
+#include "broker/config/settings.h"
 #include "broker/config/startup.h"
+
+namespace {
+
+using millrace::config::Row;
+
+void PrintRows(std::string_view block, std::span<const Row> rows) {
+  for (const Row& row : rows) {
+    const bool is_kept = row.read || (row.member != nullptr && row.member->IsKept());
+    if (row.key.empty() || (row.lacking != nullptr && !is_kept)) continue;
+    std::string flags;
+    for (std::string flag : millrace::config::Split(row.flags, '|')) {
+      flags += (flags.empty() ? "" : "|") + flag.erase(0, flag.find_first_not_of('-'));
+    }
+    std::printf("%s %s %s\n", std::string(block).c_str(), std::string(row.key).c_str(), flags.c_str());
+    if (row.block != nullptr && row.block->inside->look != nullptr) PrintRows(row.key, row.block->rows);
+    if (!row.is_own_block) continue;
+    for (const auto& [table, ignored] : millrace::config::TablesOf(millrace::Options())) {
+      PrintRows(row.key, table->own_rows);
+    }
+  }
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   if (argc == 2 && std::strcmp(argv[1], "--rows") == 0) {
-    constexpr const char* kBlocks[] = {"top", "jetstream", "limits", "batch", "millrace"};
-    for (const auto& row : millrace::config::OptionTable()) {
-      std::printf("%s %s %s\n", kBlocks[static_cast<size_t>(row.block)], std::string(row.key).c_str(),
-                  std::string(row.flags).c_str());
-    }
+    for (const auto& [table, ignored] : millrace::config::TablesOf(millrace::Options())) PrintRows("top", table->rows);
     return 0;
   }
   const char* reload_to = nullptr;

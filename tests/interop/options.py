@@ -518,7 +518,8 @@ def lame_duck():
     start_fails("lame_duck_duration: '30s'\nlame_duck_grace_period: '31s'", "lame duck grace period")
 
 
-@effect("top authorization", "top username", "top password", "top token", "top auth_timeout", "top no_auth_user")
+@effect("top authorization", "authorization username", "authorization password", "authorization token", "authorization timeout",
+        "authorization users", "authorization permissions", "top no_auth_user")
 def authorization():
     def answer(broker, **connect):
         return broker.client(**connect).ping()[-1]
@@ -536,6 +537,10 @@ def authorization():
         expect(b"Authorization Violation" in answer(broker, auth_token="x"), "the wrong token")
     with Broker("authorization { users: [{user: u, password: p}] }\nno_auth_user: u") as broker:
         expect(answer(broker) == b"PONG", "no_auth_user")
+    with Broker("authorization { default_permissions { publish: a }, users: [{user: u, password: p}] }") as broker:
+        client = broker.client(user="u", **{"pass": "p"})
+        client.send("PUB a 0\r\n\r\nPUB b 0\r\n\r\n")
+        expect(b'Permissions Violation for Publish to "b"' in b"".join(client.ping()), "default_permissions")
 
 
 @effect("top system_account", "top no_system_account")
@@ -775,7 +780,7 @@ WARNED = {
     "top disable_sublist_cache": ("disable_sublist_cache: true", "disable_sublist_cache is without effect"),
     "top prof_block_rate": ("prof_block_rate: 1", "profiling over HTTP is not built yet and has no effect: prof_block_rate"),
     "top connect_error_reports": ("connect_error_reports: 5", "has no effect: connect_error_reports"),
-    "top reconnect_error_reports": ("reconnect_error_reports: 5", "has no effect: connect_error_reports"),
+    "top reconnect_error_reports": ("reconnect_error_reports: 5", "has no effect: reconnect_error_reports"),
     "jetstream extension_hint": (js("extension_hint: will_extend"), "has no effect: jetstream.extension_hint"),
     "jetstream unique_tag": ("server_tags: ['az:1']\n" + js("unique_tag: 'az:'"), "has no effect: jetstream.unique_tag"),
     "jetstream info_queue_limit": (js("info_queue_limit: 7"), "info_queue_limit is without effect"),

@@ -73,7 +73,7 @@ class TidyTest(unittest.TestCase):
             ('broker/net/connection.cc', 'broker/shard.h'),
             ('broker/net/connection.cc', 'broker/admin.h'),
             ('broker/shard.cc', 'broker/control/server.h'),
-            ('broker/config/parser.cc', 'broker/monitor/pages.h'),
+            ('broker/config/language/parser.cc', 'broker/monitor/pages.h'),
             ('broker/log/log.cc', 'broker/config/options.h'),
             ('broker/monitor/pages.cc', 'broker/mesh/counters.h'),
             ('broker/control/server.cc', 'tests/sim/sim_io.h'),

@@ -2,7 +2,7 @@
 #include "broker/jetstream/engine/banner.h"
 
 #include "absl/strings/str_format.h"
-#include "broker/config/text.h"
+#include "broker/config/language/text.h"
 #include "broker/monitor/go_format.h"
 #include "broker/version.h"
 

@@ -14,7 +14,7 @@
 #include <limits>
 
 #include "absl/strings/str_format.h"
-#include "broker/config/option_table.h"
+#include "broker/config/blocks/jetstream.h"
 #include "broker/jetstream/api/message_headers.h"
 
 namespace millrace {

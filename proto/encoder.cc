@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "proto/encoder.h"
 
-#include <cstdio>
-
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -10,47 +8,6 @@ namespace {
 
 constexpr std::string_view kNoRespondersHead = "NATS/1.0 503\r\nNats-Subject: ";
 constexpr std::string_view kNoRespondersTail = "\r\n\r\n";
-constexpr char kHexDigits[] = "0123456789abcdef";
-
-// Bytes of the well-formed UTF-8 sequence at the start of text, 0 when there is none.
-size_t Utf8Bytes(std::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  const size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  if (n == 0 || n > text.size() || lead > 0xf4) return 0;
-  for (size_t i = 1; i < n; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
-  if (lead == 0xed && byte(1) > 0x9f) return 0;
-  if (lead == 0xf0 && byte(1) < 0x90) return 0;
-  if (lead == 0xf4 && byte(1) > 0x8f) return 0;
-  return n;
-}
-
-uint32_t CodePoint(std::string_view utf8) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(utf8[i])); };
-  MR_DCHECK(utf8.size() >= 2 && utf8.size() <= 4);
-  uint32_t code = byte(0) & (0xFFu >> (utf8.size() + 1));
-  for (size_t i = 1; i < utf8.size(); ++i) code = code << 6 | (byte(i) & 63);
-  return code;
-}
-
-// What Go calls printable, as far as subjects care: no controls, blanks other than space, format characters, private
-// use or noncharacters. Unassigned code points are let through.
-bool IsPrintable(uint32_t code) {
-  struct Range {
-    uint32_t from, to;
-  };
-  constexpr Range kNot[] = {
-      {0x80, 0xA0},     {0xAD, 0xAD},     {0x600, 0x605},   {0x61C, 0x61C},   {0x6DD, 0x6DD},     {0x70F, 0x70F},
-      {0x1680, 0x1680}, {0x180E, 0x180E}, {0x2000, 0x200F}, {0x2028, 0x202F}, {0x205F, 0x206F},   {0x3000, 0x3000},
-      {0xD800, 0xF8FF}, {0xFEFF, 0xFEFF}, {0xFFF0, 0xFFFB}, {0xFFFE, 0xFFFF}, {0xE0000, 0xE00FF}, {0xF0000, 0x10FFFF}};
-  for (const Range& range : kNot) {
-    if (code >= range.from && code <= range.to) return false;
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -65,40 +22,6 @@ void AppendNoResponders(std::string* out, std::string_view reply, std::string_vi
   MR_CHECK_OP(new_bytes, <=, out->size());
   out->resize(new_bytes);
   out->append(kNoRespondersHead).append(subject).append(kNoRespondersTail).append(kCrLf);
-}
-
-void AppendQuoted(std::string* out, std::string_view text) {
-  out->push_back('"');
-  while (!text.empty()) {
-    const char c = text.front();
-    const unsigned char byte = static_cast<unsigned char>(c);
-    size_t n = 1;
-    if (c == '"' || c == '\\') {
-      out->push_back('\\');
-      out->push_back(c);
-    } else if (byte >= 0x20 && byte < 0x7f) {
-      out->push_back(c);
-    } else if (byte >= 0x07 && byte <= 0x0d) {
-      out->push_back('\\');
-      out->push_back("abtnvfr"[byte - 0x07]);
-    } else if (n = Utf8Bytes(text); n > 1) {
-      const uint32_t code = CodePoint(text.substr(0, n));
-      if (IsPrintable(code)) {
-        out->append(text.substr(0, n));
-      } else {
-        char escape[12];
-        std::snprintf(escape, sizeof escape, code < 0x10000 ? "\\u%04x" : "\\U%08x", code);
-        out->append(escape);
-      }
-    } else {
-      out->append("\\x");
-      out->push_back(kHexDigits[byte >> 4]);
-      out->push_back(kHexDigits[byte & 15]);
-      n = 1;
-    }
-    text.remove_prefix(n);
-  }
-  out->push_back('"');
 }
 
 }  // namespace millrace

@@ -124,7 +124,4 @@ void AppendErr(std::string* out, std::string_view text);
 void AppendNoResponders(std::string* out, std::string_view reply, std::string_view sid,
                         std::string_view subject);
 
-// text in double quotes as the peer's %q writes it: for the subjects inside permission violations.
-void AppendQuoted(std::string* out, std::string_view text);
-
 }  // namespace millrace

@@ -60,7 +60,7 @@ std::string CheckValue(const Row& row, std::string_view flag, std::string_view v
   const Kind kind = row.member->kind;
   if (kind == Kind::kBool) {
     if (ParseFlagBool(value)) return "";
-    return absl::StrFormat("invalid boolean value %s for -%s: parse error", Quote(value), flag);
+    return absl::StrFormat("invalid boolean value %s for -%s: parse error", Quoted(value), flag);
   }
   std::string why;
   if (!row.words.empty()) {
@@ -70,7 +70,7 @@ std::string CheckValue(const Row& row, std::string_view flag, std::string_view v
   } else if (kind == Kind::kInt || kind == Kind::kInt64) {
     why = WrongInteger(row, value);
   }
-  return why.empty() ? "" : absl::StrFormat("invalid value %s for flag -%s: %s", Quote(value), flag, why);
+  return why.empty() ? "" : absl::StrFormat("invalid value %s for flag -%s: %s", Quoted(value), flag, why);
 }
 
 // The value has passed CheckValue.

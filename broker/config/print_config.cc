@@ -22,14 +22,14 @@ bool IsOneValue(const Row& row) {
 std::string PrintedValue(const Setting& setting) {
   const auto& [row, block] = setting;
   const std::string text = row->print_value ? row->print_value.run(block) : ValueText(*row, block);
-  if (row->secret && !text.empty()) return Quote("[REDACTED]");
+  if (row->secret && !text.empty()) return Quoted("[REDACTED]");
   const Kind kind = row->member->kind;
-  return kind == Kind::kText || kind == Kind::kDuration || kind == Kind::kWord ? Quote(text) : text;
+  return kind == Kind::kText || kind == Kind::kDuration || kind == Kind::kWord ? Quoted(text) : text;
 }
 
 std::string List(const std::vector<std::string>& words) {
   std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + Quote(word);
+  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + Quoted(word);
   return "[" + text + "]";
 }
 

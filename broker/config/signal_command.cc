@@ -87,14 +87,14 @@ absl::Status SendSignal(std::string_view argument, const SignalTargets& targets)
   }
   if (pids.empty()) return Error("no nats-server processes running");
   const std::optional<int> signal = SignalOf(parts[0]);
-  if (!signal) return Error("unknown signal %s", Quote(parts[0]));
+  if (!signal) return Error("unknown signal %s", Quoted(parts[0]));
   std::string failed;
   for (int pid : pids) {
     if (any && !std::to_string(pid).starts_with(expression)) continue;
     const int error = targets.kill != nullptr ? targets.kill(pid, *signal)
                                               : KillProcess(pid, *signal);
     if (error != 0) {
-      failed += absl::StrFormat("\nsignal %s %d: %s", Quote(parts[0]), pid, ErrnoText(error));
+      failed += absl::StrFormat("\nsignal %s %d: %s", Quoted(parts[0]), pid, ErrnoText(error));
     }
   }
   if (!failed.empty()) return Error("%s", failed);

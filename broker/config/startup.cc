@@ -70,7 +70,7 @@ std::optional<Startup> AtOnce(const CommandLine& line) {
   if (line.show_tls_help) return Exit(0, TlsHelpText(), "");
   if (word == "version") return Exit(0, version, "");
   if (word == "help") return Exit(0, HelpText(), "");
-  if (!line.words.empty()) return Fail("unrecognized command: " + Quote(line.words[0]));
+  if (!line.words.empty()) return Fail("unrecognized command: " + Quoted(line.words[0]));
   if (!line.signal.empty()) {
     const absl::Status status = SendSignal(line.signal);
     return status.ok() ? Exit(0, "", "") : Fail(Message(status));

@@ -9,6 +9,7 @@
 #include "broker/account/nkey.h"
 #include "proto/encoder.h"
 #include "proto/errors.h"
+#include "proto/quoted.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -26,12 +27,6 @@ bool IsGatewaySubject(std::string_view subject) { return IsBehind(subject, "_GR_
 bool IsRaftSubject(std::string_view subject) { return subject.starts_with("$NRG."); }
 bool IsReservedReply(std::string_view reply) {
   return reply.starts_with("_R_.") || IsBehind(reply, "$JS.ACK.") || IsGatewaySubject(reply);
-}
-
-std::string Quoted(std::string_view text) {
-  std::string out;
-  AppendQuoted(&out, text);
-  return out;
 }
 
 std::string Concat(std::initializer_list<std::string_view> parts) {

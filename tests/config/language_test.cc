@@ -150,7 +150,7 @@ TEST(Text, DurationsReadAndPrintAsInGo) {
   EXPECT_EQ(Message(ParseDuration("5").status()), "time: missing unit in duration \"5\"");
   EXPECT_EQ(Message(ParseDuration("5y").status()), "time: unknown unit \"y\" in duration \"5y\"");
   for (std::string_view bad : {"", "x", ".s", "9999999999999h", "-"}) {
-    EXPECT_EQ(Message(ParseDuration(bad).status()), "time: invalid duration " + Quote(bad));
+    EXPECT_EQ(Message(ParseDuration(bad).status()), "time: invalid duration " + Quoted(bad));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <cinttypes>
 #include <vector>
 
+#include "proto/quoted.h"
 #include "tests/proto/seeded.h"
 
 namespace millrace {

@@ -19,12 +19,12 @@ std::optional<Address> ReadAddress(Reading& reading, const Value& value) {
   }
   const auto parts = SplitHostPort(*text);
   if (!parts) {
-    reading.Error(value, "could not parse address string " + Quote(*text));
+    reading.Error(value, "could not parse address string " + Quoted(*text));
     return std::nullopt;
   }
   const std::optional<int> port = ParseDecimal(parts->port);
   if (!port) {
-    reading.Error(value, "could not parse port " + Quote(parts->port));
+    reading.Error(value, "could not parse port " + Quoted(parts->port));
     return std::nullopt;
   }
   return Address{parts->host, *port};

@@ -50,7 +50,7 @@ void ReadConnectionTypes(User& user, Reading& reading, const Value& value) {
     if (found != std::end(kTypes)) {
       types = static_cast<ConnectionTypes>(types | found->second);
     } else {
-      unknown += (unknown.empty() ? "" : " ") + Quote(upper);
+      unknown += (unknown.empty() ? "" : " ") + Quoted(upper);
     }
   }
   if (!unknown.empty()) reading.Error(value, "invalid connection types [" + unknown + "]");
@@ -151,7 +151,7 @@ bool FinishAuthorization(AuthorizationOptions& options, Reading& reading, const 
     const std::string& name = user.nkey.empty() ? user.user : user.nkey;
     if (!names.insert(name).second) {
       reading.Error(*end.value,
-                    absl::StrFormat("Duplicate %s %s detected", user.nkey.empty() ? "user" : "nkey", Quote(name)));
+                    absl::StrFormat("Duplicate %s %s detected", user.nkey.empty() ? "user" : "nkey", Quoted(name)));
       return false;
     }
     if (!user.permissions) user.permissions = options.default_permissions;
@@ -163,7 +163,7 @@ std::string UsersLines(const AuthorizationOptions& options) {
   if (options.users.empty()) return "";
   std::string text = "  users: [\n";
   for (const User& user : options.users) {
-    text += absl::StrFormat("    { user: %s, password: \"[REDACTED]\" }\n", Quote(user.user));
+    text += absl::StrFormat("    { user: %s, password: \"[REDACTED]\" }\n", Quoted(user.user));
   }
   return text + "  ]\n";
 }
@@ -227,7 +227,7 @@ bool IsOtherSystemAccount(const Value& value) {
   return value.AsString() == nullptr || (*value.AsString() != "$SYS" && !value.AsString()->empty());
 }
 
-constexpr Lacking kSystemAccount = {"a system account other than $SYS", Lacking::Policy::kRefuse, IsOtherSystemAccount};
+constexpr Lacking kOtherSystemAccount = {"a system account other than $SYS", Lacking::Policy::kRefuse, IsOtherSystemAccount};
 
 // Users in another order are the same users.
 std::vector<User> Sorted(std::vector<User> users) {
@@ -255,7 +255,7 @@ constexpr Row kRows[] = {
      .plan = kPairHook<PlanUsers>},
     {.key = "system_account", .aliases = "system", .order = 180,
      .member = &kMember<&AuthorizationOptions::system_account>, .read = kHook<ReadSystemAccount>,
-     .lacking = &kSystemAccount, .peer_name = "SystemAccount"},
+     .lacking = &kOtherSystemAccount, .peer_name = "SystemAccount"},
     {.key = "authorization", .order = 190, .block = &kAuthorizationBlock, .on_reload = kIgnore},
     {.key = "no_system_account", .aliases = "no_system|no_sys_acc", .order = 860, .member = &kUnkept<bool>,
      .on_reload = kIgnore},

@@ -36,7 +36,7 @@ absl::StatusOr<int64_t> StorageSize(const Value& value) {
   if (text == nullptr) return absl::InvalidArgumentError("must be int64 or string");
   if (text->empty()) return 0;
   std::string_view digits = std::string_view(*text).substr(0, text->size() - 1);
-  const std::string quoted = Quote(digits);
+  const std::string quoted = Quoted(digits);
   if (digits.starts_with('+') && !digits.starts_with("+-")) digits.remove_prefix(1);
   int64_t number = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
@@ -70,7 +70,7 @@ void ReadCount(JetStreamOptions& options, Reading& reading, const Value& value) 
   if (const int64_t* number = value.AsInteger()) {
     options.*member = *number;
   } else {
-    reading.Error(value, absl::StrFormat("Expected a parseable size for %s, got %s", Quote(reading.key()),
+    reading.Error(value, absl::StrFormat("Expected a parseable size for %s, got %s", Quoted(reading.key()),
                                          PlainText(value)));
   }
 }
@@ -103,7 +103,7 @@ void ReadMaxConcurrentIo(JetStreamOptions& options, Reading& reading, const Valu
     return;
   }
   reading.Error(value, absl::StrFormat("Expected an absolute size for %s between %d and %d, got %s",
-                                       Quote(reading.key()), kConcurrentIoMin, kConcurrentIoMax, PlainText(value)));
+                                       Quoted(reading.key()), kConcurrentIoMin, kConcurrentIoMax, PlainText(value)));
 }
 
 void ReadSyncInterval(JetStreamOptions& options, Reading& reading, const Value& value) {
@@ -134,7 +134,7 @@ void ReadCipher(JetStreamOptions& options, Reading& reading, const Value& value)
   if (const auto cipher = CanonicalCipher(*name)) {
     options.cipher = *cipher;
   } else {
-    reading.Error(value, "Unknown cipher type: " + Quote(*name));
+    reading.Error(value, "Unknown cipher type: " + Quoted(*name));
   }
 }
 
@@ -377,7 +377,7 @@ absl::Status CheckJetStream(const JetStreamBlock& block) {
     const std::string api = "$JS." + options.domain + ".API.>";
     if (!IsValidSubject(api)) {
       return absl::InvalidArgumentError(
-          absl::StrFormat("invalid domain name: derived %s is not a valid subject", Quote(api)));
+          absl::StrFormat("invalid domain name: derived %s is not a valid subject", Quoted(api)));
     }
     if (options.domain.find_first_of(".*>") != std::string::npos) {
       return absl::InvalidArgumentError("invalid domain name: may not contain ., * or >");

@@ -34,7 +34,7 @@ std::optional<std::vector<std::string>> PublishList(Reading& reading, const Valu
   if (!subjects) return std::nullopt;
   for (const std::string& subject : *subjects) {
     if (!IsValidSubject(subject)) {
-      reading.Error(value, absl::StrFormat("subject %s is not a valid subject", Quote(subject)));
+      reading.Error(value, absl::StrFormat("subject %s is not a valid subject", Quoted(subject)));
       return std::nullopt;
     }
   }
@@ -54,11 +54,11 @@ std::optional<std::vector<SubscribeEntry>> SubscribeList(Reading& reading, const
     const std::vector<std::string> words = Fields(text);
     std::string wrong;
     if (words.size() != 2) {
-      wrong = absl::StrFormat("subject %s is not a valid subject", Quote(text));
+      wrong = absl::StrFormat("subject %s is not a valid subject", Quoted(text));
     } else if (!IsValidSubject(words[0])) {
-      wrong = absl::StrFormat("subject %s is not a valid subject", Quote(words[0]));
+      wrong = absl::StrFormat("subject %s is not a valid subject", Quoted(words[0]));
     } else if (!IsValidSubject(words[1])) {
-      wrong = absl::StrFormat("queue %s is not a valid queue", Quote(words[1]));
+      wrong = absl::StrFormat("queue %s is not a valid queue", Quoted(words[1]));
     }
     if (!wrong.empty()) {
       reading.Error(value, wrong);

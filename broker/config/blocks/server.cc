@@ -73,7 +73,7 @@ void ReadFeatureFlags(ServerOptions& options, Reading& reading, const Value& val
     const bool* on = entry->second.AsBool();
     if (on == nullptr) {
       return reading.Error(entry->second, absl::StrFormat("error parsing feature flag %s: expected bool, got %s",
-                                                          Quote(entry->first), PeerTypeName(entry->second)));
+                                                          Quoted(entry->first), PeerTypeName(entry->second)));
     }
     options.feature_flags[entry->first] = *on;
   }

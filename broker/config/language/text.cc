@@ -14,7 +14,7 @@ namespace millrace::config {
 namespace {
 
 absl::Status DurationError(std::string_view what, std::string_view text) {
-  return absl::InvalidArgumentError(absl::StrFormat("time: %s %s", what, Quote(text)));
+  return absl::InvalidArgumentError(absl::StrFormat("time: %s %s", what, Quoted(text)));
 }
 
 struct Unit {
@@ -33,15 +33,6 @@ constexpr Unit kUnits[] = {
 };
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-// Good enough a notion of what prints, for quoted text in error messages.
-bool IsVisible(uint32_t code) {
-  const bool control = code < 0x20 || (code >= 0x7F && code <= 0x9F) || code == 0xAD;
-  const bool format = (code >= 0x200B && code <= 0x200F) || (code >= 0x202A && code <= 0x202E) ||
-                      (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
-  const bool private_use = code >= 0xE000 && code <= 0xF8FF;
-  return !control && !format && !private_use && !IsSpaceRune(code);
-}
 
 // One decimal number as 64-bit integer part and fraction.
 struct Decimal {
@@ -124,36 +115,6 @@ bool IsSpaceRune(uint32_t code) {
 
 std::string Message(const absl::Status& status) { return std::string(status.message()); }
 
-std::string Quote(std::string_view text) {
-  std::string out = "\"";
-  for (size_t i = 0; i < text.size();) {
-    const DecodedRune rune = DecodeRune(text.substr(i));
-    const std::string_view bytes = text.substr(i, rune.bytes);
-    i += rune.bytes;
-    switch (rune.code) {
-      case '"': out += "\\\""; continue;
-      case '\\': out += "\\\\"; continue;
-      case '\a': out += "\\a"; continue;
-      case '\b': out += "\\b"; continue;
-      case '\f': out += "\\f"; continue;
-      case '\n': out += "\\n"; continue;
-      case '\r': out += "\\r"; continue;
-      case '\t': out += "\\t"; continue;
-      case '\v': out += "\\v"; continue;
-      default: break;
-    }
-    const bool broken = rune.code == kRuneError && rune.bytes == 1;
-    if (broken || rune.code < 0x20 || rune.code == 0x7F) {
-      out += absl::StrFormat("\\x%02x", static_cast<unsigned char>(bytes[0]));
-    } else if (rune.code != ' ' && !IsVisible(rune.code)) {
-      out += absl::StrFormat("\\u%04x", rune.code);
-    } else {
-      out += bytes;
-    }
-  }
-  return out + "\"";
-}
-
 std::string Lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
@@ -229,7 +190,7 @@ absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text) {
     }
     if (unit == nullptr) {
       return absl::InvalidArgumentError(absl::StrFormat("time: unknown unit %s in duration %s",
-                                                        Quote(name), Quote(whole)));
+                                                        Quoted(name), Quoted(whole)));
     }
     if (decimal.whole > kMax / unit->nanoseconds) return DurationError("invalid duration", whole);
     uint64_t part = decimal.whole * unit->nanoseconds;
@@ -374,7 +335,7 @@ absl::StatusOr<HostPort> ParseAdvertised(std::string_view text, int port) {
   }
   const absl::StatusOr<int64_t> number = ParseFlagInteger(parts->port);
   if (!number.ok() || *number < INT32_MIN || *number > INT32_MAX) {
-    return absl::InvalidArgumentError(absl::StrFormat("strconv.Atoi: parsing %s: invalid syntax", Quote(parts->port)));
+    return absl::InvalidArgumentError(absl::StrFormat("strconv.Atoi: parsing %s: invalid syntax", Quoted(parts->port)));
   }
   return HostPort{parts->host, *number == 0 || *number == -1 ? port : static_cast<int>(*number)};
 }

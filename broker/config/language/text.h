@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "proto/quoted.h"
 
 namespace millrace::config {
 
@@ -28,8 +29,6 @@ bool IsSpaceRune(uint32_t code);  // Unicode white space
 // Of a status, as a std::string: the message is of a view type that does not mix with std's.
 std::string Message(const absl::Status& status);
 
-// %q: double quotes, escapes for what does not print.
-std::string Quote(std::string_view text);
 std::string Lower(std::string_view text);  // ASCII
 std::string Upper(std::string_view text);  // ASCII
 std::string_view TrimSpace(std::string_view text);

@@ -59,7 +59,7 @@ void Reading::ErrorWithoutPlace(std::string reason) { diagnostics_.errors.push_b
 
 void Reading::Warn(const Value& value, std::string_view field, std::string_view reason) {
   diagnostics_.warnings.push_back(
-      absl::StrFormat("%s: invalid use of field %s: %s", document_.Place(value.at), Quote(field), reason));
+      absl::StrFormat("%s: invalid use of field %s: %s", document_.Place(value.at), Quoted(field), reason));
 }
 
 void Reading::Note(const Member& member, const Value& value) {
@@ -228,11 +228,11 @@ void Reading::ReadOwnBlock(const Value& value) {
 
 void Reading::Unknown(const Scope& scope, const Block* rules, const std::string& key, const Value& value) {
   if (value.used_as_variable) return;
-  if (rules != nullptr && !rules->unknown.empty()) return Error(value, Replaced(rules->unknown, "%s", Quote(key)));
-  std::string text = "unknown field " + Quote(key);
+  if (rules != nullptr && !rules->unknown.empty()) return Error(value, Replaced(rules->unknown, "%s", Quoted(key)));
+  std::string text = "unknown field " + Quoted(key);
   const std::string hints = HintsOf(scope);
   const std::string_view nearest = Nearest(hints, Lower(key));
-  if (!nearest.empty()) text += ", did you mean " + Quote(nearest) + "?";
+  if (!nearest.empty()) text += ", did you mean " + Quoted(nearest) + "?";
   Error(value, text);
 }
 

@@ -9,22 +9,13 @@
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
+#include "proto/quoted.h"
 #include "proto/subject.h"
 
 namespace millrace {
 namespace {
 
 constexpr std::string_view kNoResponders = "NATS/1.0 503\r\n\r\n";
-
-// As Go's %q prints names of batches.
-std::string Quote(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') quoted += '\\';
-    quoted += c;
-  }
-  return quoted + '"';
-}
 
 }  // namespace
 
@@ -240,9 +231,9 @@ std::string Stream::Ack(uint64_t seq, const AckExtra& extra) const {
   text.append("\",\"seq\":").append(std::to_string(seq));
   if (extra.duplicate) text += ",\"duplicate\": true";
   if (!extra.batch.empty()) {
-    text += ",\"batch\":" + Quote(extra.batch) + ",\"count\":" + std::to_string(extra.count);
+    text += ",\"batch\":" + Quoted(extra.batch) + ",\"count\":" + std::to_string(extra.count);
   } else if (!extra.counter.empty()) {
-    text += ",\"val\":" + Quote(extra.counter);
+    text += ",\"val\":" + Quoted(extra.counter);
   }
   text.push_back('}');
   return text;

@@ -543,16 +543,11 @@ void Shard::Open(SpeakerKind kind, int fd, uint64_t cid, bool refused) {
   connections_[slot]->Start(MakeSpeaker(kind, connections_[slot].get()), refused);
 }
 
+// Monitoring's live on the control thread.
 std::unique_ptr<Speaker> Shard::MakeSpeaker(SpeakerKind kind, Connection* connection) {
+  MR_CHECK(kind == SpeakerKind::kClient);
   PeerName peer = connection->peer();
-  switch (kind) {
-    case SpeakerKind::kClient:
-      return std::make_unique<Session>(session_shared_, *connection, connection->receiver(), std::move(peer.ip),
-                                       peer.port);
-    case SpeakerKind::kMonitor:
-      break;  // the control thread's
-  }
-  MR_CHECK(false);
+  return std::make_unique<Session>(session_shared_, *connection, connection->receiver(), std::move(peer.ip), peer.port);
 }
 
 // ---- connections ---------------------------------------------------------------------------------------------------

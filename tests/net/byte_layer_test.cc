@@ -112,7 +112,7 @@ struct World {
   ~World() {
     connection.End(ClosedReason::kServerShutdown);
     if (io.send != nullptr && io.send->busy()) io.EndSend(-ECANCELED);
-    if (io.recv->busy()) io.EndRecv(ECANCELED);
+    if (io.recv != nullptr && io.recv->busy()) io.EndRecv(ECANCELED);
   }
 
   // What the client has to send by now.

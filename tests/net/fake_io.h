@@ -32,6 +32,7 @@ class FakeIo final : public Io {
   void Shutdown(int) override { ++shutdowns; }
   void Close(int) override {
     MR_CHECK((recv == nullptr || !recv->busy()) && (send == nullptr || !send->busy()));
+    recv = send = nullptr;  // who asked may go
     ++closes;
   }
   Nanos Now() override { return now; }

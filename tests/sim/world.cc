@@ -149,9 +149,7 @@ void SimWorld::Start() {
     options.username = "u";
     options.password = "$2a$04$" + std::string(53, 'x');  // who matches it is decided in OnControlMail
   }
-  configs_.push_back(std::make_unique<LoadedConfig>(options));
-  configs_.back()->info.server_id = configs_.back()->info.server_name = "SIM";
-  configs_.back()->info.max_payload = options.max_payload;
+  Load(options);
   mesh_ = std::make_unique<Mesh>(plan_.shards, plan_.ring_bytes);
   participants_.resize(mesh_->participants());
   for (uint32_t i = 0; i < mesh_->participants(); ++i) {
@@ -164,7 +162,7 @@ void SimWorld::Start() {
     ShardOptions shard = plan_.shard;
     shard.seed = random_.Next() | 1;
     participant.shard = std::make_unique<Shard>(shard, *participant.io, mesh_->port(i), mesh_->counters(i),
-                                                configs_[0].get(), [this] { return kernel_->now.count() / 1000; });
+                                                configs_.front().get(), [this] { return kernel_->now.count() / 1000; });
     if (i == 0 && home_ != nullptr) OpenStore();
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
@@ -202,6 +200,13 @@ void SimWorld::ControlBody() {
   io.SubmitAndWait(Nanos::max(), false);  // the last doorbells
 }
 
+void SimWorld::Load(const Options& options) {
+  configs_.push_back(std::make_unique<LoadedConfig>(options));
+  ServerInfo& info = configs_.back()->info;
+  info.server_id = info.server_name = "SIM";
+  info.max_payload = options.max_payload;
+}
+
 void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char* body) {
   if (header.kind != MailKind::kParcel) Fail("the control thread got mail that is no parcel");
   Parcel* raw = nullptr;
@@ -236,6 +241,14 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
     case Parcel::Type::kStopReport:
       if (Tracing()) Trace("it waits for: " + static_cast<const StopReport&>(*parcel).waits_for);
       return;
+    case Parcel::Type::kConfigApplied: {
+      // The earlier ones are freed when all shards look at this one, as in the server.
+      const LoadedConfig* const applied = static_cast<const ConfigApplied&>(*parcel).config;
+      if (++applied_[applied] < mesh_->shards()) return;
+      while (configs_.front().get() != applied) configs_.pop_front();
+      applied_.erase(applied);
+      return;
+    }
     case Parcel::Type::kBusy:
       return;
     default:
@@ -423,8 +436,11 @@ void SimWorld::MaybeAdminister() {
                        kNeedSubscriptions;
       Tell(shard, std::make_unique<Query>(queries_, question));
     } else {
-      Tell(shard, std::make_unique<ConfigChange>(configs_[0].get(), random_.Chance(50) && !plan_.mix.hash_auth,
-                                                 random_.Chance(50)));
+      Load(configs_.back()->options);
+      const bool recheck = random_.Chance(50) && !plan_.mix.hash_auth;
+      const bool announce = random_.Chance(50);
+      for (uint32_t each = 0; each < mesh_->shards(); ++each)
+        Tell(each, std::make_unique<ConfigChange>(configs_.back().get(), recheck, announce));
     }
   }
   if (plan_.lame_duck && operations_left_ < plan_.operations / 3) {

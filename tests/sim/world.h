@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -70,6 +71,8 @@ class SimWorld {
   void ShardBody(uint32_t self);
   void ControlBody();
   void OnControlMail(uint32_t from, const MailHeader& header, const char* body);
+  // The configuration that comes next.
+  void Load(const Options& options);
   void Tell(uint32_t shard, std::unique_ptr<Parcel> parcel);
 
   enum class Outcome : uint8_t { kMoved, kDead };
@@ -102,7 +105,8 @@ class SimWorld {
   SimPlan plan_;
   std::unique_ptr<SimKernel> kernel_;
   std::unique_ptr<Oracle> oracle_;
-  std::vector<std::unique_ptr<LoadedConfig>> configs_;
+  std::deque<std::unique_ptr<LoadedConfig>> configs_;  // the first one: some shard may still look at it
+  std::map<const LoadedConfig*, uint32_t> applied_;     // by how many shards
   std::unique_ptr<Mesh> mesh_;
   std::vector<Participant> participants_;  // the control thread is last
   std::unique_ptr<SimDisk> disk_;  // of the runs that stop, with JetStream on the first shard

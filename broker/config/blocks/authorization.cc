@@ -227,7 +227,8 @@ bool IsOtherSystemAccount(const Value& value) {
   return value.AsString() == nullptr || (*value.AsString() != "$SYS" && !value.AsString()->empty());
 }
 
-constexpr Lacking kOtherSystemAccount = {"a system account other than $SYS", Lacking::Policy::kRefuse, IsOtherSystemAccount};
+constexpr Lacking kOtherSystemAccount = {"a system account other than $SYS", Lacking::Policy::kRefuse,
+                                        IsOtherSystemAccount};
 
 // Users in another order are the same users.
 std::vector<User> Sorted(std::vector<User> users) {

@@ -112,6 +112,7 @@ StreamSnapshot::Fill StreamSnapshot::FillChunk(Stream* stream) {
 
 void StreamSnapshot::Send(std::string_view payload, uint32_t header_bytes, std::string_view reply) {
   Outgoing out;
+  out.account = host_.account().id;
   out.deliver_to = request_.deliver_subject;
   out.reply = reply;
   out.payload = payload;

@@ -30,6 +30,11 @@ class TimerNode {
     handler_ = [](void* self) { (static_cast<Owner*>(self)->*Method)(); };
   }
   bool armed() const { return slot_ != nullptr; }
+  // When it fires: rounded up to milliseconds, and in the next one at the earliest. Armed ones only.
+  Nanos due() const {
+    MR_DCHECK(armed());
+    return std::chrono::milliseconds(tick_);
+  }
 
  private:
   friend class TimerWheel;

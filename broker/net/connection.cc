@@ -253,7 +253,7 @@ void Connection::Flush() {
   }
   shared_.io.Send(fd_, parts, count, &send_);
   write_at_ = After(shared_.now, shared_.limits.write_deadline);
-  if (!timer_.armed() || write_at_ < timer_at_) Schedule();
+  if (!timer_.armed() || write_at_ < timer_.due()) Schedule();
   CheckEntry();
 }
 
@@ -288,9 +288,9 @@ void Connection::OnConnected() {
 }
 
 void Connection::Schedule() {
-  timer_at_ = std::min({ping_at_, auth_at_, write_at_});
-  if (timer_at_ == Nanos::max()) return shared_.timers.Cancel(&timer_);
-  shared_.timers.Arm(&timer_, timer_at_);
+  const Nanos next = std::min({ping_at_, auth_at_, write_at_});
+  if (next == Nanos::max()) return shared_.timers.Cancel(&timer_);
+  shared_.timers.Arm(&timer_, next);
 }
 
 // With write_timeout: retry a slow consumer stays as long as it takes something until each deadline.
@@ -351,7 +351,8 @@ void Connection::Invariant() const {
       [[fallthrough]];
     case State::kOpen: {
       const Nanos due = std::min({ping_at_, auth_at_, write_at_});
-      MR_CHECK(due == Nanos::max() || (timer_.armed() && timer_at_ <= due));
+      MR_CHECK(due == Nanos::max() || timer_.armed());
+      if (due != Nanos::max()) MR_CHECK(timer_.due() <= std::max(due, shared_.now) + std::chrono::milliseconds(1));
       return;
     }
     case State::kEnding:

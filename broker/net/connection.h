@@ -169,8 +169,7 @@ class Connection final : public SpeakerHost {
   std::string carry_;
 
   TimerNode timer_;
-  Nanos timer_at_ = Nanos::max();  // Nanos::max(): none, as the next three
-  Nanos ping_at_ = Nanos::max();
+  Nanos ping_at_ = Nanos::max();   // Nanos::max(): none, as the next two
   Nanos auth_at_ = Nanos::max();   // or when layers are late
   Nanos write_at_ = Nanos::max();  // deadline of the send in flight, or of the flush before closing
   uint64_t confirmed_bytes_ = 0;   // at the last deadline that was put off

@@ -51,7 +51,7 @@ void FilterView::Follow(const SubjectTable& table, const std::vector<uint32_t>& 
   }
 }
 
-bool FilterView::Ready(const Run& run) const {
+bool FilterView::Ready(const IndexRun& run) const {
   if (run.open) return true;
   for (const auto& slot : slots_) {
     if (slot != nullptr && slot->key == run.key) return slot->sealed || slot->built == run.appended;
@@ -59,7 +59,7 @@ bool FilterView::Ready(const Run& run) const {
   return false;
 }
 
-const FilterView::Bits& FilterView::BitsOf(const Run& run, const SealedRun* form, const LiveSet& live) {
+const FilterView::Bits& FilterView::BitsOf(const IndexRun& run, const SealedRun* form, const LiveSet& live) {
   Bits* bits = nullptr;
   for (const auto& slot : slots_) {
     if (slot != nullptr && slot->key == run.key) bits = slot.get();
@@ -101,23 +101,23 @@ const FilterView::Bits& FilterView::BitsOf(const Run& run, const SealedRun* form
   return *bits;
 }
 
-int FilterView::Next(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
+int FilterView::Next(const IndexRun& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
   const Bits& bits = BitsOf(run, form, live);
   const uint64_t base = run.key << LiveSet::kChunkBits;
   uint32_t index = position >> 6;
-  if (index >= kWords) return Run::kNone;
+  if (index >= kWords) return IndexRun::kNone;
   uint64_t word = bits.words[index] & ~uint64_t{0} << (position & 63);
   while (true) {
     for (; word != 0; word &= word - 1) {
       const uint32_t at = index * 64 + static_cast<uint32_t>(std::countr_zero(word));
       if (live.Contains(base + at)) return static_cast<int>(at);
     }
-    if (++index == kWords) return Run::kNone;
+    if (++index == kWords) return IndexRun::kNone;
     word = bits.words[index];
   }
 }
 
-int FilterView::Previous(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
+int FilterView::Previous(const IndexRun& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
   const Bits& bits = BitsOf(run, form, live);
   const uint64_t base = run.key << LiveSet::kChunkBits;
   MR_DCHECK(position < LiveSet::kChunkSpan);
@@ -129,12 +129,12 @@ int FilterView::Previous(const Run& run, const SealedRun* form, const LiveSet& l
       if (live.Contains(base + index * 64 + bit)) return static_cast<int>(index * 64 + bit);
       word &= ~(uint64_t{1} << bit);
     }
-    if (index-- == 0) return Run::kNone;
+    if (index-- == 0) return IndexRun::kNone;
     word = bits.words[index];
   }
 }
 
-uint32_t FilterView::Count(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
+uint32_t FilterView::Count(const IndexRun& run, const SealedRun* form, const LiveSet& live, uint32_t position) {
   uint32_t count = 0;
   for (int at = Next(run, form, live, position); at >= 0; at = Next(run, form, live, static_cast<uint32_t>(at) + 1)) {
     ++count;

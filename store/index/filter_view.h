@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "store/index/run.h"
+#include "store/index/index_run.h"
 #include "store/stream_log.h"
 #include "store/index/subject_table.h"
 
@@ -28,12 +28,12 @@ class FilterView {
   const std::vector<uint32_t>& numbers() const { return numbers_; }
 
   // False: the run's sealed form is wanted for what follows.
-  bool Ready(const Run& run) const;
+  bool Ready(const IndexRun& run) const;
 
-  // The first live matching message of the run at or behind position, the last one up to it; Run::kNone: none.
-  int Next(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position);
-  int Previous(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position);
-  uint32_t Count(const Run& run, const SealedRun* form, const LiveSet& live, uint32_t position);
+  // The first live matching message of the run at or behind position, the last one up to it; IndexRun::kNone: none.
+  int Next(const IndexRun& run, const SealedRun* form, const LiveSet& live, uint32_t position);
+  int Previous(const IndexRun& run, const SealedRun* form, const LiveSet& live, uint32_t position);
+  uint32_t Count(const IndexRun& run, const SealedRun* form, const LiveSet& live, uint32_t position);
 
   size_t memory_bytes() const { return marks_.capacity() + 4 * numbers_.capacity() + kSlots * sizeof(Bits::words); }
 
@@ -52,7 +52,7 @@ class FilterView {
 
   bool MatchesText(std::string_view subject) const;
   void Judge(const SubjectTable& table, uint32_t number);
-  const Bits& BitsOf(const Run& run, const SealedRun* form, const LiveSet& live);
+  const Bits& BitsOf(const IndexRun& run, const SealedRun* form, const LiveSet& live);
 
   Filters filters_;
   std::vector<Mark> marks_;

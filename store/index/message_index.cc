@@ -35,13 +35,13 @@ bool MessageIndex::TakesAll(const Filters& filters) {
 size_t MessageIndex::RunAtOrAfter(uint64_t key) const {
   if (!runs_.empty() && runs_.back().key <= key) return runs_.back().key == key ? runs_.size() - 1 : runs_.size();
   const auto at = std::lower_bound(runs_.begin(), runs_.end(), key,
-                                   [](const Run& run, uint64_t wanted) { return run.key < wanted; });
+                                   [](const IndexRun& run, uint64_t wanted) { return run.key < wanted; });
   return static_cast<size_t>(at - runs_.begin());
 }
 
 void MessageIndex::Invariant() const {
   for (size_t i = 0; i < runs_.size(); ++i) {
-    const Run& run = runs_[i];
+    const IndexRun& run = runs_[i];
     MR_CHECK(i == 0 || runs_[i - 1].key < run.key);
     MR_CHECK(!run.open || (i + 1 == runs_.size() && run.sealed == nullptr));
     MR_CHECK(run.open || run.sealed != nullptr || cold_ != nullptr);
@@ -82,7 +82,7 @@ void MessageIndex::Append(uint64_t seq, std::string_view subject) {
 
 void MessageIndex::SealLast() {
   if (runs_.empty() || !runs_.back().open) return;
-  Run& last = runs_.back();
+  IndexRun& last = runs_.back();
   last.Seal(live_, pace_);
   if (last.named == 0) {
     runs_.pop_back();
@@ -95,7 +95,7 @@ void MessageIndex::AddCold(uint64_t key, uint32_t named) {
   SealLast();
   MR_CHECK(cold_ != nullptr && (runs_.empty() || runs_.back().key < key));
   runs_.emplace_back();
-  Run& run = runs_.back();
+  IndexRun& run = runs_.back();
   run.key = key;
   run.named = run.appended = named;
   run.open = false;
@@ -110,7 +110,7 @@ void MessageIndex::NoteCold(std::string_view subject, uint32_t messages, uint64_
   entry.messages += messages;
 }
 
-Run* MessageIndex::FindRun(uint64_t key) {
+IndexRun* MessageIndex::FindRun(uint64_t key) {
   const size_t index = RunAtOrAfter(key);
   return index < runs_.size() && runs_[index].key == key ? &runs_[index] : nullptr;
 }
@@ -124,7 +124,7 @@ void MessageIndex::Remove(uint64_t seq, std::string_view subject) {
 void MessageIndex::RemoveUnread(uint64_t seq) {
   const size_t index = RunAtOrAfter(KeyOf(seq));
   if (index == runs_.size() || runs_[index].key != KeyOf(seq)) return;
-  const Run& run = runs_[index];
+  const IndexRun& run = runs_[index];
   const uint32_t number = run.NumberAt(FormOf(run), static_cast<uint16_t>(seq));
   if (number != 0) RemoveNumber(seq, number);
 }
@@ -162,7 +162,7 @@ void MessageIndex::Shrink(uint64_t key) {
   if (live > 0 && (live & 255) != 0) return;  // looking now and then is enough
   const size_t index = RunAtOrAfter(key);
   if (index == runs_.size() || runs_[index].key != key || runs_[index].open) return;
-  Run& run = runs_[index];
+  IndexRun& run = runs_[index];
   if (live == 0) {
     if (cold_ != nullptr) cold_->OnDropped(run);
     runs_.erase(runs_.begin() + static_cast<ptrdiff_t>(index));
@@ -173,7 +173,7 @@ void MessageIndex::Shrink(uint64_t key) {
 
 void MessageIndex::Clear(Runs runs) {
   if (cold_ != nullptr && runs == Runs::kGo) {
-    for (const Run& run : runs_) cold_->OnDropped(run);
+    for (const IndexRun& run : runs_) cold_->OnDropped(run);
   }
   table_.Clear(pace_);
   runs_.clear();
@@ -183,8 +183,8 @@ void MessageIndex::Clear(Runs runs) {
 }
 
 size_t MessageIndex::memory_bytes() const {
-  size_t bytes = sizeof(*this) + table_.memory_bytes() + runs_.capacity() * sizeof(Run) + 4 * created_.capacity();
-  for (const Run& run : runs_) bytes += run.memory_bytes();
+  size_t bytes = sizeof(*this) + table_.memory_bytes() + runs_.capacity() * sizeof(IndexRun) + 4 * created_.capacity();
+  for (const IndexRun& run : runs_) bytes += run.memory_bytes();
   for (const auto& view : views_) bytes += view->memory_bytes();
   return bytes;
 }
@@ -218,7 +218,7 @@ uint64_t MessageIndex::NextOf(uint32_t number, uint64_t from) {
   if (from == entry.last_seq && !entry.last_stale) return from;
   if (from > entry.last_seq) return 0;
   for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
-    const Run& run = runs_[i];
+    const IndexRun& run = runs_[i];
     if (SeqOf(run.key, 0) > entry.last_seq) return 0;
     if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
     Tick(pace_, kRunUnits);
@@ -239,7 +239,7 @@ uint64_t MessageIndex::PreviousOf(uint32_t number, uint64_t from) {
   if (from == entry.first_seq && !entry.first_stale) return from;
   if (from < entry.first_seq) return 0;
   for (size_t i = RunAtOrAfter(KeyOf(from) + 1); i-- > 0;) {
-    const Run& run = runs_[i];
+    const IndexRun& run = runs_[i];
     if (SeqOf(run.key, LiveSet::kChunkSpan - 1) < entry.first_seq) return 0;
     if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
     Tick(pace_, kRunUnits);
@@ -291,7 +291,7 @@ uint64_t MessageIndex::Next(const Filters& filters, uint64_t from) {
     return best;
   }
   for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
-    const Run& run = runs_[i];
+    const IndexRun& run = runs_[i];
     const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
     const int found = view.Next(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : 0);
     if (found >= 0) return SeqOf(run.key, found);
@@ -316,7 +316,7 @@ uint64_t MessageIndex::Previous(const Filters& filters, uint64_t from) {
     return best;
   }
   for (size_t i = RunAtOrAfter(KeyOf(from) + 1); i-- > 0;) {
-    const Run& run = runs_[i];
+    const IndexRun& run = runs_[i];
     const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
     const int found =
         view.Previous(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : LiveSet::kChunkSpan - 1);
@@ -354,7 +354,7 @@ uint64_t MessageIndex::CountOf(uint32_t number, uint64_t from) {
   if (from > entry.last_seq) return 0;
   uint64_t count = 0;
   for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
-    const Run& run = runs_[i];
+    const IndexRun& run = runs_[i];
     if (SeqOf(run.key, 0) > entry.last_seq) break;
     if (run.sealed == nullptr && !run.open && !cold_->MayName(run, entry.subject())) continue;
     const SealedRun* form = FormOf(run);
@@ -386,7 +386,7 @@ uint64_t MessageIndex::Count(const Filters& filters, uint64_t from, bool last_pe
     FilterView& view = ViewOf(filters);
     if (view.numbers().size() > kFewSubjects) {
       for (size_t i = RunAtOrAfter(KeyOf(from)); i < runs_.size(); ++i) {
-        const Run& run = runs_[i];
+        const IndexRun& run = runs_[i];
         const SealedRun* form = view.Ready(run) ? nullptr : FormOf(run);
         count += view.Count(run, form, live_, run.key == KeyOf(from) ? PositionOf(from) : 0);
         Tick(pace_, kRunOfViewUnits * 10);
@@ -423,7 +423,7 @@ std::vector<uint64_t> MessageIndex::OlderThanLast(uint64_t keep) {
     if (!live_.Contains(seq)) return;
     if (uint64_t{table_.At(number).messages} > keep + seen[number]++) seqs.push_back(seq);
   };
-  for (const Run& run : runs_) {
+  for (const IndexRun& run : runs_) {
     const SealedRun* form = FormOf(run);
     uint64_t looked = 0;
     const auto pause = [&] {

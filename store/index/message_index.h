@@ -23,7 +23,7 @@
 
 #include "store/index/filter_view.h"
 #include "store/index/live_set.h"
-#include "store/index/run.h"
+#include "store/index/index_run.h"
 #include "store/stream_log.h"
 #include "store/index/subject_table.h"
 
@@ -55,8 +55,8 @@ class MessageIndex {
   // A sealed run that is on disk, and what it says of its subjects: at least one live message each.
   void AddCold(uint64_t key, uint32_t named);
   void NoteCold(std::string_view subject, uint32_t messages, uint64_t first_seq, uint64_t last_seq);
-  Run* FindRun(uint64_t key);
-  const Run* open_run() const { return runs_.empty() || !runs_.back().open ? nullptr : &runs_.back(); }
+  IndexRun* FindRun(uint64_t key);
+  const IndexRun* open_run() const { return runs_.empty() || !runs_.back().open ? nullptr : &runs_.back(); }
 
   uint64_t subject_count() const { return table_.count(); }
   // Runs ascend, only the last is open, and each names no more than came into it.
@@ -88,7 +88,7 @@ class MessageIndex {
   void SealLast();
   void Shrink(uint64_t key);
   // The run's sealed form, from the disk if need be; nullptr for the open run.
-  const SealedRun* FormOf(const Run& run) {
+  const SealedRun* FormOf(const IndexRun& run) {
     if (run.open || run.sealed != nullptr) return run.sealed.get();
     return cold_->LoadRun(run);
   }
@@ -107,7 +107,7 @@ class MessageIndex {
   ColdRuns* const cold_;
   Pace* pace_ = nullptr;
   SubjectTable table_;
-  std::vector<Run> runs_;  // ascending keys; only the last may be open
+  std::vector<IndexRun> runs_;  // ascending keys; only the last may be open
   std::vector<uint32_t> created_;  // numbers in the order in which they came, while there are views
   std::vector<std::unique_ptr<FilterView>> views_;  // used last first
 };

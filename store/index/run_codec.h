@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/index/run.h"
+#include "store/index/index_run.h"
 #include "store/index/subject_table.h"
 #include "store/varint.h"
 

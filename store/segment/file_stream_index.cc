@@ -176,7 +176,7 @@ void FileStreamLog::PutRun(uint64_t key, const SealedRun& form, uint32_t named, 
   runs_.Put(std::move(run), bytes);
 }
 
-void FileStreamLog::OnSealed(Run* run) { PutRun(run->key, *run->sealed, run->named, LiveSet::kChunkSpan); }
+void FileStreamLog::OnSealed(IndexRun* run) { PutRun(run->key, *run->sealed, run->named, LiveSet::kChunkSpan); }
 
 // A run that could not be written stays in memory; after a restart it is made anew.
 void FileStreamLog::OnBlobWritten(uint64_t tag, bool ok) {
@@ -193,7 +193,7 @@ void FileStreamLog::OnBlobWritten(uint64_t tag, bool ok) {
 
 // It is on disk, and in memory only as long as there is nothing better.
 void FileStreamLog::RestRun(uint64_t key) {
-  Run* run = index_ == nullptr ? nullptr : index_->FindRun(key);
+  IndexRun* run = index_ == nullptr ? nullptr : index_->FindRun(key);
   const StoredRun* stored = runs_.Find(key);
   if (run == nullptr || run->sealed == nullptr || stored == nullptr || !stored->written) return;
   MR_CHECK(!run->open && stored->complete());  // or a part of it would stand for the whole
@@ -201,7 +201,7 @@ void FileStreamLog::RestRun(uint64_t key) {
   run->sealed.reset();
 }
 
-const SealedRun* FileStreamLog::LoadRun(const Run& run) {
+const SealedRun* FileStreamLog::LoadRun(const IndexRun& run) {
   if (const SealedRun* cached = runs_.Cached(run.key)) return cached;
   SealedRun form;
   StoredRun* stored = runs_.Find(run.key);
@@ -261,7 +261,7 @@ bool FileStreamLog::DecodeStored(uint64_t key, SealedRun* form) {
 }
 
 void FileStreamLog::RebuildRun(uint64_t key, SealedRun* form) {
-  Run run;
+  IndexRun run;
   run.key = key;
   SubjectTable::Entry scratch{};  // chains are not wanted
   ForEachLive(FirstOf(key), FirstOf(key) + LiveSet::kChunkSpan - 1, [&](const StoredMessage& message) {
@@ -272,12 +272,12 @@ void FileStreamLog::RebuildRun(uint64_t key, SealedRun* form) {
   *form = std::move(*run.Sorted(live_, &named, pace_));
 }
 
-bool FileStreamLog::MayName(const Run& run, std::string_view subject) {
+bool FileStreamLog::MayName(const IndexRun& run, std::string_view subject) {
   const StoredRun* stored = runs_.Find(run.key);
   return stored == nullptr || stored->filter.MayContain(subject);
 }
 
-void FileStreamLog::OnDropped(const Run& run) {
+void FileStreamLog::OnDropped(const IndexRun& run) {
   runs_.ForgetCached(run.key);
   runs_.Drop(run.key);
 }
@@ -296,7 +296,7 @@ void FileStreamLog::DropDeadRuns() {
 
 // So much came since it was written last that a start would read too many blocks to make it again.
 bool FileStreamLog::WantsOpenRun() {
-  const Run* run = index_ == nullptr ? nullptr : index_->open_run();
+  const IndexRun* run = index_ == nullptr ? nullptr : index_->open_run();
   if (run == nullptr) return false;
   const StoredRun* stored = runs_.Find(run->key);
   if (stored != nullptr && !stored->written) return false;
@@ -308,7 +308,7 @@ bool FileStreamLog::WantsOpenRun() {
 
 void FileStreamLog::WriteOpenRun() {
   const LogWork working(*this);
-  const Run* run = index_->open_run();
+  const IndexRun* run = index_->open_run();
   const uint64_t last_key = state_.last_seq >> LiveSet::kChunkBits;
   MR_CHECK(run != nullptr && run->key <= last_key);
   uint32_t named = 0;

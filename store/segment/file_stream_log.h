@@ -84,10 +84,10 @@ class FileStreamLog final : public BlockLog, public StoredLog, public BlockOwner
   bool MayDropIndex() const override { return true; }
 
   // --- ColdRuns
-  const SealedRun* LoadRun(const Run& run) override;
-  bool MayName(const Run& run, std::string_view subject) override;
-  void OnSealed(Run* run) override;
-  void OnDropped(const Run& run) override;
+  const SealedRun* LoadRun(const IndexRun& run) override;
+  bool MayName(const IndexRun& run, std::string_view subject) override;
+  void OnSealed(IndexRun* run) override;
+  void OnDropped(const IndexRun& run) override;
 
   void DropDeadRuns();
   void RestRun(uint64_t key);

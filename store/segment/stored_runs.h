@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-#include "store/index/run.h"
+#include "store/index/index_run.h"
 #include "store/index/run_codec.h"
 #include "store/segment/block_store.h"
 #include "store/segment/segment_file.h"

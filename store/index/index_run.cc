@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Run: see run.h.
-#include "store/index/run.h"
+// IndexRun: see index_run.h.
+#include "store/index/index_run.h"
 
 #include <algorithm>
 #include <bit>
@@ -19,7 +19,7 @@ constexpr uint32_t kStride = 4096;  // messages between two pauses
 
 }  // namespace
 
-void Run::Append(uint16_t position, uint32_t number, SubjectTable::Entry* entry) {
+void IndexRun::Append(uint16_t position, uint32_t number, SubjectTable::Entry* entry) {
   MR_DCHECK(open && appended < LiveSet::kChunkSpan);
   MR_DCHECK(appended == 0 || PositionOf(appended - 1) < position);
   const auto ordinal = static_cast<uint16_t>(appended);
@@ -40,7 +40,7 @@ void Run::Append(uint16_t position, uint32_t number, SubjectTable::Entry* entry)
   ++named;
 }
 
-uint32_t Run::OrdinalAtOrAfter(uint32_t position) const {
+uint32_t IndexRun::OrdinalAtOrAfter(uint32_t position) const {
   if (positions.empty()) {
     return position <= first_position ? 0 : std::min<uint32_t>(position - first_position, appended);
   }
@@ -49,7 +49,7 @@ uint32_t Run::OrdinalAtOrAfter(uint32_t position) const {
       std::lower_bound(positions.begin(), positions.end(), static_cast<uint16_t>(position)) - positions.begin());
 }
 
-std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count, Pace* pace) const {
+std::unique_ptr<SealedRun> IndexRun::Sorted(const LiveSet& live, uint32_t* count, Pace* pace) const {
   MR_CHECK(open);
   std::vector<uint64_t> keys;
   keys.reserve(appended);
@@ -88,7 +88,7 @@ std::unique_ptr<SealedRun> Run::Sorted(const LiveSet& live, uint32_t* count, Pac
   return form;
 }
 
-void Run::Seal(const LiveSet& live, Pace* pace) {
+void IndexRun::Seal(const LiveSet& live, Pace* pace) {
   sealed = Sorted(live, &named, pace);
   open = false;
   numbers = {};
@@ -96,7 +96,7 @@ void Run::Seal(const LiveSet& live, Pace* pace) {
   positions = {};
 }
 
-void Run::DropRemoved(const LiveSet& live) {
+void IndexRun::DropRemoved(const LiveSet& live) {
   MR_CHECK(!open && sealed != nullptr);
   auto kept = std::make_unique<SealedRun>();
   if (sealed->single()) {
@@ -120,7 +120,7 @@ void Run::DropRemoved(const LiveSet& live) {
   sealed = std::move(kept);
 }
 
-int Run::Next(const SealedRun* form, const LiveSet& live, uint32_t number, const SubjectTable::Entry& entry,
+int IndexRun::Next(const SealedRun* form, const LiveSet& live, uint32_t number, const SubjectTable::Entry& entry,
               uint32_t position) const {
   if (!open) {
     if (form == nullptr) return kNone;
@@ -160,7 +160,7 @@ int Run::Next(const SealedRun* form, const LiveSet& live, uint32_t number, const
   return best;
 }
 
-int Run::Previous(const SealedRun* form, const LiveSet& live, uint32_t number, const SubjectTable::Entry& entry,
+int IndexRun::Previous(const SealedRun* form, const LiveSet& live, uint32_t number, const SubjectTable::Entry& entry,
                   uint32_t position) const {
   if (!open) {
     if (form == nullptr) return kNone;
@@ -187,7 +187,7 @@ int Run::Previous(const SealedRun* form, const LiveSet& live, uint32_t number, c
   }
 }
 
-uint32_t Run::Count(const SealedRun* form, const LiveSet& live, uint32_t number, uint32_t position) const {
+uint32_t IndexRun::Count(const SealedRun* form, const LiveSet& live, uint32_t number, uint32_t position) const {
   uint32_t count = 0;
   if (!open) {
     if (form == nullptr) return 0;
@@ -211,7 +211,7 @@ uint32_t Run::Count(const SealedRun* form, const LiveSet& live, uint32_t number,
   return count;
 }
 
-uint32_t Run::NumberAt(const SealedRun* form, uint16_t position) const {
+uint32_t IndexRun::NumberAt(const SealedRun* form, uint16_t position) const {
   if (open) {
     const uint32_t ordinal = OrdinalAtOrAfter(position);
     return ordinal < appended && PositionOf(ordinal) == position ? numbers[ordinal] : 0;
@@ -226,7 +226,7 @@ uint32_t Run::NumberAt(const SealedRun* form, uint16_t position) const {
   return 0;
 }
 
-size_t Run::memory_bytes() const {
+size_t IndexRun::memory_bytes() const {
   return 4 * numbers.capacity() + 2 * (before.capacity() + positions.capacity()) +
          (sealed == nullptr ? 0 : sealed->memory_bytes());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Run: the messages of 65,536 sequences by the number of their subject (message_index.h).
+// IndexRun: the messages of 65,536 sequences by the number of their subject (message_index.h).
 // Owner:  shard.  Positions are the low 16 bits of sequences. Messages that have been removed may still be named.
 #pragma once
 
@@ -26,7 +26,7 @@ struct SealedRun {
   }
 };
 
-struct Run {
+struct IndexRun {
   uint64_t key = 0;       // sequence >> LiveSet::kChunkBits
   uint32_t appended = 0;  // messages that ever came
   uint32_t named = 0;     // messages that it names, live or not
@@ -75,13 +75,13 @@ class ColdRuns {
  public:
   virtual ~ColdRuns() = default;
   // The sealed form of this run, valid until the next call; nullptr: there is none (the run has no live message).
-  virtual const SealedRun* LoadRun(const Run& run) = 0;
+  virtual const SealedRun* LoadRun(const IndexRun& run) = 0;
   // False: the run surely does not name this subject.
-  virtual bool MayName(const Run& run, std::string_view subject) = 0;
+  virtual bool MayName(const IndexRun& run, std::string_view subject) = 0;
   // A run has been sealed: the form may be written away, and run.sealed dropped, then or later.
-  virtual void OnSealed(Run* run) = 0;
+  virtual void OnSealed(IndexRun* run) = 0;
   // A run names nothing that lives any more.
-  virtual void OnDropped(const Run& run) = 0;
+  virtual void OnDropped(const IndexRun& run) = 0;
 };
 
 }  // namespace millrace

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/account/account_id.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/monitor/pages.h"
 #include "proto/base/check.h"
 #include "proto/base/status.h"

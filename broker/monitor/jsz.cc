@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/monitor/pages.h"
 #include "proto/base/status.h"
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
 

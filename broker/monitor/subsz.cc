@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/monitor/pages.h"
 #include "proto/base/check.h"
 #include "proto/base/status.h"

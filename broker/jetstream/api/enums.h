@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/requests.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 namespace millrace {
 

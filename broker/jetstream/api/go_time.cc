@@ -4,7 +4,7 @@
 #include <array>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 
 namespace millrace {

@@ -8,8 +8,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/enums.h"
-#include "broker/jetstream/api/go_json.h"
 #include "broker/jetstream/api/request_fields.h"
+#include "broker/json/reader.h"
 
 namespace millrace {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/printer.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 namespace millrace {
 namespace {

@@ -11,7 +11,7 @@
 #include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 #include "proto/subject.h"
 #include "proto/subject_transform.h"

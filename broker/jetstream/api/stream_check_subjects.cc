@@ -5,7 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/subject.h"
 #include "proto/subject_transform.h"
 

@@ -4,9 +4,9 @@
 #include <charconv>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/api/go_json.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/print.h"
+#include "broker/json/reader.h"
 
 namespace millrace {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/stream/decimal.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 #include "proto/headers.h"
 #include "proto/json_reader.h"
 

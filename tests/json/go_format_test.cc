@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: numbers, times and texts look as Go prints them. Method: tables of pairs taken from Go.
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 
 namespace millrace {
 namespace {

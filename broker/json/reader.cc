@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/api/go_json.h"
+#include "broker/json/reader.h"
 
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 #include "proto/json_reader.h"
 

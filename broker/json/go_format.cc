@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 #include <array>
 #include <charconv>

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_format.h"
 #include "proto/base/check.h"
+#include "proto/utf8.h"
 
 namespace millrace {
 namespace {
@@ -59,28 +60,6 @@ void AppendCivil(int64_t wall_ns, std::string* out) {
 }
 
 constexpr std::string_view kZeroTime = "0001-01-01T00:00:00Z";
-
-// The bytes of the UTF-8 sequence at the front of text; 0 when it is not one.
-size_t Utf8Length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto continues = [&](size_t i) { return i < text.size() && (byte(i) & 0xc0) == 0x80; };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return continues(1) ? 2 : 0;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    if (!continues(1) || !continues(2)) return 0;
-    if (lead == 0xe0 && byte(1) < 0xa0) return 0;  // overlong
-    if (lead == 0xed && byte(1) > 0x9f) return 0;  // surrogate
-    return 3;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    if (!continues(1) || !continues(2) || !continues(3)) return 0;
-    if (lead == 0xf0 && byte(1) < 0x90) return 0;
-    if (lead == 0xf4 && byte(1) > 0x8f) return 0;
-    return 4;
-  }
-  return 0;
-}
 
 // Printable ASCII that stands for itself in JSON.
 constexpr std::array<bool, 256> kPlainJson = [] {
@@ -190,7 +169,7 @@ void AppendGoJsonString(std::string_view text, std::string* out) {
     }
     size_t length = 1;
     if (c >= 0x80) {
-      length = Utf8Length(text.substr(i));
+      length = Utf8Bytes(text.substr(i));
       const bool line_separator =
           length == 3 && c == 0xe2 && text[i + 1] == '\x80' && (text[i + 2] & '\xfe') == '\xa8';
       if (length > 0 && !line_separator) {
@@ -244,7 +223,7 @@ std::string GoQuote(std::string_view text) {
   std::string out = "\"";
   for (size_t i = 0; i < text.size();) {
     const auto c = static_cast<unsigned char>(text[i]);
-    const size_t length = Utf8Length(text.substr(i));
+    const size_t length = Utf8Bytes(text.substr(i));
     switch (c) {
       case '"':
         out += "\\\"";

@@ -69,13 +69,6 @@ constexpr std::array<bool, 256> kPlainJson = [] {
   return plain;
 }();
 
-absl::Status Refuse(std::string_view type, std::string_view param, std::string_view function,
-                    std::string_view value, std::string_view why) {
-  return absl::InvalidArgumentError(
-      absl::StrFormat("Error decoding %s for '%s': strconv.%s: parsing %s: %s", type, param,
-                      function, GoQuote(value), why));
-}
-
 }  // namespace
 
 std::string FormatUptime(int64_t duration_ns) {
@@ -217,98 +210,6 @@ void AppendGoJsonString(std::string_view text, std::string* out) {
   }
   out->append(text, done, text.size() - done);
   out->push_back('"');
-}
-
-std::string GoQuote(std::string_view text) {
-  std::string out = "\"";
-  for (size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const size_t length = Utf8Bytes(text.substr(i));
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\a':
-        out += "\\a";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\v':
-        out += "\\v";
-        break;
-      default:
-        if (length == 0 || c < 0x20 || c == 0x7f) {
-          out += absl::StrFormat("\\x%02x", c);
-        } else if (length == 2 && c == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
-          out += absl::StrFormat("\\u%04x", static_cast<unsigned char>(text[i + 1]));  // C1
-        } else {
-          out.append(text, i, length);
-        }
-    }
-    i += length == 0 ? 1 : length;
-  }
-  return out += '"';
-}
-
-absl::StatusOr<bool> DecodeBool(std::string_view param, std::string_view value) {
-  if (value.empty()) return false;
-  for (std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"})
-    if (value == yes) return true;
-  for (std::string_view no : {"0", "f", "F", "false", "FALSE", "False"})
-    if (value == no) return false;
-  return Refuse("boolean", param, "ParseBool", value, "invalid syntax");
-}
-
-namespace {
-
-// Digits only; a sign is the caller's. `why` is empty when all is well.
-template <typename T>
-T ParseDigits(std::string_view digits, std::string_view* why) {
-  T result = 0;
-  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), result);
-  if (digits.empty() || end.ptr != digits.data() + digits.size() ||
-      end.ec == std::errc::invalid_argument) {
-    *why = "invalid syntax";
-  } else if (end.ec == std::errc::result_out_of_range) {
-    *why = "value out of range";
-  }
-  return result;
-}
-
-}  // namespace
-
-absl::StatusOr<int64_t> DecodeInt(std::string_view param, std::string_view value) {
-  if (value.empty()) return 0;
-  std::string_view digits = value, why;
-  if (digits[0] == '+') digits.remove_prefix(1);  // from_chars takes the minus itself
-  if (digits.size() != value.size() && digits.starts_with('-')) why = "invalid syntax";
-  const auto result = ParseDigits<int64_t>(digits, &why);
-  if (!why.empty()) return Refuse("int", param, "Atoi", value, why);
-  return result;
-}
-
-absl::StatusOr<uint64_t> DecodeUint64(std::string_view param, std::string_view value) {
-  if (value.empty()) return uint64_t{0};
-  std::string_view why;
-  const auto result = ParseDigits<uint64_t>(value, &why);
-  if (!why.empty()) return Refuse("uint64", param, "ParseUint", value, why);
-  return result;
 }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 #include "broker/account/account_id.h"
 #include "broker/json/go_format.h"
 #include "broker/monitor/pages.h"
+#include "broker/monitor/parameters.h"
 #include "proto/base/check.h"
 #include "proto/base/status.h"
 #include "proto/subject.h"

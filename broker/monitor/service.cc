@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/json/go_format.h"
 #include "broker/monitor/debug_pages.h"
+#include "broker/monitor/parameters.h"
 #include "proto/base/status.h"
 
 namespace millrace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/api/go_time.h"
+#include "broker/json/go_time.h"
 
 #include <array>
 

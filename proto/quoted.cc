@@ -5,27 +5,12 @@
 #include <cstdio>
 
 #include "proto/base/check.h"
+#include "proto/utf8.h"
 
 namespace millrace {
 namespace {
 
 constexpr char kHexDigits[] = "0123456789abcdef";
-
-// Bytes of the well-formed UTF-8 sequence at the start of text, 0 when there is none.
-size_t Utf8Bytes(std::string_view text) {
-  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned lead = byte(0);
-  const size_t n = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  if (n == 0 || n > text.size() || lead > 0xf4) return 0;
-  for (size_t i = 1; i < n; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
-  if (lead == 0xed && byte(1) > 0x9f) return 0;
-  if (lead == 0xf0 && byte(1) < 0x90) return 0;
-  if (lead == 0xf4 && byte(1) > 0x8f) return 0;
-  return n;
-}
 
 uint32_t CodePoint(std::string_view utf8) {
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<unsigned char>(utf8[i])); };
@@ -51,6 +36,14 @@ bool IsPrintable(uint32_t code) {
   return true;
 }
 
+// Bytes at the front that stand for themselves: subjects, and names in the answer to each publish, are of nothing else.
+size_t PlainBytes(std::string_view text) {
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; };
+  size_t n = 0;
+  while (n < text.size() && is_plain(text[n])) ++n;
+  return n;
+}
+
 }  // namespace
 
 void AppendQuoted(std::string* out, std::string_view text) {
@@ -59,10 +52,11 @@ void AppendQuoted(std::string* out, std::string_view text) {
     const char c = text.front();
     const unsigned char byte = static_cast<unsigned char>(c);
     size_t n = 1;
-    if (c == '"' || c == '\\') {
+    if (const size_t plain = PlainBytes(text); plain > 0) {
+      out->append(text, 0, plain);
+      n = plain;
+    } else if (c == '"' || c == '\\') {
       out->push_back('\\');
-      out->push_back(c);
-    } else if (byte >= 0x20 && byte < 0x7f) {
       out->push_back(c);
     } else if (byte >= 0x07 && byte <= 0x0d) {
       out->push_back('\\');

@@ -5,8 +5,9 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/account/account_id.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/monitor/pages.h"
+#include "broker/monitor/parameters.h"
 #include "proto/base/check.h"
 #include "proto/base/status.h"
 #include "proto/subject.h"

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 
 namespace millrace {
 namespace {

@@ -3,9 +3,10 @@
 #include <algorithm>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
 #include "broker/monitor/pages.h"
+#include "broker/monitor/parameters.h"
 #include "proto/base/status.h"
+#include "proto/quoted.h"
 
 namespace millrace {
 namespace {
@@ -207,8 +208,8 @@ HealthSnapshot HealthOf(const HealthzOptions& options, const JetStreamHealth* je
     health.errors.push_back(jetstream->broken.front());
     return health;
   }
-  const std::string account = GoQuote(options.account);
-  const std::string stream = GoQuote(options.stream);
+  const std::string account = Quoted(options.account);
+  const std::string stream = Quoted(options.stream);
   if (!options.account.empty() && !jetstream->account_found) {
     return NotFound(HealthErrorType::kAccount, options, absl::StrFormat("JetStream account %s not found", account));
   }
@@ -219,7 +220,7 @@ HealthSnapshot HealthOf(const HealthzOptions& options, const JetStreamHealth* je
   if (!options.consumer.empty() && !jetstream->consumer_found) {
     return NotFound(HealthErrorType::kConsumer, options,
                     absl::StrFormat("JetStream consumer %s not found for stream %s on account %s",
-                                    GoQuote(options.consumer), stream, account));
+                                    Quoted(options.consumer), stream, account));
   }
   health.errors = jetstream->broken;
   return health;

@@ -5,9 +5,10 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/monitor/parameters.h"
 #include "broker/version.h"
 #include "proto/base/status.h"
+#include "proto/quoted.h"
 
 namespace millrace {
 namespace {
@@ -202,7 +203,7 @@ std::string HealthWarning(const HealthSnapshot& health, const HealthzOptions& op
   if (health.errors.empty()) return {};
   if (options.details)
     return absl::StrFormat("Healthcheck failed: %d errors", health.errors.size());
-  return absl::StrFormat("Healthcheck failed: %s", GoQuote(health.errors[0].error));
+  return absl::StrFormat("Healthcheck failed: %s", Quoted(health.errors[0].error));
 }
 
 // ---- features that are off

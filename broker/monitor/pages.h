@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "broker/http/http.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 #include "broker/monitor/snapshot.h"
 
 namespace millrace {

@@ -19,7 +19,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 #include "proto/base/check.h"
 
 namespace millrace {

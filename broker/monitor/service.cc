@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/monitor/debug_pages.h"
-#include "broker/monitor/go_format.h"
+#include "broker/monitor/parameters.h"
 #include "proto/base/status.h"
 
 namespace millrace {

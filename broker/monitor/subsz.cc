@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
 #include "broker/monitor/pages.h"
+#include "broker/monitor/parameters.h"
 #include "proto/base/check.h"
 #include "proto/base/status.h"
 #include "proto/subject.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // /varz: field after field, in the peer's order.
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/monitor/pages.h"
 #include "broker/version.h"
 

@@ -1,41 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/session/connect_options.h"
 
-#include <algorithm>
-
-#include "proto/json_reader.h"
+#include "broker/json/reader.h"
 
 namespace millrace {
 namespace {
 
-bool SameKey(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return lower(x) == lower(y);
-  });
-}
-
 bool Take(const JsonValue& value, bool* field) {
   *field = value.boolean;
-  return value.kind == JsonValue::Kind::kBool;
+  return value.kind == JsonKind::kBool;
 }
 bool Take(const JsonValue& value, std::string* field) {
   *field = value.string;
-  return value.kind == JsonValue::Kind::kString;
+  return value.kind == JsonKind::kString;
 }
 bool Take(const JsonValue& value, int64_t* field) { return value.AsInteger(field); }
 
-class ConnectVisitor final : public JsonMemberVisitor {
+class ConnectReader {
  public:
-  explicit ConnectVisitor(ConnectOptions* options) : o_(*options) {}
+  explicit ConnectReader(ConnectOptions* options) : o_(*options) {}
   bool types_ok() const { return types_ok_; }
 
-  void OnMember(const std::string& key, const JsonValue& value) override {
+  void TakeMember(const std::string& key, const JsonValue& value) {
     // null leaves a field alone; a wrong type is an error of the whole CONNECT, as in the peer.
     const auto take = [&](std::string_view name, auto* field) {
-      if (!SameKey(key, name)) return false;
+      if (!JsonKeyMatches(key, name)) return false;
       auto taken = *field;
-      if (value.kind == JsonValue::Kind::kNull) return true;
+      if (value.kind == JsonKind::kNull) return true;
       if (Take(value, &taken)) {
         *field = taken;
       } else {
@@ -71,17 +62,14 @@ const Credentials& CredentialsBox::get() const {
   return box_ == nullptr ? kNone : *box_;
 }
 
-bool IsJsonObject(std::string_view text) {
-  const JsonStatus status = ReadJsonObject(text, nullptr);
-  return status == JsonStatus::kObject || status == JsonStatus::kNull;
-}
+bool IsJsonObject(std::string_view text) { return JsonMembers(text).IsObjectOrNull(); }
 
 bool ParseConnect(std::string_view text, ConnectOptions* options) {
-  // The peer checks the whole text before it looks at any member.
-  if (!IsJsonObject(text)) return false;
-  ConnectVisitor visitor(options);
-  ReadJsonObject(text, &visitor);
-  return visitor.types_ok();
+  JsonMembers members(text);
+  if (!members.IsObjectOrNull()) return false;
+  ConnectReader reader(options);
+  while (members.Next()) reader.TakeMember(members.key(), members.value());
+  return reader.types_ok();
 }
 
 }  // namespace millrace

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 #include "broker/monitor/snapshot.h"
 #include "broker/version.h"
 #include "proto/headers.h"

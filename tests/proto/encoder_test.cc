@@ -95,6 +95,8 @@ TEST(EncoderTest, QuotingIsThatOfThePeer) {
   EXPECT_EQ(quoted("\x80\xff"), "\"\\x80\\xff\"");
   EXPECT_EQ(quoted(std::string_view("\0\x01\a\b\t\n\v\f\r\x1b\x7f", 11)),
             "\"\\x00\\x01\\a\\b\\t\\n\\v\\f\\r\\x1b\\x7f\"");
+  EXPECT_EQ(quoted("\xc2\x85\xc2\xa0\xc2\xad\xe2\x80\xa8\xf0\x9f\x98\x80"),
+            "\"\\u0085\\u00a0\\u00ad\\u2028\xf0\x9f\x98\x80\"");
 }
 
 }  // namespace

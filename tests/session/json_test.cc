@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: CONNECT's JSON is read as Go reads it: what is refused, what odd strings become, which of two keys counts.
 // Method: 2,000 texts with what Go's decoder made of them (peer_json.go wrote peer_json.txt);
-//       tables for the reader itself;
-// random cuts of the same texts must never be read past their end.
-#include "proto/json_reader.h"
+//         cuts of the same texts must never be read past their end. The reader itself: tests/json/reader_test.cc.
+#include "broker/session/connect_options.h"
 
 #include <gtest/gtest.h>
 
@@ -12,7 +11,6 @@
 #include <sstream>
 #include <vector>
 
-#include "broker/session/connect_options.h"
 #include "tests/hex.h"
 #include "tests/proto/seeded.h"
 
@@ -77,6 +75,14 @@ TEST(ParseConnect, EveryKeyReachesItsField) {
             "abcdefghij");
 }
 
+TEST(ParseConnect, KeysFoldAsInGo) {
+  ConnectOptions o;
+  // Long s and the Kelvin sign are the letters s and k to it.
+  ASSERT_TRUE(ParseConnect("{\"u\u017fer\":\"a\",\"PAS\u017f\":\"b\",\"n\u212aey\":\"c\",\"VERBO\u017fE\":false}", &o));
+  EXPECT_EQ(o.credentials().user + o.credentials().pass + o.credentials().nkey, "abc");
+  EXPECT_FALSE(o.verbose);
+}
+
 TEST(ParseConnect, ASecondOneChangesOnlyWhatItCarries) {
   ConnectOptions o;
   ASSERT_TRUE(ParseConnect(R"({"verbose":false,"name":"first","protocol":1})", &o));
@@ -90,82 +96,6 @@ TEST(IsJsonObject, TakesObjectsAndNull) {
   for (const std::string_view text : {"{}", "null", " {\"a\":[1,{}]} "}) EXPECT_TRUE(IsJsonObject(text)) << text;
   for (const std::string_view text : {"", "[]", "1", "\"a\"", "{", "{}x", "nul"})
     EXPECT_FALSE(IsJsonObject(text)) << text;
-}
-
-// ---- the reader ----------------------------------------------------------------------------------------------------
-
-struct Members final : JsonMemberVisitor {
-  void OnMember(const std::string& key, const JsonValue& value) override {
-    int64_t number = 0;
-    text += key + "=";
-    switch (value.kind) {
-      case JsonValue::Kind::kString:
-        text += "'" + value.string + "'";
-        break;
-      case JsonValue::Kind::kNumber:
-        text += value.AsInteger(&number) ? std::to_string(number) : "(" + std::string(value.raw) + ")";
-        break;
-      default:
-        text += value.raw;
-    }
-    text += ";";
-  }
-  std::string text;
-};
-
-TEST(JsonReader, ReportsTheMembersOfTheTopObjectInOrder) {
-  struct Case {
-    std::string_view text;
-    JsonStatus status;
-    std::string_view members;
-  };
-  const Case cases[] = {
-      {"{}", JsonStatus::kObject, ""},
-      {R"({"a":1,"b":"x","a":true})", JsonStatus::kObject, "a=1;b='x';a=true;"},
-      {R"({"a":{"b":1},"c":[1, 2]})", JsonStatus::kObject, R"(a={"b":1};c=[1, 2];)"},
-      {" {\t\"a\"\r:\n null } ", JsonStatus::kObject, "a=null;"},
-      {R"({"a":9223372036854775807,"b":-9223372036854775808})", JsonStatus::kObject,
-       "a=9223372036854775807;b=-9223372036854775808;"},
-      {R"({"a":9223372036854775808,"b":1.0,"c":1e2})", JsonStatus::kObject, "a=(9223372036854775808);b=(1.0);c=(1e2);"},
-      {R"({"a":-0})", JsonStatus::kObject, "a=0;"},
-      {R"({"\u0061":"\uD83D\uDE00"})", JsonStatus::kObject, "a='\xF0\x9F\x98\x80';"},
-      {R"({"a":"\uD83D"})", JsonStatus::kObject, "a='\xEF\xBF\xBD';"},
-      {R"({"a":"\uDE00\uD83D"})", JsonStatus::kObject, "a='\xEF\xBF\xBD\xEF\xBF\xBD';"},
-      {R"({"a":"\uD83D\uD83D\uDE00"})", JsonStatus::kObject, "a='\xEF\xBF\xBD\xF0\x9F\x98\x80';"},
-      {R"({"a":"\uD83Dx"})", JsonStatus::kObject, "a='\xEF\xBF\xBDx';"},
-      {"{\"a\":\"\xFFx\xC3\"}", JsonStatus::kObject, "a='\xEF\xBF\xBDx\xEF\xBF\xBD';"},
-      {"{\"a\":\"\xE2\x82\"}", JsonStatus::kObject, "a='\xEF\xBF\xBD\xEF\xBF\xBD';"},
-      {"{\"a\":\"\xC3\xA9\"}", JsonStatus::kObject, "a='\xC3\xA9';"},
-      {"null", JsonStatus::kNull, ""},
-      {"[{\"a\":1}]", JsonStatus::kOther, ""},
-      {"1", JsonStatus::kOther, ""},
-      {R"({"a":1,)", JsonStatus::kInvalid, "a=1;"},
-      {R"({"a":1,})", JsonStatus::kInvalid, "a=1;"},
-      {R"({"a" 1})", JsonStatus::kInvalid, ""},
-      {R"({a:1})", JsonStatus::kInvalid, ""},
-      {"{\"a\":\"\n\"}", JsonStatus::kInvalid, ""},
-      {R"({"a":01})", JsonStatus::kInvalid, "a=0;"},
-      {R"({"a":tru})", JsonStatus::kInvalid, ""},
-      {"", JsonStatus::kInvalid, ""},
-      {"\xEF\xBB\xBF{}", JsonStatus::kInvalid, ""},
-  };
-  for (const Case& c : cases) {
-    Members members;
-    EXPECT_EQ(ReadJsonObject(c.text, &members), c.status) << Escaped(c.text);
-    EXPECT_EQ(Escaped(members.text), Escaped(c.members)) << Escaped(c.text);
-  }
-}
-
-TEST(JsonReader, NestingIsBounded) {
-  for (const std::string_view pair : {"[]", "{}"}) {
-    for (const int depth : {10, kJsonDepthMax - 1, kJsonDepthMax + 2, 1'000'000}) {
-      std::string text;
-      for (int i = 0; i < depth; ++i) text += pair == "[]" ? "[" : R"({"a":)";
-      text += "1";
-      for (int i = 0; i < depth; ++i) text += pair[1];
-      EXPECT_EQ(ReadJsonObject(text, nullptr) != JsonStatus::kInvalid, depth < kJsonDepthMax) << pair << depth;
-    }
-  }
 }
 
 }  // namespace

@@ -8,7 +8,8 @@
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
 #include "broker/jetstream/api/versioning.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
+#include "proto/quoted.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -398,7 +399,7 @@ std::optional<int64_t> ParseSampleFrequency(std::string_view text, std::string* 
     *error = "<nil>";  // the peer prints the error it does not have
   } else {
     const bool range = status == std::errc::result_out_of_range && whole;
-    *error = absl::StrFormat("strconv.Atoi: parsing %s: %s", GoQuote(text),
+    *error = absl::StrFormat("strconv.Atoi: parsing %s: %s", Quoted(text),
                              range ? "value out of range" : "invalid syntax");
   }
   return std::nullopt;

@@ -9,7 +9,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/requests.h"
-#include "broker/monitor/go_format.h"
+#include "proto/quoted.h"
 
 namespace millrace {
 
@@ -72,7 +72,7 @@ template <typename E>
 std::string UnknownEnumError(std::string_view raw) {
   if constexpr (std::is_same_v<E, ConsumerAction>) return absl::StrFormat("unknown consumer action: %s", raw);
   if constexpr (std::is_same_v<E, PriorityPolicy>) return absl::StrFormat("unknown priority policy: %s", raw);
-  return absl::StrFormat("can not unmarshal %s", GoQuote(raw));
+  return absl::StrFormat("can not unmarshal %s", Quoted(raw));
 }
 
 template <typename E>

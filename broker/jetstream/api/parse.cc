@@ -8,8 +8,8 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/enums.h"
-#include "broker/jetstream/api/go_json.h"
 #include "broker/jetstream/api/request_fields.h"
+#include "broker/json/reader.h"
 
 namespace millrace {
 namespace {
@@ -24,15 +24,15 @@ std::string GoTypeName() {
 // Reads values of one document into members. A value of the wrong type saves an error and is skipped, as in Go.
 class Reader {
  public:
-  Reader(GoJsonCursor* cursor, UnknownFields unknown) : c_(*cursor), unknown_(unknown) {}
+  Reader(JsonCursor* cursor, UnknownFields unknown) : c_(*cursor), unknown_(unknown) {}
 
   template <typename T>
   void Struct(T* out) {
-    if (c_.Peek() == GoJsonKind::kNull) return c_.Skip();
-    if (c_.Peek() != GoJsonKind::kObject) return c_.Mismatch(GoTypeName<T>());
+    if (c_.Peek() == JsonKind::kNull) return c_.Skip();
+    if (c_.Peek() != JsonKind::kObject) return c_.Mismatch(GoTypeName<T>());
     for (bool more = c_.Enter(); more; more = c_.Next()) {
       const std::string key = c_.ReadKey();
-      const GoJsonCursor::Context context = c_.context();
+      const JsonCursor::Context context = c_.context();
       Member<T> member(this, key);
       member.Find(out);
       if (!member.found()) {
@@ -45,8 +45,8 @@ class Reader {
 
   template <std::integral N>
   void Number(N* out, std::string_view go_type) {
-    if (c_.Peek() == GoJsonKind::kNull) return c_.Skip();
-    if (c_.Peek() != GoJsonKind::kNumber) return c_.Mismatch(go_type);
+    if (c_.Peek() == JsonKind::kNull) return c_.Skip();
+    if (c_.Peek() != JsonKind::kNumber) return c_.Mismatch(go_type);
     const std::string_view raw = c_.Raw();
     N value = 0;
     const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
@@ -58,37 +58,37 @@ class Reader {
   }
 
   void Bool(bool* out) {
-    if (c_.Peek() == GoJsonKind::kNull) return c_.Skip();
-    if (c_.Peek() != GoJsonKind::kBool) return c_.Mismatch("bool");
+    if (c_.Peek() == JsonKind::kNull) return c_.Skip();
+    if (c_.Peek() != JsonKind::kBool) return c_.Mismatch("bool");
     *out = c_.Raw() == "true";
   }
 
   void String(std::string* out) {
-    if (c_.Peek() == GoJsonKind::kNull) return c_.Skip();
-    if (c_.Peek() != GoJsonKind::kString) return c_.Mismatch("string");
+    if (c_.Peek() == JsonKind::kNull) return c_.Skip();
+    if (c_.Peek() != JsonKind::kString) return c_.Mismatch("string");
     *out = c_.ReadString();
   }
 
   void Bytes(std::string* out) {
     std::string text;
-    if (c_.Peek() == GoJsonKind::kNull) return out->clear(), c_.Skip();
-    if (c_.Peek() != GoJsonKind::kString) return c_.Mismatch("[]uint8");
+    if (c_.Peek() == JsonKind::kNull) return out->clear(), c_.Skip();
+    if (c_.Peek() != JsonKind::kString) return c_.Mismatch("[]uint8");
     if (text = c_.ReadString(); !absl::Base64Unescape(text, out)) c_.SaveError("illegal base64 data at input byte 0");
   }
 
   // read(T*) reads one element.
   template <typename T, typename Read>
   void Array(std::vector<T>* out, std::string_view go_type, Read read) {
-    if (c_.Peek() == GoJsonKind::kNull) return out->clear(), c_.Skip();
-    if (c_.Peek() != GoJsonKind::kArray) return c_.Mismatch(go_type);
+    if (c_.Peek() == JsonKind::kNull) return out->clear(), c_.Skip();
+    if (c_.Peek() != JsonKind::kArray) return c_.Mismatch(go_type);
     out->clear();
     for (bool more = c_.Enter(); more; more = c_.Next()) read(&out->emplace_back());
   }
 
   template <typename T, typename Read>
   void Map(std::map<std::string, T>* out, std::string_view go_type, Read read) {
-    if (c_.Peek() == GoJsonKind::kNull) return out->clear(), c_.Skip();
-    if (c_.Peek() != GoJsonKind::kObject) return c_.Mismatch(go_type);
+    if (c_.Peek() == JsonKind::kNull) return out->clear(), c_.Skip();
+    if (c_.Peek() != JsonKind::kObject) return c_.Mismatch(go_type);
     for (bool more = c_.Enter(); more; more = c_.Next()) {
       const std::string key = c_.ReadKey();
       T value{};
@@ -100,7 +100,7 @@ class Reader {
   // std::optional or Boxed.
   template <typename O>
   void Optional(O* out) {
-    if (c_.Peek() == GoJsonKind::kNull) return out->reset(), c_.Skip();
+    if (c_.Peek() == JsonKind::kNull) return out->reset(), c_.Skip();
     if (!out->has_value()) out->emplace();
     Struct(&**out);
   }
@@ -117,7 +117,7 @@ class Reader {
   }
 
   void OptTime(std::optional<int64_t>* out) {
-    if (c_.Peek() == GoJsonKind::kNull) return out->reset(), c_.Skip();
+    if (c_.Peek() == JsonKind::kNull) return out->reset(), c_.Skip();
     int64_t time_ns = 0;
     Time(&time_ns);
     *out = time_ns;
@@ -147,17 +147,17 @@ class Reader {
   void Enum(Compression* out) {
     constexpr std::string_view kUnknown = "unknown compression algorithm";
     switch (c_.Peek()) {
-      case GoJsonKind::kNull:
+      case JsonKind::kNull:
         return c_.Fail(std::string(kUnknown));
-      case GoJsonKind::kString:
+      case JsonKind::kString:
         break;
-      case GoJsonKind::kBool:
+      case JsonKind::kBool:
         return c_.Fail(c_.TypeError("bool", "string"));
-      case GoJsonKind::kNumber:
+      case JsonKind::kNumber:
         return c_.Fail(c_.TypeError("number", "string"));
-      case GoJsonKind::kArray:
+      case JsonKind::kArray:
         return c_.Fail(c_.TypeError("array", "string"));
-      case GoJsonKind::kObject:
+      case JsonKind::kObject:
         return c_.Fail(c_.TypeError("object", "string"));
     }
     const std::string text = c_.ReadString();
@@ -264,7 +264,7 @@ class Reader {
 
    private:
     bool Is(std::string_view name) {
-      if (found_ || !(fold_ ? GoFoldEquals(key_, name) : key_ == name)) return false;
+      if (found_ || !(fold_ ? JsonKeyMatches(key_, name) : key_ == name)) return false;
       found_ = true;
       reader_.c_.Push(GoStruct<T>::kName, embedded_, name);
       return true;
@@ -277,7 +277,7 @@ class Reader {
     bool found_ = false;
   };
 
-  GoJsonCursor& c_;
+  JsonCursor& c_;
   const UnknownFields unknown_;
 };
 
@@ -285,7 +285,7 @@ class Reader {
 template <typename T>
 std::string ReadValue(std::string_view text, size_t at, UnknownFields unknown, T* out,
                       std::vector<std::string>* unknown_fields) {
-  GoJsonCursor cursor(text, at);
+  JsonCursor cursor(text, at);
   Reader(&cursor, unknown).Struct(out);
   if (unknown_fields != nullptr) {
     for (std::string& field : cursor.unknown_fields()) unknown_fields->push_back(std::move(field));
@@ -298,15 +298,15 @@ template <typename T>
 std::string ReadStream(std::string_view text, T* out, std::vector<std::string>* unknown_fields) {
   size_t at = 0;
   while (true) {
-    const GoJsonScan scan = ScanGoJson(text, at);
+    const JsonScan scan = ScanJson(text, at);
     switch (scan.kind) {
-      case GoJsonScan::Kind::kBlank:
+      case JsonScan::Kind::kBlank:
         return "";
-      case GoJsonScan::Kind::kTruncated:
+      case JsonScan::Kind::kTruncated:
         return "unexpected EOF";
-      case GoJsonScan::Kind::kSyntaxError:
+      case JsonScan::Kind::kSyntaxError:
         return absl::StrFormat("%s at offset %d", scan.error, scan.end);
-      case GoJsonScan::Kind::kValue:
+      case JsonScan::Kind::kValue:
         break;
     }
     if (std::string error = ReadValue(text, scan.begin, UnknownFields::kRefuse, out, unknown_fields); !error.empty())
@@ -319,14 +319,14 @@ std::string ReadStream(std::string_view text, T* out, std::vector<std::string>* 
 
 template <typename T>
 std::string ParseJson(std::string_view text, T* out) {
-  const GoJsonScan scan = ScanGoJson(text, 0);
-  if (scan.kind == GoJsonScan::Kind::kSyntaxError) return scan.error;
-  if (scan.kind == GoJsonScan::Kind::kTruncated) {
+  const JsonScan scan = ScanJson(text, 0);
+  if (scan.kind == JsonScan::Kind::kSyntaxError) return scan.error;
+  if (scan.kind == JsonScan::Kind::kTruncated) {
     // The peer feeds a blank at the end, which a word, an escape or a number that has just begun does not take.
-    const GoJsonScan with_blank = ScanGoJson(std::string(text) + ' ', 0);
-    if (with_blank.kind == GoJsonScan::Kind::kSyntaxError) return with_blank.error;
+    const JsonScan with_blank = ScanJson(std::string(text) + ' ', 0);
+    if (with_blank.kind == JsonScan::Kind::kSyntaxError) return with_blank.error;
   }
-  if (scan.kind != GoJsonScan::Kind::kValue) return "unexpected end of JSON input";
+  if (scan.kind != JsonScan::Kind::kValue) return "unexpected end of JSON input";
   if (std::string error = CheckNothingFollows(text, scan.end); !error.empty()) return error;
   return ReadValue(text, scan.begin, UnknownFields::kNote, out, nullptr);
 }
@@ -385,10 +385,10 @@ bool IsJsonObjectOrArray(std::string_view body) {
 
 bool IsEmptyRequest(std::string_view body) {
   if (body.empty()) return true;
-  const GoJsonScan scan = ScanGoJson(body, 0);
-  if (scan.kind != GoJsonScan::Kind::kValue || !CheckNothingFollows(body, scan.end).empty()) return false;
-  GoJsonCursor cursor(body, scan.begin);
-  return cursor.Peek() == GoJsonKind::kObject && !cursor.Enter();
+  const JsonScan scan = ScanJson(body, 0);
+  if (scan.kind != JsonScan::Kind::kValue || !CheckNothingFollows(body, scan.end).empty()) return false;
+  JsonCursor cursor(body, scan.begin);
+  return cursor.Peek() == JsonKind::kObject && !cursor.Enter();
 }
 
 namespace {

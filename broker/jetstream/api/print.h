@@ -7,7 +7,7 @@
 
 #include "broker/jetstream/api/requests.h"
 #include "broker/jetstream/api/stream_info.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 
 namespace millrace {
 

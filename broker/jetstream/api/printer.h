@@ -12,8 +12,8 @@
 #include "absl/strings/escaping.h"
 #include "broker/jetstream/api/enums.h"
 #include "broker/jetstream/api/fields.h"
-#include "broker/jetstream/api/go_time.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/go_time.h"
+#include "broker/json/writer.h"
 
 namespace millrace {
 

@@ -7,7 +7,7 @@
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
 #include "broker/jetstream/api/versioning.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 namespace millrace {
 namespace {

@@ -11,8 +11,8 @@
 #include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
-#include "broker/monitor/go_format.h"
 #include "proto/base/check.h"
+#include "proto/quoted.h"
 #include "proto/subject.h"
 #include "proto/subject_transform.h"
 
@@ -163,7 +163,7 @@ MaybeError CheckExternalPrefixes(const Upstreams& upstreams) {
   for (const std::string& prefix : upstreams.api_prefixes) {
     if (!IsValidPublishSubject(prefix)) {
       return InvalidStream(absl::StrFormat(
-          "stream external api prefix %s must be a valid subject without wildcards", GoQuote(prefix)));
+          "stream external api prefix %s must be a valid subject without wildcards", Quoted(prefix)));
     }
     if (SubjectsCollide(prefix, kApiPrefix))
       return MakeError(ApiErrorId::kStreamExternalApiOverlap, {{"prefix", prefix}, {"subject", kApiPrefix}});

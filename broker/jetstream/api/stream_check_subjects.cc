@@ -5,7 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
-#include "broker/monitor/go_format.h"
+#include "proto/quoted.h"
 #include "proto/subject.h"
 #include "proto/subject_transform.h"
 
@@ -37,7 +37,7 @@ MaybeError CheckSubject(const StreamConfig& config, size_t index, const std::set
   for (size_t other = index + 1; other < config.subjects.size(); ++other) {
     if (SubjectsCollide(config.subjects[other], subject)) {
       return InvalidStream(
-          absl::StrFormat("subject %s overlaps with %s", GoQuote(subject), GoQuote(config.subjects[other])));
+          absl::StrFormat("subject %s overlaps with %s", Quoted(subject), Quoted(config.subjects[other])));
     }
   }
   return std::nullopt;

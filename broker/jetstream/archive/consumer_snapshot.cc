@@ -4,9 +4,9 @@
 #include <charconv>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/api/go_json.h"
 #include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/print.h"
+#include "broker/json/reader.h"
 
 namespace millrace {
 namespace {
@@ -23,12 +23,12 @@ bool ReadNumber(std::string_view text, N* number) {
 
 // Calls visit(key) for each member of the object; it consumes the value. False: no object, or visit says so.
 template <typename F>
-bool ForEachMember(GoJsonCursor* cursor, F&& visit) {
-  if (cursor->Peek() == GoJsonKind::kNull) {
+bool ForEachMember(JsonCursor* cursor, F&& visit) {
+  if (cursor->Peek() == JsonKind::kNull) {
     cursor->Skip();
     return true;
   }
-  if (cursor->Peek() != GoJsonKind::kObject) return false;
+  if (cursor->Peek() != JsonKind::kObject) return false;
   for (bool more = cursor->Enter(); more; more = cursor->Next()) {
     const std::string key = cursor->ReadKey();
     if (!visit(key)) return false;
@@ -36,7 +36,7 @@ bool ForEachMember(GoJsonCursor* cursor, F&& visit) {
   return true;
 }
 
-bool ReadPosition(GoJsonCursor* cursor, uint64_t* consumer, uint64_t* stream) {
+bool ReadPosition(JsonCursor* cursor, uint64_t* consumer, uint64_t* stream) {
   return ForEachMember(cursor, [&](const std::string& key) {
     const std::string_view value = cursor->Raw();
     if (key == "consumer_seq") return ReadNumber(value, consumer);
@@ -44,7 +44,7 @@ bool ReadPosition(GoJsonCursor* cursor, uint64_t* consumer, uint64_t* stream) {
   });
 }
 
-bool ReadState(GoJsonCursor* cursor, ConsumerSnapshot* snapshot) {
+bool ReadState(JsonCursor* cursor, ConsumerSnapshot* snapshot) {
   return ForEachMember(cursor, [&](const std::string& key) {
     if (key == "delivered") return ReadPosition(cursor, &snapshot->delivered_consumer, &snapshot->delivered_stream);
     if (key == "ack_floor") return ReadPosition(cursor, &snapshot->floor_consumer, &snapshot->floor_stream);
@@ -98,9 +98,9 @@ std::string PrintConsumerSnapshot(const ConsumerSnapshot& s) {
 }
 
 std::string ParseConsumerSnapshot(std::string_view json, ConsumerSnapshot* snapshot) {
-  const GoJsonScan scan = ScanGoJson(json, 0);
-  if (scan.kind != GoJsonScan::Kind::kValue) return "unexpected end of JSON input";
-  GoJsonCursor cursor(json, scan.begin);
+  const JsonScan scan = ScanJson(json, 0);
+  if (scan.kind != JsonScan::Kind::kValue) return "unexpected end of JSON input";
+  JsonCursor cursor(json, scan.begin);
   bool has_config = false;
   bool has_state = false;
   std::string error;

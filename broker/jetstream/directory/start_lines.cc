@@ -2,7 +2,7 @@
 #include "broker/jetstream/directory/start_lines.h"
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 namespace millrace {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/language/text.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "broker/version.h"
 
 namespace millrace {

@@ -6,78 +6,32 @@
 
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/stream/decimal.h"
-#include "broker/monitor/json_writer.h"
+#include "broker/json/reader.h"
+#include "broker/json/writer.h"
 #include "proto/headers.h"
-#include "proto/json_reader.h"
 
 namespace millrace {
 namespace {
 
 using Sources = std::map<std::string, std::map<std::string, std::string>>;
 
-bool EqualFold(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const char lower = a[i] >= 'A' && a[i] <= 'Z' ? static_cast<char>(a[i] + 32) : a[i];
-    if (lower != b[i]) return false;
+// An object whose values are strings.
+bool ReadStrings(std::string_view text, std::map<std::string, std::string>* out) {
+  JsonMembers members(text);
+  bool good = members.IsObjectOrNull();
+  while (members.Next()) {
+    const JsonValue& value = members.value();
+    good = good && (value.kind == JsonKind::kString || value.kind == JsonKind::kNull);
+    (*out)[members.key()] = value.string;
   }
-  return true;
+  return good;
 }
 
-// Collects the members of an object whose values are strings.
-class StringMembers final : public JsonMemberVisitor {
- public:
-  explicit StringMembers(std::map<std::string, std::string>* out) : out_(*out) {}
-  void OnMember(const std::string& key, const JsonValue& value) override {
-    if (value.kind == JsonValue::Kind::kString) {
-      out_[key] = value.string;
-    } else if (value.kind == JsonValue::Kind::kNull) {
-      out_[key] = "";
-    } else {
-      good_ = false;
-    }
-  }
-  bool good() const { return good_; }
-
- private:
-  std::map<std::string, std::string>& out_;
-  bool good_ = true;
-};
-
-bool Read(JsonStatus status) { return status == JsonStatus::kObject || status == JsonStatus::kNull; }
-
-class SourceMembers final : public JsonMemberVisitor {
- public:
-  explicit SourceMembers(Sources* out) : out_(*out) {}
-  void OnMember(const std::string& key, const JsonValue& value) override {
-    StringMembers inner(&out_[key]);
-    good_ = good_ && Read(ReadJsonObject(value.raw, &inner)) && inner.good();
-  }
-  bool good() const { return good_; }
-
- private:
-  Sources& out_;
-  bool good_ = true;
-};
-
-// The one member that counts; its name in any case, as Go reads it.
-class ValueMember final : public JsonMemberVisitor {
- public:
-  void OnMember(const std::string& key, const JsonValue& value) override {
-    if (!EqualFold(key, "val")) return;
-    if (value.kind == JsonValue::Kind::kString) {
-      text = value.string;
-    } else if (value.kind != JsonValue::Kind::kNull) {
-      good = false;
-    }
-  }
-  std::string text;
-  bool good = true;
-};
-
 bool ReadSources(std::string_view text, Sources* sources) {
-  SourceMembers members(sources);
-  return Read(ReadJsonObject(text, &members)) && members.good();
+  JsonMembers members(text);
+  bool good = members.IsObjectOrNull();
+  while (members.Next()) good = ReadStrings(members.value().raw, &(*sources)[members.key()]) && good;
+  return good;
 }
 
 std::string PrintSources(const Sources& sources) {
@@ -108,9 +62,20 @@ std::string_view Word(std::string_view text, size_t index) {
 }  // namespace
 
 std::optional<std::string> ReadCounterValue(std::string_view body) {
-  ValueMember member;
-  if (!Read(ReadJsonObject(body, &member)) || !member.good) return std::nullopt;
-  return member.text;
+  JsonMembers members(body);
+  bool good = members.IsObjectOrNull();
+  std::string text;
+  while (members.Next()) {
+    if (!JsonKeyMatches(members.key(), "val")) continue;
+    const JsonValue& value = members.value();
+    if (value.kind == JsonKind::kString) {
+      text = value.string;
+    } else if (value.kind != JsonKind::kNull) {
+      good = false;
+    }
+  }
+  if (!good) return std::nullopt;
+  return text;
 }
 
 std::optional<CounterResult> ApplyIncrement(const CounterBefore& before, std::string_view subject,

@@ -6,7 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/stream/stream.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 

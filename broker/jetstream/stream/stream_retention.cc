@@ -5,7 +5,7 @@
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/base/sort_in_slices.h"
 #include "broker/jetstream/stream/stream.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 

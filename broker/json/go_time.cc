@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/api/go_time.h"
+#include "broker/json/go_time.h"
 
 #include <array>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 
 namespace millrace {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Go formats: times, durations and numbers as the peer prints them, because tools parse those.
+// Go formats: strings, numbers, times and durations as the peer prints them, because tools parse those and digests are
+// made of them. What %q prints is in proto/quoted.h.
 // Owner:  caller (pure).
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
-
-#include "absl/status/statusor.h"
 
 namespace millrace {
 
@@ -21,12 +20,5 @@ void AppendRfc3339NanoLocal(int64_t wall_ns, std::string* out);
 void AppendGoFloat(double value, std::string* out);
 // As encoding/json, quoted: <, >, & and U+2028/9 are escaped, bytes that are not UTF-8 replaced.
 void AppendGoJsonString(std::string_view text, std::string* out);
-std::string GoQuote(std::string_view text);  // %q
-
-// The peer's readers of query parameters with its error texts; `param` names the parameter there.
-// An empty value is false or 0.
-absl::StatusOr<bool> DecodeBool(std::string_view param, std::string_view value);
-absl::StatusOr<int64_t> DecodeInt(std::string_view param, std::string_view value);
-absl::StatusOr<uint64_t> DecodeUint64(std::string_view param, std::string_view value);
 
 }  // namespace millrace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 #include <array>
 #include <charconv>
@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_format.h"
 #include "proto/base/check.h"
+#include "proto/utf8.h"
 
 namespace millrace {
 namespace {
@@ -60,28 +61,6 @@ void AppendCivil(int64_t wall_ns, std::string* out) {
 
 constexpr std::string_view kZeroTime = "0001-01-01T00:00:00Z";
 
-// The bytes of the UTF-8 sequence at the front of text; 0 when it is not one.
-size_t Utf8Length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const auto continues = [&](size_t i) { return i < text.size() && (byte(i) & 0xc0) == 0x80; };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead <= 0xdf) return continues(1) ? 2 : 0;
-  if (lead >= 0xe0 && lead <= 0xef) {
-    if (!continues(1) || !continues(2)) return 0;
-    if (lead == 0xe0 && byte(1) < 0xa0) return 0;  // overlong
-    if (lead == 0xed && byte(1) > 0x9f) return 0;  // surrogate
-    return 3;
-  }
-  if (lead >= 0xf0 && lead <= 0xf4) {
-    if (!continues(1) || !continues(2) || !continues(3)) return 0;
-    if (lead == 0xf0 && byte(1) < 0x90) return 0;
-    if (lead == 0xf4 && byte(1) > 0x8f) return 0;
-    return 4;
-  }
-  return 0;
-}
-
 // Printable ASCII that stands for itself in JSON.
 constexpr std::array<bool, 256> kPlainJson = [] {
   std::array<bool, 256> plain{};
@@ -89,13 +68,6 @@ constexpr std::array<bool, 256> kPlainJson = [] {
   for (char c : {'"', '\\', '<', '>', '&'}) plain[static_cast<size_t>(c)] = false;
   return plain;
 }();
-
-absl::Status Refuse(std::string_view type, std::string_view param, std::string_view function,
-                    std::string_view value, std::string_view why) {
-  return absl::InvalidArgumentError(
-      absl::StrFormat("Error decoding %s for '%s': strconv.%s: parsing %s: %s", type, param,
-                      function, GoQuote(value), why));
-}
 
 }  // namespace
 
@@ -190,7 +162,7 @@ void AppendGoJsonString(std::string_view text, std::string* out) {
     }
     size_t length = 1;
     if (c >= 0x80) {
-      length = Utf8Length(text.substr(i));
+      length = Utf8Bytes(text.substr(i));
       const bool line_separator =
           length == 3 && c == 0xe2 && text[i + 1] == '\x80' && (text[i + 2] & '\xfe') == '\xa8';
       if (length > 0 && !line_separator) {
@@ -238,98 +210,6 @@ void AppendGoJsonString(std::string_view text, std::string* out) {
   }
   out->append(text, done, text.size() - done);
   out->push_back('"');
-}
-
-std::string GoQuote(std::string_view text) {
-  std::string out = "\"";
-  for (size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    const size_t length = Utf8Length(text.substr(i));
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\a':
-        out += "\\a";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\v':
-        out += "\\v";
-        break;
-      default:
-        if (length == 0 || c < 0x20 || c == 0x7f) {
-          out += absl::StrFormat("\\x%02x", c);
-        } else if (length == 2 && c == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
-          out += absl::StrFormat("\\u%04x", static_cast<unsigned char>(text[i + 1]));  // C1
-        } else {
-          out.append(text, i, length);
-        }
-    }
-    i += length == 0 ? 1 : length;
-  }
-  return out += '"';
-}
-
-absl::StatusOr<bool> DecodeBool(std::string_view param, std::string_view value) {
-  if (value.empty()) return false;
-  for (std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"})
-    if (value == yes) return true;
-  for (std::string_view no : {"0", "f", "F", "false", "FALSE", "False"})
-    if (value == no) return false;
-  return Refuse("boolean", param, "ParseBool", value, "invalid syntax");
-}
-
-namespace {
-
-// Digits only; a sign is the caller's. `why` is empty when all is well.
-template <typename T>
-T ParseDigits(std::string_view digits, std::string_view* why) {
-  T result = 0;
-  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), result);
-  if (digits.empty() || end.ptr != digits.data() + digits.size() ||
-      end.ec == std::errc::invalid_argument) {
-    *why = "invalid syntax";
-  } else if (end.ec == std::errc::result_out_of_range) {
-    *why = "value out of range";
-  }
-  return result;
-}
-
-}  // namespace
-
-absl::StatusOr<int64_t> DecodeInt(std::string_view param, std::string_view value) {
-  if (value.empty()) return 0;
-  std::string_view digits = value, why;
-  if (digits[0] == '+') digits.remove_prefix(1);  // from_chars takes the minus itself
-  if (digits.size() != value.size() && digits.starts_with('-')) why = "invalid syntax";
-  const auto result = ParseDigits<int64_t>(digits, &why);
-  if (!why.empty()) return Refuse("int", param, "Atoi", value, why);
-  return result;
-}
-
-absl::StatusOr<uint64_t> DecodeUint64(std::string_view param, std::string_view value) {
-  if (value.empty()) return uint64_t{0};
-  std::string_view why;
-  const auto result = ParseDigits<uint64_t>(value, &why);
-  if (!why.empty()) return Refuse("uint64", param, "ParseUint", value, why);
-  return result;
 }
 
 }  // namespace millrace

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/api/go_json.h"
+#include "broker/json/reader.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "absl/strings/str_format.h"
-#include "broker/monitor/go_format.h"
 #include "proto/base/check.h"
-#include "proto/json_reader.h"
+#include "proto/quoted.h"
+#include "proto/utf8.h"
 
 namespace millrace {
 namespace {
@@ -14,6 +15,10 @@ namespace {
 constexpr size_t kDepthMax = 10'000;
 
 bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+size_t SkipBlanks(std::string_view text, size_t at) {
+  while (at < text.size() && IsBlank(text[at])) ++at;
+  return at;
+}
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsHex(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
@@ -21,10 +26,9 @@ bool IsHex(char c) { return IsDigit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' &&
 std::string QuoteByte(char c) {
   if (c == '\'') return "'\\''";
   if (c == '"') return "'\"'";
-  std::string text(1, c);
-  const auto byte = static_cast<unsigned char>(c);
-  if (byte >= 0x80) text = {static_cast<char>(0xc0 | byte >> 6), static_cast<char>(0x80 | (byte & 0x3f))};
-  const std::string quoted = GoQuote(text);
+  std::string text;
+  AppendUtf8(static_cast<unsigned char>(c), &text);
+  const std::string quoted = Quoted(text);
   return "'" + quoted.substr(1, quoted.size() - 2) + "'";
 }
 
@@ -33,11 +37,11 @@ class Scanner {
  public:
   Scanner(std::string_view text, size_t at) : text_(text), at_(at) {}
 
-  GoJsonScan Scan() {
+  JsonScan Scan() {
     SkipBlanks();
     scan_.begin = at_;
     if (AtEnd()) return scan_;
-    scan_.kind = GoJsonScan::Kind::kValue;
+    scan_.kind = JsonScan::Kind::kValue;
     bool ok = BeginValue();
     while (ok && !nesting_.empty()) ok = Continue();
     if (ok) scan_.end = at_;
@@ -46,16 +50,14 @@ class Scanner {
 
  private:
   bool AtEnd() const { return at_ >= text_.size(); }
-  void SkipBlanks() {
-    while (!AtEnd() && IsBlank(text_[at_])) ++at_;
-  }
+  void SkipBlanks() { at_ = millrace::SkipBlanks(text_, at_); }
   bool Wrong(std::string_view context) {
     if (AtEnd()) {
-      scan_.kind = GoJsonScan::Kind::kTruncated;
+      scan_.kind = JsonScan::Kind::kTruncated;
       scan_.end = text_.size();
       return false;
     }
-    scan_.kind = GoJsonScan::Kind::kSyntaxError;
+    scan_.kind = JsonScan::Kind::kSyntaxError;
     scan_.error = absl::StrFormat("invalid character %s %s", QuoteByte(text_[at_]), context);
     scan_.end = at_ + 1;
     return false;
@@ -193,73 +195,108 @@ class Scanner {
   std::string_view text_;
   size_t at_;
   std::vector<char> nesting_;
-  GoJsonScan scan_;
+  JsonScan scan_;
 };
 
-// A JSON string in quotes, as text. proto's reader has Go's rules for surrogates and bytes that are not UTF-8.
+// Takes four hexadecimal digits, which the scanner has seen.
+uint32_t TakeHex4(std::string_view* rest) {
+  uint32_t code = 0;
+  const auto [end, error] = std::from_chars(rest->data(), rest->data() + 4, code, 16);
+  MR_CHECK(error == std::errc() && end == rest->data() + 4);
+  rest->remove_prefix(4);
+  return code;
+}
+
+// Takes an escape from its backslash on; two that are a pair of surrogates are one character.
+void TakeEscape(std::string_view* rest, std::string* out) {
+  MR_CHECK(rest->size() >= 2);
+  const char c = (*rest)[1];
+  rest->remove_prefix(2);
+  if (c != 'u') {
+    constexpr std::string_view kFrom = "\"\\/bfnrt";
+    constexpr std::string_view kTo = "\"\\/\b\f\n\r\t";
+    const size_t i = kFrom.find(c);
+    MR_CHECK(i != std::string_view::npos);
+    out->push_back(kTo[i]);
+    return;
+  }
+  const uint32_t code = TakeHex4(rest);
+  if (code < 0xD800 || code >= 0xE000) return AppendUtf8(code, out);
+  if (code < 0xDC00 && rest->substr(0, 2) == "\\u") {
+    std::string_view behind = rest->substr(2);
+    const uint32_t low = TakeHex4(&behind);
+    if (low >= 0xDC00 && low < 0xE000) {
+      *rest = behind;
+      return AppendUtf8(0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00), out);
+    }
+  }
+  out->append(kUtf8Replacement);
+}
+
+// A well-formed JSON string in quotes, as text.
 std::string Unquote(std::string_view quoted) {
   MR_CHECK(quoted.size() >= 2 && quoted.front() == '"' && quoted.back() == '"');
-  class Visitor : public JsonMemberVisitor {
-   public:
-    void OnMember(const std::string& key, const JsonValue& value) override { text = value.string; }
-    std::string text;
-  };
-  if (quoted.find('\\') == std::string_view::npos &&
-      std::all_of(quoted.begin(), quoted.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; })) {
-    return std::string(quoted.substr(1, quoted.size() - 2));
+  std::string_view rest = quoted.substr(1, quoted.size() - 2);
+  const auto is_plain = [](char c) { return c != '\\' && static_cast<unsigned char>(c) < 0x80; };
+  const auto plain = static_cast<size_t>(std::find_if_not(rest.begin(), rest.end(), is_plain) - rest.begin());
+  std::string text(rest.substr(0, plain));
+  rest.remove_prefix(plain);
+  while (!rest.empty()) {
+    if (rest.front() == '\\') {
+      TakeEscape(&rest, &text);
+      continue;
+    }
+    const size_t bytes = Utf8Bytes(rest);
+    text.append(bytes == 0 ? kUtf8Replacement : rest.substr(0, bytes));
+    rest.remove_prefix(bytes == 0 ? 1 : bytes);
   }
-  Visitor visitor;
-  const JsonStatus status = ReadJsonObject(absl::StrFormat("{\"s\":%s}", quoted), &visitor);
-  MR_CHECK(status == JsonStatus::kObject);
-  return visitor.text;
+  return text;
 }
 
 }  // namespace
 
-GoJsonScan ScanGoJson(std::string_view text, size_t at) { return Scanner(text, at).Scan(); }
+JsonScan ScanJson(std::string_view text, size_t at) { return Scanner(text, at).Scan(); }
 
 std::string CheckNothingFollows(std::string_view text, size_t at) {
-  while (at < text.size() && IsBlank(text[at])) ++at;
+  at = SkipBlanks(text, at);
   if (at >= text.size()) return "";
   return absl::StrFormat("invalid character %s after top-level value", QuoteByte(text[at]));
 }
 
-void GoJsonCursor::SkipBlanks() {
-  while (at_ < text_.size() && IsBlank(text_[at_])) ++at_;
-}
+void JsonCursor::SkipBlanks() { at_ = millrace::SkipBlanks(text_, at_); }
 
-GoJsonKind GoJsonCursor::Peek() {
+JsonKind JsonCursor::Peek() {
   SkipBlanks();
   MR_CHECK(at_ < text_.size());
   switch (text_[at_]) {
     case '{':
-      return GoJsonKind::kObject;
+      return JsonKind::kObject;
     case '[':
-      return GoJsonKind::kArray;
+      return JsonKind::kArray;
     case '"':
-      return GoJsonKind::kString;
+      return JsonKind::kString;
     case 't':
     case 'f':
-      return GoJsonKind::kBool;
+      return JsonKind::kBool;
     case 'n':
-      return GoJsonKind::kNull;
+      return JsonKind::kNull;
     default:
-      return GoJsonKind::kNumber;
+      return JsonKind::kNumber;
   }
 }
 
-std::string_view GoJsonCursor::Raw() {
-  const GoJsonScan scan = ScanGoJson(text_, at_);
-  MR_CHECK(scan.kind == GoJsonScan::Kind::kValue);
+std::string_view JsonCursor::Raw() {
+  const JsonScan scan = ScanJson(text_, at_);
+  MR_CHECK(scan.kind == JsonScan::Kind::kValue);
   at_ = scan.end;
   return text_.substr(scan.begin, scan.end - scan.begin);
 }
 
-std::string GoJsonCursor::ReadString() { return Unquote(Raw()); }
+std::string JsonCursor::ReadString() { return Unquote(Raw()); }
 
-bool GoJsonCursor::Enter() {
-  const GoJsonKind kind = Peek();
-  MR_CHECK(kind == GoJsonKind::kObject || kind == GoJsonKind::kArray);
+bool JsonCursor::Enter() {
+  const JsonKind kind = Peek();
+  MR_CHECK(kind == JsonKind::kObject || kind == JsonKind::kArray);
   ++at_;
   SkipBlanks();
   MR_CHECK(at_ < text_.size());
@@ -268,14 +305,14 @@ bool GoJsonCursor::Enter() {
   return false;
 }
 
-bool GoJsonCursor::Next() {
+bool JsonCursor::Next() {
   if (failed_) return false;  // nobody reads on
   SkipBlanks();
   MR_CHECK(at_ < text_.size() && std::string_view(",}]").find(text_[at_]) != std::string_view::npos);
   return text_[at_++] == ',';
 }
 
-std::string GoJsonCursor::ReadKey() {
+std::string JsonCursor::ReadKey() {
   std::string key = ReadString();
   SkipBlanks();
   MR_CHECK(at_ < text_.size() && text_[at_] == ':');
@@ -283,30 +320,30 @@ std::string GoJsonCursor::ReadKey() {
   return key;
 }
 
-void GoJsonCursor::Push(std::string_view struct_name, std::string_view embedded, std::string_view field) {
+void JsonCursor::Push(std::string_view struct_name, std::string_view embedded, std::string_view field) {
   MR_CHECK(!struct_name.empty() && !field.empty());
   struct_name_ = struct_name;
   if (!embedded.empty()) path_.push_back(embedded);
   path_.push_back(field);
 }
 
-void GoJsonCursor::Restore(const Context& context) {
+void JsonCursor::Restore(const Context& context) {
   MR_CHECK_OP(context.path_size, <=, path_.size());
   struct_name_ = context.struct_name;
   path_.resize(context.path_size);
 }
 
-void GoJsonCursor::SaveError(std::string error) {
+void JsonCursor::SaveError(std::string error) {
   if (error_.empty()) error_ = std::move(error);
 }
 
-void GoJsonCursor::Fail(std::string error) {
+void JsonCursor::Fail(std::string error) {
   MR_DCHECK(!failed_ && !error.empty());  // it ends the walk
   failed_ = true;
   error_ = std::move(error);
 }
 
-std::string GoJsonCursor::TypeError(std::string_view value, std::string_view go_type) const {
+std::string JsonCursor::TypeError(std::string_view value, std::string_view go_type) const {
   if (struct_name_.empty() && path_.empty())
     return absl::StrFormat("json: cannot unmarshal %s into Go value of type %s", value, go_type);
   std::string path;
@@ -318,18 +355,56 @@ std::string GoJsonCursor::TypeError(std::string_view value, std::string_view go_
                          go_type);
 }
 
-void GoJsonCursor::Mismatch(std::string_view go_type) {
+void JsonCursor::Mismatch(std::string_view go_type) {
   constexpr std::string_view kNames[] = {"null", "bool", "number", "string", "array", "object"};
   SaveTypeError(kNames[static_cast<size_t>(Peek())], go_type);
   Skip();
 }
 
-void GoJsonCursor::UnknownField(const std::string& key, bool refuse) {
+void JsonCursor::UnknownField(const std::string& key, bool refuse) {
   unknown_fields_.push_back(key);
-  if (refuse) SaveError(absl::StrFormat("json: unknown field %s", GoQuote(key)));
+  if (refuse) SaveError(absl::StrFormat("json: unknown field %s", Quoted(key)));
 }
 
-bool GoFoldEquals(std::string_view key, std::string_view field) {
+bool JsonValue::AsInteger(int64_t* value) const {
+  if (kind != JsonKind::kNumber) return false;
+  const auto [end, error] = std::from_chars(raw.data(), raw.data() + raw.size(), *value);
+  return error == std::errc() && end == raw.data() + raw.size();
+}
+
+JsonMembers::JsonMembers(std::string_view text) : cursor_(text, 0) {
+  const JsonScan scan = ScanJson(text, 0);
+  if (scan.kind != JsonScan::Kind::kValue || SkipBlanks(text, scan.end) != text.size()) return;
+  switch (cursor_.Peek()) {
+    case JsonKind::kObject:
+      status_ = JsonStatus::kObject;
+      at_ = At::kBegin;
+      return;
+    case JsonKind::kNull:
+      status_ = JsonStatus::kNull;
+      return;
+    default:
+      status_ = JsonStatus::kOther;
+  }
+}
+
+bool JsonMembers::Next() {
+  const bool more = at_ == At::kBegin ? cursor_.Enter() : at_ == At::kMember && cursor_.Next();
+  at_ = more ? At::kMember : At::kEnd;
+  if (!more) return false;
+  key_ = cursor_.ReadKey();
+  value_.kind = cursor_.Peek();
+  value_.raw = cursor_.Raw();
+  value_.boolean = value_.kind == JsonKind::kBool && value_.raw.front() == 't';
+  if (value_.kind == JsonKind::kString) {
+    value_.string = Unquote(value_.raw);
+  } else {
+    value_.string.clear();
+  }
+  return true;
+}
+
+bool JsonKeyMatches(std::string_view key, std::string_view field) {
   const auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
   size_t at = 0;
   for (const char wanted : field) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: numbers, times and texts look as Go prints them. Method: tables of pairs taken from Go.
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 
 namespace millrace {
 namespace {
@@ -141,41 +141,6 @@ TEST(GoFormat, JsonTextReadsBackForRandomBytes) {
       ASSERT_EQ(parsed.get<std::string>(), text);
     }
   }
-}
-
-TEST(GoFormat, QuoteShowsBytesThatAreNoText) {
-  EXPECT_EQ(GoQuote("a\"\\"), R"("a\"\\")");
-  EXPECT_EQ(GoQuote(std::string_view("\"\0\xc3\xa9\n", 5)), "\"\\\"\\x00\xc3\xa9\\n\"");
-  EXPECT_EQ(GoQuote("\xff\x7f\a\v"), R"("\xff\x7f\a\v")");
-}
-
-std::string ErrorOf(const absl::Status& status) { return std::string(status.message()); }
-
-TEST(GoFormat, ParametersAreRefusedInThePeersWords) {
-  EXPECT_EQ(ErrorOf(DecodeInt("limit", "a").status()),
-            "Error decoding int for 'limit': strconv.Atoi: parsing \"a\": invalid syntax");
-  EXPECT_EQ(
-      ErrorOf(DecodeInt("limit", "99999999999999999999").status()),
-      "Error decoding int for 'limit': strconv.Atoi: parsing \"99999999999999999999\": value out "
-      "of range");
-  EXPECT_EQ(ErrorOf(DecodeInt("offset", " 5").status()),
-            "Error decoding int for 'offset': strconv.Atoi: parsing \" 5\": invalid syntax");
-  EXPECT_EQ(ErrorOf(DecodeUint64("cid", "-1").status()),
-            "Error decoding uint64 for 'cid': strconv.ParseUint: parsing \"-1\": invalid syntax");
-  EXPECT_EQ(ErrorOf(DecodeBool("subs", "z").status()),
-            "Error decoding boolean for 'subs': strconv.ParseBool: parsing \"z\": invalid syntax");
-  for (const char* bad : {"0x10", "1_0", "1.5", "+", "-", "+-1", "--1", "1 "})
-    EXPECT_FALSE(DecodeInt("n", bad).ok()) << bad;
-  EXPECT_EQ(*DecodeInt("n", ""), 0);
-  EXPECT_EQ(*DecodeInt("n", "+5"), 5);
-  EXPECT_EQ(*DecodeInt("n", "-5"), -5);
-  EXPECT_EQ(*DecodeUint64("n", "18446744073709551615"), UINT64_MAX);
-  EXPECT_FALSE(DecodeUint64("n", "+1").ok());
-  for (const char* yes : {"1", "t", "T", "true", "TRUE", "True"})
-    EXPECT_TRUE(*DecodeBool("b", yes));
-  for (const char* no : {"", "0", "f", "F", "false", "FALSE", "False"})
-    EXPECT_FALSE(*DecodeBool("b", no));
-  EXPECT_FALSE(DecodeBool("b", "yes").ok());
 }
 
 TEST(JsonWriterTest, LayoutsAreThoseOfMarshalAndMarshalIndent) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Go JSON: the grammar and the errors of Go's encoding/json, for texts that clients see in error 10025.
+// JSON reader: the grammar, the leniency and the error texts of Go's encoding/json, of all JSON that clients send.
 // Owner:  caller (pure).  Bounds: nesting of 10000, kept on the heap; time linear in the text.
-// Use:    ScanGoJson first; GoJsonCursor walks what was found well formed.
+// Grammar: strict RFC 8259, but bytes that are not UTF-8 and lone surrogates become U+FFFD, and a number may be of any
+//         size.
+// Use:    ScanJson first; JsonCursor walks what was found well formed and keeps errors of types (JetStream's API and
+//         snapshots); JsonMembers does both for a flat object of which nobody sees an error's text (CONNECT, counters).
 #pragma once
 
 #include <cstdint>
@@ -11,7 +14,7 @@
 
 namespace millrace {
 
-struct GoJsonScan {
+struct JsonScan {
   enum class Kind : uint8_t { kValue, kBlank, kSyntaxError, kTruncated };
   Kind kind = Kind::kBlank;
   size_t begin = 0;   // of the value
@@ -20,20 +23,20 @@ struct GoJsonScan {
 };
 
 // The value at `at` and blanks before it. A value may be followed by anything, as a stream of values is.
-GoJsonScan ScanGoJson(std::string_view text, size_t at);
+JsonScan ScanJson(std::string_view text, size_t at);
 
 // What json.Unmarshal says of the bytes behind a value; empty when there are only blanks.
 std::string CheckNothingFollows(std::string_view text, size_t at);
 
-enum class GoJsonKind : uint8_t { kNull, kBool, kNumber, kString, kArray, kObject };
+enum class JsonKind : uint8_t { kNull, kBool, kNumber, kString, kArray, kObject };
 
 // Walks one well-formed value and keeps the first error, as Go's decoder does. A hard error (of a type's own reader)
 // ends the walk at once and wins over one that was saved.
-class GoJsonCursor {
+class JsonCursor {
  public:
-  GoJsonCursor(std::string_view text, size_t at) : text_(text), at_(at) {}
+  JsonCursor(std::string_view text, size_t at) : text_(text), at_(at) {}
 
-  GoJsonKind Peek();         // of the value that comes
+  JsonKind Peek();         // of the value that comes
   std::string_view Raw();    // consumes the value
   void Skip() { Raw(); }
   std::string ReadString();  // consumes a string, unescaped as Go does it
@@ -78,7 +81,45 @@ class GoJsonCursor {
   std::vector<std::string> unknown_fields_;
 };
 
-// Keys match in any case, with the two letters beyond ASCII that fold into it.
-bool GoFoldEquals(std::string_view key, std::string_view field);
+struct JsonValue {
+  JsonKind kind = JsonKind::kNull;
+  bool boolean = false;
+  std::string_view raw;  // the value's text
+  std::string string;    // kString, unescaped
+
+  // The number, if it is written as an integer that fits.
+  bool AsInteger(int64_t* value) const;
+};
+
+enum class JsonStatus : uint8_t { kObject, kNull, kOther, kInvalid };
+
+// The members of one object, in order. The whole text is checked first: of one that is not valid there are none.
+//   JsonMembers members(text);
+//   while (members.Next()) Use(members.key(), members.value());
+// text outlives it; key and value are valid until the next Next.
+class JsonMembers {
+ public:
+  explicit JsonMembers(std::string_view text);
+
+  JsonStatus status() const { return status_; }
+  // What Go decodes into a struct or a map: null is one without members.
+  bool IsObjectOrNull() const { return status_ == JsonStatus::kObject || status_ == JsonStatus::kNull; }
+
+  bool Next();
+  const std::string& key() const { return key_; }
+  const JsonValue& value() const { return value_; }
+
+ private:
+  enum class At : uint8_t { kBegin, kMember, kEnd };
+
+  JsonCursor cursor_;
+  JsonStatus status_ = JsonStatus::kInvalid;
+  At at_ = At::kEnd;
+  std::string key_;
+  JsonValue value_;
+};
+
+// Whether Go takes the key for the field: in any case, with the two letters beyond ASCII that fold into it.
+bool JsonKeyMatches(std::string_view key, std::string_view field);
 
 }  // namespace millrace

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/monitor/json_writer.h"
+#include "broker/json/writer.h"
 
 #include <charconv>
 
-#include "broker/monitor/go_format.h"
+#include "broker/json/go_format.h"
 #include "proto/base/check.h"
 
 namespace millrace {

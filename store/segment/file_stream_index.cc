@@ -45,8 +45,9 @@ void FileStreamLog::ForEachLive(uint64_t from, uint64_t to, F&& on_message) {
         if (live_.Contains(message.seq)) on_message(message);
       }
       Tick(pace_, kStride * kMessageUnits);
+      if (ordinal == count) break;
       // It may have been evicted while this was paused.
-      if (ordinal < count) body = reader_.BodyOf(block, Wait::kNow, &why);
+      body = reader_.BodyOf(block, Wait::kNow, &why);
       MR_CHECK(body == nullptr || body->count() == count);
     }
     Tick(pace_, kBlockUnits);

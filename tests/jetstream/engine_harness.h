@@ -118,6 +118,19 @@ class EngineHarness {
     Router& router = shards_[0].router;
     return router.Publish(message, *shards_[0].interest.Match(kGlobalAccount, subject).result).delivered;
   }
+  // Publishes `bodies` as a client that writes them in a row: as one run. False: the subject takes none.
+  bool PublishRun(std::string_view subject, const std::vector<std::string>& bodies) {
+    Router& router = shards_[0].router;
+    Message common{.account = kGlobalAccount};
+    common.subject = subject;
+    if (!router.OpenRun(common, *shards_[0].interest.Match(kGlobalAccount, subject, true).result)) return false;
+    std::vector<std::string> tails;
+    for (const std::string& body : bodies)
+      tails.push_back(std::to_string(body.size()) + "\r\n" + body + "\r\n");
+    for (size_t i = 0; i < bodies.size(); ++i) router.AddToRun(subject, tails[i], bodies[i].size(), 0);
+    router.FlushRun();
+    return true;
+  }
   // The payload of the answer ("" when there is none), header block included.
   std::string Request(std::string_view subject, std::string_view body, std::string_view header = "") {
     Client client(*this, 1000);

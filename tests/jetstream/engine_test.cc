@@ -59,6 +59,28 @@ TEST(Engine, NothingIsConfirmedOrDeliveredBeforeItIsDurable) {
   EXPECT_EQ(reader.Take().size(), 1u);
 }
 
+TEST(Engine, AnAcknowledgementIsConfirmedWhenItIsDurable) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  js.Request("$JS.API.CONSUMER.CREATE.S.c",
+             R"({"stream_name":"S","config":{"durable_name":"c","ack_policy":"explicit"}})");
+  js.Request("s", "x");
+  EngineHarness::Client worker(js, 7);
+  worker.Subscribe("jobs");
+  worker.Subscribe("confirmed");
+  js.Publish("$JS.API.CONSUMER.MSG.NEXT.S.c", "1", "jobs");
+  js.Settle();
+  const std::vector<EngineHarness::Received> jobs = worker.Take();
+  ASSERT_EQ(jobs.size(), 1u);
+  js.store().Hold();
+  js.Publish(jobs[0].reply, "+ACK", "confirmed");
+  js.Settle();
+  EXPECT_EQ(worker.Take().size(), 0u);
+  js.store().Release();
+  js.Settle();
+  EXPECT_EQ(worker.Take().size(), 1u);
+}
+
 // The flush of one turn is under way while the next turn stages more: there is always something that is not durable.
 TEST(Engine, AStreamThatIsPublishedToWithoutAPauseBecomesVisible) {
   EngineHarness js;

@@ -153,6 +153,16 @@ class Dice {
   SeededRandom random_;
 };
 
+TEST(Rest, AStreamAtRestTakesManyMessagesInARow) {
+  EngineHarness js(Resting(0, Nanos{0}));
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  js.Settle();
+  ASSERT_EQ(js.engine().streams().resting(), 1u);
+  ASSERT_TRUE(js.PublishRun("s", {"one", "two", "three"}));
+  js.Settle();
+  EXPECT_THAT(js.Request("$JS.API.STREAM.INFO.S", ""), HasSubstr("\"messages\":3"));
+}
+
 TEST(Rest, NobodyCanTell) {
   const size_t rounds = Rounds(60);
   size_t rested = 0;

@@ -219,7 +219,7 @@ std::string SimClient::RandomSubject() {
 std::string SimClient::RandomFilter() {
   if (random_.Chance(mix_.wide_percent)) return ">";
   const auto word = [this] { return std::string(random_.Chance(20) ? "*" : random_.Pick(kWords)); };
-  std::string filter = word();
+  std::string filter = mix_.literal_first ? random_.Pick(kWords) : word();
   for (uint64_t more = random_.Below(3); more > 0; --more) {
     if (random_.Chance(10)) return filter + ".>";
     filter += "." + word();

@@ -38,6 +38,7 @@ struct ClientMix {
   uint32_t inflight_max = 200000;  // bytes a client writes ahead
   bool flood = false;              // bursts are long, and most messages as large as travels inside a record
   bool generous = true;            // nobody is closed for being slow
+  bool literal_first = false;      // filters begin with a word: others publish subjects that are no concern of theirs
 };
 
 class SimClient {

@@ -6,85 +6,15 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/stored_config.h"
-#include "store/segment/segment_store.h"
-#include "store/shard/store_lock.h"
+#include "tests/sim/sim_store.h"
 #include "tests/sim/world.h"
 
 namespace millrace::sim {
 namespace {
 
 constexpr Nanos kStopMax = std::chrono::seconds(10);
-const StoreUser kServer{1, "sim"};
-const StoreUser kSuccessor{2, "sim"};
-
-struct OpenedStore {
-  std::unique_ptr<SegmentStore> segments;
-  std::unique_ptr<ShardStore> shard;
-};
-
-OpenedStore OpenOn(Disk& disk) {
-  SegmentStoreOptions segments;
-  segments.random = 815;
-  segments.file_bytes = 256 << 10;
-  segments.cache_bytes = 32 << 10;
-  segments.on_damage = [](std::string_view what) { Fail(std::string(what)); };
-  ShardStoreOptions options;
-  options.random = 4711;
-  options.wal_file_bytes = 64 << 10;
-  options.checkpoint_bytes = 128 << 10;
-  options.congested_bytes = 128 << 10;
-  options.reserve_bytes = 0;
-  options.checkpoint_slice = 3;
-  OpenedStore opened;
-  absl::StatusOr<std::unique_ptr<SegmentStore>> store = SegmentStore::Open(disk, segments);
-  if (!store.ok()) Fail(store.status().ToString());
-  opened.segments = *std::move(store);
-  absl::StatusOr<std::unique_ptr<ShardStore>> shard = ShardStore::Open(disk, *opened.segments, options);
-  if (!shard.ok()) Fail(shard.status().ToString());
-  opened.shard = *std::move(shard);
-  return opened;
-}
-
-void Drop(SimDisk& disk, OpenedStore* opened) {
-  disk.PullThePlug();
-  while (disk.busy()) disk.RunCompletions();
-  opened->shard.reset();
-  opened->segments.reset();
-}
 
 }  // namespace
-
-// The store's home of a server in the simulation.
-class SimHome final : public StoreHome {
- public:
-  explicit SimHome(SimDisk& disk) : disk_(disk), process_(disk.Join()) {
-    if (const absl::Status status = LockStore(*process_, kServer); !status.ok()) Fail(status.ToString());
-    opened_ = OpenOn(*process_);
-  }
-  ShardStore& store() override { return *opened_.shard; }
-  bool Close() override {
-    opened_.shard.reset();
-    opened_.segments.reset();
-    if (disk_.busy()) return false;
-    process_.reset();
-    return true;
-  }
-
- private:
-  SimDisk& disk_;
-  std::unique_ptr<Disk> process_;
-  OpenedStore opened_;
-};
-
-void SimWorld::OpenStore() {
-  participants_[0].io->Attach({[this] { return disk_->busy(); }, [this] { disk_->RunCompletions(); }});
-  JetStreamEngineOptions options;
-  options.account = AccountTable().global();
-  options.memory_max = options.storage_max = int64_t{1} << 40;
-  Shard& shard = *participants_[0].shard;
-  shard.AddPart(std::make_unique<JetStreamPart>(shard.part_host(), *home_, options));
-  store_open_ = true;
-}
 
 void SimWorld::OpenFlooder() {
   const bool adopt = random_.Chance(60);
@@ -107,7 +37,7 @@ void SimWorld::TellOfLameDuck() {
   const std::unique_ptr<Disk> successor = disk_->Join();
   bool has = false;
   RunUntil("JetStream has stopped, and the store is free", [&] {
-    has = has || LockStore(*successor, kSuccessor).ok();
+    has = has || LockStore(*successor, SimHome::Successor()).ok();
     return has && !store_open_;
   });
   CheckStore();
@@ -159,7 +89,7 @@ void SimWorld::RunStop() {
   if (kernel_->now - told > kStopMax) Fail("the stop has taken too long");
   if (store_open_) Fail("nobody was told that the store is closed");
   const std::unique_ptr<Disk> successor = disk_->Join();
-  if (const absl::Status status = LockStore(*successor, kSuccessor); !status.ok()) Fail(status.ToString());
+  if (const absl::Status status = LockStore(*successor, SimHome::Successor()); !status.ok()) Fail(status.ToString());
   for (const std::unique_ptr<Flooder>& flooder : flooders_) {
     while (flooder->CanMove()) flooder->Move();  // what had reached it by then counts
   }

@@ -162,7 +162,7 @@ void SimWorld::Start() {
     ShardOptions shard = plan_.shard;
     shard.seed = random_.Next() | 1;
     participant.shard = std::make_unique<Shard>(shard, *participant.io, mesh_->port(i), mesh_->counters(i),
-                                                configs_.front().get(), [this] { return kernel_->now.count() / 1000; });
+                                                configs_.front().get(), [this] { return wall_us(); });
     if (i == 0 && home_ != nullptr) OpenStore();
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
@@ -172,11 +172,16 @@ void SimWorld::Start() {
 
 void SimWorld::ShardBody(uint32_t self) {
   Participant& me = participants_[self];
+  if (self == 0 && disk_ != nullptr && home_ == nullptr) {  // a start can be cut off as well
+    home_ = std::make_unique<SimHome>(*disk_);
+    OpenStore();
+  }
   while (!me.shard->stopped()) {
     for (; !me.adoptions.empty(); me.adoptions.pop_front())
       me.shard->Adopt(me.adoptions.front().first, me.adoptions.front().second);
     me.shard->RunOnce(true);
-    if (++me.turns % kTurnsPerInvariant == 0) me.shard->Invariant();
+    if (++me.turns % kTurnsPerInvariant == 0 || (kDebugChecks && jetstream_ != nullptr)) me.shard->Invariant();
+    if (self == 0) CheckJetStream();
   }
   me.shard->Invariant();
 }
@@ -292,7 +297,7 @@ SimWorld::Outcome SimWorld::Step() {
   struct Candidate {
     uint32_t weight;
     uint32_t index;
-    uint8_t kind;  // 0: participant, 1: client moves, 2: client operates, 3: flooder moves
+    uint8_t kind;  // 0: participant, 1: client moves, 2: client operates, 3: flooder moves, 4, 5: JetStream's clients
   };
   static std::vector<Candidate> candidates;
   candidates.clear();
@@ -311,6 +316,10 @@ SimWorld::Outcome SimWorld::Step() {
   for (size_t i = 0; i < flooders_.size(); ++i) {
     if (flooders_[i]->CanMove()) add(8, i, 3);
   }
+  for (size_t i = 0; i < jetstream_clients_.size(); ++i) {
+    if (jetstream_clients_[i]->CanMove()) add(8, i, 4);
+    if (jetstream_operations_left_ > 0 && jetstream_clients_[i]->MayOperate()) add(2, i, 5);
+  }
   if (candidates.empty() && steps_ < frozen_until_) {
     frozen_until_ = 0;
     return Outcome::kMoved;
@@ -326,6 +335,11 @@ SimWorld::Outcome SimWorld::Step() {
       RunParticipant(candidate.index);
     } else if (candidate.kind == 3) {
       flooders_[candidate.index]->Move();
+    } else if (candidate.kind == 4) {
+      jetstream_clients_[candidate.index]->Move();
+    } else if (candidate.kind == 5) {
+      --jetstream_operations_left_;
+      jetstream_clients_[candidate.index]->Operate();
     } else if (candidate.kind == 1) {
       SimClient& client = *clients_[candidate.index];
       client.Move();
@@ -354,6 +368,10 @@ SimWorld::Outcome SimWorld::AdvanceClock() {
   }
   for (const std::unique_ptr<SimClient>& client : clients_) {
     if (operating_ || client->waits()) next = std::min(next, client->NextEvent());
+  }
+  for (const std::unique_ptr<JetStreamClient>& client : jetstream_clients_) {
+    client->CheckAnswers();
+    next = std::min(next, client->NextEvent());
   }
   CheckStuck(next);
   if (next == Nanos::max()) return Outcome::kDead;
@@ -395,9 +413,9 @@ void SimWorld::CheckStuck(Nanos next) {
 
 void SimWorld::RunUntil(const char* what, const std::function<bool()>& condition) {
   if (Tracing()) Trace(absl::StrFormat("---- until %s", what));
-  while (!condition()) {
+  while (!crashed_ && !condition()) {
     if (Step() == Outcome::kMoved) continue;
-    if (condition()) return;
+    if (crashed_ || condition()) return;
     std::string who;
     for (const std::unique_ptr<SimClient>& client : clients_) {
       if (!client->closed()) who += "\n  " + client->Describe();
@@ -508,7 +526,7 @@ void SimWorld::CheckKeepAlive() {
 // Until everybody sleeps: then every shard knows what every other did.
 void SimWorld::RunUntilQuiet() {
   const uint64_t before = jumps_;
-  while (Step() != Outcome::kDead && jumps_ == before) {
+  while (!crashed_ && Step() != Outcome::kDead && jumps_ == before) {
   }
 }
 

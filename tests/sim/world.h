@@ -19,8 +19,11 @@
 #include "tests/sim/client.h"
 #include "tests/sim/fiber.h"
 #include "tests/sim/flooder.h"
+#include "tests/sim/jetstream_client.h"
+#include "tests/sim/jetstream_oracle.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/sim_io.h"
+#include "tests/sim/sim_store.h"
 
 namespace millrace::sim {
 
@@ -42,6 +45,17 @@ struct SimPlan {
   bool flood = false;                          // much more than a ring holds, to shards that do not run for long
   uint32_t weights[5] = {10, 10, 10, 10, 10};  // how often a participant gets to run
   size_t socket_bytes_max = 65536;
+  bool streams_rest = false;  // whenever they may
+};
+
+// One life of a server that has JetStream (jetstream_run.cc): from its start on what the last life left to its end.
+struct SimLife {
+  enum class End : uint8_t { kStop, kCrash, kLast };
+  End end = End::kLast;
+  uint64_t boundaries = UINT64_MAX;  // kCrash: the disk's, then it comes; or when the operations are through
+  uint64_t operations = 0;           // of JetStream's clients
+  bool settles = false;              // before its end every request has its answer, and all is looked at
+  int64_t wall_us = 0;               // at its start
 };
 
 class SimWorld {
@@ -54,6 +68,11 @@ class SimWorld {
   void Run();
   // Another run, of a server that is told to stop in the middle of whatever it does (stops.cc).
   void RunStop();
+  // Another run, of a server with JetStream on `disk` (jetstream_run.cc). Gives what its end leaves on the disk; after a
+  // crash this world stands still for good, and is not to be destroyed.
+  std::unique_ptr<SimDisk> RunLife(JetStreamOracle& oracle, std::unique_ptr<SimDisk> disk, const SimLife& life);
+  bool crashed() const { return crashed_; }
+  int64_t wall_us() const { return wall_us_ + kernel_->now.count() / 1000; }
   std::string Summary() const;
 
  private:
@@ -95,8 +114,23 @@ class SimWorld {
   void Stop();
   void TearDown();
 
-  // Runs of stops.cc.
+  // Runs with JetStream (jetstream_run.cc).
   void OpenStore();
+  void CheckJetStream();
+
+  // Runs of jetstream_run.cc.
+  void Crash();
+  std::shared_ptr<Socket> ConnectAnywhere();
+  JetStreamClient& OpenJetStreamClient(JetStreamClient::Role role);
+  void PlanLife();
+  void LookAtAll(const char* when);
+  void OperateJetStream(uint64_t operations);
+  void RunUntilEnded();
+  void SettleJetStream();
+  void Drain();
+  void StopLife();
+
+  // Runs of stops.cc.
   void OpenFlooder();
   void TellOfLameDuck();
   void CheckStore();
@@ -110,14 +144,21 @@ class SimWorld {
   std::unique_ptr<Mesh> mesh_;
   std::vector<Participant> participants_;  // the control thread is last
   std::unique_ptr<SimDisk> disk_;  // of the runs that stop, with JetStream on the first shard
-  std::unique_ptr<StoreHome> home_;
+  std::unique_ptr<SimHome> home_;
+  JetStreamPart* part_ = nullptr;  // as long as home_ is not closed
+  std::unique_ptr<SimDisk> survivor_;  // of a crash
+  JetStreamOracle* jetstream_ = nullptr;
+  std::vector<std::unique_ptr<JetStreamClient>> jetstream_clients_;
   std::vector<std::unique_ptr<Flooder>> flooders_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::vector<std::shared_ptr<Socket>> sockets_;
   std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> errands_;  // of the control thread
   std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> hash_results_;
 
+  int64_t wall_us_ = 0;  // of the wall clock, when the machine's says 0
+  bool crashed_ = false;
   bool operating_ = true;
+  uint64_t jetstream_operations_left_ = 0;
   bool server_may_close_ = false;
   uint64_t operations_left_ = 0;
   uint64_t steps_ = 0;

@@ -49,7 +49,10 @@ void Consumer::OnAck(const AckSubject& ack, std::string_view reply, std::string_
   } else if (body.starts_with("+TERM")) {
     answer = Terminate(ack.stream_seq, ack.consumer_seq, ack.deliveries, TrimSpace(body.substr(5)), Gone::kNo);
   }
-  if (answer && !reply.empty()) host_.ReplyToAck(this, reply);
+  if (!answer || reply.empty()) return;
+  // The answer waits for what is staged by now, and leaves before consumers deliver and stage what acks have changed.
+  if (state_.changed()) host_.Persist(this, state_.TakeDelta());
+  host_.ReplyToAck(this, reply);
 }
 
 // False: a message that this consumer has not delivered.

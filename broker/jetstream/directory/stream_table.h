@@ -109,6 +109,9 @@ class StreamTable {
     bool Deliver(const Subscription& subscription, const Message& message) override {
       return table.Wake(this)->Deliver(subscription, message);  // which destroys this
     }
+    void DeliverRun(const Subscription& subscription, const MessageRun& run) override {
+      table.Wake(this)->DeliverRun(subscription, run);  // the same; each message by itself would come back to it
+    }
     StreamTable& table;
     const uint64_t uid;
     const int64_t created_ns;

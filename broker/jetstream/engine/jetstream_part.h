@@ -35,6 +35,10 @@ class JetStreamPart final : public ShardPart {
   void StartStop() override;
   bool StepStop() override;
   std::string StopWaitsFor() const override;
+  // Of the engine, as long as there is one; between turns.
+  void Invariant() const {
+    if (engine_ != nullptr) engine_->Invariant();
+  }
 
  private:
   StoreHome& home_;

@@ -17,6 +17,7 @@ constexpr Nanos kRetryAfter = std::chrono::milliseconds(2);
 constexpr uint64_t kTriesMax = 500;
 constexpr Nanos kDrainEvery = std::chrono::milliseconds(100);
 constexpr std::string_view kWords[] = {"a", "b", "c"};
+constexpr size_t kShownBytes = 800;
 constexpr uint64_t kMessageIds = 30;  // so few that some come twice
 
 std::vector<std::string_view> Split(std::string_view text, char by) {
@@ -82,9 +83,9 @@ JetStreamClient::JetStreamClient(SimKernel& kernel, JetStreamOracle& oracle, std
 }
 
 std::string JetStreamClient::Describe() const {
-  std::string text = absl::StrFormat("JetStream client %d (%s, %d bytes to write, %d in the socket, %d to read, waits for",
-                                     number_, closed_ ? "closed" : "open", out_.size(), socket_->to_broker.size(),
-                                     socket_->to_client.size());
+  std::string text = absl::StrFormat(
+      "JetStream client %d (%s, %d bytes to write, %d in the socket, %d to read, waits for", number_,
+      closed_ ? "closed" : "open", out_.size(), socket_->to_broker.size(), socket_->to_client.size());
   for (const auto& [number, call] : calls_) {
     text += absl::StrFormat(" %d: kind %d of %d, seq %d;", number, static_cast<int>(call.kind), call.object, call.seq);
   }
@@ -124,9 +125,7 @@ void JetStreamClient::CheckAnswers() const {
 
 void JetStreamClient::Write(std::string_view bytes) {
   out_ += bytes;
-  if (Tracing()) {
-    Trace(absl::StrFormat("JetStream client %d writes %s", number_, bytes.substr(0, std::min<size_t>(bytes.size(), 300))));
-  }
+  if (Tracing()) Trace(absl::StrFormat("JetStream client %d writes %s", number_, bytes.substr(0, kShownBytes)));
 }
 
 void JetStreamClient::Move() {
@@ -361,7 +360,8 @@ void JetStreamClient::Operate() {
       {4, &JetStreamClient::SubscribePush}, {18, &JetStreamClient::FetchSome}, {2, &JetStreamClient::End},
   };
   uint64_t pick = random_.Below(100);
-  if (random_.Chance(20)) next_operation_ = kernel_.now + Nanos{random_.Below(random_.Chance(10) ? 20'000'000 : 400'000)};
+  if (random_.Chance(20))
+    next_operation_ = kernel_.now + Nanos{random_.Below(random_.Chance(10) ? 20'000'000 : 400'000)};
   for (const auto& act : acts) {
     if (pick < act.percent) return (this->*act.act)();
     pick -= act.percent;
@@ -390,8 +390,7 @@ bool JetStreamClient::ParseOne(std::string_view input, size_t* used) {
     message.header = input.substr(*used, header_bytes);
     message.body = input.substr(*used + header_bytes, total - header_bytes);
     if (Tracing()) {
-      Trace(absl::StrFormat("JetStream client %d reads %s %s", number_, line,
-                            message.body.substr(0, std::min<size_t>(message.body.size(), 300))));
+      Trace(absl::StrFormat("JetStream client %d reads %s %s", number_, line, message.body.substr(0, kShownBytes)));
     }
     *used += total + 2;
     OnArrived(message);
@@ -411,7 +410,8 @@ void JetStreamClient::OnArrived(const Arrived& message) {
     return OnDelivery(message);
   }
   if (message.sid[0] == 'f') {
-    if (Number(message.sid.substr(1)) != fetch_) Fail("a message for a fetch that is over: " + std::string(message.sid));
+    if (Number(message.sid.substr(1)) != fetch_)
+      Fail("a message for a fetch that is over: " + std::string(message.sid));
     const bool status = message.reply.empty();
     if (status && !message.header.starts_with("NATS/1.0 ")) Fail("a delivery that cannot be acknowledged");
     if (!status) OnDelivery(message);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// JetStreamClient: one connection that uses JetStream: publishes, consumers, requests, as the seed says. What it asks for
-//                  and what it reads it shows to the oracle. One that looks asks for all of a stream instead.
+// JetStreamClient: one connection that uses JetStream: publishes, consumers, requests, as the seed says. What it asks
+//                  for and what it reads it shows to the oracle. One that looks asks for all of a stream instead.
 // Owner:  the simulating thread.
 // Limits: one fetch at a time; kOpenMax requests without an answer.
 #pragma once

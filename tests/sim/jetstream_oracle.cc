@@ -159,7 +159,8 @@ void JetStreamOracle::Place(size_t number, uint64_t seq, uint64_t publish) {
   Stream& stream = streams_[number];
   PublishRecord& record = publishes_[publish];
   Slot& slot = stream.slots[seq];
-  if (record.refused) Fail(absl::StrFormat("%s has publish %d at %d, which cannot be there", stream.name, publish, seq));
+  if (record.refused)
+    Fail(absl::StrFormat("%s has publish %d at %d, which cannot be there", stream.name, publish, seq));
   if (slot.publish != 0 && slot.publish != publish) {
     Fail(absl::StrFormat("%s %d is publish %d, and was publish %d", stream.name, seq, publish, slot.publish));
   }
@@ -319,7 +320,8 @@ void JetStreamOracle::Adopt(size_t number, const StreamLook& look) {
   }
   stream.purge_asked = stream.purged = look.found.empty() ? look.last_seq + 1 : look.first_seq;
   for (PublishRecord& record : publishes_) {
-    if (record.id == 0 || record.stream != number || record.life == life_ || record.seq != 0 || record.refused) continue;
+    if (record.id == 0 || record.stream != number || record.life == life_) continue;
+    if (record.seq != 0 || record.refused) continue;
     record.refused = true;
     ++statistics_.unanswered;
   }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// JetStreamOracle: knows what clients asked of JetStream and what they were told, over all lives of a server, and so what
-//                  streams and consumers must, may and must not have. README.md has the rules.
+// JetStreamOracle: knows what clients asked of JetStream and what they were told, over all lives of a server, and so
+//                  what streams and consumers must, may and must not have. README.md has the rules.
 // Owner:  the simulating thread. It outlives every SimWorld of its run.
-// Method: a message says in its body which publish it was, so that each one that is seen can be checked against what was
-//         written. What a client was told binds at once; what it asked for without reading an answer may have happened,
-//         until a look at a whole stream after a start says whether it has (no request outlives its server).
+// Method: a message says in its body which publish it was, so that each one that is seen can be checked against what
+//         was written. What a client was told binds at once; what it asked for without reading an answer may have
+//         happened, until a look at a whole stream after a start says whether it has (no request outlives its server).
 #pragma once
 
 #include <cstdint>

@@ -49,7 +49,8 @@ void SimWorld::CheckJetStream() {
 void SimWorld::Crash() {
   crashed_ = true;
   disk_->on_boundary = nullptr;
-  const Survival survival = random_.Pick({Survival::kNothing, Survival::kEverything, Survival::kSome, Survival::kSome});
+  const Survival survival =
+      random_.Pick({Survival::kNothing, Survival::kEverything, Survival::kSome, Survival::kSome});
   survivor_ = disk_->Survivor(random_.Next(), survival, random_.Chance(30) ? 4096 : 512);
   if (Tracing()) Trace(absl::StrFormat("---- crash at boundary %d", disk_->boundary()));
   if (Fiber::current() != nullptr) Fiber::Yield();
@@ -200,9 +201,7 @@ std::string RunJetStreamLives(uint64_t seed, uint32_t shards, uint64_t operation
   const uint64_t lives = random.Between(2, 6);
   std::string summary;
   for (uint64_t i = 1; i <= lives; ++i) {
-    life.end = i == lives             ? SimLife::End::kLast
-               : random.Chance(70) ? SimLife::End::kCrash
-                                      : SimLife::End::kStop;
+    life.end = i == lives ? SimLife::End::kLast : random.Chance(70) ? SimLife::End::kCrash : SimLife::End::kStop;
     // Also in the middle of a start, or of a stop.
     const bool cut = life.end != SimLife::End::kLast && random.Chance(life.end == SimLife::End::kCrash ? 70 : 20);
     life.boundaries = cut ? random.Between(1, random.Pick({20, 200, 1000})) : UINT64_MAX;

@@ -172,8 +172,8 @@ void Fail(const std::string& what) {
   _exit(3);
 }
 
-// Runs with JetStream make their lines whether they are shown or not: what is allocated for them moves what is allocated
-// behind it, and with it the order in which hash sets are walked.
+// Runs with JetStream make their lines whether they are shown or not: what is allocated for them moves what is
+// allocated behind it, and with it the order in which hash sets are walked.
 bool Tracing() { return g_arguments.trace || g_arguments.jetstream; }
 void Trace(const std::string& line) {
   if (!g_arguments.trace) return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SimHome: the store of a simulated server, small in everything, so that its log wraps, checkpoints and moves blocks all
-//          the time; and the same opened by a test, to look at what a disk holds.
+// SimHome: the store of a simulated server, small in everything, so that its log wraps, checkpoints and moves blocks
+//          all the time; and the same opened by a test, to look at what a disk holds.
 // Owner:  the simulating thread.
 #pragma once
 

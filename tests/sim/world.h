@@ -68,8 +68,8 @@ class SimWorld {
   void Run();
   // Another run, of a server that is told to stop in the middle of whatever it does (stops.cc).
   void RunStop();
-  // Another run, of a server with JetStream on `disk` (jetstream_run.cc). Gives what its end leaves on the disk; after a
-  // crash this world stands still for good, and is not to be destroyed.
+  // Another run, of a server with JetStream on `disk` (jetstream_run.cc). Gives what its end leaves on the disk; after
+  // a crash this world stands still for good, and is not to be destroyed.
   std::unique_ptr<SimDisk> RunLife(JetStreamOracle& oracle, std::unique_ptr<SimDisk> disk, const SimLife& life);
   bool crashed() const { return crashed_; }
   int64_t wall_us() const { return wall_us_ + kernel_->now.count() / 1000; }

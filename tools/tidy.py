@@ -26,7 +26,7 @@ LAYERS = {
     'store/shard': ('store/log', 'store/segment'),
     'broker/version': (),
     'broker/json': ('proto',),
-    'broker/config/language': ('proto',),
+    'broker/config/language': ('broker/json',),
     'broker/config/table': ('broker/config/language',),
     'broker/config/blocks': ('broker/config/table',),
     'broker/config': ('broker/config/blocks', 'broker/version'),

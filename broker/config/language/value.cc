@@ -6,101 +6,37 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cmath>
-#include <optional>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "broker/config/language/text.h"
+#include "broker/json/writer.h"
 #include "proto/base/check.h"
 
 namespace millrace::config {
 namespace {
 
-void AppendJsonString(std::string_view text, std::string* out) {
-  out->push_back('"');
-  for (size_t i = 0; i < text.size();) {
-    const DecodedRune rune = DecodeRune(text.substr(i));
-    const std::string_view bytes = text.substr(i, rune.bytes);
-    i += rune.bytes;
-    switch (rune.code) {
-      case '"': out->append("\\\""); continue;
-      case '\\': out->append("\\\\"); continue;
-      case '\b': out->append("\\b"); continue;
-      case '\f': out->append("\\f"); continue;
-      case '\n': out->append("\\n"); continue;
-      case '\r': out->append("\\r"); continue;
-      case '\t': out->append("\\t"); continue;
-      case kRuneError:
-        if (rune.bytes == 1) {
-          out->append("\\ufffd");
-          continue;
-        }
-        break;
-      default: break;
+struct JsonValueWriter {
+  JsonWriter* json;
+  void operator()(const std::string& text) const { json->String(text); }
+  void operator()(bool flag) const { json->Bool(flag); }
+  void operator()(int64_t number) const { json->Int(number); }
+  void operator()(double number) const { json->Float(number); }
+  void operator()(const Datetime& datetime) const { json->String(datetime.text); }
+  void operator()(const Map& map) const {
+    json->BeginObject();
+    for (const auto& [key, value] : map) {
+      json->Key(key);
+      std::visit(*this, value.data);
     }
-    const bool html = rune.code == '<' || rune.code == '>' || rune.code == '&';
-    if (rune.code < 0x20 || html || rune.code == 0x2028 || rune.code == 0x2029) {
-      out->append(absl::StrFormat("\\u%04x", rune.code));
-    } else {
-      out->append(bytes);
-    }
+    json->EndObject();
   }
-  out->push_back('"');
-}
-
-// Shortest digits that read back the same; exponent form below 1e-6 and from 1e21 on.
-void AppendJsonFloat(double number, std::string* out) {
-  const double size = std::fabs(number);
-  const bool exponent = size != 0 && (size < 1e-6 || size >= 1e21);
-  std::array<char, 400> text;
-  const auto result =
-      std::to_chars(text.data(), text.data() + text.size(), number,
-                    exponent ? std::chars_format::scientific : std::chars_format::fixed);
-  MR_CHECK(result.ec == std::errc());
-  std::string digits(text.data(), result.ptr);
-  // A negative exponent of one digit is written e-7, not e-07.
-  const size_t n = digits.size();
-  if (exponent && n >= 4 && digits[n - 4] == 'e' && digits[n - 3] == '-' && digits[n - 2] == '0') {
-    digits.erase(n - 2, 1);
-  }
-  out->append(digits);
-}
-
-void AppendJson(const Value& value, std::string* out);
-
-void AppendJsonMap(const Map& map, std::string* out) {
-  out->push_back('{');
-  bool first = true;
-  for (const auto& [key, value] : map) {
-    if (!first) out->push_back(',');
-    first = false;
-    AppendJsonString(key, out);
-    out->push_back(':');
-    AppendJson(value, out);
-  }
-  out->push_back('}');
-}
-
-struct JsonAppender {
-  std::string* out;
-  void operator()(const std::string& text) const { AppendJsonString(text, out); }
-  void operator()(bool flag) const { out->append(flag ? "true" : "false"); }
-  void operator()(int64_t number) const { out->append(std::to_string(number)); }
-  void operator()(double number) const { AppendJsonFloat(number, out); }
-  void operator()(const Datetime& datetime) const { AppendJsonString(datetime.text, out); }
-  void operator()(const Map& map) const { AppendJsonMap(map, out); }
   void operator()(const Array& array) const {
-    out->push_back('[');
-    for (size_t i = 0; i < array.size(); ++i) {
-      if (i > 0) out->push_back(',');
-      AppendJson(array[i], out);
-    }
-    out->push_back(']');
+    json->BeginArray();
+    for (const Value& value : array) std::visit(*this, value.data);
+    json->EndArray();
   }
 };
-
-void AppendJson(const Value& value, std::string* out) { std::visit(JsonAppender{out}, value.data); }
 
 }  // namespace
 
@@ -136,9 +72,9 @@ std::string PlainText(const Value& value) {
 }
 
 std::string CanonicalJson(const Map& root) {
-  std::string out;
-  AppendJsonMap(root, &out);
-  return out;
+  JsonWriter json(JsonLayout::kCompact);
+  JsonValueWriter{&json}(root);
+  return std::move(json).Take();
 }
 
 std::string Digest(const Map& root) {

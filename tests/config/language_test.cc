@@ -149,6 +149,7 @@ TEST(Text, DurationsReadAndPrintAsInGo) {
   }
   EXPECT_EQ(Message(ParseDuration("5").status()), "time: missing unit in duration \"5\"");
   EXPECT_EQ(Message(ParseDuration("5y").status()), "time: unknown unit \"y\" in duration \"5y\"");
+  EXPECT_EQ(Message(ParseDuration("5\xC3\xA9").status()), R"(time: unknown unit "\xc3\xa9" in duration "5\xc3\xa9")");
   for (std::string_view bad : {"", "x", ".s", "9999999999999h", "-"}) {
     EXPECT_EQ(Message(ParseDuration(bad).status()), "time: invalid duration " + Quoted(bad));
   }

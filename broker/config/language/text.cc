@@ -5,107 +5,26 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <limits>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
+#include "broker/json/go_duration.h"
+#include "broker/json/go_format.h"
+#include "proto/utf8.h"
 
 namespace millrace::config {
-namespace {
-
-absl::Status DurationError(std::string_view what, std::string_view text) {
-  return absl::InvalidArgumentError(absl::StrFormat("time: %s %s", what, Quoted(text)));
-}
-
-struct Unit {
-  std::string_view name;
-  uint64_t nanoseconds;
-};
-constexpr Unit kUnits[] = {
-    {"ns", 1},
-    {"us", 1000},
-    {"\xC2\xB5s", 1000},  // µ, micro sign
-    {"\xCE\xBCs", 1000},  // μ, Greek mu
-    {"ms", 1000'000},
-    {"s", 1000'000'000},
-    {"m", 60ull * 1000'000'000},
-    {"h", 3600ull * 1000'000'000},
-};
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-// One decimal number as 64-bit integer part and fraction.
-struct Decimal {
-  uint64_t whole = 0;
-  uint64_t fraction = 0;
-  double scale = 1;
-  bool valid = false;
-  bool overflow = false;
-};
-
-Decimal TakeDecimal(std::string_view* text) {
-  constexpr uint64_t kTooBig = uint64_t{1} << 63;
-  Decimal decimal;
-  size_t i = 0;
-  for (; i < text->size() && IsDigit((*text)[i]); ++i) {
-    const uint64_t digit = static_cast<uint64_t>((*text)[i] - '0');
-    if (decimal.whole > (kTooBig - digit) / 10) decimal.overflow = true;
-    decimal.whole = decimal.whole * 10 + digit;
-    decimal.valid = true;
-  }
-  if (i < text->size() && (*text)[i] == '.') {
-    bool full = false;
-    for (++i; i < text->size() && IsDigit((*text)[i]); ++i) {
-      decimal.valid = true;
-      const uint64_t digit = static_cast<uint64_t>((*text)[i] - '0');
-      if (full || decimal.fraction > (kTooBig - 1 - digit) / 10) {
-        full = true;  // more digits than matter
-        continue;
-      }
-      decimal.fraction = decimal.fraction * 10 + digit;
-      decimal.scale *= 10;
-    }
-  }
-  text->remove_prefix(i);
-  return decimal;
-}
-
-}  // namespace
 
 DecodedRune DecodeRune(std::string_view text) {
+  const size_t bytes = Utf8Bytes(text);
+  if (bytes == 0) return {};
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t bytes = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < bytes) return {};
-  uint32_t code = lead & (0xFFu >> (bytes + 1));
-  for (size_t i = 1; i < bytes; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {};
-    code = (code << 6) | (byte(i) & 0x3Fu);
-  }
-  static constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < kLeast[bytes] || code > 0x10FFFF || (code >= 0xD800 && code <= 0xDFFF)) return {};
+  if (bytes == 1) return {byte(0), 1};
+  uint32_t code = byte(0) & (0xFFu >> (bytes + 1));
+  for (size_t i = 1; i < bytes; ++i) code = (code << 6) | (byte(i) & 0x3Fu);
   return {code, bytes};
 }
 
-void AppendRune(uint32_t code, std::string* out) {
-  const auto put = [out](uint32_t byte) { out->push_back(static_cast<char>(byte)); };
-  if (code < 0x80) {
-    put(code);
-  } else if (code < 0x800) {
-    put(0xC0 | (code >> 6));
-    put(0x80 | (code & 0x3F));
-  } else if (code < 0x10000) {
-    put(0xE0 | (code >> 12));
-    put(0x80 | ((code >> 6) & 0x3F));
-    put(0x80 | (code & 0x3F));
-  } else {
-    put(0xF0 | (code >> 18));
-    put(0x80 | ((code >> 12) & 0x3F));
-    put(0x80 | ((code >> 6) & 0x3F));
-    put(0x80 | (code & 0x3F));
-  }
-}
+void AppendRune(uint32_t code, std::string* out) { AppendUtf8(code, out); }
 
 bool IsSpaceRune(uint32_t code) {
   if (code < 0x80) return code == ' ' || (code >= '\t' && code <= '\r');
@@ -166,70 +85,13 @@ std::vector<std::string> Fields(std::string_view text) {
 }
 
 absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text) {
-  constexpr uint64_t kMax = uint64_t{1} << 63;
-  const std::string_view whole = text;
-  bool negative = false;
-  if (!text.empty() && (text[0] == '-' || text[0] == '+')) {
-    negative = text[0] == '-';
-    text.remove_prefix(1);
-  }
-  if (text == "0") return std::chrono::nanoseconds(0);
-  if (text.empty()) return DurationError("invalid duration", whole);
-  uint64_t total = 0;
-  while (!text.empty()) {
-    const Decimal decimal = TakeDecimal(&text);
-    if (!decimal.valid || decimal.overflow) return DurationError("invalid duration", whole);
-    size_t length = 0;
-    while (length < text.size() && text[length] != '.' && !IsDigit(text[length])) ++length;
-    if (length == 0) return DurationError("missing unit in duration", whole);
-    const std::string_view name = text.substr(0, length);
-    text.remove_prefix(length);
-    const Unit* unit = nullptr;
-    for (const Unit& candidate : kUnits) {
-      if (candidate.name == name) unit = &candidate;
-    }
-    if (unit == nullptr) {
-      return absl::InvalidArgumentError(absl::StrFormat("time: unknown unit %s in duration %s",
-                                                        Quoted(name), Quoted(whole)));
-    }
-    if (decimal.whole > kMax / unit->nanoseconds) return DurationError("invalid duration", whole);
-    uint64_t part = decimal.whole * unit->nanoseconds;
-    if (decimal.fraction > 0) {
-      part += static_cast<uint64_t>(static_cast<double>(decimal.fraction) *
-                                    (static_cast<double>(unit->nanoseconds) / decimal.scale));
-    }
-    total += part;
-    if (part > kMax || total > kMax) return DurationError("invalid duration", whole);
-  }
-  if (negative) return std::chrono::nanoseconds(static_cast<int64_t>(-total));
-  if (total > kMax - 1) return DurationError("invalid duration", whole);
-  return std::chrono::nanoseconds(static_cast<int64_t>(total));
+  std::string error;
+  const std::optional<int64_t> duration_ns = millrace::ParseDuration(text, &error);
+  if (!duration_ns) return absl::InvalidArgumentError(error);
+  return std::chrono::nanoseconds(*duration_ns);
 }
 
-std::string FormatDuration(std::chrono::nanoseconds duration) {
-  const int64_t count = duration.count();
-  if (count == 0) return "0s";
-  const std::string sign = count < 0 ? "-" : "";
-  const uint64_t left =
-      count < 0 ? uint64_t{0} - static_cast<uint64_t>(count) : static_cast<uint64_t>(count);
-  // whole.fraction without trailing zeros
-  const auto scaled = [](uint64_t value, uint64_t unit, int digits) {
-    std::string text = std::to_string(value / unit);
-    if (value % unit == 0) return text;
-    std::string fraction = absl::StrFormat("%0*d", digits, value % unit);
-    fraction.erase(fraction.find_last_not_of('0') + 1);
-    return text + "." + fraction;
-  };
-  if (left < 1000) return sign + std::to_string(left) + "ns";
-  if (left < 1000'000) return sign + scaled(left, 1000, 3) + "\xC2\xB5s";
-  if (left < 1000'000'000) return sign + scaled(left, 1000'000, 6) + "ms";
-  constexpr uint64_t kSecond = 1000'000'000;
-  const uint64_t seconds = left / kSecond;
-  std::string text = sign;
-  if (seconds >= 3600) text += std::to_string(seconds / 3600) + "h";
-  if (seconds >= 60) text += std::to_string(seconds / 60 % 60) + "m";
-  return text + scaled(left % (60 * kSecond), kSecond, 9) + "s";
-}
+std::string FormatDuration(std::chrono::nanoseconds duration) { return millrace::FormatDuration(duration.count()); }
 
 std::string FriendlyBytes(int64_t bytes) {
   if (bytes < 1024) return absl::StrFormat("%d B", bytes);

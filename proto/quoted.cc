@@ -36,6 +36,14 @@ bool IsPrintable(uint32_t code) {
   return true;
 }
 
+// Bytes at the front that stand for themselves: subjects, and names in the answer to each publish, are of nothing else.
+size_t PlainBytes(std::string_view text) {
+  const auto is_plain = [](char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; };
+  size_t n = 0;
+  while (n < text.size() && is_plain(text[n])) ++n;
+  return n;
+}
+
 }  // namespace
 
 void AppendQuoted(std::string* out, std::string_view text) {
@@ -44,10 +52,11 @@ void AppendQuoted(std::string* out, std::string_view text) {
     const char c = text.front();
     const unsigned char byte = static_cast<unsigned char>(c);
     size_t n = 1;
-    if (c == '"' || c == '\\') {
+    if (const size_t plain = PlainBytes(text); plain > 0) {
+      out->append(text, 0, plain);
+      n = plain;
+    } else if (c == '"' || c == '\\') {
       out->push_back('\\');
-      out->push_back(c);
-    } else if (byte >= 0x20 && byte < 0x7f) {
       out->push_back(c);
     } else if (byte >= 0x07 && byte <= 0x0d) {
       out->push_back('\\');

@@ -263,7 +263,7 @@ TEST(Versioning, LevelsAndHeaders) {
 }
 
 TEST(PubAck, HasThePeersOrderOfKeys) {
-  PubAck ack{.stream = "S", .seq = 5, .domain = {}, .duplicate = false, .val = {}, .batch = {}, .count = 0};
+  PubAckView ack{.stream = "S", .seq = 5};
   EXPECT_EQ(PubAckAnswer(ack), R"({"stream":"S","seq":5})");
   ack.domain = "hub";
   ack.duplicate = true;
@@ -272,6 +272,9 @@ TEST(PubAck, HasThePeersOrderOfKeys) {
   ack.batch = "b";
   ack.count = 3;
   EXPECT_EQ(PubAckAnswer(ack), R"({"stream":"S","domain":"hub","seq":5,"batch":"b","count":3})");
+  // The peer's %q also where JSON would have it otherwise.
+  ack = {.stream = "a\"b<\xC3\xA9", .domain = "\xC2\xA0", .seq = 6, .counter = "7"};
+  EXPECT_EQ(PubAckAnswer(ack), "{\"stream\":\"a\\\"b<\xC3\xA9\",\"domain\":\"\\u00a0\",\"seq\":6,\"val\":\"7\"}");
   EXPECT_EQ(PubAckErrorAnswer(MakeError(ApiErrorId::kStreamSealed), "S", 0),
             R"({"error":{"code":400,"err_code":10109,"description":"invalid operation on sealed stream"},)"
             R"("stream":"S","seq":0})");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/jetstream/api/responses.h"
 
-#include "absl/strings/str_format.h"
 #include "broker/jetstream/api/printer.h"
-#include "broker/json/go_format.h"
+#include "proto/base/check.h"
+#include "proto/quoted.h"
 
 namespace millrace {
 namespace {
@@ -206,25 +206,29 @@ std::string ConsumerResetAnswer(const ConsumerInfo& info, uint64_t reset_seq) {
   return std::move(answer).Take();
 }
 
-std::string PubAckAnswer(const PubAck& ack) {
-  std::string out = "{\"stream\":";
-  AppendGoJsonString(ack.stream, &out);
+// Put together by hand, because it is written for each publish and its texts are the peer's %q, not JSON's escapes.
+std::string PubAckAnswer(const PubAckView& ack) {
+  MR_DCHECK(ack.batch.empty() || ack.counter.empty());
+  std::string out;
+  out.reserve(128);
+  out += "{\"stream\":";
+  AppendQuoted(&out, ack.stream);
   if (!ack.domain.empty()) {
     out += ",\"domain\":";
-    AppendGoJsonString(ack.domain, &out);
+    AppendQuoted(&out, ack.domain);
   }
-  absl::StrAppendFormat(&out, ",\"seq\":%d", ack.seq);
+  out.append(",\"seq\":").append(std::to_string(ack.seq));
   if (ack.duplicate) out += ",\"duplicate\": true";
   if (!ack.batch.empty()) {
     out += ",\"batch\":";
-    AppendGoJsonString(ack.batch, &out);
-    absl::StrAppendFormat(&out, ",\"count\":%d", ack.count);
-  }
-  if (!ack.val.empty()) {
+    AppendQuoted(&out, ack.batch);
+    out.append(",\"count\":").append(std::to_string(ack.count));
+  } else if (!ack.counter.empty()) {
     out += ",\"val\":";
-    AppendGoJsonString(ack.val, &out);
+    AppendQuoted(&out, ack.counter);
   }
-  return out + '}';
+  out.push_back('}');
+  return out;
 }
 
 std::string PubAckErrorAnswer(const ApiError& error, std::string_view stream, uint64_t seq) {

@@ -93,7 +93,17 @@ std::string ConsumerPauseAnswer(bool paused, int64_t pause_until_ns, int64_t pau
 std::string ConsumerResetAnswer(const ConsumerInfo& info, uint64_t reset_seq);
 
 // Not of the API: the answer to a publish, and the messages of fast batches (spec 5h).
-std::string PubAckAnswer(const PubAck& ack);  // with the peer's order of keys and its blank: "duplicate": true
+// A publish is answered for each message, so this one takes views.
+struct PubAckView {
+  std::string_view stream;
+  std::string_view domain = {};
+  uint64_t seq = 0;
+  bool duplicate = false;
+  std::string_view batch = {};
+  uint64_t count = 0;             // of the batch
+  std::string_view counter = {};  // its value; not with a batch
+};
+std::string PubAckAnswer(const PubAckView& ack);  // with the peer's order of keys and its blank: "duplicate": true
 std::string PubAckErrorAnswer(const ApiError& error, std::string_view stream, uint64_t seq);
 std::string BatchFlowAck(uint64_t seq, uint16_t msgs);
 std::string BatchFlowGap(uint64_t last_seq, uint64_t seq);

@@ -9,7 +9,6 @@
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
-#include "proto/quoted.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -223,20 +222,13 @@ void Stream::Answer(std::string_view reply, uint64_t seq, const AckExtra& extra)
 }
 
 std::string Stream::Ack(uint64_t seq, const AckExtra& extra) const {
-  std::string text;
-  text.reserve(128);
-  text.append("{\"stream\":\"").append(config_.name);
-  if (const std::string& domain = host_.options().domain; !domain.empty())
-    text.append("\",\"domain\":\"").append(domain);
-  text.append("\",\"seq\":").append(std::to_string(seq));
-  if (extra.duplicate) text += ",\"duplicate\": true";
-  if (!extra.batch.empty()) {
-    text += ",\"batch\":" + Quoted(extra.batch) + ",\"count\":" + std::to_string(extra.count);
-  } else if (!extra.counter.empty()) {
-    text += ",\"val\":" + Quoted(extra.counter);
-  }
-  text.push_back('}');
-  return text;
+  return PubAckAnswer({.stream = config_.name,
+                       .domain = host_.options().domain,
+                       .seq = seq,
+                       .duplicate = extra.duplicate,
+                       .batch = extra.batch,
+                       .count = extra.count,
+                       .counter = extra.counter});
 }
 
 void Stream::Refuse(std::string_view reply, const ApiError& error) {

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/session/connect_options.h"
 
-#include <algorithm>
-
 #include "broker/json/reader.h"
 
 namespace millrace {
 namespace {
-
-bool SameKey(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return lower(x) == lower(y);
-  });
-}
 
 bool Take(const JsonValue& value, bool* field) {
   *field = value.boolean;
@@ -33,7 +24,7 @@ class ConnectReader {
   void TakeMember(const std::string& key, const JsonValue& value) {
     // null leaves a field alone; a wrong type is an error of the whole CONNECT, as in the peer.
     const auto take = [&](std::string_view name, auto* field) {
-      if (!SameKey(key, name)) return false;
+      if (!JsonKeyMatches(key, name)) return false;
       auto taken = *field;
       if (value.kind == JsonKind::kNull) return true;
       if (Take(value, &taken)) {

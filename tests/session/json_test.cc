@@ -75,6 +75,14 @@ TEST(ParseConnect, EveryKeyReachesItsField) {
             "abcdefghij");
 }
 
+TEST(ParseConnect, KeysFoldAsInGo) {
+  ConnectOptions o;
+  // Long s and the Kelvin sign are the letters s and k to it.
+  ASSERT_TRUE(ParseConnect("{\"u\u017fer\":\"a\",\"PAS\u017f\":\"b\",\"n\u212aey\":\"c\",\"VERBO\u017fE\":false}", &o));
+  EXPECT_EQ(o.credentials().user + o.credentials().pass + o.credentials().nkey, "abc");
+  EXPECT_FALSE(o.verbose);
+}
+
 TEST(ParseConnect, ASecondOneChangesOnlyWhatItCarries) {
   ConnectOptions o;
   ASSERT_TRUE(ParseConnect(R"({"verbose":false,"name":"first","protocol":1})", &o));

@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_format.h"
+#include "broker/json/go_duration.h"
 #include "broker/json/go_format.h"
-#include "broker/json/go_time.h"
 #include "proto/utf8.h"
 
 namespace millrace::config {
@@ -23,6 +23,8 @@ DecodedRune DecodeRune(std::string_view text) {
   for (size_t i = 1; i < bytes; ++i) code = (code << 6) | (byte(i) & 0x3Fu);
   return {code, bytes};
 }
+
+void AppendRune(uint32_t code, std::string* out) { AppendUtf8(code, out); }
 
 bool IsSpaceRune(uint32_t code) {
   if (code < 0x80) return code == ' ' || (code >= '\t' && code <= '\r');
@@ -84,7 +86,7 @@ std::vector<std::string> Fields(std::string_view text) {
 
 absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text) {
   std::string error;
-  const std::optional<int64_t> duration_ns = ParseGoDuration(text, &error);
+  const std::optional<int64_t> duration_ns = millrace::ParseDuration(text, &error);
   if (!duration_ns) return absl::InvalidArgumentError(error);
   return std::chrono::nanoseconds(*duration_ns);
 }

@@ -23,6 +23,7 @@ struct DecodedRune {
   size_t bytes = 1;  // a broken sequence is kRuneError of one byte
 };
 DecodedRune DecodeRune(std::string_view text);  // text must not be empty
+void AppendRune(uint32_t code, std::string* out);
 bool IsSpaceRune(uint32_t code);  // Unicode white space
 
 // Of a status, as a std::string: the message is of a view type that does not mix with std's.
@@ -34,7 +35,7 @@ std::string_view TrimSpace(std::string_view text);
 std::vector<std::string> Split(std::string_view text, char separator);
 std::vector<std::string> Fields(std::string_view text);  // split at white space, none empty
 
-// "1h2m3.5s", "-1.5ms", "0". The error's text is the peer's: `time: invalid duration "x"` (broker/json/go_time.h).
+// "1h2m3.5s", "-1.5ms", "0". The error's text is the peer's: `time: invalid duration "x"`.
 absl::StatusOr<std::chrono::nanoseconds> ParseDuration(std::string_view text);
 std::string FormatDuration(std::chrono::nanoseconds duration);  // "2m0s", "1.5s", "100ms", "0s"
 std::string FriendlyBytes(int64_t bytes);  // "1.50 GB", powers of 1024; below 1 KB "512 B"

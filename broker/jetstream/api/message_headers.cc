@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "broker/json/go_time.h"
+#include "broker/jetstream/api/go_time.h"
 
 namespace millrace {
 

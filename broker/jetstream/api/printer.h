@@ -12,7 +12,7 @@
 #include "absl/strings/escaping.h"
 #include "broker/jetstream/api/enums.h"
 #include "broker/jetstream/api/fields.h"
-#include "broker/json/go_time.h"
+#include "broker/jetstream/api/go_time.h"
 #include "broker/json/writer.h"
 
 namespace millrace {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "broker/jetstream/api/consumer_config.h"
+#include "broker/jetstream/api/go_time.h"
 #include "broker/jetstream/api/stream_config.h"
 #include "broker/jetstream/api/stream_info.h"
-#include "broker/json/go_time.h"
 
 namespace millrace {
 

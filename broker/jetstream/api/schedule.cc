@@ -8,7 +8,7 @@
 
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
-#include "broker/json/go_time.h"
+#include "broker/jetstream/api/go_time.h"
 #include "proto/base/check.h"
 
 namespace millrace {

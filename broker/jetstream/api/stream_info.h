@@ -11,8 +11,8 @@
 
 #include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/consumer_config.h"
+#include "broker/jetstream/api/go_time.h"
 #include "broker/jetstream/api/stream_config.h"
-#include "broker/json/go_time.h"
 
 namespace millrace {
 

@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_format.h"
-#include "broker/json/go_time.h"
+#include "broker/jetstream/api/go_time.h"
 #include "broker/version.h"
 
 namespace millrace {

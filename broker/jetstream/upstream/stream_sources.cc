@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "broker/jetstream/api/go_time.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/api/stream_check.h"
-#include "broker/json/go_time.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 

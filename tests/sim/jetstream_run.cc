@@ -45,7 +45,7 @@ void SimWorld::CheckJetStream() {
 
 // ---- one life ------------------------------------------------------------------------------------------------------
 
-// From now on nothing of this server happens any more. Called from inside of one of its threads, or between their turns.
+// From now on nothing of this server happens any more. Called from inside of one of its threads, or between turns.
 void SimWorld::Crash() {
   crashed_ = true;
   disk_->on_boundary = nullptr;

@@ -172,6 +172,8 @@ bool ApiServer::OnStreamPurge(const ApiRequest& request) {
   } else {
     Lsn lsn = 0;
     const uint64_t purged = stream->Purge(purge, &lsn);
+    // Where nothing was left to purge, what has removed it may not be durable yet.
+    if (lsn == 0 && !stream->log().options().memory) lsn = host_.store().staged();
     Respond(request, StreamPurgeAnswer(purged), lsn);
   }
   return true;

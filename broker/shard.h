@@ -65,6 +65,8 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   // simulation.
   void Invariant() const;
 
+  // For the simulation: who wants what, as far as this shard knows.
+  const Interest& interest() const { return interest_; }
   // For tests: takes a connected socket as if it had been accepted.
   void Adopt(int fd, uint64_t cid) { Open(SpeakerKind::kClient, fd, cid, false); }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: requests on a connection are answered one after the other, whatever their split and whenever the shards answer;
-//       a connection that goes takes its query with it; nothing is left at the end.
+//       what each shard says is in the page, and each is asked for what the page needs; a connection that goes takes
+//       its query with it; nothing is left at the end.
 // Method: a desk behind a FakeIo and a mesh of two shards that the test answers for.
 #include "broker/control/monitor_desk.h"
 
@@ -55,11 +56,36 @@ struct World {
   // The queries that have arrived at the shards, by shard.
   std::vector<uint64_t> Queries(uint32_t shard) {
     std::vector<uint64_t> found;
-    mesh.port(shard).Drain([&found](uint32_t, const MailHeader&, const char* body) {
+    mesh.port(shard).Drain([this, &found](uint32_t, const MailHeader&, const char* body) {
       const std::unique_ptr<Parcel> parcel(Load<Parcel*>(body));
       found.push_back(static_cast<const Query&>(*parcel).request);
+      asked_for = static_cast<const Query&>(*parcel).question.needs;
     });
     return found;
+  }
+  // The answer to a request for which each shard says this, in turn.
+  std::string Page(std::string_view target, std::vector<Answer*> answers) {
+    io.sent.clear();
+    Hear("GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    asked_for = 0;
+    const std::vector<uint64_t> query = Queries(0);
+    EXPECT_EQ(Queries(1), query) << target;
+    if (query.empty()) return io.sent;
+    for (const Answer* said : answers) {
+      Answer answer(query[0]);
+      answer.open = said->open;
+      answer.closed = said->closed;
+      answer.subs = said->subs;
+      answer.sublist = said->sublist;
+      answer.accounts = said->accounts;
+      answer.parts = said->parts;
+      desk.OnAnswer(answer);
+      Turn();
+    }
+    // The pause while it waited had cancelled the receive.
+    if (io.recv != nullptr && io.recv->busy()) io.EndRecv(ECANCELED);
+    Turn();
+    return io.sent;
   }
   void AnswerFrom(uint64_t request, uint64_t cid) {
     Answer answer(request);
@@ -75,8 +101,17 @@ struct World {
   Options options;
   ServerInfo info;
   AccountTable accounts;
+  JetStreamSettings settings;
+  bool jetstream = false;
+  bool serving = false;
+  uint32_t asked_for = 0;  // MonitorNeed bits of the last query
   ServerView View() {
-    return {.options = options, .info = info, .accounts = accounts, .now_ns = 1'700'000'000'000'000'000};
+    return {.options = options,
+            .info = info,
+            .accounts = accounts,
+            .now_ns = 1'700'000'000'000'000'000,
+            .serving = serving,
+            .jetstream = jetstream ? &settings : nullptr};
   }
   MonitorDesk desk{io,  timers, mesh, log, [] { return int64_t{1'700'000'000'000'000}; }, [this] { return View(); }};
 };
@@ -187,6 +222,84 @@ TEST(MonitorDesk, ARequestHasFiveSecondsToArrive) {
     silent.Turn();
   }
   EXPECT_EQ(silent.io.shutdowns, 0);
+}
+
+bool Says(const std::string& page, std::string_view what) { return page.find(what) != std::string::npos; }
+
+TEST(MonitorDesk, WhatEachShardSaysIsInThePage) {
+  World world;
+  world.jetstream = world.serving = true;
+  world.options.jetstream.enabled = true;
+  Answer first(0), second(0);
+  for (Answer* answer : {&first, &second}) {
+    const bool is_first = answer == &first;
+    answer->open.emplace_back().cid = is_first ? 5 : 6;
+    answer->closed.emplace_back().cid = is_first ? 15 : 16;
+    answer->closed.back().stop_ns = 1'600'000'000'000'000'000;
+    answer->subs.emplace_back().subject = is_first ? "of.one" : "of.two";
+    answer->sublist.num_subscriptions = is_first ? 10 : 20;
+    answer->accounts[kGlobalAccount].connections = is_first ? 100 : 200;
+  }
+  // The part is on one of them; the other has nothing to say of it.
+  first.parts.jetstream.emplace().stats.api_total = 1234567890123;
+  first.parts.jsz.emplace().streams = 99;
+  HealthError& lost = first.parts.health.emplace().broken.emplace_back();
+  lost.type = HealthErrorType::kStream;
+  lost.error = "lost";
+  const struct {
+    std::string_view target;
+    uint32_t asked_for;
+    std::vector<std::string_view> says;
+    std::vector<std::string_view> says_not;
+  } kPages[] = {
+      {"/connz", kNeedOpenConnections, {"\"cid\": 5", "\"cid\": 6", "\"total\": 2"}, {"\"cid\": 15"}},
+      {"/connz?state=closed", kNeedClosedConnections, {"\"cid\": 15", "\"cid\": 16", "\"total\": 2"}, {"\"cid\": 5,"}},
+      {"/connz?subs=1", kNeedOpenConnections | kNeedConnectionSubs, {"\"cid\": 5"}, {}},
+      {"/connz?acc=NOBODY", kNeedOpenConnections, {"\"total\": 0"}, {"\"cid\""}},
+      {"/subsz?subs=1", kNeedSublistStats | kNeedSubscriptions, {"of.one", "of.two", "\"num_subscriptions\": 30"}, {}},
+      {"/accstatz", kNeedAccountStats, {"\"conns\": 300"}, {"$SYS"}},
+      {"/accstatz?unused=1", kNeedAccountStats, {"\"conns\": 300", "$SYS", "\"conns\": 0"}, {}},
+      {"/accountz?acc=$G", kNeedAccountDetail, {"\"client_connections\": 300"}, {"\"account_name\": \"$SYS\""}},
+      {"/accountz?acc=$SYS", kNeedAccountDetail, {"\"client_connections\": 0"}, {"\"account_name\": \"$G\""}},
+      {"/accountz", 0, {"$G", "$SYS"}, {"client_connections"}},
+      {"/varz", kNeedJetStreamVarz, {"1234567890123"}, {}},
+      {"/jsz", kNeedJsz, {"\"streams\": 99"}, {"\"disabled\": true"}},
+      {"/healthz", kNeedJetStreamHealth, {"503 Service Unavailable", "lost"}, {}},
+      {"/healthz?js-server-only=1", 0, {"200 OK"}, {"lost"}},
+  };
+  for (const auto& each : kPages) {
+    for (const bool swapped : {false, true}) {
+      const std::string page = swapped ? world.Page(each.target, {&second, &first})
+                                       : world.Page(each.target, {&first, &second});
+      EXPECT_EQ(world.asked_for, each.asked_for) << each.target;
+      for (const std::string_view text : each.says) EXPECT_TRUE(Says(page, text)) << each.target << "\n" << page;
+      for (const std::string_view text : each.says_not) EXPECT_FALSE(Says(page, text)) << each.target << "\n" << page;
+    }
+  }
+  // Where JetStream does not run nobody is asked for it, and what is still under way of it is not shown.
+  world.jetstream = false;
+  EXPECT_FALSE(Says(world.Page("/varz", {}), "1234567890123"));
+  EXPECT_EQ(world.asked_for, 0u);
+  EXPECT_TRUE(Says(world.Page("/jsz", {}), "\"disabled\": true"));
+  EXPECT_TRUE(Says(world.Page("/healthz", {}), "JetStream not enabled"));
+  world.serving = false;
+  EXPECT_TRUE(Says(world.Page("/healthz", {}), "500 Internal Server Error"));
+}
+
+TEST(MonitorDesk, OfTheClosedConnectionsOfAllShardsTheLastOnesAreShown) {
+  World world;
+  world.options.max_closed_clients = 3;
+  Answer first(0), second(0);
+  for (uint64_t cid = 11; cid <= 16; ++cid) {
+    ConnInfo& info = (cid % 2 == 0 ? first : second).closed.emplace_back();
+    info.cid = cid;
+    info.stop_ns = 1'600'000'000'000'000'000 + static_cast<int64_t>(cid);
+  }
+  const std::string page = world.Page("/connz?state=closed", {&first, &second});
+  for (uint64_t cid = 11; cid <= 16; ++cid) {
+    EXPECT_EQ(Says(page, "\"cid\": " + std::to_string(cid)), cid >= 14) << cid;
+  }
+  EXPECT_TRUE(Says(page, "\"total\": 3")) << page;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -47,6 +48,17 @@ struct World final : ShutdownHost {
       types.push_back(parcel->type);
     });
     return types;
+  }
+
+  // How many of its clients the shard was told to close since the last call.
+  uint64_t ToClose(uint32_t shard) {
+    mesh.port(mesh.control()).Ship([](uint32_t) {});
+    uint64_t count = 0;
+    mesh.port(shard).Drain([&count](uint32_t, const MailHeader&, const char* body) {
+      const std::unique_ptr<Parcel> parcel(Load<Parcel*>(body));
+      if (parcel->type == Type::kCloseSome) count += static_cast<const CloseSome&>(*parcel).count;
+    });
+    return count;
   }
 
   Options settings;
@@ -165,6 +177,55 @@ TEST(Shutdown, ClientsAreToldToGoWhenTheStoreIsNoLongerOursOrWillNotBe) {
     world.Sent(0);
     world.Advance(std::chrono::milliseconds(8900));
     EXPECT_EQ(world.Sent(0), Types{});
+  }
+}
+
+// Both have to be over: that somebody may still come, and that the store is ours.
+TEST(Shutdown, ClientsAreNotToldToGoWhileOneMayStillCome) {
+  World world;
+  world.shutdown.OnJetStreamStarted();
+  world.shutdown.OnRunning();
+  world.mesh.counters(0).connections.Set(1);
+  world.shutdown.EnterLameDuck();
+  world.shutdown.OnJetStreamStopped();
+  EXPECT_EQ(world.announced, 0);
+  world.shutdown.OnAcceptingStopped();
+  EXPECT_EQ(world.announced, 1);
+  world.shutdown.OnAcceptingStopped();
+  EXPECT_EQ(world.announced, 1) << "once";
+}
+
+// In what is left of lame_duck_duration all of them go, however many they are; a grace time as long leaves a second.
+TEST(Shutdown, AllClientsAreGoneWhenLameDuckModeIsOver) {
+  for (const uint64_t clients : {uint64_t{1}, uint64_t{10}, uint64_t{300}, uint64_t{100'000}}) {
+    for (const bool all_grace : {false, true}) {
+      World world;
+      if (all_grace) world.settings.lame_duck_duration = world.settings.lame_duck_grace_period;
+      world.shutdown.OnRunning();
+      uint64_t left = clients;
+      world.mesh.counters(1).connections.Set(left);
+      world.shutdown.EnterLameDuck();
+      world.shutdown.OnAcceptingStopped();
+      ASSERT_EQ(world.announced, 1);
+      world.Advance(std::chrono::milliseconds(9990));
+      uint64_t most_at_once = 0;
+      int ms = 0;
+      const int end_ms = (all_grace ? 1000 : 20'000) + 200;
+      for (; world.shutdown.state() == State::kLameDuck && ms <= end_ms; ++ms) {
+        world.Advance(std::chrono::milliseconds(1));
+        const uint64_t closed = std::min(left, world.ToClose(1));
+        most_at_once = std::max(most_at_once, closed);
+        left -= closed;
+        world.mesh.counters(1).connections.Set(left);
+      }
+      EXPECT_EQ(left, 0u) << clients;
+      EXPECT_EQ(world.shutdown.state(), State::kStopping) << clients;
+      // Not in one go: they will all come to the next server.
+      EXPECT_LE(most_at_once, std::max<uint64_t>(1, clients / 10)) << clients;
+      world.Sent(0);
+      world.Advance(std::chrono::seconds(3));
+      EXPECT_EQ(world.Sent(0), Types{}) << "a stop closes no clients one by one";
+    }
   }
 }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: a connection ends once, whatever is in flight and whoever asks again, and not before its last byte has left
-//       where that was wanted.
+//       where that was wanted; what waits in it is bounded, and its timers say what they should, when they should.
 // Method: a real session behind a FakeIo; all orders of the last results, and every event that may come late.
 #include "broker/net/connection.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string>
+#include <utility>
 
 #include "tests/net/fake_io.h"
 #include "tests/session/sessions.h"
@@ -21,7 +24,7 @@ struct Host final : ConnectionHost {
   void OnEnded(Connection*) override { ++ended; }
   void OnSlow(Connection*) override { ++slow; }
   void OnBarrier(Connection*) override {}
-  void OnStalled(Connection*) override {}
+  void OnStalled(Connection*) override { ++stalled; }
   void OnCongested(Connection*) override {}
   void OnRearm(Connection*) override { ++rearms; }
   void CheckHash(Connection*, std::string, std::string) override {}
@@ -29,6 +32,7 @@ struct Host final : ConnectionHost {
   int closing = 0;
   int ended = 0;
   int slow = 0;
+  int stalled = 0;
   int rearms = 0;
 };
 
@@ -173,6 +177,127 @@ TEST(Connection, IsNotFreedBeforeItHasEnded) {
     Connection connection(world.shared, world.host, kNoDescriptor, ConnectionId{0, 1, 6});
   };
   EXPECT_DEATH(free_it_open(), "check failed");
+}
+
+constexpr std::string_view kConnect = "CONNECT {\"verbose\":false}\r\n";
+
+TEST(Connection, InputOfAPausedOneIsBounded) {
+  World world;
+  RouterLimits limits = world.shared.outlet.limits();
+  limits.turn_deliveries = 1;
+  world.shared.outlet.set_limits(limits);
+  world.shared.outlet.BeginTurn();
+  world.io.Receive(std::string(kConnect) + "SUB a 1\r\nPUB a 1\r\nx\r\nPUB a 1\r\nx\r\n");
+  ASSERT_TRUE(world.connection.paused_for(Connection::PauseReason::kTurn));
+  EXPECT_EQ(world.host.rearms, 1);
+  // It goes on receiving, but not for ever.
+  std::string publishes;
+  while (publishes.size() < 60'000) publishes += "PUB b 1\r\nx\r\n";
+  size_t received = 0;
+  for (; world.io.cancels == 0 && received < (8u << 20); received += publishes.size()) world.io.Receive(publishes);
+  EXPECT_GE(received, 100'000u);
+  EXPECT_LE(received, (1u << 20) + 2 * publishes.size());
+  world.io.EndRecv(ECANCELED);
+  limits.turn_deliveries = 1 << 20;
+  world.shared.outlet.set_limits(limits);
+  world.shared.outlet.BeginTurn();
+  world.connection.Rearm();
+  EXPECT_FALSE(world.connection.paused_for(Connection::PauseReason::kTurn));
+  EXPECT_TRUE(world.io.recv->busy());
+  EXPECT_TRUE(TakeBytes(&world.connection.receiver().outbox).ends_with("MSG a 1 1\r\nx\r\nMSG a 1 1\r\nx\r\n"));
+  EXPECT_EQ(world.sessions.shards()[0].counters.in_messages.Get(), 2 + received / 12);
+}
+
+TEST(Connection, WhoFillsItsBuffersGetsLargeOnes) {
+  const std::string full = "PUB a 4082\r\n" + std::string(4082, 'x') + "\r\n";
+  ASSERT_EQ(full.size(), 4096u);
+  World world;
+  const auto size_of_next = [&world] {
+    const bool cancelled = std::exchange(world.io.cancels, 0) > 0;
+    if (!cancelled) return RecvSize::kSmall;
+    world.io.EndRecv(ECANCELED);
+    world.connection.Rearm();
+    return world.io.recv_size;
+  };
+  for (int i = 0; i < 3; ++i) {
+    world.io.Receive(full);
+    EXPECT_EQ(size_of_next(), RecvSize::kSmall);
+    world.io.Receive("PING\r\n");  // not twice in a row
+    EXPECT_EQ(size_of_next(), RecvSize::kSmall);
+  }
+  world.io.Receive(full);
+  EXPECT_EQ(size_of_next(), RecvSize::kSmall);
+  world.io.Receive(full);
+  EXPECT_EQ(size_of_next(), RecvSize::kLarge);
+}
+
+TEST(Connection, WhoTakesNothingUntilTheWriteDeadlineIsSlow) {
+  for (const bool may_stay : {false, true}) {
+    for (const bool connected : {false, true}) {
+      World world;
+      world.shared.limits.slow_may_stay = may_stay;
+      if (connected) world.io.Receive(kConnect);
+      world.Flush();
+      world.sessions.Advance(std::chrono::milliseconds(9900));
+      world.timers.Expire(world.sessions.shared(0).now);
+      EXPECT_TRUE(world.connection.open());
+      EXPECT_EQ(world.host.slow, 0);
+      world.sessions.Advance(std::chrono::milliseconds(200));
+      world.timers.Expire(world.sessions.shared(0).now);
+      EXPECT_FALSE(world.connection.open());
+      EXPECT_EQ(world.host.slow, 1);
+      EXPECT_EQ(world.connection.closed_reason(), ClosedReason::kSlowConsumerWriteDeadline);
+    }
+  }
+}
+
+TEST(Connection, WhoHasCaughtUpIsWorthWaitingForAgain) {
+  World world;
+  Receiver& receiver = world.connection.receiver();
+  receiver.hopeless = 2;
+  const uint64_t caught_up = world.shared.outlet.limits().high_water_bytes / 2;
+  receiver.outbox.Append(std::string(2 * caught_up, 'x'));
+  while (receiver.outbox.pending_bytes() > caught_up) {
+    world.Flush();
+    const uint64_t too_much = receiver.outbox.pending_bytes() - caught_up;
+    world.io.EndSend(std::min(world.io.send_bytes, static_cast<int32_t>(too_much)));
+  }
+  EXPECT_EQ(receiver.hopeless, 2);
+  world.Flush();
+  world.io.EndSend(1);
+  EXPECT_EQ(receiver.hopeless, 0);
+}
+
+TEST(Connection, AProducerThatIsToPauseIsReportedOnce) {
+  World world;
+  world.io.Receive(kConnect);
+  EXPECT_EQ(world.host.stalled, 0);
+  world.connection.receiver().stall_requested = true;
+  world.io.Receive("PUB a 1\r\nx\r\n");
+  EXPECT_EQ(world.host.stalled, 1);
+  world.io.Receive("PUB a 1\r\nx\r\n");
+  EXPECT_EQ(world.host.stalled, 1);
+}
+
+// Two seconds after CONNECT, or after ping_interval where that is shorter; from then on once in ping_interval.
+TEST(Connection, PingsBeginSoonAfterConnect) {
+  for (const Nanos interval : {Nanos{std::chrono::milliseconds(500)}, Nanos{std::chrono::minutes(2)}}) {
+    World world;
+    world.shared.limits.ping_interval = interval;
+    world.io.Receive(kConnect);
+    TakeBytes(&world.connection.receiver().outbox);
+    const Nanos first = std::min(interval, Nanos{std::chrono::seconds(2)});
+    const auto heard_after = [&world](Nanos by) {
+      world.sessions.Advance(by);
+      world.timers.Expire(world.sessions.shared(0).now);
+      return TakeBytes(&world.connection.receiver().outbox);
+    };
+    EXPECT_EQ(heard_after(first - std::chrono::milliseconds(10)), "");
+    EXPECT_EQ(heard_after(std::chrono::milliseconds(20)), "PING\r\n");
+    world.io.Receive("PONG\r\n");
+    EXPECT_EQ(heard_after(interval / 2), "");
+    EXPECT_TRUE(world.connection.open());
+  }
 }
 
 }  // namespace

@@ -12,9 +12,10 @@ namespace millrace {
 
 class FakeIo final : public Io {
  public:
-  void Recv(int, RecvSize, Completion* completion) override {
+  void Recv(int, RecvSize size, Completion* completion) override {
     completion->Started(0);
     recv = completion;
+    recv_size = size;
     ++recvs;
   }
   void Send(int, const iovec* parts, uint32_t count, Completion* completion) override {
@@ -28,7 +29,7 @@ class FakeIo final : public Io {
   void SendQuietly(int fd, const iovec* parts, uint32_t count, Completion* completion) override {
     Send(fd, parts, count, completion);
   }
-  void Cancel(Completion*) override {}
+  void Cancel(Completion* completion) override { cancels += completion->busy() ? 1 : 0; }
   void Shutdown(int) override { ++shutdowns; }
   void Close(int) override {
     MR_CHECK((recv == nullptr || !recv->busy()) && (send == nullptr || !send->busy()));
@@ -67,7 +68,9 @@ class FakeIo final : public Io {
   int32_t send_bytes = 0;
   std::string sending;  // by the last Send
   std::string sent;     // has left
+  RecvSize recv_size = RecvSize::kSmall;  // of the last Recv
   int recvs = 0;
+  int cancels = 0;  // of what was under way
   int sends = 0;
   int shutdowns = 0;
   int closes = 0;

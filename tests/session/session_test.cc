@@ -152,6 +152,35 @@ TEST(Session, AnswersEveryVerb) {
             });
 }
 
+// What servers say to each other is not for clients; what only looks like it is.
+TEST(Session, SubjectsOfServersAreRefused) {
+  const auto about_subject = [](std::string_view subject) {
+    return "-ERR 'Permissions Violation for Publish to \"" + std::string(subject) + "\"'\r\n";
+  };
+  const auto about_reply = [](std::string_view reply) {
+    return "-ERR 'Permissions Violation for Publish with Reply of \"" + std::string(reply) + "\"'\r\n";
+  };
+  const struct {
+    std::string_view subject;
+    bool may_publish;
+    bool may_be_reply;
+  } kSubjects[] = {
+      {"_GR_.a", false, false}, {"$GR.a", false, false},  {"$NRG.a", false, true},      {"$NRG.", false, true},
+      {"_R_.a", true, false},   {"_R_.", true, false},    {"$JS.ACK.a", true, false},   {"$JS.ACK", true, true},
+      {"$JS.a", true, true},    {"_INBOX.a", true, true}, {"$SYS.a", true, true},       {"a", true, true},
+  };
+  for (const auto& each : kSubjects) {
+    Sessions sessions(1);
+    Sessions::Client& client = sessions.Connect();
+    client.Say(kQuiet);
+    const std::string subject(each.subject);
+    EXPECT_EQ(client.Ask("PUB " + subject + " 0\r\n\r\nPING\r\n"),
+              (each.may_publish ? "" : about_subject(subject)) + "PONG\r\n");
+    EXPECT_EQ(client.Ask("PUB x " + subject + " 0\r\n\r\nPING\r\n"),
+              (each.may_be_reply ? "" : about_reply(subject)) + "PONG\r\n");
+  }
+}
+
 TEST(Session, EveryOffenceHasItsEnd) {
   Options small;
   small.max_payload = 10;
@@ -244,6 +273,50 @@ TEST(Session, CountsWhatComesIn) {
   EXPECT_EQ(client.Describe().in_bytes, 19);
   EXPECT_EQ(sessions.shards()[0].counters.in_messages.Get(), 2u);
   EXPECT_EQ(sessions.shards()[0].counters.in_bytes.Get(), 19u);
+}
+
+// By whichever way messages come in and go out, an account's totals are what was said and heard.
+TEST(Session, TotalsAreWhatWasSaidAndHeard) {
+  Sessions sessions(1);
+  Sessions::Client& publisher = sessions.Connect();
+  Sessions::Client& subscriber = sessions.Connect();
+  publisher.Say(kQuiet);
+  subscriber.Say(Quiet("SUB x 1\r\nSUB y 2\r\n"));
+  const std::string payload(60, '.');
+  uint64_t messages = 0, bytes = 0;
+  const auto publish = [&](std::string_view subject, int times, std::string_view body) {
+    std::string text;
+    for (int i = 0; i < times; ++i) {
+      text += "PUB " + std::string(subject) + " " + std::to_string(body.size()) + "\r\n" + std::string(body) + "\r\n";
+    }
+    publisher.Say(text);
+    messages += static_cast<uint64_t>(times);
+    bytes += static_cast<uint64_t>(times) * body.size();
+  };
+  publish("x", 1, "one");
+  publish("x", 50, payload);  // a run, and then such as look like the last one
+  publish("y", 3, payload);
+  publish("x reply", 2, payload);
+  AccountTally tally;
+  publisher.session().AddTotals(&tally, true);
+  subscriber.session().AddTotals(&tally, true);
+  const AccountTotals& totals = tally[kGlobalAccount];
+  EXPECT_EQ(totals.in_messages, messages);
+  EXPECT_EQ(totals.in_bytes, bytes);
+  EXPECT_EQ(totals.out_messages, messages);
+  EXPECT_EQ(totals.out_bytes, bytes);
+  EXPECT_EQ(totals.connections, 2u);
+  EXPECT_EQ(totals.subscriptions, 2u);
+  EXPECT_EQ(sessions.shards()[0].counters.in_messages.Get(), messages);
+  EXPECT_EQ(sessions.shards()[0].counters.in_bytes.Get(), bytes);
+  EXPECT_EQ(sessions.shards()[0].counters.out_messages.Get(), messages);
+  EXPECT_EQ(sessions.shards()[0].counters.out_bytes.Get(), bytes);
+  // One that has closed is there no more, but what it has done is.
+  AccountTally gone;
+  subscriber.session().AddTotals(&gone, false);
+  EXPECT_EQ(gone[kGlobalAccount].out_messages, messages);
+  EXPECT_EQ(gone[kGlobalAccount].connections, 0u);
+  EXPECT_EQ(gone[kGlobalAccount].subscriptions, 0u);
 }
 
 TEST(Session, WhatIsBehindASpentTurnIsLeftForTheNextOne) {
@@ -499,6 +572,58 @@ TEST_F(Permitted, AReloadTakesPermissionsAndUsersAway) {
   EXPECT_TRUE(root.closed.has_value());
 }
 
+// A trace is published with the rights of who asks for it.
+TEST_F(Permitted, ATraceGoesOnlyWhereItsPublisherMayPublish) {
+  Sessions sessions(1, options);
+  Sessions::Client& alice = Login(&sessions, "alice");
+  Sessions::Client& root = Login(&sessions, "root");
+  alice.Say("CONNECT {\"verbose\":false,\"headers\":true,\"user\":\"alice\",\"pass\":\"a\"}\r\n");
+  root.Say("SUB > 1\r\n").Hear();
+  const auto traced = [](std::string_view dest) {
+    const std::string headers = "NATS/1.0\r\nNats-Trace-Dest: " + std::string(dest) + "\r\n\r\n";
+    const std::string bytes = std::to_string(headers.size());
+    return "HPUB req.a " + bytes + " " + bytes + "\r\n" + headers + "\r\n";
+  };
+  for (const std::string_view no : {"req.no", "other"}) {
+    EXPECT_EQ(alice.Ask(traced(no)), "-ERR 'Permissions Violation for Publish to \"" + std::string(no) + "\"'\r\n");
+    EXPECT_EQ(root.Hear(), "") << no;
+  }
+  EXPECT_EQ(alice.Ask(traced("req.trace")), "");
+  const std::string heard = root.Hear();
+  EXPECT_NE(heard.find("MSG req.a 1 "), std::string::npos) << heard;
+  EXPECT_NE(heard.find("MSG req.trace 1 "), std::string::npos) << heard;
+}
+
+// Who never said CONNECT stays who it became, as long as that may be.
+TEST(Session, AReloadLooksAtThoseWhoSaidNothing) {
+  enum class Next { kSame, kOther, kNobody, kNoUsers };
+  for (const Next next : {Next::kSame, Next::kOther, Next::kNobody, Next::kNoUsers}) {
+    for (const bool with_connect : {false, true}) {
+      Options options;
+      options.users = {User{"guest", "g"}, User{"other", "o"}};
+      options.no_auth_user = "guest";
+      Sessions sessions(1, options);
+      Sessions::Client& client = sessions.Connect();
+      client.Say(with_connect ? "CONNECT {}\r\nSUB x 1\r\n" : "SUB x 1\r\n").Hear();
+      EXPECT_EQ(client.session().principal().user(), "guest");
+      if (next == Next::kOther) options.no_auth_user = "other";
+      if (next == Next::kNobody) options.no_auth_user.clear();
+      if (next == Next::kNoUsers) options.users.clear(), options.no_auth_user.clear();
+      sessions.SetConfig(options);
+      client.session().OnConfigChanged(true, false);
+      EXPECT_EQ(client.closed.has_value(), next == Next::kNobody);
+      if (next == Next::kNobody) {
+        EXPECT_EQ(client.Hear(), "-ERR 'Authorization Violation'\r\n");
+        continue;
+      }
+      const std::string_view user = next == Next::kSame ? "guest" : next == Next::kOther ? "other" : "";
+      EXPECT_EQ(client.session().principal().user(), user);
+      EXPECT_EQ(client.Ask("PUB x 0\r\n\r\nPING\r\n"), "+OK\r\nMSG x 1 0\r\n\r\nPONG\r\n");
+      client.session().Invariant();
+    }
+  }
+}
+
 // ---- keep-alive ----------------------------------------------------------------------------------------------------
 
 TEST(Session, PingsAQuietClientAndGivesItUp) {
@@ -569,6 +694,25 @@ TEST(Session, ABusyClientIsNotPinged) {
   client.session().OnKeepAliveTimer();
   EXPECT_FALSE(client.closed.has_value());
   EXPECT_EQ(client.Hear(), "");
+}
+
+// However busy it is, its round trip is measured once an hour.
+TEST(Session, ABusyClientIsPingedOnceAnHour) {
+  Options options;
+  options.ping_interval = std::chrono::minutes(2);
+  Sessions sessions(1, options);
+  Sessions::Client& client = sessions.Connect();
+  client.Say(kQuiet).Hear();
+  int pings = 0;
+  for (int minute = 0; minute < 3 * 60; ++minute) {
+    client.session().OnKeepAliveTimer();
+    const std::string heard = client.Hear();
+    if (heard == "PING\r\n") ++pings, client.Say("PONG\r\n");
+    sessions.Advance(std::chrono::minutes(1));
+    client.Say("PUB x 0\r\n\r\n");
+  }
+  EXPECT_EQ(pings, 3);
+  EXPECT_FALSE(client.closed.has_value());
 }
 
 // ---- log -----------------------------------------------------------------------------------------------------------

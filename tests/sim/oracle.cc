@@ -193,6 +193,30 @@ void Oracle::CheckExpected(ClientRecord& client, const ClientRecord::Ping& ping)
   }
 }
 
+// PONG means that it has happened on every shard, whether those who get it have read it or not.
+void Oracle::CheckFacts(const ClientRecord& client) const {
+  if (facts_.knows == nullptr) return;
+  for (const SubscriptionRecord* sub : client.subs) {
+    if (sub->confirmed == 0 || sub->max != 0 || sub->end_sent != 0) continue;
+    if (!facts_.knows(*sub)) Fail(Name(*sub) + " has its PONG and is not known everywhere");
+  }
+  for (const SubscriptionRecord* sub : live_) {
+    const auto mine = sub->expected.find(client.index);
+    if (mine == sub->expected.end() || sub->max != 0 || sub->end_sent != 0) continue;
+    const auto confirmed = [this](uint32_t index) { return messages_[index]->confirmed != 0; };
+    if (mine->second.empty() || !confirmed(mine->second.front())) continue;
+    uint64_t due = sub->count;
+    for (const auto& [publisher, expected] : sub->expected) {
+      due += static_cast<uint64_t>(std::count_if(expected.begin(), expected.end(), confirmed));
+    }
+    const uint64_t delivered = facts_.delivered(*sub);
+    if (delivered < due) {
+      Fail(absl::StrFormat("%s has its PONG: %d of %d that are confirmed have been delivered to %s",
+                           Name(*messages_[mine->second.front()]), delivered, due, Name(*sub)));
+    }
+  }
+}
+
 void Oracle::OnPong(ClientRecord& client) {
   if (client.pings.empty()) Fail(absl::StrFormat("client %d: a PONG without a PING", client.index));
   const ClientRecord::Ping ping = client.pings.front();
@@ -221,6 +245,7 @@ void Oracle::OnPong(ClientRecord& client) {
   }
   const auto ended = [](const SubscriptionRecord* sub) { return sub->ended; };
   if (std::erase_if(client.subs, ended) > 0) std::erase_if(live_, ended);
+  CheckFacts(client);
 }
 
 bool Oracle::SecondPickPossible(const std::string& queue, const MessageRecord& message) const {

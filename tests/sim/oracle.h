@@ -8,10 +8,12 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "tests/sim/sim_io.h"
@@ -89,9 +91,20 @@ struct OracleStatistics {
   uint64_t second_pick_late = 0;      // ... or after the PONG that should have covered it
 };
 
+// What the broker itself knows, beside what it has written by now.
+struct BrokerFacts {
+  // On every shard.
+  std::function<bool(const SubscriptionRecord& sub)> knows;
+  // How much this subscription has been given, read or not.
+  std::function<uint64_t(const SubscriptionRecord& sub)> delivered;
+};
+
 class Oracle {
  public:
   explicit Oracle(SimKernel& kernel);
+
+  // To be asked when a client reads a PONG; for runs in which the broker closes nobody.
+  void set_facts(BrokerFacts facts) { facts_ = std::move(facts); }
 
   ClientRecord* AddClient(Socket* socket, bool echo, bool headers, bool no_responders);
 
@@ -134,6 +147,7 @@ class Oracle {
   // A member of this queue group may have been leaving while the message was under way.
   bool SecondPickPossible(const std::string& queue, const MessageRecord& message) const;
   void CheckExpected(ClientRecord& client, const ClientRecord::Ping& ping);
+  void CheckFacts(const ClientRecord& client) const;
   void CheckRequest(const MessageRecord& message, bool at_end);
   SubscriptionRecord* FindSub(ClientRecord& client, std::string_view sid);
 
@@ -145,6 +159,7 @@ class Oracle {
   std::vector<SubscriptionRecord*> live_;                  // not ended, of connections that are not known to be closed
   std::map<std::string, uint32_t, std::less<>> by_reply_;  // requests
   OracleStatistics statistics_;
+  BrokerFacts facts_;
 };
 
 }  // namespace millrace::sim

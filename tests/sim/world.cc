@@ -166,8 +166,32 @@ void SimWorld::Start() {
     if (i == 0 && home_ != nullptr) OpenStore();
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
+  if (plan_.mix.generous) TellFacts();
   kernel_->listener_open = true;
   Tell(0, std::make_unique<ListenOn>(SpeakerKind::kClient, SimKernel::kListener));
+}
+
+void SimWorld::TellFacts() {
+  const auto knows = [this](const SubscriptionRecord& sub) {
+    for (uint32_t i = 0; i < mesh_->shards(); ++i) {
+      if (!participants_[i].shard->interest().HasSubscription(kGlobalAccount, sub.filter, sub.queue)) return false;
+    }
+    return true;
+  };
+  const auto delivered = [this](const SubscriptionRecord& record) {
+    const std::string client = absl::StrFormat("client-%d", record.client);
+    uint64_t found = 0;
+    for (uint32_t i = 0; i < mesh_->shards(); ++i) {
+      participants_[i].shard->interest().ForEach([&](AccountId, const InterestNode& node) {
+        for (const Subscription* sub : node.plain) {
+          if (sub->receiver == nullptr || sub->sid() != record.sid) continue;
+          if (sub->receiver->owner->client_name() == client) found = sub->delivered;
+        }
+      });
+    }
+    return found;
+  };
+  oracle_->set_facts({knows, delivered});
 }
 
 void SimWorld::ShardBody(uint32_t self) {

@@ -87,6 +87,8 @@ class SimWorld {
 
   void DrawPlan(uint64_t seed, uint32_t shards, uint64_t operations);
   void Start();
+  // Lets the oracle ask the shards.
+  void TellFacts();
   void ShardBody(uint32_t self);
   void ControlBody();
   void OnControlMail(uint32_t from, const MailHeader& header, const char* body);

@@ -31,6 +31,7 @@ struct World {
     if (io.accept->busy()) io.accept->Finish(IoResult{-ECANCELED, false, {}});
     Turn();
     EXPECT_TRUE(desk.stopped());
+    for (uint32_t shard = 0; shard < mesh.shards(); ++shard) Queries(shard);  // a parcel belongs to who gets it
   }
 
   void EndAll() {

@@ -25,6 +25,9 @@ struct World final : ShutdownHost {
     settings.lame_duck_duration = std::chrono::seconds(30);
     settings.lame_duck_grace_period = std::chrono::seconds(10);
   }
+  ~World() override {
+    for (uint32_t shard = 0; shard < mesh.shards(); ++shard) Sent(shard);  // a parcel belongs to who gets it
+  }
 
   const Options& options() const override { return settings; }
   void AnnounceLameDuck() override { ++announced; }

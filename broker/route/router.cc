@@ -75,7 +75,7 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
   if (IsUnwantedEcho(*receiver, message)) return false;
   if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) [[unlikely]]
     return false;
-  if (receiver->closed || receiver->slow) [[unlikely]]
+  if (outlet_.IsShut(*receiver)) [[unlikely]]
     return false;
   ++sub->delivered;
   if (outlet_.Drops(*receiver)) [[unlikely]]
@@ -106,7 +106,7 @@ bool Router::DeliverTraced(Subscription* sub, const Message& message) {
       egress.error = "Not delivered because of no echo";
     } else if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) {
       egress.error = "Not delivered because subscription denies this subject";
-    } else if (receiver->closed || receiver->slow) {
+    } else if (outlet_.IsShut(*receiver)) {
       egress.error = "Not delivered because client is closed";
     }
   }
@@ -240,7 +240,7 @@ void Router::DeliverRunTo(Subscription* sub) {
     for (uint32_t i = 0; i < run_.size(); ++i) Deliver(sub, run_.At(i));
     return;
   }
-  if (sub->removed || receiver->closed || receiver->slow || IsUnwantedEcho(*receiver, run_.common())) return;
+  if (sub->removed || outlet_.IsShut(*receiver) || IsUnwantedEcho(*receiver, run_.common())) return;
   sub->delivered += run_.size();
   const Encoded encoded = EncodeRun(*sub, run_, receiver);
   outlet_.OnAppended(receiver, encoded.messages, encoded.payload_bytes, run_.common());

@@ -13,13 +13,11 @@
 
 #include "broker/net/connection.h"
 #include "proto/base/bytes.h"
-#include "tests/net/fake_io.h"
-#include "tests/session/sessions.h"
+#include "tests/net/connection_world.h"
 
 namespace millrace {
 namespace {
 
-constexpr int kNoDescriptor = 0x3fffffff;
 constexpr size_t kRecordBytesMax = 100;  // of plain bytes, so that a flush needs several
 constexpr std::string_view kHello = "hello;";
 constexpr std::string_view kBye = "bye";
@@ -86,22 +84,8 @@ std::unique_ptr<ByteLayers> Make(ChunkPool& chunks, int depth) {
   return std::make_unique<ByteLayers>(chunks, std::move(layers), std::chrono::seconds(2));
 }
 
-struct Host final : ConnectionHost {
-  void OnClosing(Connection*) override {}
-  void OnEnded(Connection*) override { ++ended; }
-  void OnSlow(Connection*) override { ++slow; }
-  void OnBarrier(Connection*) override {}
-  void OnStalled(Connection*) override {}
-  void OnCongested(Connection*) override {}
-  void OnRearm(Connection*) override {}
-  void CheckHash(Connection*, std::string, std::string) override {}
-  uint64_t Random() override { return 0; }
-  int ended = 0;
-  int slow = 0;
-};
-
 // A session behind `depth` layers, and a client with the other end of them.
-struct World {
+struct World : ConnectionWorld {
   explicit World(int depth, uint64_t send_bytes_max = 1 << 20) : client(Make(client_chunks, depth)) {
     shared.send_bytes_max = send_bytes_max;
     connection.Start(
@@ -110,9 +94,7 @@ struct World {
     client->Start();
   }
   ~World() {
-    connection.End(ClosedReason::kServerShutdown);
-    if (io.send != nullptr && io.send->busy()) io.EndSend(-ECANCELED);
-    if (io.recv != nullptr && io.recv->busy()) io.EndRecv(ECANCELED);
+    EndConnection();
   }
 
   // What the client has to send by now.
@@ -144,22 +126,6 @@ struct World {
     }
   }
 
-  Sessions sessions{1};
-  FakeIo io;
-  Host host;
-  TimerWheel timers{sessions.shared(0).now};
-  ConnectionShared shared{
-      .io = io,
-      .timers = timers,
-      .chunks = sessions.shards()[0].chunks,
-      .outlet = sessions.shards()[0].router.outlet(),
-      .mesh = sessions.shards()[0].mesh,
-      .now = sessions.shared(0).now,
-      .wall_ns = sessions.shared(0).wall_ns,
-      .limits = {.ping_interval = std::chrono::minutes(2),
-                 .auth_timeout = std::chrono::seconds(2),
-                 .write_deadline = std::chrono::seconds(10)}};
-  Connection connection{shared, host, kNoDescriptor, ConnectionId{0, 0, 5}};
   ChunkPool client_chunks{16384};
   Outbox client_plain{client_chunks};
   std::unique_ptr<ByteLayers> client;

@@ -11,41 +11,19 @@
 #include <string>
 #include <utility>
 
-#include "tests/net/fake_io.h"
-#include "tests/session/sessions.h"
+#include "tests/net/connection_world.h"
 
 namespace millrace {
 namespace {
 
-constexpr int kNoDescriptor = 0x3fffffff;  // nothing can be done to a socket of this number
-
-struct Host final : ConnectionHost {
-  void OnClosing(Connection*) override { ++closing; }
-  void OnEnded(Connection*) override { ++ended; }
-  void OnSlow(Connection*) override { ++slow; }
-  void OnBarrier(Connection*) override {}
-  void OnStalled(Connection*) override { ++stalled; }
-  void OnCongested(Connection*) override {}
-  void OnRearm(Connection*) override { ++rearms; }
-  void CheckHash(Connection*, std::string, std::string) override {}
-  uint64_t Random() override { return 0; }
-  int closing = 0;
-  int ended = 0;
-  int slow = 0;
-  int stalled = 0;
-  int rearms = 0;
-};
-
-struct World {
+struct World : ConnectionWorld {
   World() {
     connection.Start(
         std::make_unique<Session>(sessions.shared(0), connection, connection.receiver(), "127.0.0.1", uint16_t{5000}),
         false);
   }
   ~World() {
-    connection.End(ClosedReason::kServerShutdown);
-    if (io.send != nullptr && io.send->busy()) io.EndSend(-ECANCELED);
-    if (io.recv != nullptr && io.recv->busy()) io.EndRecv(ECANCELED);
+    EndConnection();
   }
 
   // As the end of a turn does.
@@ -67,22 +45,6 @@ struct World {
     timers.Expire(sessions.shared(0).now);
   }
 
-  Sessions sessions{1};
-  FakeIo io;
-  Host host;
-  TimerWheel timers{sessions.shared(0).now};
-  ConnectionShared shared{
-      .io = io,
-      .timers = timers,
-      .chunks = sessions.shards()[0].chunks,
-      .outlet = sessions.shards()[0].router.outlet(),
-      .mesh = sessions.shards()[0].mesh,
-      .now = sessions.shared(0).now,
-      .wall_ns = sessions.shared(0).wall_ns,
-      .limits = {.ping_interval = std::chrono::minutes(2),
-                 .auth_timeout = std::chrono::seconds(2),
-                 .write_deadline = std::chrono::seconds(10)}};
-  Connection connection{shared, host, kNoDescriptor, ConnectionId{0, 0, 5}};
 };
 
 TEST(Connection, EndsOnceWhateverIsInFlightAndWhoeverAsksAgain) {

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "absl/strings/str_format.h"
+#include "tests/sim/text.h"
 
 namespace millrace::sim {
 namespace {
@@ -14,22 +15,6 @@ constexpr const char* kQueues[] = {"q", "q", "workers", "w2"};
 
 bool EndsWith(std::string_view text, std::string_view tail) {
   return text.size() >= tail.size() && text.substr(text.size() - tail.size()) == tail;
-}
-
-std::vector<std::string_view> Words(std::string_view line) {
-  std::vector<std::string_view> words;
-  while (!line.empty()) {
-    const size_t end = std::min(line.find(' '), line.size());
-    if (end > 0) words.push_back(line.substr(0, end));
-    line.remove_prefix(std::min(end + 1, line.size()));
-  }
-  return words;
-}
-
-size_t Number(std::string_view text) {
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos)
-    Fail("not a number: " + std::string(text));
-  return std::strtoul(std::string(text).c_str(), nullptr, 10);
 }
 
 }  // namespace
@@ -131,7 +116,7 @@ bool SimClient::ParseOne(std::string_view input, size_t* used) {
   *used = line_bytes;
   if (line.starts_with("MSG ") || line.starts_with("HMSG ")) {
     const bool with_header = line[0] == 'H';
-    const std::vector<std::string_view> words = Words(line);
+    const std::vector<std::string_view> words = Split(line, ' ');
     const size_t least = with_header ? 5 : 4;
     if (words.size() != least && words.size() != least + 1) Fail("a malformed line: " + std::string(line));
     const std::string_view reply = words.size() == least ? std::string_view() : words[3];

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "tests/sim/text.h"
 
 namespace millrace::sim {
 namespace {
@@ -19,22 +20,6 @@ constexpr Nanos kDrainEvery = std::chrono::milliseconds(100);
 constexpr std::string_view kWords[] = {"a", "b", "c"};
 constexpr size_t kShownBytes = 800;
 constexpr uint64_t kMessageIds = 30;  // so few that some come twice
-
-std::vector<std::string_view> Split(std::string_view text, char by) {
-  std::vector<std::string_view> words;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find(by), text.size());
-    if (end > 0) words.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
-
-uint64_t Number(std::string_view text) {
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string_view::npos)
-    Fail("not a number: " + std::string(text));
-  return std::strtoull(std::string(text).c_str(), nullptr, 10);
-}
 
 // What follows the first `before` behind the first `from`; fails the run when there is none.
 std::string_view Behind(std::string_view text, std::string_view from, std::string_view before) {

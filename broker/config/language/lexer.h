@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "broker/config/language/text.h"
+#include "proto/utf8.h"
 
 namespace millrace::config {
 
@@ -63,7 +64,7 @@ inline std::string Show(uint32_t c) {
   if (c == '\n') return "\\n";
   if (c == kEof) return "EOF";  // the peer prints the NUL byte
   std::string text;
-  AppendRune(c, &text);
+  AppendUtf8(c, &text);
   return text;
 }
 

@@ -24,8 +24,6 @@ DecodedRune DecodeRune(std::string_view text) {
   return {code, bytes};
 }
 
-void AppendRune(uint32_t code, std::string* out) { AppendUtf8(code, out); }
-
 bool IsSpaceRune(uint32_t code) {
   if (code < 0x80) return code == ' ' || (code >= '\t' && code <= '\r');
   return code == 0x85 || code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) ||

@@ -23,7 +23,6 @@ struct DecodedRune {
   size_t bytes = 1;  // a broken sequence is kRuneError of one byte
 };
 DecodedRune DecodeRune(std::string_view text);  // text must not be empty
-void AppendRune(uint32_t code, std::string* out);
 bool IsSpaceRune(uint32_t code);  // Unicode white space
 
 // Of a status, as a std::string: the message is of a view type that does not mix with std's.

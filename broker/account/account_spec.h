@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// AccountSpec: one account as the configuration (or its claims) states it: plain values, comparable, so that equal specs
+// mean that nothing changed (A-30..A-37, A-60..A-64, G-29..G-31).
+// Owner:  caller (values).  What the peer calls by the same names; subjects are checked where specs are compiled.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+// Who may import: everybody when `accounts` is empty and no position is given.
+struct ExportScope {
+  std::vector<std::string> accounts = {};  // names
+  uint32_t token_position = 0;             // from 1: this token of the imported subject is the importer's name; 0: none
+  bool operator==(const ExportScope&) const = default;
+};
+
+struct StreamExport {
+  std::string subject = {};
+  ExportScope scope = {};
+  bool operator==(const StreamExport&) const = default;
+};
+
+enum class ResponseType : uint8_t { kSingleton, kStreamed, kChunked };
+
+struct ServiceLatency {
+  static constexpr int kByHeader = 0;
+
+  std::string subject = {};  // where the exporter is told
+  int sampling = 100;        // per cent, or kByHeader
+  bool operator==(const ServiceLatency&) const = default;
+};
+
+struct ServiceExport {
+  static constexpr std::chrono::nanoseconds kDefaultThreshold = std::chrono::minutes(2);
+
+  std::string subject = {};
+  ExportScope scope = {};
+  ResponseType response = ResponseType::kSingleton;
+  std::chrono::nanoseconds threshold{0};  // how long a reply is waited for; 0: kDefaultThreshold
+  std::optional<ServiceLatency> latency = {};
+  bool allow_trace = false;
+  bool operator==(const ServiceExport&) const = default;
+};
+
+struct StreamImport {
+  std::string account = {};  // the exporter's name
+  std::string subject = {};  // there
+  std::string prefix = {};   // in front of it here; or
+  std::string to = {};       // its name here; neither: the same
+  bool allow_trace = false;
+  bool operator==(const StreamImport&) const = default;
+};
+
+struct ServiceImport {
+  std::string account = {};  // the exporter's name
+  std::string subject = {};  // there
+  std::string to = {};       // its name here
+  bool share = false;        // the exporter is told who asks
+  bool operator==(const ServiceImport&) const = default;
+};
+
+struct MappingTarget {
+  std::string subject = {};
+  uint8_t weight = 100;      // per cent
+  std::string cluster = {};  // only in this cluster; empty: everywhere
+  bool operator==(const MappingTarget&) const = default;
+};
+
+struct Mapping {
+  std::string source = {};
+  std::vector<MappingTarget> targets = {};
+  bool operator==(const Mapping&) const = default;
+};
+
+// -1: unlimited.
+struct AccountLimits {
+  int64_t connections = -1;
+  int64_t subscriptions = -1;
+  int64_t payload = -1;
+  int64_t leafnodes = -1;
+  bool operator==(const AccountLimits&) const = default;
+};
+
+struct AccountSpec {
+  std::string name = {};
+  std::string nkey = {};  // public account key, "A..."
+  std::vector<StreamExport> stream_exports = {};
+  std::vector<ServiceExport> service_exports = {};
+  std::vector<StreamImport> stream_imports = {};
+  std::vector<ServiceImport> service_imports = {};
+  std::vector<Mapping> mappings = {};
+  AccountLimits limits = {};
+  bool operator==(const AccountSpec&) const = default;
+};
+
+}  // namespace millrace

@@ -2,6 +2,7 @@
 #include "broker/account/account_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "proto/base/check.h"
 
@@ -9,6 +10,13 @@ namespace millrace {
 
 AccountTable::AccountTable() : accounts_{{kGlobalAccount, std::string(kGlobalAccountName)},
                                          {kSystemAccount, std::string(kSystemAccountName)}} {}
+
+AccountId AccountTable::Add(std::string name) {
+  MR_CHECK(Find(name) == nullptr);
+  const auto id = static_cast<AccountId>(accounts_.size());
+  accounts_.push_back({id, std::move(name)});
+  return id;
+}
 
 const Account& AccountTable::operator[](AccountId id) const {
   MR_CHECK_OP(id, <, accounts_.size());

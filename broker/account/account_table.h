@@ -21,6 +21,8 @@ class AccountTable {
  public:
   // With the two that every server has.
   AccountTable();
+  // One more; there is none of this name.
+  AccountId Add(std::string name);
 
   // The one of those who are in no account, and the server's own.
   const Account& global() const { return accounts_[kGlobalAccount]; }

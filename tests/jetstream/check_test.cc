@@ -52,7 +52,7 @@ TEST(StreamCheck, LongValues) {
 }
 
 TEST(StreamCheck, LimitsOfServerAndAccount) {
-  AccountLimits limits;
+  JetStreamAccountLimits limits;
   StreamCheckContext context;
   context.account_limits = [&](int64_t) { return &limits; };
   Reservations reservations;
@@ -164,7 +164,7 @@ TEST(ConsumerCheck, Numbers) {
   StreamConfig stream;
   const ConsumerConfig config = Filtered("");
   const std::vector<OtherConsumer> two = {{"a", &config}, {"b", &config}};
-  AccountLimits account;
+  JetStreamAccountLimits account;
   ServerLimits server;
   const auto create = [&] { return Shown(CheckConsumerCreate(config, stream, two, server, &account)); };
   EXPECT_EQ(create(), "");

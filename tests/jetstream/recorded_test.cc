@@ -89,7 +89,7 @@ TEST(Schedule, FieldsThatNameNothingAreRefusedAtOnce) {
 
 struct Limits {
   ServerLimits server;
-  AccountLimits account{};
+  JetStreamAccountLimits account{};
 };
 
 Limits LimitsOf(const nlohmann::json& line) {

@@ -138,6 +138,18 @@ TEST(AccountTable, NamesAndIds) {
   EXPECT_DEATH(table[kNoAccount], "check failed");
 }
 
+TEST(AccountTable, OthersComeBehindThoseThatEveryServerHas) {
+  AccountTable table;
+  const AccountId a = table.Add("A");
+  const AccountId b = table.Add("B");
+  EXPECT_EQ(table.all().size(), 4u);
+  EXPECT_NE(a, b);
+  EXPECT_EQ(table[a].name, "A");
+  EXPECT_EQ(table.Find("B")->id, b);
+  EXPECT_FALSE(table.is_system(a));
+  EXPECT_DEATH(table.Add("A"), "check failed");
+}
+
 TEST(AccountTally, AddsAccountByAccount) {
   const auto fill = [](AccountTotals* t, uint64_t n) { *t = {n, 2 * n, 3 * n, 4 * n, 5 * n, 6 * n, 7 * n}; };
   AccountTally a, b;

@@ -85,7 +85,7 @@ MaybeError CheckPull(const ConsumerConfig& config, const StreamConfig& stream, c
 }
 
 MaybeError CheckLimits(const ConsumerConfig& config, const StreamConfig& stream, const ServerLimits& server,
-                       const AccountLimits* account) {
+                       const JetStreamAccountLimits* account) {
   const int64_t account_pending = account == nullptr ? 0 : account->max_ack_pending;
   for (const int64_t limit : {server.max_ack_pending, account_pending, stream.consumer_limits.max_ack_pending}) {
     if (limit > 0 && config.max_ack_pending > limit) return PendingExceeds(limit);
@@ -253,7 +253,8 @@ std::optional<ApiError> CheckConsumerCreateRequest(const ConsumerCreateSubject& 
 }
 
 std::optional<ApiError> SetConsumerDefaults(ConsumerConfig* config, const StreamConfig& stream,
-                                            const ServerLimits& server, const AccountLimits* account, bool pedantic) {
+                                            const ServerLimits& server, const JetStreamAccountLimits* account,
+                                            bool pedantic) {
   if (auto error = SetBounds(config, pedantic)) return error;
   if (!config->is_push() && config->max_waiting == 0) config->max_waiting = kMaxWaitingDefault;
   const AckPolicy policy = config->ack_policy;
@@ -295,7 +296,7 @@ std::optional<ApiError> SetConsumerDefaults(ConsumerConfig* config, const Stream
 }
 
 std::optional<ApiError> CheckConsumerConfig(const ConsumerConfig& config, const StreamConfig& stream,
-                                            const ServerLimits& server, const AccountLimits* account,
+                                            const ServerLimits& server, const JetStreamAccountLimits* account,
                                             bool recovering) {
   if (auto error = CheckNamesAndReplicas(config, stream, recovering)) return error;
   if (auto error = CheckAcknowledgement(config)) return error;
@@ -320,7 +321,7 @@ std::optional<ApiError> CheckConsumerConfig(const ConsumerConfig& config, const 
 
 std::optional<ApiError> CheckConsumerCreate(const ConsumerConfig& config, const StreamConfig& stream,
                                             const std::vector<OtherConsumer>& others, const ServerLimits& server,
-                                            const AccountLimits* account) {
+                                            const JetStreamAccountLimits* account) {
   if (!config.direct && !config.sourcing) {
     const int64_t count = std::count_if(others.begin(), others.end(), [](const OtherConsumer& other) {
       return !other.config->direct && !other.config->sourcing;

@@ -39,11 +39,12 @@ std::optional<ApiError> CheckConsumerCreateRequest(const ConsumerCreateSubject& 
 
 // account may be nullptr: no limits.
 std::optional<ApiError> SetConsumerDefaults(ConsumerConfig* config, const StreamConfig& stream,
-                                            const ServerLimits& server, const AccountLimits* account, bool pedantic);
+                                            const ServerLimits& server, const JetStreamAccountLimits* account,
+                                            bool pedantic);
 
 // The peer's checkConsumerCfg; recovering: what is stored already may break a rule that is new.
 std::optional<ApiError> CheckConsumerConfig(const ConsumerConfig& config, const StreamConfig& stream,
-                                            const ServerLimits& server, const AccountLimits* account,
+                                            const ServerLimits& server, const JetStreamAccountLimits* account,
                                             bool recovering = false);
 
 // Another consumer of the stream, for the rules between them.
@@ -56,7 +57,7 @@ struct OtherConsumer {
 // subjects, as at the peer.)
 std::optional<ApiError> CheckConsumerCreate(const ConsumerConfig& config, const StreamConfig& stream,
                                             const std::vector<OtherConsumer>& others, const ServerLimits& server,
-                                            const AccountLimits* account);
+                                            const JetStreamAccountLimits* account);
 
 // What a consumer is given once it is made: an ephemeral one goes after five seconds without interest.
 void SetInactiveThreshold(ConsumerConfig* config);

@@ -255,7 +255,7 @@ MR_GO_STRUCT(ConsumerInfo, "ConsumerInfo") {
   v.Structs("priority_groups", c.priority_groups, Omit::kEmpty);
 }
 
-MR_GO_STRUCT(AccountLimits, "JetStreamAccountLimits") {
+MR_GO_STRUCT(JetStreamAccountLimits, "JetStreamAccountLimits") {
   v.Int64("max_memory", c.max_memory);
   v.Int64("max_storage", c.max_storage);
   v.Int("max_streams", c.max_streams);

@@ -140,12 +140,12 @@ MaybeError CheckPersistMode(const StreamConfig& config) {
   return std::nullopt;
 }
 
-const AccountLimits* LimitsOf(const StreamConfig& config, const StreamCheckContext& context) {
+const JetStreamAccountLimits* LimitsOf(const StreamConfig& config, const StreamCheckContext& context) {
   return context.account_limits ? context.account_limits(config.num_replicas) : nullptr;
 }
 
 MaybeError CheckMaxBytes(const StreamConfig& config, const StreamCheckContext& context) {
-  const AccountLimits* limits = LimitsOf(config, context);
+  const JetStreamAccountLimits* limits = LimitsOf(config, context);
   if (limits == nullptr) return std::nullopt;
   const int64_t limit =
       config.storage == Storage::kMemory ? limits->memory_max_stream_bytes : limits->storage_max_stream_bytes;
@@ -171,8 +171,8 @@ int64_t AccountBytes(const StreamCheckContext& context, int64_t replicas, int64_
 bool Exceeds(int64_t limit, int64_t reserved, int64_t more) { return reserved > limit || more > limit - reserved; }
 
 // add_bytes below zero (no limit) counts as one byte, as there.
-MaybeError CheckBytes(const StreamConfig& config, const StreamCheckContext& context, const AccountLimits* limits,
-                      const Reservations& reservations, int64_t add_bytes) {
+MaybeError CheckBytes(const StreamConfig& config, const StreamCheckContext& context,
+                      const JetStreamAccountLimits* limits, const Reservations& reservations, int64_t add_bytes) {
   if (add_bytes < 0) add_bytes = 1;
   const int64_t account_bytes = AccountBytes(context, config.num_replicas, add_bytes);
   const bool memory = config.storage == Storage::kMemory;
@@ -188,7 +188,7 @@ MaybeError CheckBytes(const StreamConfig& config, const StreamCheckContext& cont
 
 MaybeError CheckAllLimits(const StreamConfig& config, const StreamCheckContext& context,
                           const Reservations& reservations, int64_t add_bytes) {
-  const AccountLimits* limits = LimitsOf(config, context);
+  const JetStreamAccountLimits* limits = LimitsOf(config, context);
   if (context.account_limits && limits == nullptr) return MakeError(ApiErrorId::kNoLimits);
   if (limits != nullptr && config.max_consumers > 0 && limits->max_consumers > 0 &&
       config.max_consumers > limits->max_consumers) {
@@ -236,7 +236,7 @@ std::optional<ApiError> CheckStreamCreateRequest(std::string_view name_in_subjec
 
 std::optional<ApiError> CheckStreamLimits(const StreamConfig& config, const StreamCheckContext& context,
                                           int64_t existing_streams, const Reservations& reservations) {
-  const AccountLimits* limits = LimitsOf(config, context);
+  const JetStreamAccountLimits* limits = LimitsOf(config, context);
   if (context.account_limits && limits == nullptr) return MakeError(ApiErrorId::kNoLimits);
   if (limits != nullptr && limits->max_streams > 0 && existing_streams >= limits->max_streams)
     return MakeError(ApiErrorId::kMaximumStreamsLimit);

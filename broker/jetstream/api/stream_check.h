@@ -46,7 +46,7 @@ struct StreamCheckContext {
   bool standalone = true;  // no cluster: one replica only
 
   // The account's limits for this many replicas; nullptr when no tier takes them. Absent: no limits.
-  std::function<const AccountLimits*(int64_t replicas)> account_limits;
+  std::function<const JetStreamAccountLimits*(int64_t replicas)> account_limits;
   bool account_has_tiers = false;  // limits by tier include replication; flat ones count every replica
 
   // A stream of the same account, or nullptr. Absent: there is none.

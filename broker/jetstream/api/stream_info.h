@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/account/jetstream_limits.h"
 #include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/consumer_config.h"
 #include "broker/jetstream/api/go_time.h"
@@ -127,18 +128,6 @@ struct ConsumerInfo {
   bool operator==(const ConsumerInfo&) const = default;
 };
 
-struct AccountLimits {
-  int64_t max_memory = -1;
-  int64_t max_storage = -1;
-  int64_t max_streams = -1;
-  int64_t max_consumers = -1;
-  int64_t max_ack_pending = -1;
-  int64_t memory_max_stream_bytes = -1;
-  int64_t storage_max_stream_bytes = -1;
-  bool max_bytes_required = false;
-  bool operator==(const AccountLimits&) const = default;
-};
-
 struct AccountTier {
   uint64_t memory = 0;
   uint64_t storage = 0;
@@ -146,7 +135,7 @@ struct AccountTier {
   uint64_t reserved_storage = 0;
   int64_t streams = 0;
   int64_t consumers = 0;
-  AccountLimits limits;
+  JetStreamAccountLimits limits;
   bool operator==(const AccountTier&) const = default;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "proto/base/check.h"
+#include "proto/place_holders.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -27,8 +28,6 @@ absl::Status Refuse(std::string_view what, std::string_view token) {
 }
 
 absl::Status InvalidSubject() { return absl::InvalidArgumentError("invalid subject"); }
-
-bool IsBlank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r'; }
 
 std::vector<std::string_view> Split(std::string_view text, std::string_view separator) {
   std::vector<std::string_view> parts;
@@ -57,39 +56,6 @@ std::optional<int64_t> ToInteger(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
-}
-
-// The name of a function as it may be spelled: where it has an upper-case letter both cases are fine.
-bool NameMatches(std::string_view text, std::string_view name) {
-  if (text.size() < name.size()) return false;
-  for (size_t i = 0; i < name.size(); ++i) {
-    const char lower = name[i] >= 'A' && name[i] <= 'Z' ? static_cast<char>(name[i] + 32) : name[i];
-    if (text[i] != name[i] && text[i] != lower) return false;
-  }
-  return true;
-}
-
-size_t SkipBlanks(std::string_view text, size_t at) {
-  while (at < text.size() && IsBlank(text[at])) ++at;
-  return at;
-}
-
-// What stands between the parentheses of {{name(...)}}, anywhere in the token; the last ")}}" closes it.
-std::optional<std::string_view> FindCall(std::string_view token, std::string_view name) {
-  for (size_t from = token.find("{{"); from != std::string_view::npos; from = token.find("{{", from + 1)) {
-    size_t at = SkipBlanks(token, from + 2);
-    if (!NameMatches(token.substr(at), name)) continue;
-    at = SkipBlanks(token, at + name.size());
-    if (at >= token.size() || token[at] != '(') continue;
-    const size_t begin = at + 1;
-    const size_t limit = std::min(token.find('\n', begin), token.size());
-    for (size_t close = limit; close > begin; --close) {
-      const size_t end = close - 1;
-      if (token[end] == ')' && token.substr(SkipBlanks(token, close), 2) == "}}")
-        return token.substr(begin, end - begin);
-    }
-  }
-  return std::nullopt;
 }
 
 // Arguments between commas; blanks after a comma do not count.
@@ -382,18 +348,9 @@ std::optional<std::string> SubjectTransform::Match(std::string_view subject, uin
 }
 
 absl::StatusOr<SubjectTransform> SubjectTransform::Reverse() const {
-  // The destination with wildcards for its place holders, and those in order.
   std::vector<std::string_view> holders;
-  std::string source, destination;
-  for (TokenCursor t(destination_); !t.done(); t.Advance()) {
-    const std::string_view token = t.token();
-    const std::optional<std::string_view> call = FindCall(token, "Wildcard");
-    const bool one_argument = call && !call->empty() && call->find(',') == std::string_view::npos;
-    const bool dollar = token.size() > 1 && token[0] == '$' && token[1] >= '1' && token[1] <= '9';
-    if (dollar || one_argument) holders.push_back(token);
-    if (!source.empty()) source += '.';
-    source += dollar || one_argument ? std::string_view("*") : token;
-  }
+  const std::string source = PlaceHoldersToWildcards(destination_, &holders);
+  std::string destination;
   size_t next = 0;
   for (const std::string& token : source_tokens_) {
     if (!destination.empty()) destination += '.';
@@ -422,7 +379,7 @@ absl::Status ValidateMapping(std::string_view source, std::string_view destinati
     }
     if (token == ">") {
       tail = true;
-    } else if (std::any_of(token.begin(), token.end(), IsBlank)) {
+    } else if (token.find_first_of(" \t\n\f\r") != std::string_view::npos) {
       return Refuse(kInvalidTransform, "");
     }
   }

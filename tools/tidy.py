@@ -28,7 +28,7 @@ LAYERS = {
     'broker/json': ('proto',),
     'broker/config/language': ('broker/json',),
     'broker/config/table': ('broker/config/language',),
-    'broker/config/blocks': ('broker/config/table', 'broker/account/jetstream_limits.h'),
+    'broker/config/blocks': ('broker/config/table', 'broker/account'),
     'broker/config': ('broker/config/blocks', 'broker/version'),
     'broker/log': ('proto/base',),
     'broker/http': ('proto',),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AccountSpec: one account as the configuration (or its claims) states it: plain values, comparable, so that equal specs
-// mean that nothing changed (A-30..A-37, A-60..A-64, G-29..G-31).
+// AccountSpec: one account as the configuration (or its claims) states it: plain values, comparable, so that equal
+// specs mean that nothing changed (A-30..A-37, A-60..A-64, G-29..G-31).
 // Owner:  caller (values).  What the peer calls by the same names; subjects are checked where specs are compiled.
 #pragma once
 
@@ -8,7 +8,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "broker/account/account_id.h"
+#include "broker/account/jetstream_limits.h"
 
 namespace millrace {
 
@@ -25,7 +29,7 @@ struct StreamExport {
   bool operator==(const StreamExport&) const = default;
 };
 
-enum class ResponseType : uint8_t { kSingleton, kStreamed, kChunked };
+enum class ServiceResponse : uint8_t { kSingleton, kStreamed, kChunked };
 
 struct ServiceLatency {
   static constexpr int kByHeader = 0;
@@ -40,7 +44,7 @@ struct ServiceExport {
 
   std::string subject = {};
   ExportScope scope = {};
-  ResponseType response = ResponseType::kSingleton;
+  ServiceResponse response = ServiceResponse::kSingleton;
   std::chrono::nanoseconds threshold{0};  // how long a reply is waited for; 0: kDefaultThreshold
   std::optional<ServiceLatency> latency = {};
   bool allow_trace = false;
@@ -95,7 +99,16 @@ struct AccountSpec {
   std::vector<ServiceImport> service_imports = {};
   std::vector<Mapping> mappings = {};
   AccountLimits limits = {};
+  AccountJetStream jetstream = {};
   bool operator==(const AccountSpec&) const = default;
 };
+
+// The account of those who are in no other: a file says little of it, and cannot make it.
+inline bool IsGlobalAccount(std::string_view name) { return name == kGlobalAccountName; }
+// The name of the server's own account, when `system_account` is this; "" stands for the usual one.
+inline std::string_view SystemAccountName(std::string_view system_account) {
+  return system_account.empty() ? kSystemAccountName : system_account;
+}
+inline AccountSpec GlobalAccountSpec() { return {.name = std::string(kGlobalAccountName)}; }
 
 }  // namespace millrace

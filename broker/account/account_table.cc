@@ -8,13 +8,40 @@
 
 namespace millrace {
 
-AccountTable::AccountTable() : accounts_{{kGlobalAccount, std::string(kGlobalAccountName)},
-                                         {kSystemAccount, std::string(kSystemAccountName)}} {}
+AccountTable::AccountTable() : AccountTable({}, {}, nullptr) {}
+
+AccountTable::AccountTable(const std::vector<AccountSpec>& specs, std::string_view system, const AccountTable* before) {
+  const std::string system_name(SystemAccountName(system));
+  if (before == nullptr) {
+    Add(std::string(kGlobalAccountName));
+    Add(system_name);
+  } else {
+    // Mail that is under way may name an account that has just gone: its id stays its own.
+    for (const Account& account : before->accounts_) Add(account.name);
+    for (Account& account : accounts_) account.exists = account.id <= kSystemAccount;
+  }
+  MR_CHECK(accounts_[kSystemAccount].name == system_name);  // a reload cannot change it
+  for (const AccountSpec& spec : specs) {
+    const auto known = by_name_.find(spec.name);
+    Account& account = accounts_[known == by_name_.end() ? Add(spec.name) : known->second];
+    account.exists = true;
+    account.limits = spec.limits;
+    account.jetstream = spec.jetstream;
+  }
+  // JetStream is for whom it is given to; where there is nobody else, for those who are in no account.
+  const bool are_others = std::any_of(specs.begin(), specs.end(), [this](const AccountSpec& spec) {
+    return by_name_.at(spec.name) > kSystemAccount;
+  });
+  if (!are_others && !accounts_[kGlobalAccount].jetstream.enabled) {
+    accounts_[kGlobalAccount].jetstream = UnlimitedJetStream();
+  }
+}
 
 AccountId AccountTable::Add(std::string name) {
-  MR_CHECK(Find(name) == nullptr);
   const auto id = static_cast<AccountId>(accounts_.size());
-  accounts_.push_back({id, std::move(name)});
+  const bool is_new = by_name_.emplace(name, id).second;
+  MR_CHECK(is_new);
+  accounts_.push_back({.id = id, .name = std::move(name)});
   return id;
 }
 
@@ -24,8 +51,8 @@ const Account& AccountTable::operator[](AccountId id) const {
 }
 
 const Account* AccountTable::Find(std::string_view name) const {
-  const auto at = std::find_if(accounts_.begin(), accounts_.end(), [name](const Account& a) { return a.name == name; });
-  return at == accounts_.end() ? nullptr : &*at;
+  const auto at = by_name_.find(name);
+  return at == by_name_.end() || !accounts_[at->second].exists ? nullptr : &accounts_[at->second];
 }
 
 }  // namespace millrace

@@ -411,8 +411,9 @@ void Server::CloseConnectionsAbove(int64_t max) {
 }
 
 void Server::AddConfig(const Options& options) {
+  auto config = std::make_unique<LoadedConfig>(options, config_);
   ConfigVersion& version = configs_.emplace_back();
-  version.config = std::make_unique<LoadedConfig>(options);
+  version.config = std::move(config);
   version.config->info = info_;
   config_ = version.config.get();
 }

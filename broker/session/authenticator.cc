@@ -28,25 +28,35 @@ Authenticator::Authenticator(const Options& options, const AccountTable& account
       user_(options.username),
       password_(options.password),
       token_(options.authorization) {
-  for (const User& user : options.users) {
-    auto known = std::make_unique<KnownUser>();
-    known->is_nkey = !user.nkey.empty();
-    known->name = known->is_nkey ? user.nkey : user.user;
-    nonce_required_ |= known->is_nkey;
-    known->password = user.password;
-    const Account* account = user.account.empty() ? &accounts.global() : accounts.Find(user.account);
-    MR_CHECK(account != nullptr);  // the configuration has refused it already
-    known->account = account->id;
-    known->permissions = user.permissions;
-    if (known->permissions) known->fingerprint = FingerprintOf(*known->permissions);
-    if (user.allowed_connection_types.has_value()) {
-      known->restricted_types = true;
-      known->allowed_types = *user.allowed_connection_types;
-    }
-    by_name_[known->name] = known.get();
-    users_.push_back(std::move(known));
-  }
+  for (const User& user : options.users) AddUser(user, accounts);
+  for (const User& user : options.account_users) AddUser(user, accounts);
   if (!options.no_auth_user.empty()) no_auth_user_ = Find(options.no_auth_user);
+  if (options.OnlySystemUsers()) {
+    auto anybody = std::make_unique<KnownUser>();
+    anybody->account = accounts.global().id;
+    no_auth_user_ = anybody.get();
+    users_.push_back(std::move(anybody));
+    hides_no_auth_user_ = true;
+  }
+}
+
+void Authenticator::AddUser(const User& user, const AccountTable& accounts) {
+  auto known = std::make_unique<KnownUser>();
+  known->is_nkey = !user.nkey.empty();
+  known->name = known->is_nkey ? user.nkey : user.user;
+  nonce_required_ |= known->is_nkey;
+  known->password = user.password;
+  const Account* account = user.account.empty() ? &accounts.global() : accounts.Find(user.account);
+  MR_CHECK(account != nullptr);  // the configuration has refused it already
+  known->account = account->id;
+  known->permissions = user.permissions;
+  if (known->permissions) known->fingerprint = FingerprintOf(*known->permissions);
+  if (user.allowed_connection_types.has_value()) {
+    known->restricted_types = true;
+    known->allowed_types = *user.allowed_connection_types;
+  }
+  by_name_[known->name] = known.get();
+  users_.push_back(std::move(known));
 }
 
 const KnownUser* Authenticator::Find(std::string_view user) const {

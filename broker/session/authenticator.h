@@ -48,6 +48,9 @@ class Authenticator {
   bool required() const { return required_; }
   // The user that a client without credentials becomes, or nullptr.
   const KnownUser* no_auth_user() const { return no_auth_user_; }
+  // INFO says that nobody needs credentials: who has none becomes no_auth_user(). The peer does not say so of its
+  // own no_auth_user beside users of the system account alone.
+  bool offers_no_auth() const { return no_auth_user_ != nullptr && !hides_no_auth_user_; }
   // INFO must offer a nonce for clients to sign.
   bool nonce_required() const { return nonce_required_; }
   Decision Decide(const ConnectOptions& connect, ConnectionType type, std::string_view nonce) const;
@@ -58,6 +61,7 @@ class Authenticator {
   static bool CheckHash(const std::string& hash, const std::string& secret);
 
  private:
+  void AddUser(const User& user, const AccountTable& accounts);
   Decision Compare(std::string_view expected, std::string_view secret, const KnownUser* user) const;
 
   bool required_ = false;
@@ -68,6 +72,7 @@ class Authenticator {
   std::vector<std::unique_ptr<KnownUser>> users_;
   std::unordered_map<std::string, const KnownUser*> by_name_;
   const KnownUser* no_auth_user_ = nullptr;
+  bool hides_no_auth_user_ = false;
 };
 
 }  // namespace millrace

@@ -11,7 +11,11 @@
 namespace millrace {
 
 struct LoadedConfig {
-  explicit LoadedConfig(const Options& from) : options(from), authenticator(from, accounts) {}
+  // `before`: the one that it takes the place of, if any: accounts keep their ids.
+  explicit LoadedConfig(const Options& from, const LoadedConfig* before = nullptr)
+      : options(from),
+        accounts(from.accounts, from.system_account, before == nullptr ? nullptr : &before->accounts),
+        authenticator(from, accounts) {}
 
   Options options;
   AccountTable accounts;

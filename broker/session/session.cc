@@ -163,7 +163,7 @@ void Session::SendInfo() {
   client.client_id = receiver_.id.cid;
   client.client_ip = client_ip_;
   client.auth_required =
-      config.authenticator.required() && (connect_received_ || config.authenticator.no_auth_user() == nullptr);
+      config.authenticator.required() && (connect_received_ || !config.authenticator.offers_no_auth());
   if (!connect_received_) client.nonce = nonce_;
   Reply(InfoLine(config.info, client));
 }
@@ -911,7 +911,10 @@ void Session::AdoptConfig(bool recheck_user) {
       if (decision.user == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;
     }
     if (decision.verdict == Authenticator::Verdict::kDeny) return RefuseUser();
-    Accept(PrincipalOf(decision.user));
+    Principal principal = PrincipalOf(decision.user);
+    // Whoever has got another account connects again; what it has subscribed to is of the old one.
+    if (principal.account() != principal_.account()) return Fail({}, ClosedReason::kClientClosed);
+    Accept(std::move(principal));
     known_user_ = decision.user != nullptr;
     std::vector<Subscription*> lost;
     for (Subscription* sub : subs_) {

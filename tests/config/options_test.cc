@@ -179,7 +179,8 @@ TEST(Options, WhatIsNotBuiltIsRefusedByName) {
     std::string_view error;
   } kRows[] = {
       {"tls {cert_file: a}", "TLS is not supported yet by this build: tls at t.conf:1:0"},
-      {"accounts {A {}}", "accounts is not supported yet by this build: accounts at t.conf:1:0"},
+      {"accounts {A {mappings {a: b}}}",
+       "subject mappings is not supported yet by this build: accounts.mappings at t.conf:1:13"},
       {"cluster {port: 1}", "clustering is not supported yet by this build: cluster at t.conf:1:0"},
       {"mappings {a: b}",
        "subject mappings is not supported yet by this build: mappings at t.conf:1:0"},

@@ -40,7 +40,7 @@ class Sessions {
 
   // The configuration that sessions see from now on; the one before is freed.
   void SetConfig(const Options& options) {
-    auto next = std::make_unique<LoadedConfig>(options);
+    auto next = std::make_unique<LoadedConfig>(options, config_.get());
     LoadedConfig& config = *next;
     config.info.server_id = "NSERVER";
     config.info.server_name = "test";

@@ -230,7 +230,7 @@ void SimWorld::ControlBody() {
 }
 
 void SimWorld::Load(const Options& options) {
-  configs_.push_back(std::make_unique<LoadedConfig>(options));
+  configs_.push_back(std::make_unique<LoadedConfig>(options, configs_.empty() ? nullptr : configs_.back().get()));
   ServerInfo& info = configs_.back()->info;
   info.server_id = info.server_name = "SIM";
   info.max_payload = options.max_payload;

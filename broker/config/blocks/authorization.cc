@@ -6,8 +6,10 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "broker/config/blocks/accounts.h"
 #include "broker/config/blocks/permission_keys.h"
 #include "broker/config/blocks/secrets.h"
+#include "broker/config/blocks/user_keys.h"
 #include "broker/config/language/text.h"
 #include "broker/config/table/table.h"
 #include "proto/base/status.h"
@@ -16,88 +18,15 @@ namespace millrace {
 namespace config {
 namespace {
 
-// --- users
-
-void ReadConnectionTypes(User& user, Reading& reading, const Value& value) {
-  static constexpr std::pair<std::string_view, ConnectionType> kTypes[] = {
-      {"STANDARD", kConnectionStandard},      {"WEBSOCKET", kConnectionWebsocket},
-      {"LEAFNODE", kConnectionLeafnode},      {"LEAFNODE_WS", kConnectionLeafnodeWs},
-      {"MQTT", kConnectionMqtt},              {"MQTT_WS", kConnectionMqttWs},
-      {"IN_PROCESS", kConnectionInProcess},
-  };
-  std::vector<std::string> names;
-  if (const std::string* text = value.AsString()) {
-    names.push_back(*text);
-  } else if (const Array* array = value.AsArray()) {
-    for (const Value& child : *array) {
-      if (const std::string* name = child.AsString()) {
-        names.push_back(*name);
-      } else {
-        reading.Error(child, absl::StrFormat("error parsing allowed connection types: unsupported type in array %s",
-                                             PeerTypeName(child)));
-      }
-    }
-  } else {
-    return reading.Error(value, absl::StrFormat("error parsing allowed connection types: unsupported type %s",
-                                                PeerTypeName(value)));
-  }
-  ConnectionTypes types = 0;
-  std::string unknown;
-  for (const std::string& name : names) {
-    const std::string upper = Upper(name);
-    const auto* found =
-        std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& type) { return type.first == upper; });
-    if (found != std::end(kTypes)) {
-      types = static_cast<ConnectionTypes>(types | found->second);
-    } else {
-      unknown += (unknown.empty() ? "" : " ") + Quoted(upper);
-    }
-  }
-  if (!unknown.empty()) reading.Error(value, "invalid connection types [" + unknown + "]");
-  user.allowed_connection_types.reset();
-  if (types != 0) user.allowed_connection_types = types;  // an empty list allows all, as in the peer
-}
-
-bool FinishUser(User& user, Reading& reading, const BlockEnd& end) {
-  std::string_view wrong;
-  if (user.nkey.empty() && user.user.empty()) {
-    wrong = "User entry requires a user";
-  } else if (!user.nkey.empty() && !IsPublicUserKey(user.nkey)) {
-    wrong = "Not a valid public nkey for a user";
-  } else if (!user.nkey.empty() && (!user.user.empty() || !user.password.empty())) {
-    wrong = "Nkey users do not take usernames or passwords";
-  }
-  if (wrong.empty()) return true;
-  reading.Error(*end.last, wrong);
-  return false;
-}
-
 constexpr Lacking kCallout = {"auth callout", Lacking::Policy::kRefuse};
+constexpr Lacking kMappings = {"subject mappings", Lacking::Policy::kRefuse};
 constexpr Lacking kProxyRequired = {"proxy_required", Lacking::Policy::kRefuse};
 
-const Block kUserPermissions = {
-    .rows = kPermissionKeys,
-    .inside = &kWithinOptional<&User::permissions>,
-    .not_a_map = kPermissionsNoMap,
-    .unknown = kPermissionsUnknown,
-    .finish = kHook<FinishPermissions>,
-};
-
-constexpr Row kUserKeys[] = {
-    {.key = "nkey", .member = &kMember<&User::nkey>, .wrong_ends_block = true},
-    {.key = "user", .aliases = "username", .member = &kMember<&User::user>, .wrong_ends_block = true},
-    {.key = "pass", .aliases = "password", .member = &kMember<&User::password>, .wrong_ends_block = true},
-    {.key = "permissions", .old_aliases = "permission|authorization", .block = &kUserPermissions},
-    {.key = "allowed_connection_types", .old_aliases = "connection_types|clients", .read = kHook<ReadConnectionTypes>},
-    {.key = "proxy_required", .member = &kMember<&User::proxy_required>, .wrong_ends_block = true,
-     .lacking = &kProxyRequired},
-};
-
-constexpr Block kUsers = {
+const Block kUsers = {
     .rows = kUserKeys,
     .inside = &kEach<&AuthorizationOptions::users>,
-    .not_a_map = "Expected user entry to be a map/struct, got %v",
-    .not_a_list = "Expected users field to be an array, got %v",
+    .not_a_map = kUserNoMap,
+    .not_a_list = kUsersNoList,
     .finish = kHook<FinishUser>,
 };
 
@@ -139,7 +68,8 @@ std::string_view Conflict(const AuthorizationOptions& options, bool has_users) {
 }
 
 bool FinishAuthorization(AuthorizationOptions& options, Reading& reading, const BlockEnd& end) {
-  const bool has_users = end.Got<&AuthorizationOptions::users>();
+  options.has_block = true;
+  const bool has_users = end.Got<&AuthorizationOptions::users>() || !options.account_users.empty();
   const std::string_view conflict = Conflict(options, has_users);
   if (!conflict.empty()) {
     reading.Error(*end.value, conflict);
@@ -147,26 +77,15 @@ bool FinishAuthorization(AuthorizationOptions& options, Reading& reading, const 
   }
   if (!has_users) return true;
   std::set<std::string> names;
+  for (const User& user : options.account_users) names.insert(user.nkey.empty() ? user.user : user.nkey);
+  if (!TakeUserNames(options.users, &names, false, *end.value, reading)) return false;
   for (User& user : options.users) {
-    const std::string& name = user.nkey.empty() ? user.user : user.nkey;
-    if (!names.insert(name).second) {
-      reading.Error(*end.value,
-                    absl::StrFormat("Duplicate %s %s detected", user.nkey.empty() ? "user" : "nkey", Quoted(name)));
-      return false;
-    }
     if (!user.permissions) user.permissions = options.default_permissions;
   }
   return true;
 }
 
-std::string UsersLines(const AuthorizationOptions& options) {
-  if (options.users.empty()) return "";
-  std::string text = "  users: [\n";
-  for (const User& user : options.users) {
-    text += absl::StrFormat("    { user: %s, password: \"[REDACTED]\" }\n", Quoted(user.user));
-  }
-  return text + "  ]\n";
-}
+std::string UsersLines(const AuthorizationOptions& options) { return UsersText(options.users, "  "); }
 
 const Block kDefaultPermissions = {
     .rows = kPermissionKeys,
@@ -181,7 +100,7 @@ constexpr HelpGroup kAuthorizationHelp = {"Authorization Options", 40};
 using enum OnReload;
 constexpr auto kCheckConnections = &ReloadEffects::authorization;
 
-constexpr Row kAuthorizationKeys[] = {
+const Row kAuthorizationKeys[] = {
     {.key = "username", .aliases = "user", .flags = "--user", .value_name = "<user>",
      .help = "User that clients must name", .group = &kAuthorizationHelp, .order = 200,
      .member = &kMember<&AuthorizationOptions::username>, .wrong_ends_block = true, .shown = Shown::kUnlessEmpty,
@@ -207,7 +126,7 @@ constexpr Row kAuthorizationKeys[] = {
      .lacking = &kProxyRequired, .on_reload = kIgnore},
 };
 
-constexpr Block kAuthorizationBlock = {
+const Block kAuthorizationBlock = {
     .rows = kAuthorizationKeys,
     .inside = &kSameStruct<AuthorizationOptions>,
     .finish = kHook<FinishAuthorization>,
@@ -223,13 +142,6 @@ void ReadSystemAccount(AuthorizationOptions& options, Reading& reading, const Va
   }
 }
 
-bool IsOtherSystemAccount(const Value& value) {
-  return value.AsString() == nullptr || (*value.AsString() != "$SYS" && !value.AsString()->empty());
-}
-
-constexpr Lacking kOtherSystemAccount = {"a system account other than $SYS", Lacking::Policy::kRefuse,
-                                        IsOtherSystemAccount};
-
 // Users in another order are the same users.
 std::vector<User> Sorted(std::vector<User> users) {
   std::sort(users.begin(), users.end(),
@@ -237,26 +149,38 @@ std::vector<User> Sorted(std::vector<User> users) {
   return users;
 }
 
+bool IsUser(const AuthorizationOptions& options, std::string_view name) {
+  const auto is_named = [name](const User& user) { return (user.nkey.empty() ? user.user : user.nkey) == name; };
+  return std::any_of(options.users.begin(), options.users.end(), is_named) ||
+         std::any_of(options.account_users.begin(), options.account_users.end(), is_named);
+}
+
 // The user that connections without credentials get may only go together with its entry. The peer takes users and
 // accounts for changed at every reload, and says so.
 absl::Status PlanUsers(const AuthorizationOptions& old, const AuthorizationOptions& now, PlannedChanges* plan) {
-  const bool entry_stays = std::any_of(now.users.begin(), now.users.end(),
-                                       [&](const User& user) { return user.user == old.no_auth_user; });
+  const bool entry_stays = IsUser(now, old.no_auth_user);
   if (old.no_auth_user != now.no_auth_user && (!now.no_auth_user.empty() || entry_stays)) {
     return ReloadRefusal("NoAuthUser", old.no_auth_user, now.no_auth_user);
   }
   plan->changes.push_back({"users", "Reloaded: authorization users"});
   plan->changes.push_back({"accounts", "Reloaded: accounts"});
-  if (Sorted(old.users) != Sorted(now.users) || old.no_auth_user != now.no_auth_user) plan->authorization = true;
+  if (Sorted(old.users) != Sorted(now.users) || Sorted(old.account_users) != Sorted(now.account_users) ||
+      old.accounts != now.accounts || old.no_auth_user != now.no_auth_user) {
+    plan->authorization = true;
+  }
   return absl::OkStatus();
 }
 
-constexpr Row kRows[] = {
+const Row kRows[] = {
     {.key = "no_auth_user", .order = 170, .member = &kMember<&AuthorizationOptions::no_auth_user>, .on_reload = kIgnore,
      .plan = kPairHook<PlanUsers>},
     {.key = "system_account", .aliases = "system", .order = 180,
      .member = &kMember<&AuthorizationOptions::system_account>, .read = kHook<ReadSystemAccount>,
-     .lacking = &kOtherSystemAccount, .peer_name = "SystemAccount"},
+     .peer_name = "SystemAccount"},
+    {.key = "accounts", .order = 185, .member = &kMember<&AuthorizationOptions::accounts>,
+     .read = kHook<ReadAccounts>, .print_lines = kHook<AccountsText>, .on_reload = kIgnore},
+    {.key = "mappings", .aliases = "maps", .order = 186, .read = kHook<ReadGlobalMappings>, .lacking = &kMappings,
+     .on_reload = kIgnore},
     {.key = "authorization", .order = 190, .block = &kAuthorizationBlock, .on_reload = kIgnore},
     {.key = "no_system_account", .aliases = "no_system|no_sys_acc", .order = 860, .member = &kUnkept<bool>,
      .on_reload = kIgnore},
@@ -265,22 +189,28 @@ constexpr Row kRows[] = {
 absl::Status CheckNoAuthUser(const AuthorizationOptions& options) {
   const std::string& name = options.no_auth_user;
   if (name.empty()) return absl::OkStatus();
-  if (options.users.empty()) {
+  if (options.users.empty() && options.account_users.empty()) {
     return absl::InvalidArgumentError(
         absl::StrFormat("no_auth_user: \"%s\" present, but users/nkeys are not defined", name));
   }
-  const bool found = std::any_of(options.users.begin(), options.users.end(), [&](const User& user) {
-    return (user.nkey.empty() ? user.user : user.nkey) == name;
-  });
-  if (found) return absl::OkStatus();
+  if (IsUser(options, name)) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrFormat(
       "no_auth_user: \"%s\" not present as user or nkey in authorization block or account configuration", name));
 }
 
+absl::Status CheckSystemAccount(const AuthorizationOptions& options) {
+  const std::string& name = options.system_account;
+  const bool is_known = name.empty() || name == SystemAccountName({}) ||
+                        std::any_of(options.accounts.begin(), options.accounts.end(),
+                                    [&name](const AccountSpec& account) { return account.name == name; });
+  if (is_known) return absl::OkStatus();
+  return absl::InvalidArgumentError("error resolving system account: account missing");
+}
+
 void AddConcerns(const AuthorizationOptions& options, std::vector<std::string>* concerns) {
   bool any_plain = !options.password.empty() && !IsBcrypt(options.password);
-  for (const User& user : options.users) {
-    if (user.nkey.empty() && !IsBcrypt(user.password)) any_plain = true;
+  for (const std::vector<User>* users : {&options.users, &options.account_users}) {
+    for (const User& user : *users) any_plain |= user.nkey.empty() && !IsBcrypt(user.password);
   }
   if (any_plain) concerns->push_back("Plaintext passwords detected, use nkeys or bcrypt");
 }
@@ -288,10 +218,19 @@ void AddConcerns(const AuthorizationOptions& options, std::vector<std::string>* 
 }  // namespace
 }  // namespace config
 
+bool AuthorizationOptions::OnlySystemUsers() const {
+  if (has_block || !no_auth_user.empty() || account_users.empty()) return false;
+  const std::string_view system = SystemAccountName(system_account);
+  return std::all_of(accounts.begin(), accounts.end(), [system](const AccountSpec& account) {
+    return account.name == system || IsGlobalAccount(account.name);
+  });
+}
+
 constexpr config::Table AuthorizationOptions::kTable = {
     .type = &config::kTypeTag<AuthorizationOptions>,
     .rows = config::kRows,
     .check_names = config::kHook<config::CheckNoAuthUser>,
+    .check_start = config::kHook<config::CheckSystemAccount>,
     .concerns = config::kHook<config::AddConcerns>,
 };
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/account/account_spec.h"
 #include "broker/config/blocks/permissions.h"
 
 namespace millrace {
@@ -23,11 +24,19 @@ struct AuthorizationOptions {
   double auth_timeout = 2.0;  // seconds, as INFO and varz show it; 0 never survives ParseStartup
   std::vector<User> users;
   std::optional<Permissions> default_permissions;  // filled in to users that have none of their own
+  bool has_block = false;      // `authorization` is in the file
   std::string no_auth_user;
-  std::string system_account;
+  std::string system_account;  // its name; "" is $SYS
+  std::vector<AccountSpec> accounts;  // in the order of the file; the global one is there if something is said of it
+  std::vector<User> account_users;    // of all of them, with the names of theirs
 
   // True when a CONNECT must bring credentials.
-  bool AuthRequired() const { return !username.empty() || !authorization.empty() || !users.empty(); }
+  bool AuthRequired() const {
+    return !username.empty() || !authorization.empty() || !users.empty() || !account_users.empty();
+  }
+  // Users there are, but only of the system account, and nothing is said of who else may connect: anybody may, into
+  // the global account, as if there were none.
+  bool OnlySystemUsers() const;
   std::chrono::nanoseconds AuthTimeout() const {
     return std::chrono::nanoseconds(static_cast<int64_t>(auth_timeout * 1e9));
   }

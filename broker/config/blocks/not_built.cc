@@ -70,19 +70,6 @@ constexpr Row kUsersKeys[] = {
 };
 constexpr Block kUsers = {.rows = kUsersKeys, .unknown = kUnknown};
 
-constexpr Row kAccountLimitsKeys[] = {
-    Key("max_connections", "max_conn"), Key("max_subscriptions", "max_subs"), Key("max_payload", "max_pay"),
-    Key("max_leafnodes", "max_leafs"),
-};
-constexpr Block kAccountLimits = {.rows = kAccountLimitsKeys, .unknown = "Unknown field %s parsing account limits"};
-
-constexpr Row kAccountsKeys[] = {
-    Key("nkey"), Key("users", "", &kUsers), Key("imports"), Key("exports"), Key("jetstream"),
-    Key("default_permissions"), Key("mappings", "maps"), Key("limits", "", &kAccountLimits),
-    Key("msg_trace", "trace_dest"),
-};
-constexpr Block kAccounts = {.rows = kAccountsKeys, .any_key = true, .unknown = kUnknown};
-
 constexpr Row kAuthorizationKeys[] = {
     Key("user", "username"), Key("pass", "password"), Key("token"), Key("timeout"), Key("users", "", &kUsers),
     Key("default_permission", "default_permissions|permissions"), Key("auth_callout", "auth_hook"),
@@ -219,7 +206,6 @@ bool IsNotOff(const Value& value) {
 constexpr Lacking kLacksTls = {"TLS", kRefuse};
 constexpr Lacking kLacksOcsp = {"OCSP stapling", kRefuse};
 constexpr Lacking kLacksOcspCache = {"the OCSP response cache", kRefuse};
-constexpr Lacking kLacksAccounts = {"accounts", kRefuse};
 constexpr Lacking kLacksOperators = {"operator mode", kRefuse, Always};
 constexpr Lacking kLacksResolvers = {"account resolvers", kRefuse};
 constexpr Lacking kLacksResolverTls = {"account resolvers over TLS", kRefuse};
@@ -229,7 +215,6 @@ constexpr Lacking kLacksTrustedKeys = {"trusted operator keys", kRefuse};
 constexpr Lacking kLacksSentinel = {"default_sentinel", kRefuse};
 constexpr Lacking kLacksTrustedProxies = {"trusted proxies", kRefuse};
 constexpr Lacking kLacksProxyProtocol = {"the PROXY protocol", kRefuse};
-constexpr Lacking kLacksMappings = {"subject mappings", kRefuse};
 constexpr Lacking kLacksClustering = {"clustering", kRefuse, Listens};
 constexpr Lacking kLacksClusterNames = {"clustering", kWarn};
 constexpr Lacking kLacksGateways = {"gateways", kRefuse};
@@ -261,7 +246,6 @@ constexpr Row kRows[] = {
      .group = &kTlsHelp, .order = 2004, .member = &kUnkept<std::string>, .lacking = &kLacksTls},
     {.key = "ocsp", .order = 2010, .block = &kOcsp, .lacking = &kLacksOcsp},
     {.key = "ocsp_cache", .order = 2011, .block = &kOcspCache, .lacking = &kLacksOcspCache},
-    {.key = "accounts", .order = 2020, .block = &kAccounts, .lacking = &kLacksAccounts},
     {.key = "operator", .aliases = "operators|roots|root|root_operators|root_operator", .order = 2021,
      .lacking = &kLacksOperators},
     {.key = "resolver", .aliases = "account_resolver|accounts_resolver", .order = 2022, .block = &kResolver,
@@ -273,7 +257,6 @@ constexpr Row kRows[] = {
     {.key = "default_sentinel", .order = 2027, .lacking = &kLacksSentinel},
     {.key = "proxies", .order = 2028, .block = &kProxies, .lacking = &kLacksTrustedProxies},
     {.key = "proxy_protocol", .order = 2029, .lacking = &kLacksProxyProtocol},
-    {.key = "mappings", .aliases = "maps", .order = 2030, .lacking = &kLacksMappings},
     {.flags = kRoutesFlag, .value_name = "<url>, ...", .help = "Servers to connect to", .group = &kClusterHelp,
      .order = 2040, .member = &kUnkept<std::string>, .lacking = &kLacksClustering},
     {.key = "cluster", .flags = kClusterFlags, .value_name = "<url>", .help = "Address to listen on for them",

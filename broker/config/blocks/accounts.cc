@@ -78,7 +78,8 @@ constexpr Row kJetStreamKeys[] = {
      .read = kHook<ReadSize<&JetStreamAccountLimits::memory_max_stream_bytes>>, .wrong_ends_block = true},
     {.key = "disk_max_stream_bytes", .aliases = "store_max_stream_bytes",
      .read = kHook<ReadSize<&JetStreamAccountLimits::storage_max_stream_bytes>>, .wrong_ends_block = true},
-    {.key = "max_ack_pending", .read = kHook<ReadSize<&JetStreamAccountLimits::max_ack_pending>>, .wrong_ends_block = true},
+    {.key = "max_ack_pending", .read = kHook<ReadSize<&JetStreamAccountLimits::max_ack_pending>>,
+     .wrong_ends_block = true},
     {.key = "cluster_traffic", .read = kHook<ReadClusterTraffic>, .wrong_ends_block = true},
 };
 constexpr Block kJetStream = {

@@ -77,7 +77,10 @@ void Compiler::CompileAlone(uint32_t account, std::string_view cluster) {
   if (mappings.ok()) {
     compiled_.accounts[account].mappings = *std::move(mappings);
   } else {
-    AddError(std::string(mappings.status().message()));
+    for (const Mapping& mapping : specs_[account].mappings) {
+      const absl::Status status = Mappings::Compile({&mapping, 1}, cluster).status();
+      if (!status.ok()) AddError(std::string(status.message()));
+    }
   }
   absl::flat_hash_map<std::pair<std::string, std::string>, const ServiceImport*> imports;  // by exporter and subject
   for (const ServiceImport& import : specs_[account].service_imports) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: a subscription hears of another account what its imports and its filter let through, under the right name.
 // Method: every subject of a small world is carried over token by token and compared with what the shadows take; and
-//       what no enumeration shows: order, copies, errors and the forms of `to`.
+//       what no enumeration shows: order, copies, errors and the forms of `to`. What subscriptions of nats-server heard
+//       (peer_streams.jsonl, made by tests/interop/stream_imports.py) is what they would hear here.
 #include "broker/account/stream_imports.h"
 
 #include <gtest/gtest.h>
 
-#include <map>
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -238,6 +242,41 @@ TEST(StreamImports, ShadowsTakeWhatTheSubscriptionWouldHear) {
     }
   }
   EXPECT_GT(heard, Rounds(20'000));
+}
+
+// MR_PEER_STREAMS names another file of the same kind.
+TEST(StreamImports, SubscriptionsHearWhatTheyHeardOfNatsServer) {
+  const char* const path = std::getenv("MR_PEER_STREAMS");
+  std::ifstream file(path != nullptr ? path : MR_TEST_SOURCE_DIR "/peer_streams.jsonl");
+  std::vector<std::string> world = World();
+  size_t sets = 0, heard_count = 0;
+  for (std::string line; std::getline(file, line); ++sets) {
+    const nlohmann::json record = nlohmann::json::parse(line);
+    std::vector<CompiledStreamImport> imports;
+    for (const nlohmann::json& import : record.at("imports")) {
+      const std::string from = import.at(0);
+      std::string prefix = import.at(1);
+      if (!prefix.empty() && prefix.back() != '.') prefix += '.';
+      imports.push_back(Import(from, prefix.empty() ? import.at(2).get<std::string>() : prefix + from));
+    }
+    nlohmann::json heard = nlohmann::json::array();
+    const nlohmann::json& filters = record.at("subscriptions");
+    for (size_t i = 0; i < filters.size(); ++i) {
+      for (const Shadow& shadow : ShadowsOf(filters.at(i).get<std::string>(), imports)) {
+        for (const std::string& subject : world) {
+          // The peer's world has all of up to three tokens, and three of four.
+          if (subject.size() > 5 && subject != "a.b.a.b" && subject != "b.a.a.a" && subject != "a.a.b.b") continue;
+          if (!SubjectMatches(subject, shadow.filter)) continue;
+          heard.push_back({i, subject, Here(imports[shadow.import], subject)});
+        }
+      }
+    }
+    std::sort(heard.begin(), heard.end());
+    EXPECT_EQ(heard, record.at("heard")) << record.dump();
+    heard_count += heard.size();
+  }
+  EXPECT_GE(sets, 300u);
+  EXPECT_GE(heard_count, sets);
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: accounts that are compiled together import what they may, under the right names, and nothing in circles.
-// Method: what each rule does by itself; random graphs of accounts against a walk along every way.
+// Method: what each rule does by itself; random graphs of accounts against a walk along every way; and what nats-server
+//       said of random sets of accounts (peer_accounts.jsonl, made by tests/interop/account_rules.py).
 #include "broker/account/import_graph.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -282,10 +286,11 @@ TEST(ImportGraph, MappingsAreCompiledForThisCluster) {
   EXPECT_EQ(compiled.accounts[0].mappings.Map("a", 0)->subject, "c");
   EXPECT_TRUE(compiled.accounts[1].mappings.empty());
   // Errors of one account alone come first, and by themselves.
-  EXPECT_EQ(ErrorsOf({{.name = "A", .stream_imports = {{"X", "s"}}, .mappings = {{"a", {{"b.*"}}}}},
-                      {.name = "B", .mappings = {{"a..", {{"b"}}}}}}),
+  EXPECT_EQ(ErrorsOf({{.name = "A", .stream_imports = {{"X", "s"}}, .mappings = {{"a", {{"b.*"}}}, {"b", {{"c"}}}}},
+                      {.name = "B", .mappings = {{"a..", {{"b"}}}, {"..b", {{"c"}}}}}}),
             (Errors{"Error adding mapping for \"a\" : invalid subject",
-                    "Error adding mapping for \"a..\" : invalid subject"}));
+                    "Error adding mapping for \"a..\" : invalid subject",
+                    "Error adding mapping for \"..b\" : invalid subject"}));
 }
 
 AccountSpec Open(std::string name) {
@@ -402,6 +407,57 @@ TEST(ImportGraph, RandomGraphsAreRefusedWhereAWalkReturns) {
   }
   EXPECT_GT(circles, Rounds(20'000) / 10);
   EXPECT_GT(accepted, Rounds(20'000) / 10);
+}
+
+using nlohmann::json;
+
+ExportScope ReadScope(const json& entry) {
+  return {entry.at(1).get<std::vector<std::string>>(), entry.at(2).get<uint32_t>()};
+}
+
+AccountSpec ReadSpec(const json& account) {
+  AccountSpec spec = {.name = account.at("name").get<std::string>()};
+  for (const json& entry : account.at("stream_exports")) spec.stream_exports.push_back({entry.at(0), ReadScope(entry)});
+  for (const json& entry : account.at("service_exports")) {
+    ServiceExport service = {.subject = entry.at(0), .scope = ReadScope(entry)};
+    if (entry.at(3) == "stream") service.response = ServiceResponse::kStreamed;
+    if (entry.at(3) == "chunk") service.response = ServiceResponse::kChunked;
+    if (!entry.at(4).is_null()) service.latency = ServiceLatency{entry.at(4).at(0), entry.at(4).at(1)};
+    spec.service_exports.push_back(service);
+  }
+  for (const json& entry : account.at("stream_imports")) {
+    spec.stream_imports.push_back({entry.at(0), entry.at(1), entry.at(2), entry.at(3)});
+  }
+  for (const json& entry : account.at("service_imports")) {
+    spec.service_imports.push_back({entry.at(0), entry.at(1), entry.at(2), entry.at(3)});
+  }
+  for (const json& entry : account.at("mappings")) {
+    Mapping mapping = {.source = entry.at(0)};
+    for (const json& target : entry.at(1)) mapping.targets.push_back({target.at(0), target.at(1), target.at(2)});
+    spec.mappings.push_back(mapping);
+  }
+  return spec;
+}
+
+// MR_PEER_ACCOUNTS names another file of the same kind.
+TEST(ImportGraph, ErrorsAreOnesThatNatsServerGave) {
+  const char* const path = std::getenv("MR_PEER_ACCOUNTS");
+  std::ifstream file(path != nullptr ? path : MR_TEST_SOURCE_DIR "/peer_accounts.jsonl");
+  size_t cases = 0, accepted = 0;
+  for (std::string line; std::getline(file, line); ++cases) {
+    const json record = json::parse(line);
+    std::vector<AccountSpec> specs;
+    for (const json& account : record.at("accounts")) specs.push_back(ReadSpec(account));
+    Errors errors = ErrorsOf(specs);
+    std::sort(errors.begin(), errors.end());
+    accepted += errors.empty();
+    const json& answers = record.at("answers");
+    EXPECT_NE(std::find(answers.begin(), answers.end(), json(errors)), answers.end())
+        << "case " << record.at("case") << "\nours: " << json(errors).dump(1) << "\npeer: " << answers.dump(1)
+        << "\nof: " << record.at("accounts").dump();
+  }
+  EXPECT_GE(cases, 300u);
+  EXPECT_GE(accepted, cases / 50);
 }
 
 }  // namespace

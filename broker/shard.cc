@@ -70,6 +70,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       placed_(mesh.shards(), 0),
       wait_(options.poll_max, options.gather_max),
       random_(options.seed) {
+  router_.set_stream_imports(config->views.stream_imports());
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
   quiet_check_.Bind<&Shard::CheckQuiet>(this);
@@ -446,6 +447,7 @@ void Shard::OnConfigChange(const ConfigChange& change) {
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.outlet().set_limits(limits);
+  router_.set_stream_imports(change.config->views.stream_imports());
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
     connection->speaker().OnConfigChanged(change.recheck_users, change.announce_info);

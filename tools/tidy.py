@@ -36,7 +36,7 @@ LAYERS = {
     'broker/io': ('proto/base', 'store/disk.h'),
     'broker/mesh': ('proto',),
     'broker/account': ('proto',),
-    'broker/route': ('broker/account/account_id.h', 'broker/mesh'),
+    'broker/route': ('broker/account/account_id.h', 'broker/account/stream_imports.h', 'broker/mesh'),
     'broker/closed_reason': (),
     'broker/speaker': ('broker/account', 'broker/closed_reason', 'broker/route', 'broker/monitor'),
     'broker/session': ('broker/speaker', 'broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'broker/version'),

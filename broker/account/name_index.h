@@ -14,11 +14,11 @@
 
 namespace millrace {
 
-struct NameHash {
+struct NameIndexHash {
   using is_transparent = void;
   size_t operator()(std::string_view name) const { return HashSubject(name); }
 };
 
-using NameIndex = absl::flat_hash_map<std::string, uint32_t, NameHash, std::equal_to<>>;
+using NameIndex = absl::flat_hash_map<std::string, uint32_t, NameIndexHash, std::equal_to<>>;
 
 }  // namespace millrace

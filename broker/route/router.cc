@@ -59,9 +59,7 @@ Router::Outcome Router::Publish(const Message& message, const MatchResult& match
   return outcome;
 }
 
-bool Router::Deliver(Subscription* sub, const Message& message) {
-  if (message.trace != nullptr) [[unlikely]]
-    return DeliverTraced(sub, message);
+inline bool Router::DeliverNamed(Subscription* sub, const Message& message) {
   MR_DCHECK((sub->receiver == nullptr) != (sub->sink == nullptr));
   MR_DCHECK(sub->removed == (sub->node == nullptr));
   if (sub->removed) return false;
@@ -89,6 +87,21 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
   return true;
 }
 
+bool Router::Deliver(Subscription* sub, const Message& message) {
+  if (sub->import != 0) [[unlikely]]
+    return DeliverImported(sub, message);
+  if (message.trace != nullptr) [[unlikely]]
+    return DeliverTraced(sub, message);
+  return DeliverNamed(sub, message);
+}
+
+bool Router::DeliverImported(Subscription* sub, const Message& message) {
+  MR_CHECK(sub->import <= imports_.size() && imports_[sub->import - 1] != nullptr);
+  Message local = message;
+  local.subject = LocalSubject(*imports_[sub->import - 1], message.subject, &local_subject_);
+  return message.trace != nullptr ? DeliverTraced(sub, local) : DeliverNamed(sub, local);
+}
+
 bool Router::DeliverTraced(Subscription* sub, const Message& message) {
   const Receiver* receiver = sub->receiver;
   MessageTrace& trace = *message.trace;
@@ -114,7 +127,7 @@ bool Router::DeliverTraced(Subscription* sub, const Message& message) {
   if (delivered && !trace.only) {
     Message plain = message;
     plain.trace = nullptr;
-    delivered = Deliver(sub, plain);
+    delivered = DeliverNamed(sub, plain);
   }
   trace.egress.push_back(std::move(egress));
   return delivered;
@@ -236,7 +249,8 @@ void Router::DeliverRunTo(Subscription* sub) {
     sub->delivered += run_.size();
     return sub->sink->DeliverRun(*sub, run_);
   }
-  if (receiver == nullptr || receiver->hooks != nullptr || sub->max != 0 || !limits().producers_pause) [[unlikely]] {
+  if (receiver == nullptr || receiver->hooks != nullptr || sub->max != 0 || sub->import != 0 ||
+      !limits().producers_pause) [[unlikely]] {
     for (uint32_t i = 0; i < run_.size(); ++i) Deliver(sub, run_.At(i));
     return;
   }

@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "broker/account/stream_imports.h"
 #include "broker/mesh/shared_payload.h"
 #include "broker/mesh/mesh.h"
 #include "broker/route/interest.h"
@@ -68,6 +70,13 @@ class Router {
   void OnMessage(uint32_t from, const char* body);
   void OnMessageRun(const char* body);
   void OnPayloadHome(const char* body);
+
+  // Stream imports of all accounts: what messages of a shadow are called where they go, by Subscription::import. Valid
+  // until the next call; no shadow has one that is not there (nullptr).
+  void set_stream_imports(std::span<const CompiledStreamImport* const> imports) { imports_ = imports; }
+
+  // Unpredictable to nobody who watches: for shares of what is published.
+  uint64_t Random() { return random_.Next(); }
 
   // Wall clock of the turn, for traces.
   void set_wall_ns(int64_t wall_ns) { wall_ns_ = wall_ns; }
@@ -125,6 +134,9 @@ class Router {
   void CloseRun();
   void DeliverRunTo(Subscription* sub);
   bool Deliver(Subscription* sub, const Message& message);
+  // Deliver for a shadow: under the name that the message has at the subscriber's.
+  bool DeliverImported(Subscription* sub, const Message& message);
+  bool DeliverNamed(Subscription* sub, const Message& message);
   // Deliver for a traced message: records the outcome, and only that when nothing is to be delivered.
   bool DeliverTraced(Subscription* sub, const Message& message);
   bool DeliverToMember(const std::vector<Subscription*>& members, const Message& message);
@@ -144,6 +156,8 @@ class Router {
   std::vector<std::vector<std::string_view>> group_picks_[kPublishDepthMax];  // per depth and shard, reused
   uint32_t depth_ = 0;
   MessageRun run_;
+  std::span<const CompiledStreamImport* const> imports_;
+  std::string local_subject_;  // of a shadow's message that is being delivered
   std::vector<Kept> kept_;
   std::vector<SharedPayload*> payloads_home_;
   std::vector<Undelivered> undelivered_here_;

@@ -5,6 +5,8 @@
 //         still look at it.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -76,7 +78,8 @@ struct Receiver {
   ConnectionId stalled_by;
 };
 
-// One SUB. Subject, queue and sid lie behind the object in the same allocation.
+// One SUB, or what it hears of another account (a shadow, with the account and the filter there). Subject, queue and sid
+// lie behind the object in the same allocation.
 struct Subscription {
   Receiver* receiver;  // nullptr for a sink's subscription
   Sink* sink;
@@ -88,6 +91,7 @@ struct Subscription {
   uint32_t subject_bytes;
   uint32_t queue_bytes;
   uint32_t sid_bytes;
+  uint32_t import;  // of a shadow: Router::set_stream_imports, from 1; 0: of none
   bool removed;
   char text[];
 
@@ -96,10 +100,11 @@ struct Subscription {
   std::string_view sid() const { return {text + subject_bytes + queue_bytes, sid_bytes}; }
 
   static Subscription* Create(AccountId account, Receiver* receiver, Sink* sink, std::string_view subject,
-                              std::string_view queue, std::string_view sid) {
+                              std::string_view queue, std::string_view sid, uint32_t import = 0) {
     MR_DCHECK(receiver == nullptr || sink == nullptr);
     MR_DCHECK(!subject.empty() && account != kNoAccount);
-    const size_t bytes = sizeof(Subscription) + subject.size() + queue.size() + sid.size();
+    const size_t bytes =
+        std::max(sizeof(Subscription), offsetof(Subscription, text) + subject.size() + queue.size() + sid.size());
     auto* sub = static_cast<Subscription*>(std::malloc(bytes));
     MR_CHECK(sub != nullptr);
     *sub = Subscription{receiver,
@@ -112,6 +117,7 @@ struct Subscription {
                         static_cast<uint32_t>(subject.size()),
                         static_cast<uint32_t>(queue.size()),
                         static_cast<uint32_t>(sid.size()),
+                        import,
                         false};
     char* at = sub->text;
     for (const std::string_view part : {subject, queue, sid}) at += part.copy(at, part.size());

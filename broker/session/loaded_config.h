@@ -4,6 +4,7 @@
 #pragma once
 
 #include "broker/account/account_table.h"
+#include "broker/account/account_views.h"
 #include "broker/config/options.h"
 #include "broker/session/authenticator.h"
 #include "broker/session/info.h"
@@ -15,10 +16,12 @@ struct LoadedConfig {
   explicit LoadedConfig(const Options& from, const LoadedConfig* before = nullptr)
       : options(from),
         accounts(from.accounts, from.system_account, before == nullptr ? nullptr : &before->accounts),
+        views(from.accounts, accounts, before == nullptr ? nullptr : &before->views),
         authenticator(from, accounts) {}
 
   Options options;
   AccountTable accounts;
+  AccountViews views;
   ServerInfo info;
   Authenticator authenticator;
 };

@@ -69,9 +69,12 @@ Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, s
   receiver_.owner = this;
   UpdateLabel();
   UpdateHooks();
+  AdoptView();
 }
 
-Session::~Session() { MR_CHECK(state_ == State::kClosed && subs_.empty()); }
+Session::~Session() {
+  MR_CHECK(state_ == State::kClosed && subs_.empty() && (shadows_ == nullptr || shadows_->empty()));
+}
 
 ParserLimits Session::Limits() const {
   ParserLimits limits;
@@ -393,6 +396,7 @@ void Session::Accept(Principal principal) {
   delivery_filter_ = false;
   if (state_ != State::kBarrier) state_ = State::kReady;
   UpdateHooks();
+  AdoptView();
   parser_.set_limits(Limits());
 }
 
@@ -499,17 +503,19 @@ void Session::OnPub(const Command& command) {
     ReplyOk();
   }
 
-  const uint32_t header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
-  if (header_bytes > 0 && TracePublish(command)) [[unlikely]]
+  std::string_view subject = command.subject;
+  if (maps_subjects_ && !MapSubject(&subject)) [[unlikely]]
     return;
-  const MatchResult& match = MatchSubject(command.subject);
+  const uint32_t header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
+  if (header_bytes > 0 && TracePublish(command, subject)) [[unlikely]]
+    return;
+  const MatchResult& match = MatchSubject(subject);
   if (publishing_->match != nullptr && !command.tail.empty() && command.reply.empty() &&
-      (shared_.router.ContinueRun(match, command.subject) ||
-       shared_.router.OpenRun(RunCommon(command.subject), match))) {
-    shared_.router.AddToRun(command.subject, command.tail, command.payload.size(), header_bytes);
+      (shared_.router.ContinueRun(match, subject) || shared_.router.OpenRun(RunCommon(subject), match))) {
+    shared_.router.AddToRun(subject, command.tail, command.payload.size(), header_bytes);
     touched_ |= match.remote_plain;
-    if (!SameText(command.subject, publishing_->previous_subject)) {
-      publishing_->previous_subject = command.subject;
+    if (!SameText(subject, publishing_->previous_subject)) {
+      publishing_->previous_subject = subject;
       publishing_->repeated.clear();
     } else if (command.verb == Verb::kPub && MayRepeat(first)) {
       publishing_->repeated.assign(command.args.data() - kPubVerbBytes, command.tail.data());
@@ -517,14 +523,28 @@ void Session::OnPub(const Command& command) {
     return;
   }
   shared_.router.FlushRun();
-  const Message message = MessageOf(command);
+  const Message message = MessageOf(command, subject);
   const Router::Outcome outcome = shared_.router.Publish(message, match);
   touched_ |= outcome.sent_to;
-  if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
+  if (!outcome.delivered && message.report_undelivered) SendNoResponders(subject, command.reply);
 }
 
-Message Session::MessageOf(const Command& command) {
-  Message message = RunCommon(command.subject);
+bool Session::MapSubject(std::string_view* subject) {
+  if (publishing_ == nullptr) publishing_ = std::make_unique<Publishing>();
+  if (publishing_->mapped_from != *subject || publishing_->mapped_from.empty()) {
+    std::optional<Mappings::Mapped> mapped = view().mappings.Map(*subject, shared_.router.Random());
+    if (!mapped) return true;
+    shared_.router.FlushRun();  // it holds views of what is overwritten here
+    publishing_->mapped_from.assign(mapped->is_pure ? *subject : std::string_view());
+    publishing_->mapped_to = std::move(mapped->subject);
+    publishing_->previous_subject = {};
+  }
+  *subject = publishing_->mapped_to;
+  return !subject->empty();
+}
+
+Message Session::MessageOf(const Command& command, std::string_view subject) {
+  Message message = RunCommon(subject);
   message.reply = command.reply;
   message.payload = command.payload;
   message.tail = command.tail;
@@ -535,7 +555,7 @@ Message Session::MessageOf(const Command& command) {
   return message;
 }
 
-bool Session::TracePublish(const Command& command) {
+bool Session::TracePublish(const Command& command, std::string_view subject) {
   std::optional<TraceRequest> request = ReadTraceRequest(command.payload.substr(0, command.header_bytes));
   if (!request.has_value()) [[likely]]
     return false;
@@ -553,11 +573,11 @@ bool Session::TracePublish(const Command& command) {
   }
   const uint32_t id = next_trace_++;
   MessageTrace trace{id, only, shared_.wall_ns, {}};
-  Message message = MessageOf(command);
+  Message message = MessageOf(command, subject);
   message.trace = &trace;
-  const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(command.subject));
+  const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(subject));
   touched_ |= outcome.sent_to;
-  if (!outcome.delivered && message.report_undelivered) SendNoResponders(command.subject, command.reply);
+  if (!outcome.delivered && message.report_undelivered) SendNoResponders(subject, command.reply);
   MR_DCHECK(!traces_.contains(id));  // no report comes before the publish has returned
   PendingTrace& pending = traces_[id];
   pending.request = std::move(*request);
@@ -647,8 +667,28 @@ void Session::OnSub(const Command& command) {
   const bool inserted = subs_.insert(sub).second;
   MR_CHECK(inserted);
   shared_.router.interest().Insert(sub);
+  if (!view().stream_imports.empty()) [[unlikely]]
+    AddShadows(*sub);
   touched_ = ~ShardSet{0};
   if (connect_.verbose) ReplyOk();
+}
+
+void Session::AddShadows(const Subscription& sub) {
+  MR_DCHECK(streams_version_ == view().streams_version);
+  if (shadows_ == nullptr) shadows_ = std::make_unique<Shadows>(shared_.router.interest());
+  shadows_->Add(sub, view());
+}
+
+// The account, or what it imports and maps, is another one.
+void Session::AdoptView() {
+  const AccountView& now = view();
+  maps_subjects_ = !now.mappings.empty();
+  if (publishing_ != nullptr) publishing_->mapped_from.clear();
+  if (std::exchange(streams_version_, now.streams_version) == now.streams_version) return;
+  if (subs_.empty()) return;
+  if (shadows_ == nullptr) shadows_ = std::make_unique<Shadows>(shared_.router.interest());
+  for (const Subscription* sub : subs_) shadows_->Replace(*sub, now);
+  touched_ = ~ShardSet{0};
 }
 
 void Session::OnUnsub(const Command& command) {
@@ -667,6 +707,7 @@ void Session::Unsubscribe(Subscription* sub) {
   if (shared_.log.trace()) shared_.log.Trace(Concat({label_, " - <-> [DELSUB ", sub->sid(), "]"}));
   const size_t erased = subs_.erase(sub);
   MR_CHECK_OP(erased, ==, 1u);
+  if (shadows_ != nullptr) shadows_->Remove(*sub);
   if (!sub->removed) shared_.router.interest().Remove(sub);
   touched_ = ~ShardSet{0};
 }
@@ -675,10 +716,12 @@ void Session::OnAutoUnsubscribed(Subscription* sub) {
   MR_DCHECK(shard_checker_.Here() && sub->removed);
   const size_t erased = subs_.erase(sub);
   MR_CHECK_OP(erased, ==, 1u);
+  if (shadows_ != nullptr) shadows_->Remove(*sub);
   touched_ = ~ShardSet{0};
 }
 
 void Session::RemoveAllSubscriptions() {
+  if (shadows_ != nullptr) shadows_->RemoveAll();
   for (Subscription* sub : subs_) {
     if (!sub->removed) shared_.router.interest().Remove(sub);
   }
@@ -700,6 +743,7 @@ void Session::Invariant() const {
   MR_CHECK(receiver_.owner == this && (receiver_.hooks == nullptr || receiver_.hooks == this));
   MR_CHECK((state_ == State::kBarrier) == !barrier_.empty());
   MR_CHECK(state_ != State::kClosed || subs_.empty());
+  MR_CHECK(subs_.size() > 0 || shadows_ == nullptr || shadows_->empty());
   MR_CHECK(!delivery_filter_ || !principal_.unrestricted());
   MR_CHECK((state_ == State::kChecking) == (pending_ != nullptr) || state_ == State::kClosed);
   MR_CHECK(publishing_ == nullptr || publishing_->repeated.empty() || publishing_->match != nullptr);
@@ -902,6 +946,7 @@ void Session::AdoptConfig(bool recheck_user) {
   StopRepeating();
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
+  AdoptView();
   const Authenticator& authenticator = shared_.config->authenticator;
   if (recheck_user && (connect_received_ || known_user_)) {
     // Hashes are not compared again: a user whose hash stands unchanged stays.

@@ -23,6 +23,7 @@
 #include "broker/session/permission_sets.h"
 #include "broker/session/loaded_config.h"
 #include "broker/session/principal.h"
+#include "broker/session/shadows.h"
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
 #include "proto/base/nanos.h"
@@ -107,7 +108,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   }
   // Whether a publish to a subject with this first character needs nothing but delivery.
   bool MayRepeat(char first) const {
-    return principal_.unrestricted() && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
+    return principal_.unrestricted() && !maps_subjects_ && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
   }
   // Verbs.
   void OnCommand(const Command& command);
@@ -136,12 +137,16 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void RefuseUser();
   bool PublishPermitted(const Command& command);
   // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.
-  Message MessageOf(const Command& command);
-  bool TracePublish(const Command& command);
+  Message MessageOf(const Command& command, std::string_view subject);
+  bool TracePublish(const Command& command, std::string_view subject);
   void FinishTrace(uint32_t id);
   void SendNoResponders(std::string_view subject, std::string_view reply);
   const MatchResult& MatchSubject(std::string_view subject);
   const MatchResult& FindMatch(std::string_view subject, bool repeated);
+  // What this account calls the subject of a publish, until the next call. False: it is to be dropped.
+  bool MapSubject(std::string_view* subject);
+  void AddShadows(const Subscription& sub);
+  void AdoptView();
   void Unsubscribe(Subscription* sub);
   void RemoveAllSubscriptions();
   void Reply(std::string_view text);
@@ -150,6 +155,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void Fail(std::string_view text, ClosedReason reason);
   void UpdateHooks();
   void UpdateLabel();
+  const AccountView& view() const { return shared_.config->views[principal_.account()]; }
   const std::string& account_name() const;
   void TraceIn(const Command& command);
   void TracePayload(std::string_view arrow, std::string_view payload, size_t header_bytes);
@@ -166,6 +172,8 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   bool first_pong_sent_ = false;
   bool known_user_ = false;       // the principal is one that the configuration names
   bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
+  bool maps_subjects_ = false;    // the account has mappings
+  uint32_t streams_version_ = 0;  // of the account's view, that shadows_ are of
   ShardSet touched_ = 0;  // shards that got something since the last PING
   int pings_out_ = 0;
 
@@ -180,10 +188,15 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
     std::string_view previous_subject;  // in the input that is being consumed
     // "PUB subject " as this client writes it, when the last publish was such that another one like it needs no checks.
     std::string repeated;
+    // What a mapping makes of the subject last mapped, where that depends on nothing else. Views of mapped_to are in
+    // the run that is collected.
+    std::string mapped_from;
+    std::string mapped_to;
   };
   std::unique_ptr<Publishing> publishing_;
 
   absl::flat_hash_set<Subscription*, SidHash, SidEqual> subs_;
+  std::unique_ptr<Shadows> shadows_;
   std::vector<std::pair<uint32_t, uint64_t>> barrier_;  // shard and position that PONG waits for
 
   uint64_t in_messages_ = 0;

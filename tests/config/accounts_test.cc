@@ -113,6 +113,15 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
       {"accounts {A {mappings {a: {dest: b, weight: \"x%\"}}}}",
        "t.conf:1:36: Invalid weight \"x\" for mapping destination"},
       {"accounts {A {mappings {a: {dest: b, foo: 1}}}}", "t.conf:1:36: Unknown field \"foo\" for mapping destination"},
+      {"accounts {A {mappings {a.*: 'b.$2'}}}",
+       "t.conf:1:23: Error adding mapping for \"a.*\" to \"b.$2\" : invalid mapping destination: wildcard index out of "
+       "range in $2: [2]"},
+      {"accounts {A {mappings {a: [{dest: b, weight: 60}, {dest: c, weight: 60}]}}}",
+       "t.conf:1:23: Error adding mapping for \"a\" : total weight needs to be <= 100"},
+      {"accounts {A {imports [{stream: {account: B, subject: b}}]}}",
+       "t.conf:1:0: \"B\" account not defined for stream import"},
+      {"accounts {A {imports [{stream: {account: B, subject: b}}]}, B {}}",
+       "t.conf:1:0: Error adding stream import \"b\": stream import not authorized"},
       {"accounts {A {mappings {a..b: c}}}", "t.conf:1:13: Subject \"a..b\" is not a valid subject"},
   };
   for (const auto& row : kRows) {
@@ -124,10 +133,9 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
 }
 
 TEST(AccountsConfig, WhatIsNotBuiltYetIsRefused) {
-  for (const std::string_view key : {"exports [{stream: a}]", "imports [{stream: {account: B, subject: b}}]",
-                                     "mappings {a: b}", "limits {max_conn: 1}", "jetstream: enabled",
-                                     "msg_trace: x"}) {
-    const Startup startup = StartWith("accounts {A {" + std::string(key) + "}}");
+  for (const std::string_view key : {"imports [{service: {account: B, subject: b}}]", "limits {max_conn: 1}",
+                                     "jetstream: enabled", "msg_trace: x"}) {
+    const Startup startup = StartWith("accounts {B {exports [{service: b}]}, A {" + std::string(key) + "}}");
     EXPECT_EQ(startup.exit_code, 1) << key;
     EXPECT_NE(startup.err.find("is not supported yet by this build: accounts."), std::string::npos) << startup.err;
   }

@@ -98,5 +98,189 @@ TEST(SessionAccounts, AReloadThatRemovesAnAccountClosesItsClients) {
   EXPECT_EQ(a.Describe().account, "A");  // as monitoring shows what is closed
 }
 
+// ---- stream imports ------------------------------------------------------------------------------------------------
+
+// B exports what A hears under names of its own.
+Options WithStreams() {
+  Options options = TwoTenants();
+  options.accounts[0].stream_imports = {{.account = "B", .subject = "s.>", .prefix = "from.b"},
+                                        {.account = "B", .subject = "n.*.*", .to = "m.$2.$1"}};
+  options.accounts[1].stream_exports = {{.subject = "s.>"}, {.subject = "n.*.*"}, {.subject = "alone"}};
+  return options;
+}
+
+TEST(SessionAccounts, StreamsAreHeardUnderTheNamesOfTheImport) {
+  for (const uint32_t shards : {1u, 2u}) {
+    Sessions sessions(shards, WithStreams());
+    Sessions::Client& a = sessions.Connect(0).Say(As("a"));
+    Sessions::Client& b = sessions.Connect(shards - 1).Say(As("b"));
+    a.Say("SUB from.b.s.x 1\r\nSUB m.*.one 2\r\nSUB from.> q 3\r\nSUB s.x 4\r\nSUB alone 5\r\n");
+    sessions.Settle();
+    a.Hear();
+    b.Say("PUB s.x r 1\r\n1\r\nPUB n.one.two 1\r\n2\r\nPUB alone 1\r\n3\r\nPUB n.two.one 1\r\n4\r\n");
+    sessions.Settle();
+    std::string heard = a.Hear();
+    for (const std::string_view line : {"MSG from.b.s.x 1 r 1\r\n1\r\n", "MSG from.b.s.x 3 r 1\r\n1\r\n",
+                                        "MSG m.two.one 2 1\r\n2\r\n"}) {
+      const size_t at = heard.find(line);
+      ASSERT_NE(at, std::string::npos) << line << " not in " << heard;
+      heard.erase(at, line.size());
+    }
+    EXPECT_EQ(heard, "");
+    a.Say("PUB s.x 1\r\n5\r\n");  // one's own subject is not that of the exporter
+    sessions.Settle();
+    EXPECT_EQ(a.Hear(), "MSG s.x 4 1\r\n5\r\n");
+    EXPECT_EQ(b.Hear().find("MSG"), std::string::npos);
+  }
+}
+
+TEST(SessionAccounts, ManyInARowAreHeardInTheirOrder) {
+  Sessions sessions(1, WithStreams());
+  Sessions::Client& a = sessions.Connect().Say(As("a")).Say("SUB from.b.> 1\r\n");
+  a.Hear();
+  std::string said = As("b");
+  std::string expected;
+  for (int i = 0; i < 300; ++i) {
+    const std::string subject = "s." + std::to_string(i / 7);
+    const std::string body = std::to_string(i);
+    said += "PUB " + subject + " " + std::to_string(body.size()) + "\r\n" + body + "\r\n";
+    expected += "MSG from.b." + subject + " 1 " + std::to_string(body.size()) + "\r\n" + body + "\r\n";
+  }
+  sessions.Connect().Say(said);
+  EXPECT_EQ(a.Hear(), expected);
+}
+
+TEST(SessionAccounts, AShadowGoesWithItsSubscription) {
+  Sessions sessions(1, WithStreams());
+  Interest& interest = sessions.shared(0).router.interest();
+  Sessions::Client& a = sessions.Connect().Say(As("a"));
+  Sessions::Client& b = sessions.Connect().Say(As("b"));
+  const auto publish = [&] {
+    a.Hear();
+    b.Say("PUB s.x 1\r\n1\r\n");
+    return a.Hear();
+  };
+  a.Say("SUB from.> 1\r\nSUB from.> 2\r\n");
+  EXPECT_EQ(interest.subscriptions(), 4u);
+  a.Say("UNSUB 1\r\n");
+  EXPECT_EQ(interest.subscriptions(), 2u);
+  EXPECT_EQ(publish(), "MSG from.b.s.x 2 1\r\n1\r\n");
+  // Its last message of its own takes it away, one that is imported does not count.
+  a.Say("UNSUB 2 1\r\n");
+  EXPECT_NE(publish(), "");
+  EXPECT_NE(publish(), "");
+  a.Say("PUB from.x 1\r\n2\r\n");
+  EXPECT_EQ(interest.subscriptions(), 0u);
+  EXPECT_EQ(publish(), "");
+  a.Say("SUB from.> 3\r\n").Say(As("a"));  // a CONNECT takes all of it
+  EXPECT_EQ(interest.subscriptions(), 0u);
+  a.Say("SUB from.> 4\r\n");
+  a.Close();
+  EXPECT_EQ(interest.subscriptions(), 0u);
+}
+
+TEST(SessionAccounts, WhatIsNotToBeSeenIsJudgedByTheNameHere) {
+  Options options = WithStreams();
+  options.account_users[0].permissions.emplace();
+  options.account_users[0].permissions->subscribe.emplace();
+  options.account_users[0].permissions->subscribe->deny = {{.subject = "from.b.s.secret"}};
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(As("a")).Say("SUB from.> 1\r\n");
+  a.Hear();
+  sessions.Connect().Say(As("b")).Say("PUB s.secret 1\r\n1\r\nPUB s.x 1\r\n2\r\n");
+  EXPECT_EQ(a.Hear(), "MSG from.b.s.x 1 1\r\n2\r\n");
+}
+
+TEST(SessionAccounts, AReloadBringsShadowsUpToDate) {
+  for (const uint32_t shards : {1u, 2u}) {
+    Options options = WithStreams();
+    Sessions sessions(shards, options);
+    Sessions::Client& a = sessions.Connect(0).Say(As("a")).Say("SUB > 1\r\n");
+    Sessions::Client& b = sessions.Connect(shards - 1).Say(As("b"));
+    const auto publish = [&] {
+      sessions.Settle();
+      a.Hear();
+      b.Say("PUB s.x 1\r\n1\r\n");
+      sessions.Settle();
+      return a.Hear();
+    };
+    const auto reload = [&] {
+      sessions.SetConfig(options);
+      a.session().OnConfigChanged(true, false);
+      b.session().OnConfigChanged(true, false);
+    };
+    EXPECT_EQ(publish(), "MSG from.b.s.x 1 1\r\n1\r\n");
+    reload();  // nothing is another
+    EXPECT_EQ(publish(), "MSG from.b.s.x 1 1\r\n1\r\n");
+    options.accounts[0].stream_imports[0].prefix = "b";
+    reload();
+    EXPECT_EQ(publish(), "MSG b.s.x 1 1\r\n1\r\n");
+    options.accounts[0].stream_imports.clear();
+    reload();
+    EXPECT_EQ(publish(), "");
+    options.accounts[0].stream_imports = {{.account = "B", .subject = "s.x"}};
+    reload();
+    EXPECT_EQ(publish(), "MSG s.x 1 1\r\n1\r\n");
+  }
+}
+
+// ---- mappings ------------------------------------------------------------------------------------------------------
+
+TEST(SessionAccounts, PublishesAreMapped) {
+  Options options = TwoTenants();
+  options.accounts[0].mappings = {{"foo", {{.subject = "bar"}}},
+                                  {"o.*.*", {{.subject = "o.$2.$1"}}},
+                                  {"gone", {{.subject = "gone", .weight = 0}}}};
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(As("a")).Say("SUB > 1\r\n");
+  Sessions::Client& b = sessions.Connect().Say(As("b")).Say("SUB > 1\r\n");
+  a.Hear();
+  b.Hear();
+  // In one piece, so that what follows could be taken for a repetition of what stands before it.
+  a.Say("PUB foo 1\r\n1\r\nPUB foo 1\r\n2\r\nPUB foo 1\r\n3\r\nPUB o.a.b 1\r\n4\r\nPUB o.b.a 1\r\n5\r\n"
+        "PUB bar 1\r\n6\r\nPUB bar 1\r\n7\r\nPUB gone 1\r\n8\r\nPUB foo r 1\r\n9\r\n");
+  EXPECT_EQ(a.Hear(),
+            "MSG bar 1 1\r\n1\r\nMSG bar 1 1\r\n2\r\nMSG bar 1 1\r\n3\r\nMSG o.b.a 1 1\r\n4\r\nMSG o.a.b 1 1\r\n5\r\n"
+            "MSG bar 1 1\r\n6\r\nMSG bar 1 1\r\n7\r\nMSG bar 1 r 1\r\n9\r\n");
+  b.Say("PUB foo 1\r\nx\r\n");
+  EXPECT_EQ(b.Hear(), "MSG foo 1 1\r\nx\r\n");
+}
+
+TEST(SessionAccounts, SharesOfAMappingAreKept) {
+  Options options = TwoTenants();
+  options.accounts[0].mappings = {{"foo", {{.subject = "one", .weight = 20}, {.subject = "two", .weight = 50}}}};
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(As("a"));
+  a.Say("SUB one 1\r\nSUB two 2\r\nSUB foo 3\r\n").Hear();
+  constexpr int kPublishes = 20'000;
+  for (int i = 0; i < kPublishes; ++i) a.Say("PUB foo 0\r\n\r\n");
+  const std::string heard = a.Hear();
+  const auto count = [&heard](std::string_view line) {
+    int found = 0;
+    for (size_t at = 0; (at = heard.find(line, at)) != std::string::npos; at += line.size()) ++found;
+    return found;
+  };
+  const int one = count("MSG one 1 "), two = count("MSG two 2 "), rest = count("MSG foo 3 ");
+  EXPECT_EQ(one + two + rest, kPublishes);
+  EXPECT_NEAR(one, kPublishes / 5, kPublishes / 50);
+  EXPECT_NEAR(two, kPublishes / 2, kPublishes / 50);
+}
+
+TEST(SessionAccounts, AReloadChangesMappings) {
+  Options options = TwoTenants();
+  options.accounts[0].mappings = {{"foo", {{.subject = "bar"}}}};
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(As("a")).Say("SUB > 1\r\nPUB foo 0\r\n\r\n");
+  EXPECT_NE(a.Hear().find("MSG bar 1 0"), std::string::npos);
+  options.accounts[0].mappings = {{"foo", {{.subject = "baz"}}}};
+  sessions.SetConfig(options);
+  a.session().OnConfigChanged(true, false);
+  EXPECT_EQ(a.Ask("PUB foo 0\r\n\r\n"), "MSG baz 1 0\r\n\r\n");
+  options.accounts[0].mappings.clear();
+  sessions.SetConfig(options);
+  a.session().OnConfigChanged(true, false);
+  EXPECT_EQ(a.Ask("PUB foo 0\r\n\r\n"), "MSG foo 1 0\r\n\r\n");
+}
+
 }  // namespace
 }  // namespace millrace

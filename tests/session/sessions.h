@@ -35,6 +35,7 @@ class Sessions {
           shards_[i].router, shards_[i].counters, *logs_[i], config_.get(), start,
           1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
+    for (uint32_t i = 0; i < shards; ++i) shards_[i].router.set_stream_imports(config_->views.stream_imports());
     HandleMail();
   }
 
@@ -47,7 +48,10 @@ class Sessions {
     config.info.host = "0.0.0.0";
     config.info.port = 4222;
     config.info.max_payload = options.max_payload;
-    for (const auto& shared : shared_) shared->config = &config;
+    for (const auto& shared : shared_) {
+      shared->config = &config;
+      shared->router.set_stream_imports(config.views.stream_imports());
+    }
     config_ = std::move(next);
   }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_format.h"
+#include "broker/account/mappings.h"
 #include "broker/config/language/text.h"
 #include "proto/base/status.h"
 #include "proto/subject.h"
@@ -418,8 +419,10 @@ void ReadMappings(AccountSpec& account, Reading& reading, const Value& value) {
       continue;
     }
     Mapping mapping{source, {}};
+    std::string about = Quoted(source);
     if (const std::string* subject = targets.AsString()) {
       mapping.targets.push_back({.subject = *subject});
+      about += " to " + Quoted(*subject);
     } else if (const Array* array = targets.AsArray()) {
       for (const Value& each : *array) {
         if (std::optional<MappingTarget> target = ReadTarget(reading, each)) {
@@ -430,6 +433,11 @@ void ReadMappings(AccountSpec& account, Reading& reading, const Value& value) {
       std::optional<MappingTarget> target = ReadTarget(reading, targets);
       if (!target) continue;
       mapping.targets.push_back(std::move(*target));
+    }
+    const absl::Status status = Mappings::Check(mapping);
+    if (!status.ok()) {
+      reading.Error(targets, absl::StrFormat("Error adding mapping for %s : %s", about, Message(status)));
+      continue;
     }
     account.mappings.push_back(std::move(mapping));
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/config/blocks/accounts.h"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <string>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/account/account_spec.h"
+#include "broker/account/import_graph.h"
 #include "broker/account/nkey.h"
 #include "broker/config/blocks/account_imports.h"
 #include "broker/config/blocks/permission_keys.h"
@@ -162,21 +164,28 @@ const Block kDefaultPermissions = {
     .finish = kHook<FinishPermissions>,
 };
 
-constexpr Lacking kExports = {"exports", Lacking::Policy::kRefuse};
-constexpr Lacking kImports = {"imports", Lacking::Policy::kRefuse};
-constexpr Lacking kMappings = {"subject mappings", Lacking::Policy::kRefuse};
+bool HasServices(const Value& value) {
+  const Array* imports = value.AsArray();
+  return imports != nullptr && std::any_of(imports->begin(), imports->end(), [](const Value& import) {
+    const Map* keys = import.AsMap();
+    return keys != nullptr && std::any_of(keys->begin(), keys->end(), [](const auto& entry) {
+      return Lower(entry.first) == "service";
+    });
+  });
+}
+constexpr Lacking kServiceImports = {"service imports", Lacking::Policy::kRefuse, HasServices};
 constexpr Lacking kLimitsOfAccounts = {"account limits", Lacking::Policy::kRefuse};
 constexpr Lacking kJetStreamOfAccounts = {"JetStream in named accounts", Lacking::Policy::kRefuse};
 constexpr Lacking kTraceDestination = {"an account's trace destination", Lacking::Policy::kRefuse};
 
 const Row kAccountKeys[] = {
     {.key = "nkey", .read = kHook<ReadNkey>},
-    {.key = "imports", .read = kHook<ReadOfSpec<ReadImports>>, .lacking = &kImports},
-    {.key = "exports", .read = kHook<ReadOfSpec<ReadExports>>, .lacking = &kExports},
+    {.key = "imports", .read = kHook<ReadOfSpec<ReadImports>>, .lacking = &kServiceImports},
+    {.key = "exports", .read = kHook<ReadOfSpec<ReadExports>>},
     {.key = "jetstream", .read = kHook<ReadJetStream>, .lacking = &kJetStreamOfAccounts},
     {.key = "users", .read = kHook<ReadUsers>},
     {.key = "default_permissions", .block = &kDefaultPermissions},
-    {.key = "mappings", .aliases = "maps", .read = kHook<ReadOfSpec<ReadMappings>>, .lacking = &kMappings},
+    {.key = "mappings", .aliases = "maps", .read = kHook<ReadOfSpec<ReadMappings>>},
     {.key = "limits", .read = kHook<ReadLimits>, .lacking = &kLimitsOfAccounts},
     {.key = "msg_trace", .aliases = "trace_dest", .lacking = &kTraceDestination},
 };
@@ -243,6 +252,9 @@ void ReadAccounts(AuthorizationOptions& options, Reading& reading, const Value& 
     TakeUsers(options, block, &names, reading);
     options.accounts.push_back(std::move(block.spec));
   }
+  // What accounts are to each other is asked when each alone is right.
+  if (reading.has_errors()) return;
+  for (const std::string& error : CompileAccounts(options.accounts, {}).errors) reading.Error(value, error);
 }
 
 void ReadGlobalMappings(AuthorizationOptions& options, Reading& reading, const Value& value) {

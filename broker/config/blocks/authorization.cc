@@ -19,7 +19,6 @@ namespace config {
 namespace {
 
 constexpr Lacking kCallout = {"auth callout", Lacking::Policy::kRefuse};
-constexpr Lacking kMappings = {"subject mappings", Lacking::Policy::kRefuse};
 constexpr Lacking kProxyRequired = {"proxy_required", Lacking::Policy::kRefuse};
 
 const Block kUsers = {
@@ -179,7 +178,7 @@ const Row kRows[] = {
      .peer_name = "SystemAccount"},
     {.key = "accounts", .order = 185, .member = &kMember<&AuthorizationOptions::accounts>,
      .read = kHook<ReadAccounts>, .print_lines = kHook<AccountsText>, .on_reload = kIgnore},
-    {.key = "mappings", .aliases = "maps", .order = 186, .read = kHook<ReadGlobalMappings>, .lacking = &kMappings,
+    {.key = "mappings", .aliases = "maps", .order = 186, .read = kHook<ReadGlobalMappings>,
      .on_reload = kIgnore},
     {.key = "authorization", .order = 190, .block = &kAuthorizationBlock, .on_reload = kIgnore},
     {.key = "no_system_account", .aliases = "no_system|no_sys_acc", .order = 860, .member = &kUnkept<bool>,

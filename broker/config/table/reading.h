@@ -55,6 +55,7 @@ class Reading {
   const Row& row() const { return *row_; }
   const std::string& key() const { return key_; }  // as the file spells it
   void Error(const Value& value, std::string_view reason);
+  bool has_errors() const { return !diagnostics_.errors.empty(); }  // of all that has been read
   void ErrorWithoutPlace(std::string reason);  // the peer loses the place of some
   void Warn(const Value& value, std::string_view field, std::string_view reason);
   void Note(const Member& member, const Value& value);  // has its value from here

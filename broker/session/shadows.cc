@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/session/shadows.h"
+
+#include <utility>
+
+namespace millrace {
+
+std::vector<Subscription*> Shadows::Make(const Subscription& sub, const AccountView& view) {
+  MR_DCHECK(sub.receiver != nullptr && sub.import == 0);
+  std::vector<Subscription*> made;
+  for (const Shadow& shadow : ShadowsOf(sub.subject(), view.stream_imports)) {
+    const AccountId exporter = view.stream_imports[shadow.import].exporter;
+    made.push_back(Subscription::Create(exporter, sub.receiver, nullptr, shadow.filter, sub.queue(), sub.sid(),
+                                        view.first_import + shadow.import + 1));
+    interest_.Insert(made.back());
+  }
+  return made;
+}
+
+void Shadows::Unlink(const std::vector<Subscription*>& shadows) {
+  for (Subscription* shadow : shadows) interest_.Remove(shadow);
+}
+
+void Shadows::Add(const Subscription& sub, const AccountView& view) {
+  std::vector<Subscription*> made = Make(sub, view);
+  if (made.empty()) return;
+  const bool is_first = of_.emplace(&sub, std::move(made)).second;
+  MR_CHECK(is_first);
+}
+
+void Shadows::Remove(const Subscription& sub) {
+  const auto at = of_.find(&sub);
+  if (at == of_.end()) return;
+  Unlink(at->second);
+  of_.erase(at);
+}
+
+void Shadows::Replace(const Subscription& sub, const AccountView& view) {
+  std::vector<Subscription*> made = Make(sub, view);
+  Remove(sub);
+  if (!made.empty()) of_.emplace(&sub, std::move(made));
+}
+
+void Shadows::RemoveAll() {
+  for (const auto& [sub, shadows] : of_) Unlink(shadows);
+  of_.clear();
+}
+
+size_t Shadows::size() const {
+  size_t count = 0;
+  for (const auto& [sub, shadows] : of_) count += shadows.size();
+  return count;
+}
+
+}  // namespace millrace

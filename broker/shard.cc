@@ -32,6 +32,12 @@ ConnectionLimits LimitsOf(const Options& options) {
           .slow_may_stay = options.write_timeout == Options::WriteTimeout::kRetry};
 }
 
+uint64_t Secret(const ShardOptions& options) {
+  uint64_t secret = 0;
+  options.entropy(reinterpret_cast<char*>(&secret), sizeof secret);
+  return secret;
+}
+
 }  // namespace
 
 Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters& counters, const LoadedConfig* config,
@@ -55,6 +61,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
       session_shared_{router_, counters, log_, config, Nanos{0}, 0, 0, options.entropy},
+      service_imports_(router_, session_shared_.now, mesh.self(), Secret(options)),
       connection_shared_{.io = io,
                          .timers = timers_,
                          .chunks = chunks_,
@@ -70,7 +77,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       placed_(mesh.shards(), 0),
       wait_(options.poll_max, options.gather_max),
       random_(options.seed) {
-  router_.set_stream_imports(config->views.stream_imports());
+  AdoptViews(config->views);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
   quiet_check_.Bind<&Shard::CheckQuiet>(this);
@@ -310,8 +317,7 @@ void Shard::CloseSlow() {
     connection->End(ClosedReason::kSlowConsumerPendingBytes);
   }
   for (const Router::Undelivered& request : router_.TakeUndelivered()) {
-    if (Connection* connection = Find(request.origin))
-      connection->speaker().OnUndelivered(request.subject, request.reply);
+    ReportUndelivered(request.origin, request.subject, request.reply);
   }
 }
 
@@ -393,7 +399,12 @@ void Shard::OnInterest(uint32_t from, const char* body) {
 
 void Shard::OnUndelivered(const char* body) {
   const UndeliveredRecord record(body);
-  if (Connection* connection = Find(record.origin)) connection->speaker().OnUndelivered(record.subject, record.reply);
+  ReportUndelivered(record.origin, std::string(record.subject), std::string(record.reply));
+}
+
+void Shard::ReportUndelivered(const ConnectionId& origin, std::string subject, std::string reply) {
+  service_imports_.GiveBack(&subject, &reply);
+  if (Connection* connection = Find(origin)) connection->speaker().OnUndelivered(subject, reply);
 }
 
 void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
@@ -447,12 +458,17 @@ void Shard::OnConfigChange(const ConfigChange& change) {
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.outlet().set_limits(limits);
-  router_.set_stream_imports(change.config->views.stream_imports());
+  AdoptViews(change.config->views);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;
     connection->speaker().OnConfigChanged(change.recheck_users, change.announce_info);
   }
   mesh_.SendParcel(mesh_.control(), std::make_unique<ConfigApplied>(change.config));
+}
+
+void Shard::AdoptViews(const AccountViews& views) {
+  router_.set_stream_imports(views.stream_imports());
+  service_imports_.Adopt(views);
 }
 
 void Shard::OnCloseSome(const CloseSome& some) {
@@ -610,6 +626,7 @@ void Shard::CheckHash(Connection* connection, std::string hash, std::string secr
 
 void Shard::Invariant() const {
   interest_.Invariant();
+  service_imports_.Invariant();
   size_t open = 0;
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr) continue;

@@ -23,6 +23,7 @@
 #include "broker/net/connection.h"
 #include "broker/part.h"
 #include "broker/route/router.h"
+#include "broker/service/service_imports.h"
 #include "broker/session/session.h"
 #include "proto/base/xorshift.h"
 
@@ -95,7 +96,10 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnParcel(std::unique_ptr<Parcel> parcel);
   void OnConfigChange(const ConfigChange& change);
   void OnQuery(const Query& query);
+  void AdoptViews(const AccountViews& views);
   void OnCloseSome(const CloseSome& some);
+  // Nobody took a request of ours, it may be under a name of another account.
+  void ReportUndelivered(const ConnectionId& origin, std::string subject, std::string reply);
 
   // The end (shard_stop.cc).
   void OnStop();
@@ -146,6 +150,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   Interest interest_;
   Router router_;
   SessionShared session_shared_;
+  ServiceImports service_imports_;
   ConnectionShared connection_shared_;
 
   std::vector<std::unique_ptr<ShardPart>> parts_;  // until they have stopped

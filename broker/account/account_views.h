@@ -36,6 +36,7 @@ class AccountViews {
     return id < views_.size() && views_[id] != nullptr ? *views_[id] : empty_;
   }
   AccountId end() const { return static_cast<AccountId>(views_.size()); }
+  bool is_system(AccountId id) const { return id == kSystemAccount; }
   // By number; nullptr: an account has it no longer.
   std::span<const CompiledStreamImport* const> stream_imports() const { return by_number_; }
 

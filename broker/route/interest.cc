@@ -37,7 +37,8 @@ Interest::Interest(uint32_t cache_entries, ShardCounters& counters, Announce ann
 Interest::~Interest() { FreeRemoved(); }
 
 Interest::Account& Interest::account(AccountId id) {
-  while (accounts_.size() <= id) accounts_.push_back(std::make_unique<Account>());
+  if (accounts_.size() <= id) accounts_.resize(size_t{id} + 1);
+  if (accounts_[id] == nullptr) accounts_[id] = std::make_unique<Account>();
   return *accounts_[id];
 }
 
@@ -121,6 +122,28 @@ void Interest::FreeRemoved() {
   removed_.clear();
 }
 
+void Interest::AddForward(AccountId id, std::string_view filter, uint32_t import) {
+  MR_DCHECK(shard_checker_.Here());
+  std::unique_ptr<SubjectTrie<ForwardNode>>& forwards = account(id).forwards;
+  if (forwards == nullptr) forwards = std::make_unique<SubjectTrie<ForwardNode>>();
+  ForwardNode* node = forwards->Insert(filter);
+  MR_CHECK(node != nullptr && std::find(node->imports.begin(), node->imports.end(), import) == node->imports.end());
+  node->imports.push_back(import);
+  Changed(id, filter);
+}
+
+void Interest::RemoveForward(AccountId id, std::string_view filter, uint32_t import) {
+  MR_DCHECK(shard_checker_.Here());
+  std::unique_ptr<SubjectTrie<ForwardNode>>& forwards = account(id).forwards;
+  ForwardNode* node = forwards == nullptr ? nullptr : forwards->Find(filter);
+  MR_CHECK(node != nullptr);
+  const size_t erased = std::erase(node->imports, import);
+  MR_CHECK_OP(erased, ==, 1u);
+  if (node->imports.empty()) forwards->Erase(filter);
+  if (forwards->filter_count() == 0) forwards = nullptr;
+  Changed(id, filter);
+}
+
 void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue) {
   MR_DCHECK(shard_checker_.Here());
   MR_CHECK_OP(from, <, 64u);  // bits of a ShardSet
@@ -157,8 +180,9 @@ void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_
 
 bool Interest::HasSubscription(AccountId id, std::string_view filter, std::string_view name) const {
   MR_DCHECK(shard_checker_.Here());
-  if (id >= accounts_.size()) return false;
-  const InterestNode* node = accounts_[id]->trie.Find(filter);
+  const Account* const account = FindAccount(id);
+  if (account == nullptr) return false;
+  const InterestNode* node = account->trie.Find(filter);
   if (node == nullptr) return false;
   if (name.empty()) return !node->plain.empty() || node->remote_plain != 0;
   return std::any_of(node->groups.begin(), node->groups.end(), [name](const QueueGroup& group) {
@@ -168,9 +192,11 @@ bool Interest::HasSubscription(AccountId id, std::string_view filter, std::strin
 
 bool Interest::HasInterest(AccountId id, std::string_view subject) const {
   MR_DCHECK(shard_checker_.Here());
-  if (id >= accounts_.size()) return false;
+  const Account* const account = FindAccount(id);
+  if (account == nullptr) return false;
   bool found = false;
-  accounts_[id]->trie.Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
+  account->trie.Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
+  if (account->forwards != nullptr) account->forwards->Match(subject, [&found](const ForwardNode&) { found = true; });
   return found;
 }
 
@@ -186,11 +212,13 @@ uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* res
   MR_CHECK(result->pins == 0);
   result->plain.clear();
   result->groups.clear();
+  result->forwards.clear();
   result->remote_plain = 0;
   result->runs = MatchResult::Runs::kUnknown;
   result->decisive_bytes = 0;
-  if (id >= accounts_.size()) return 0;
-  const auto walk = accounts_[id]->trie.Match(subject, [result](InterestNode& node) {
+  const Account* const account = FindAccount(id);
+  if (account == nullptr) return 0;
+  const auto walk = account->trie.Match(subject, [result](InterestNode& node) {
     MR_DCHECK(!node.empty());
     result->plain.insert(result->plain.end(), node.plain.begin(), node.plain.end());
     result->remote_plain |= node.remote_plain;
@@ -214,7 +242,13 @@ uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* res
     }
   });
   result->decisive_bytes = walk.decisive_bytes;
-  return walk.steps;
+  if (account->forwards == nullptr) [[likely]] return walk.steps;
+  const auto more = account->forwards->Match(subject, [result](const ForwardNode& node) {
+    result->forwards.insert(result->forwards.end(), node.imports.begin(), node.imports.end());
+  });
+  std::sort(result->forwards.begin(), result->forwards.end());
+  result->decisive_bytes = std::max(walk.decisive_bytes, more.decisive_bytes);
+  return walk.steps + more.steps;
 }
 
 bool Interest::Fresh(const Cached& cached) const {
@@ -341,6 +375,7 @@ void Interest::AddFanout(uint32_t* max, uint64_t* total, uint64_t* results) cons
 
 void Interest::ForEach(const std::function<void(AccountId, const InterestNode&)>& visit) const {
   for (AccountId id = 0; id < accounts_.size(); ++id) {
+    if (accounts_[id] == nullptr) continue;
     accounts_[id]->trie.ForEach([&](std::string_view, const InterestNode& node) { visit(id, node); });
   }
 }
@@ -394,6 +429,7 @@ void Interest::CheckCache() const {
       std::sort(found.plain.begin(), found.plain.end());
       MR_CHECK(plain == found.plain);
       MR_CHECK(entry->result.remote_plain == found.remote_plain);
+      MR_CHECK(entry->result.forwards == found.forwards);
       MR_CHECK_OP(entry->result.groups.size(), ==, found.groups.size());
       for (const MatchResult::Group& group : found.groups) {
         const MatchResult::Group* known = FindGroup(entry->result.groups, group.name);
@@ -409,6 +445,7 @@ void Interest::CheckCache() const {
 void Interest::Invariant() const {
   size_t linked = 0;
   for (AccountId id = 0; id < accounts_.size(); ++id) {
+    if (accounts_[id] == nullptr) continue;
     const SubjectTrie<InterestNode>& trie = accounts_[id]->trie;
     trie.ForEach([&](std::string_view filter, const InterestNode& node) { linked += CheckNode(id, filter, node); });
     MR_CHECK(trie.filter_count() > 0 || trie.node_count() == 1);  // the root

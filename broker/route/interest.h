@@ -60,6 +60,7 @@ struct MatchResult {
   };
   std::vector<Subscription*> plain;
   std::vector<Group> groups;
+  std::vector<uint32_t> forwards;  // service imports of the account (ServiceImports), in ascending order
   ShardSet remote_plain = 0;
   // Whether messages may be collected and delivered receiver by receiver: nobody is in `plain` twice, so nobody sees
   // an order other than the publisher's. Found out by the router when it matters.
@@ -68,7 +69,7 @@ struct MatchResult {
   uint32_t decisive_bytes = 0;  // as of when it was found: ask Interest::Matched
   mutable uint32_t pins = 0;    // MatchPin
 
-  bool empty() const { return plain.empty() && groups.empty() && remote_plain == 0; }
+  bool empty() const { return plain.empty() && groups.empty() && forwards.empty() && remote_plain == 0; }
   size_t fanout() const { return plain.size() + groups.size(); }
 };
 
@@ -89,7 +90,7 @@ class MatchPin {
 
 class Interest {
  public:
-  static constexpr uint32_t kInUseMax = 8;
+  static constexpr uint32_t kInUseMax = 24;
 
   // Called when this shard's interest in a filter changes in a way that others must know.
   using Announce = std::function<void(const InterestMail&, std::string_view filter, std::string_view queue)>;
@@ -103,6 +104,11 @@ class Interest {
   void Remove(Subscription* sub);
   // End of the turn: frees what was removed.
   void FreeRemoved();
+
+  // Links and unlinks a service import of an account at the subject that it has there. Other shards do not hear of it:
+  // each has all of them, and the shard of a publisher forwards.
+  void AddForward(AccountId account, std::string_view filter, uint32_t import);
+  void RemoveForward(AccountId account, std::string_view filter, uint32_t import);
 
   // Applies another shard's announcement.
   void ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue);
@@ -137,8 +143,12 @@ class Interest {
   void Invariant() const;
 
  private:
+  struct ForwardNode {
+    std::vector<uint32_t> imports;
+  };
   struct Account {
     SubjectTrie<InterestNode> trie;
+    std::unique_ptr<SubjectTrie<ForwardNode>> forwards;  // nullptr: none
   };
   struct Cached {
     uint64_t hash = 0;
@@ -158,6 +168,8 @@ class Interest {
   };
 
   Account& account(AccountId id);
+  // nullptr: nobody has ever been interested in anything of it.
+  const Account* FindAccount(AccountId id) const { return id < accounts_.size() ? accounts_[id].get() : nullptr; }
   void Changed(AccountId account, std::string_view filter);
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
   // Returns what it cost, in steps of SubjectTrie::Walk. Nobody may have the result in use.

@@ -33,18 +33,9 @@ void Router::AutoUnsubscribe(Subscription* sub) {
 
 // ---- one message ---------------------------------------------------------------------------------------------------
 
-Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
-  MR_DCHECK(shard_checker_.Here());
-  MR_DCHECK(run_.empty() || depth_ > 0);
-  const Delivering delivering(this, match);
-  Outcome outcome;
-  // Delivery may unsubscribe, never free: the lists of `match` stay what they are until the turn ends.
-  for (Subscription* sub : match.plain) outcome.delivered |= Deliver(sub, message);
-  outcome.sent_to = match.remote_plain;
-  if (!match.groups.empty()) PickGroups(message, match, &outcome);
-  if (outcome.sent_to == 0) return outcome;
-
-  const bool report = message.report_undelivered && !outcome.delivered && std::has_single_bit(outcome.sent_to);
+inline void Router::SendRecords(const Message& message, const MatchResult& match, const Outcome& outcome) {
+  const bool report = message.report_undelivered && !outcome.delivered && match.forwards.empty() &&
+                      std::has_single_bit(outcome.sent_to);
   SharedPayload* shared = nullptr;
   for (ShardSet rest = outcome.sent_to; rest != 0; rest &= rest - 1) {
     const auto target = static_cast<uint32_t>(std::countr_zero(rest));
@@ -55,8 +46,34 @@ Router::Outcome Router::Publish(const Message& message, const MatchResult& match
     picks.clear();
   }
   MR_DCHECK((outcome.sent_to >> mesh_.self() & 1) == 0);
-  outcome.delivered = true;
+}
+
+Router::Outcome Router::Publish(const Message& message, const MatchResult& match) {
+  MR_DCHECK(shard_checker_.Here());
+  MR_DCHECK(run_.empty() || depth_ > 0);
+  const Delivering delivering(this, match);
+  Outcome outcome;
+  // Delivery may unsubscribe, never free: the lists of `match` stay what they are until the turn ends.
+  for (Subscription* sub : match.plain) outcome.delivered |= Deliver(sub, message);
+  outcome.sent_to = match.remote_plain;
+  if (!match.groups.empty()) PickGroups(message, match, &outcome);
+  if (outcome.sent_to != 0) SendRecords(message, match, outcome);
+  outcome.delivered |= outcome.sent_to != 0;
+  if (!match.forwards.empty()) [[unlikely]]
+    Forward(message, match, &outcome);
   return outcome;
+}
+
+// Behind what the account itself gets of it, and behind its records, so that a shard consumes them in this order.
+void Router::Forward(const Message& message, const MatchResult& match, Outcome* outcome) {
+  MR_CHECK(forwarder_ != nullptr);
+  Message forwarded = message;
+  forwarded.report_undelivered &= !outcome->delivered && match.forwards.size() == 1;
+  for (const uint32_t import : match.forwards) {
+    const Outcome there = forwarder_->Forward(forwarded, import);
+    outcome->delivered |= there.delivered;
+    outcome->sent_to |= there.sent_to;
+  }
 }
 
 inline bool Router::DeliverNamed(Subscription* sub, const Message& message) {
@@ -216,7 +233,7 @@ bool Router::MayRun(const MatchResult& match) {
     }
     std::sort(receivers.begin(), receivers.end());
     const bool twice = std::adjacent_find(receivers.begin(), receivers.end()) != receivers.end();
-    match.runs = match.groups.empty() && !twice ? MatchResult::Runs::kYes : MatchResult::Runs::kNo;
+    match.runs = match.groups.empty() && match.forwards.empty() && !twice ? MatchResult::Runs::kYes : MatchResult::Runs::kNo;
   }
   return match.runs == MatchResult::Runs::kYes;
 }

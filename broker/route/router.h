@@ -29,6 +29,9 @@ namespace millrace {
 
 struct MessageRecord;
 
+// Takes publishes on to other accounts.
+class Forwarder;
+
 class Router {
  public:
   Router(MeshPort& mesh, ShardCounters& counters, Interest& interest, const RouterLimits& limits, uint64_t seed);
@@ -40,7 +43,8 @@ class Router {
   };
   // `match` is the result for message.subject (from Interest::Match or remembered).
   Outcome Publish(const Message& message, const MatchResult& match);
-  static constexpr uint32_t kPublishDepthMax = 4;
+  // Sinks that publish, and service imports that lead to service imports.
+  static constexpr uint32_t kPublishDepthMax = 20;
   // Publishes and deliveries of mail under way.
   uint32_t depth() const { return depth_; }
 
@@ -95,6 +99,14 @@ class Router {
   // Mail to another shard piles up: publishers should pause.
   bool Congested() const { return mesh_.AnyOverflowAbove(kOverflowPauseBytes); }
 
+  // A sink has published to these shards. PING waits for them from now on, whoever's it is: a shard that has nothing in
+  // its mail costs nothing.
+  void NoteSentOn(ShardSet shards) { sent_on_ |= shards; }
+  ShardSet sent_on() const { return sent_on_; }
+
+  // Gets what service imports match; there is none without it.
+  void set_forwarder(Forwarder* forwarder) { forwarder_ = forwarder; }
+
   Interest& interest() { return interest_; }
   MeshPort& mesh() { return mesh_; }
   Outlet& outlet() { return outlet_; }
@@ -141,6 +153,8 @@ class Router {
   bool DeliverTraced(Subscription* sub, const Message& message);
   bool DeliverToMember(const std::vector<Subscription*>& members, const Message& message);
   void AutoUnsubscribe(Subscription* sub);
+  void SendRecords(const Message& message, const MatchResult& match, const Outcome& outcome);
+  void Forward(const Message& message, const MatchResult& match, Outcome* outcome);
   void PickGroups(const Message& message, const MatchResult& match, Outcome* outcome);
   bool DeliverToGroup(const MatchResult& match, std::string_view name, const MessageRecord& record);
   // A shard with members, by their weight; that of the pick-th member.
@@ -150,6 +164,8 @@ class Router {
   [[no_unique_address]] ShardChecker shard_checker_;
   MeshPort& mesh_;
   Interest& interest_;
+  Forwarder* forwarder_ = nullptr;
+  ShardSet sent_on_ = 0;
   Outlet outlet_;
   XorShift64 random_;  // of queue picks
   int64_t wall_ns_ = 0;
@@ -161,6 +177,13 @@ class Router {
   std::vector<Kept> kept_;
   std::vector<SharedPayload*> payloads_home_;
   std::vector<Undelivered> undelivered_here_;
+};
+
+class Forwarder {
+ public:
+  virtual ~Forwarder() = default;
+  // Publishes the message where this service import of its account leads to. Inside of the Publish that has matched it.
+  virtual Router::Outcome Forward(const Message& message, uint32_t import) = 0;
 };
 
 }  // namespace millrace

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 #include "broker/route/message.h"
@@ -42,6 +43,13 @@ class DeliveryHooks {
   virtual void OnDelivered(const Subscription& subscription, const Message& message) = 0;
 };
 
+// What the account that a request is forwarded to is told of its requestor.
+struct RequestorDetail {
+  bool identity = false;               // who it is, and not only its account and how far away
+  bool server = false;                 // where it is connected
+  AccountId by_way_of = kNoAccount;    // the account that has passed it on
+};
+
 // Told when one of its subscriptions has had its last delivery (UNSUB with max).
 class SubscriptionOwner {
  public:
@@ -50,6 +58,8 @@ class SubscriptionOwner {
   virtual void OnAutoUnsubscribed(Subscription* sub) = 0;
   // What the client called itself, for traces.
   virtual std::string_view client_name() const = 0;
+  // This connection as the value of Nats-Request-Info, in JSON.
+  virtual std::string RequestorJson(const RequestorDetail& detail) const = 0;
 };
 
 // The delivering end of one client connection.
@@ -78,8 +88,8 @@ struct Receiver {
   ConnectionId stalled_by;
 };
 
-// One SUB, or what it hears of another account (a shadow, with the account and the filter there). Subject, queue and sid
-// lie behind the object in the same allocation.
+// One SUB, or what it hears of another account (a shadow, with the account and the filter there). Subject, queue and
+// sid lie behind the object in the same allocation.
 struct Subscription {
   Receiver* receiver;  // nullptr for a sink's subscription
   Sink* sink;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/account/nkey.h"
+#include "broker/json/writer.h"
 #include "proto/encoder.h"
 #include "proto/errors.h"
 #include "proto/quoted.h"
@@ -626,6 +627,32 @@ void Session::SendNoResponders(std::string_view subject, std::string_view reply)
   }
 }
 
+std::string Session::RequestorJson(const RequestorDetail& detail) const {
+  JsonWriter json(JsonLayout::kCompact);
+  json.BeginObject();
+  if (detail.identity) {
+    json.PutTime("start", shared_.wall_ns - (shared_.now - started_).count());
+    json.Put("host", client_ip_);
+    json.PutUint("id", receiver_.id.cid);
+  }
+  json.Put("acc", account_name());
+  if (detail.by_way_of != kNoAccount) json.Put("svc", shared_.config->accounts[detail.by_way_of].name);
+  if (detail.identity) {
+    json.Opt("user", principal_.user());
+    json.Opt("name", connect_.name);
+    json.Opt("lang", connect_.lang);
+    json.Opt("ver", connect_.version);
+  }
+  json.OptInt("rtt", rtt_.count());
+  if (detail.server) json.Opt("server", shared_.config->info.server_name);
+  if (detail.identity) {
+    json.Put("kind", "Client");
+    json.Put("client_type", "nats");
+  }
+  json.EndObject();
+  return std::move(json).Take();
+}
+
 void Session::OnUndelivered(std::string_view subject, std::string_view reply) {
   if (state_ != State::kClosed && connect_.no_responders) SendNoResponders(subject, reply);
 }
@@ -765,7 +792,7 @@ void Session::OnPing() {
   MR_DCHECK(state_ == State::kReady && barrier_.empty());
   last_in_ = shared_.now;
   MeshPort& mesh = shared_.router.mesh();
-  for (ShardSet rest = touched_; rest != 0; rest &= rest - 1) {
+  for (ShardSet rest = touched_ | shared_.router.sent_on(); rest != 0; rest &= rest - 1) {
     const auto shard = static_cast<uint32_t>(std::countr_zero(rest));
     if (shard >= mesh.shards()) break;
     if (shard == mesh.self()) continue;

@@ -108,7 +108,8 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   }
   // Whether a publish to a subject with this first character needs nothing but delivery.
   bool MayRepeat(char first) const {
-    return principal_.unrestricted() && !maps_subjects_ && !connect_.pedantic && !connect_.verbose && first != '_' && first != '$';
+    return principal_.unrestricted() && !maps_subjects_ && !connect_.pedantic && !connect_.verbose && first != '_' &&
+           first != '$';
   }
   // Verbs.
   void OnCommand(const Command& command);
@@ -124,6 +125,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   // SubscriptionOwner.
   void OnAutoUnsubscribed(Subscription* sub) override;
   std::string_view client_name() const override { return connect_.name; }
+  std::string RequestorJson(const RequestorDetail& detail) const override;
   // DeliveryHooks.
   bool MayDeliver(const Subscription& sub, const Message& message) override;
   void OnDelivered(const Subscription& sub, const Message& message) override;

@@ -133,9 +133,9 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
 }
 
 TEST(AccountsConfig, WhatIsNotBuiltYetIsRefused) {
-  for (const std::string_view key : {"imports [{service: {account: B, subject: b}}]", "limits {max_conn: 1}",
-                                     "jetstream: enabled", "msg_trace: x"}) {
-    const Startup startup = StartWith("accounts {B {exports [{service: b}]}, A {" + std::string(key) + "}}");
+  for (const std::string_view key : {"exports [{service: a, latency: l}]", "limits {max_conn: 1}", "jetstream: enabled",
+                                     "msg_trace: x"}) {
+    const Startup startup = StartWith("accounts {A {" + std::string(key) + "}}");
     EXPECT_EQ(startup.exit_code, 1) << key;
     EXPECT_NE(startup.err.find("is not supported yet by this build: accounts."), std::string::npos) << startup.err;
   }

@@ -53,6 +53,7 @@ class EngineHarness {
     }
     void OnAutoUnsubscribed(Subscription* sub) override { std::erase(subs_, sub); }
     std::string_view client_name() const override { return "test"; }
+    std::string RequestorJson(const RequestorDetail&) const override { return "{}"; }
     std::vector<Received> Take();
 
    private:

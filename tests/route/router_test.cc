@@ -64,6 +64,7 @@ struct Client final : SubscriptionOwner {
     ++auto_unsubscribed;
   }
   std::string_view client_name() const override { return "test"; }
+  std::string RequestorJson(const RequestorDetail&) const override { return "{}"; }
 
   Shards& shards;
   Receiver receiver;

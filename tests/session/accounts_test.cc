@@ -282,5 +282,224 @@ TEST(SessionAccounts, AReloadChangesMappings) {
   EXPECT_EQ(a.Ask("PUB foo 0\r\n\r\n"), "MSG foo 1 0\r\n\r\n");
 }
 
+// ---- service imports -----------------------------------------------------------------------------------------------
+
+// A asks B under names of its own.
+Options WithServices() {
+  Options options = TwoTenants();
+  options.accounts[0].service_imports = {{.account = "B", .subject = "q.x", .to = "ask"},
+                                         {.account = "B", .subject = "w.*", .to = "wild.*"},
+                                         {.account = "B", .subject = "many", .to = "many"},
+                                         {.account = "B", .subject = "shared", .to = "shared", .share = true}};
+  options.accounts[1].service_exports = {{.subject = "q.x"},
+                                         {.subject = "w.*"},
+                                         {.subject = "many", .response = ServiceResponse::kStreamed},
+                                         {.subject = "shared"}};
+  return options;
+}
+
+std::string AsRequestor(std::string_view user) {
+  return "CONNECT {\"verbose\":false,\"headers\":true,\"no_responders\":true,\"user\":\"" + std::string(user) +
+         "\",\"pass\":\"x\"}\r\n";
+}
+
+// The reply subject of the one request that was heard.
+std::string ReplyOf(std::string_view heard) {
+  const size_t at = heard.find("_R_.");
+  return at == std::string_view::npos ? "" : std::string(heard.substr(at, heard.find(' ', at) - at));
+}
+
+TEST(SessionAccounts, ARequestGetsItsReplyOnce) {
+  for (const uint32_t shards : {1u, 2u, 3u}) {
+    Sessions sessions(shards, WithServices());
+    Sessions::Client& a = sessions.Connect(0).Say(AsRequestor("a")).Say("SUB inbox.> 1\r\n");
+    Sessions::Client& elsewhere = sessions.Connect(shards - 1).Say(AsRequestor("a")).Say("SUB inbox.> 2\r\n");
+    Sessions::Client& b = sessions.Connect(shards / 2).Say(AsRequestor("b")).Say("SUB > 1\r\n");
+    sessions.Settle();
+    a.Hear(), elsewhere.Hear(), b.Hear();
+    a.Say("PUB ask inbox.1 2\r\nhi\r\n");
+    sessions.Settle();
+    const std::string heard = b.Hear();
+    EXPECT_EQ(heard.find("HMSG q.x 1 _R_."), 0u) << heard;
+    EXPECT_NE(heard.find("NATS/1.0\r\nNats-Request-Info: {\"acc\":\"A\",\"rtt\":1}\r\n\r\nhi\r\n"),
+        std::string::npos) << heard;
+    const std::string reply = ReplyOf(heard);
+    ASSERT_NE(reply, "");
+    EXPECT_EQ(sessions.services(0).pending(), 1u);
+    b.Say("PUB " + reply + " 3\r\nyes\r\nPING\r\n");
+    sessions.Settle();
+    EXPECT_EQ(a.Hear(), "MSG inbox.1 1 3\r\nyes\r\n") << shards;
+    EXPECT_EQ(elsewhere.Hear(), "MSG inbox.1 2 3\r\nyes\r\n") << shards;
+    EXPECT_EQ(sessions.services(0).pending(), 0u);
+    b.Say("PUB " + reply + " 3\r\nyes\r\n");  // it has had its reply
+    sessions.Settle();
+    EXPECT_EQ(a.Hear(), "");
+    sessions.services(0).Invariant();
+  }
+}
+
+TEST(SessionAccounts, RequestsCarryWildcardsAndHeaders) {
+  Sessions sessions(1, WithServices());
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a"));
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB w.* 1\r\n");
+  a.Hear(), b.Hear();
+  a.Say("HPUB wild.five 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n");
+  EXPECT_EQ(b.Hear(),
+      "HMSG w.five 1 58 60\r\nNATS/1.0\r\nA: b\r\nNats-Request-Info: {\"acc\":\"A\",\"rtt\":1}\r\n\r\nhi\r\n");
+  // What it says of itself is not believed.
+  const std::string forged = "NATS/1.0\r\nNats-Request-Info: {\"acc\":\"Z\"}\r\n\r\n";
+  a.Say("HPUB wild.six " + std::to_string(forged.size()) + " " + std::to_string(forged.size()) + "\r\n" + forged +
+      "\r\n");
+  const std::string heard = b.Hear();
+  EXPECT_EQ(heard.find("\"Z\""), std::string::npos);
+  EXPECT_NE(heard.find("{\"acc\":\"A\",\"rtt\":1}"), std::string::npos);
+}
+
+TEST(SessionAccounts, WhoSharesIsNamed) {
+  Sessions sessions(1, WithServices());
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB shared 1\r\n");
+  sessions.Connect().Say("CONNECT {\"verbose\":false,\"user\":\"a\",\"pass\":\"x\",\"name\":\"me\",\"lang\":\"go\","
+                         "\"version\":\"1\"}\r\nPUB shared 0\r\n\r\n");
+ "
+  " EXPECT_NE(b.Hear().find("Nats-Request-Info: {\"start\":\"2023-11-14T22:13:20Z\",\"host\":\"127.0.0.1\",\"id\":6,\"acc\":"
+ "
+                          "                         "\"A\",\"user\":\"a\",\"name\":\"me\",\"lang\":\"go\",\"ver\":\"1\",\"rtt\":1,\"server\":\"test\","
+                          "\"kind\":\"Client\",\"client_type\":\"nats\"}"),
+            std::string::npos);
+}
+
+TEST(SessionAccounts, NobodyThereIsSaidUnderTheNameHere) {
+  for (const uint32_t shards : {1u, 2u}) {
+    Sessions sessions(shards, WithServices());
+    Sessions::Client& a = sessions.Connect(0).Say(AsRequestor("a")).Say("SUB inbox.> 1\r\n");
+    a.Hear();
+    a.Say("PUB ask inbox.1 2\r\nhi\r\n");
+    sessions.Settle();
+    EXPECT_NE(a.Hear().find("HMSG inbox.1 1 "), std::string::npos);
+    EXPECT_EQ(sessions.services(0).pending(), 0u);
+    // Somebody on another shard who may not take it: the report comes by mail.
+    Sessions::Client& b = sessions.Connect(shards - 1);
+    b.Say("CONNECT {\"verbose\":false,\"user\":\"b\",\"pass\":\"x\"}\r\nSUB q.x 1\r\nUNSUB 1\r\n");
+    sessions.Settle();
+    a.Say("PUB ask inbox.2 2\r\nhi\r\n");
+    sessions.Settle();
+    const std::string heard = a.Hear();
+    EXPECT_NE(heard.find("HMSG inbox.2 1 "), std::string::npos) << heard;
+    EXPECT_NE(heard.find("Nats-Subject: ask\r\n"), std::string::npos) << heard;
+    EXPECT_EQ(sessions.services(0).pending(), 0u);
+  }
+}
+
+TEST(SessionAccounts, AStreamOfRepliesEndsWithAnEmptyOne) {
+  Sessions sessions(1, WithServices());
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a")).Say("SUB inbox 1\r\n");
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB many 1\r\n");
+  a.Hear(), b.Hear();
+  a.Say("PUB many inbox 0\r\n\r\n");
+  const std::string reply = ReplyOf(b.Hear());
+  b.Say("PUB " + reply + " 1\r\n1\r\nPUB " + reply + " 1\r\n2\r\nPUB " + reply + " 0\r\n\r\nPUB " + reply +
+      " 1\r\n3\r\n");
+  EXPECT_EQ(a.Hear(), "MSG inbox 1 1\r\n1\r\nMSG inbox 1 1\r\n2\r\nMSG inbox 1 0\r\n\r\n");
+  EXPECT_EQ(sessions.services(0).pending(), 0u);
+}
+
+TEST(SessionAccounts, AReplyMayWantAReply) {
+  Sessions sessions(1, WithServices());
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a")).Say("SUB inbox 1\r\n");
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB q.x 1\r\nSUB more 2\r\n");
+  a.Hear(), b.Hear();
+  a.Say("PUB ask inbox 0\r\n\r\n");
+  b.Say("PUB " + ReplyOf(b.Hear()) + " more 1\r\n1\r\n");
+  const std::string heard = a.Hear();
+  EXPECT_EQ(heard.find("MSG inbox 1 _R_."), 0u) << heard;
+  a.Say("PUB " + ReplyOf(heard) + " 2\r\nok\r\n");
+  EXPECT_EQ(b.Hear(), "MSG more 2 2\r\nok\r\n");
+  EXPECT_EQ(sessions.services(0).pending(), 0u);
+}
+
+TEST(SessionAccounts, OneWaitsForAReplyAsLongAsTheExportSays) {
+  Options options = WithServices();
+  options.accounts[1].service_exports[0].threshold = std::chrono::seconds(3);
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a")).Say("SUB inbox.* 1\r\n");
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB q.x 1\r\n");
+  a.Hear(), b.Hear();
+  a.Say("PUB ask inbox.1 0\r\n\r\n");
+  const std::string first = ReplyOf(b.Hear());
+  sessions.Advance(std::chrono::seconds(2));
+  a.Say("PUB ask inbox.2 0\r\n\r\n");
+  const std::string second = ReplyOf(b.Hear());
+  sessions.Advance(std::chrono::seconds(2));
+  EXPECT_EQ(sessions.services(0).pending(), 2u);
+  a.Say("PUB ask inbox.3 0\r\n\r\n");  // a new one gives up what is overdue
+  EXPECT_EQ(sessions.services(0).pending(), 2u);
+  EXPECT_EQ(sessions.services(0).given_up(), 1u);
+  b.Say("PUB " + first + " 1\r\n1\r\nPUB " + second + " 1\r\n2\r\n");
+  EXPECT_EQ(a.Hear(), "MSG inbox.2 1 1\r\n2\r\n");
+  sessions.Advance(std::chrono::seconds(4));
+  b.Say("PUB " + ReplyOf(b.Hear()) + " 1\r\n3\r\n");
+  EXPECT_EQ(a.Hear(), "");
+  sessions.services(0).Invariant();
+}
+
+TEST(SessionAccounts, RequestsGoThroughSeveralAccounts) {
+  Options options = TwoTenants();
+  options.accounts.push_back({.name = "C"});
+  options.account_users.push_back({.user = "c", .password = "x", .account = "C"});
+  options.accounts[0].service_imports = {{.account = "B", .subject = "b.ask", .to = "ask"}};
+  options.accounts[1].service_exports = {{.subject = "b.ask"}};
+  options.accounts[1].service_imports = {{.account = "C", .subject = "c.ask", .to = "b.ask"}};
+  options.accounts[2].service_exports = {{.subject = "c.ask"}};
+  for (const uint32_t shards : {1u, 2u}) {
+    Sessions sessions(shards, options);
+    Sessions::Client& a = sessions.Connect(0).Say(AsRequestor("a")).Say("SUB inbox 1\r\n");
+    Sessions::Client& c = sessions.Connect(shards - 1).Say(AsRequestor("c")).Say("SUB c.ask 1\r\n");
+    sessions.Settle();
+    a.Hear(), c.Hear();
+    a.Say("PUB ask inbox 0\r\n\r\n");
+    sessions.Settle();
+    const std::string heard = c.Hear();
+    EXPECT_NE(heard.find("{\"acc\":\"A\",\"svc\":\"B\",\"rtt\":1}"), std::string::npos) << heard;
+    c.Say("PUB " + ReplyOf(heard) + " 2\r\nok\r\n");
+    sessions.Settle();
+    EXPECT_EQ(a.Hear(), "MSG inbox 1 2\r\nok\r\n");
+    EXPECT_EQ(sessions.services(0).pending(), 0u);
+    c.Say("UNSUB 1\r\n");
+    sessions.Settle();
+    a.Say("PUB ask inbox 0\r\n\r\n");
+    sessions.Settle();
+    EXPECT_NE(a.Hear().find("Nats-Subject: ask\r\n"), std::string::npos);
+    EXPECT_EQ(sessions.services(0).pending(), 0u);
+  }
+}
+
+TEST(SessionAccounts, AReloadChangesServiceImports) {
+  Options options = WithServices();
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a")).Say("SUB ask 9\r\n");
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB > 1\r\n");
+  const auto publish = [&](std::string_view subject) {
+    b.Hear();
+    a.Say("PUB " + std::string(subject) + " 0\r\n\r\n");
+    return b.Hear();
+  };
+  const auto reload = [&] {
+    sessions.SetConfig(options);
+    a.session().OnConfigChanged(true, false);
+    b.session().OnConfigChanged(true, false);
+  };
+  EXPECT_NE(publish("ask").find("HMSG q.x 1 "), std::string::npos);
+  options.accounts[0].service_imports[0].to = "ask.another";
+  reload();
+  EXPECT_EQ(publish("ask"), "");
+  EXPECT_NE(publish("ask.another").find("HMSG q.x 1 "), std::string::npos);
+  EXPECT_NE(publish("wild.x").find("HMSG w.x 1 "), std::string::npos);
+  options.accounts[0].service_imports.clear();
+  reload();
+  EXPECT_EQ(publish("ask.another"), "");
+  a.Hear();
+  EXPECT_EQ(a.Ask("PUB ask 0\r\n\r\n"), "MSG ask 9 0\r\n\r\n");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/service/service_imports.h"
 #include "broker/session/session.h"
 #include "tests/clock_start.h"
 #include "tests/proto/seeded.h"
@@ -35,7 +36,11 @@ class Sessions {
           shards_[i].router, shards_[i].counters, *logs_[i], config_.get(), start,
           1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
-    for (uint32_t i = 0; i < shards; ++i) shards_[i].router.set_stream_imports(config_->views.stream_imports());
+    for (uint32_t i = 0; i < shards; ++i) {
+      shards_[i].router.set_stream_imports(config_->views.stream_imports());
+      services_.push_back(std::make_unique<ServiceImports>(shards_[i].router, shared_[i]->now, i, 77 + i));
+      services_[i]->Adopt(config_->views);
+    }
     HandleMail();
   }
 
@@ -52,6 +57,7 @@ class Sessions {
       shared->config = &config;
       shared->router.set_stream_imports(config.views.stream_imports());
     }
+    for (const auto& services : services_) services->Adopt(config.views);
     config_ = std::move(next);
   }
 
@@ -59,6 +65,7 @@ class Sessions {
 
   Shards& shards() { return shards_; }
   SessionShared& shared(uint32_t shard) { return *shared_[shard]; }
+  ServiceImports& services(uint32_t shard) { return *services_[shard]; }
   const std::vector<std::string>& log() {
     for (const auto& port : logs_) port->Flush();
     return log_;
@@ -79,6 +86,7 @@ class Sessions {
   std::vector<std::string> log_;
   std::vector<std::unique_ptr<LogPort>> logs_;
   std::vector<std::unique_ptr<SessionShared>> shared_;
+  std::vector<std::unique_ptr<ServiceImports>> services_;
   std::vector<std::unique_ptr<Client>> clients_;
 };
 
@@ -183,7 +191,9 @@ inline Sessions::Client* Sessions::Find(const ConnectionId& id) {
 
 inline void Sessions::HandleMail() {
   shards_.on_undelivered = [this](const ConnectionId& origin, std::string_view subject, std::string_view reply) {
-    if (Client* client = Find(origin)) client->session().OnUndelivered(subject, reply);
+    std::string local_subject(subject), local_reply(reply);
+    services_[origin.shard]->GiveBack(&local_subject, &local_reply);
+    if (Client* client = Find(origin)) client->session().OnUndelivered(local_subject, local_reply);
   };
   shards_.on_trace_report = [this](TraceReport&& report) {
     if (Client* client = Find(report.origin)) client->session().OnTraceReport(std::move(report));

@@ -174,6 +174,9 @@ void ReadExportTrace(ExportItem& item, Reading& reading, const Value& value) {
   if (item.stream) reading.Error(value, "Detected allow_trace directive on non-service");
 }
 
+constexpr Lacking kLatency = {"service latency", Lacking::Policy::kRefuse};
+constexpr Lacking kTraces = {"tracing through imports", Lacking::Policy::kWarn};
+
 constexpr Row kExportKeys[] = {
     {.key = "stream", .read = kHook<ReadStreamName>},
     {.key = "service", .read = kHook<ReadServiceName>},
@@ -181,9 +184,9 @@ constexpr Row kExportKeys[] = {
     {.key = "threshold", .aliases = "response_threshold|response_max_time|response_time",
      .read = kHook<ReadThreshold>},
     {.key = "accounts", .read = kHook<ReadScopeAccounts>},
-    {.key = "latency", .read = kHook<ReadLatency>},
+    {.key = "latency", .read = kHook<ReadLatency>, .lacking = &kLatency},
     {.key = "account_token_position", .read = kHook<ReadTokenPosition>},
-    {.key = "allow_trace", .read = kHook<ReadExportTrace>},
+    {.key = "allow_trace", .read = kHook<ReadExportTrace>, .lacking = &kTraces},
 };
 
 struct ExportItems {
@@ -282,7 +285,7 @@ constexpr Row kImportKeys[] = {
     {.key = "prefix", .member = &kMember<&ImportItem::prefix>},
     {.key = "to", .read = kHook<ReadTo>},
     {.key = "share", .member = &kMember<&ImportItem::share>},
-    {.key = "allow_trace", .read = kHook<ReadImportTrace>},
+    {.key = "allow_trace", .read = kHook<ReadImportTrace>, .lacking = &kTraces},
 };
 
 struct ImportItems {

@@ -164,23 +164,13 @@ const Block kDefaultPermissions = {
     .finish = kHook<FinishPermissions>,
 };
 
-bool HasServices(const Value& value) {
-  const Array* imports = value.AsArray();
-  return imports != nullptr && std::any_of(imports->begin(), imports->end(), [](const Value& import) {
-    const Map* keys = import.AsMap();
-    return keys != nullptr && std::any_of(keys->begin(), keys->end(), [](const auto& entry) {
-      return Lower(entry.first) == "service";
-    });
-  });
-}
-constexpr Lacking kServiceImports = {"service imports", Lacking::Policy::kRefuse, HasServices};
 constexpr Lacking kLimitsOfAccounts = {"account limits", Lacking::Policy::kRefuse};
 constexpr Lacking kJetStreamOfAccounts = {"JetStream in named accounts", Lacking::Policy::kRefuse};
 constexpr Lacking kTraceDestination = {"an account's trace destination", Lacking::Policy::kRefuse};
 
 const Row kAccountKeys[] = {
     {.key = "nkey", .read = kHook<ReadNkey>},
-    {.key = "imports", .read = kHook<ReadOfSpec<ReadImports>>, .lacking = &kServiceImports},
+    {.key = "imports", .read = kHook<ReadOfSpec<ReadImports>>},
     {.key = "exports", .read = kHook<ReadOfSpec<ReadExports>>},
     {.key = "jetstream", .read = kHook<ReadJetStream>, .lacking = &kJetStreamOfAccounts},
     {.key = "users", .read = kHook<ReadUsers>},

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "broker/service/service_imports.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "proto/base/check.h"
+#include "proto/headers.h"
+
+namespace millrace {
+namespace {
+
+constexpr std::string_view kReplyPrefix = "_R_.";
+constexpr std::string_view kAckPrefix = "$JS.ACK.";
+constexpr std::string_view kRequestInfo = "Nats-Request-Info";
+constexpr size_t kTokenDigits = 6;
+constexpr size_t kNumberDigits = 8;
+constexpr uint32_t kShardsMax = 64;
+constexpr size_t kOverduePerRequest = 8;
+
+constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+constexpr uint64_t Power(size_t digits) {
+  uint64_t power = 1;
+  for (size_t i = 0; i < digits; ++i) power *= kDigits.size();
+  return power;
+}
+
+void AppendDigits(uint64_t number, size_t digits, std::string* text) {
+  for (size_t i = 0; i < digits; ++i) {
+    *text += kDigits[number % kDigits.size()];
+    number /= kDigits.size();
+  }
+}
+
+std::optional<uint64_t> ReadDigits(std::string_view text) {
+  uint64_t number = 0;
+  for (size_t i = text.size(); i > 0; --i) {
+    const size_t digit = kDigits.find(text[i - 1]);
+    if (digit == std::string_view::npos) return std::nullopt;
+    number = number * kDigits.size() + digit;
+  }
+  return number;
+}
+
+}  // namespace
+
+ServiceImports::ServiceImports(Router& router, const Nanos& now, uint32_t shard, uint64_t secret)
+    : router_(router), now_(now), random_(secret), prefix_(kReplyPrefix) {
+  MR_CHECK_OP(shard, <, kShardsMax);
+  // No two shards have the same token.
+  AppendDigits(random_.Next() % (Power(kTokenDigits) / kShardsMax) * kShardsMax + shard, kTokenDigits, &prefix_);
+  prefix_ += '.';
+  router_.set_forwarder(this);
+}
+
+ServiceImports::~ServiceImports() {
+  for (const auto& [account, subscription] : listening_) router_.interest().Remove(subscription);
+  router_.set_forwarder(nullptr);
+}
+
+void ServiceImports::Adopt(const AccountViews& views) {
+  MR_DCHECK(shard_checker_.Here() && chain_.empty());
+  views_ = &views;
+  installed_.resize(std::max(installed_.size(), size_t{views.end()}));
+  for (AccountId id = 0; id < installed_.size(); ++id) {
+    const AccountView& view = views[id];
+    Installed& installed = installed_[id];
+    if (installed.version == view.services_version) continue;
+    for (uint32_t i = 0; i < installed.filters.size(); ++i) {
+      router_.interest().RemoveForward(id, installed.filters[i], i);
+    }
+    installed.version = view.services_version;
+    installed.filters.clear();
+    for (uint32_t i = 0; i < view.service_imports.size(); ++i) {
+      installed.filters.push_back(view.service_imports[i].local_filter);
+      router_.interest().AddForward(id, installed.filters[i], i);
+    }
+  }
+}
+
+// ---- requests ------------------------------------------------------------------------------------------------------
+
+bool ServiceImports::InChain(const CompiledServiceImport& import) const {
+  return std::any_of(chain_.begin(), chain_.end(), [&import](const Step& step) {
+    return step.exporter == import.exporter && step.export_index == import.export_index;
+  });
+}
+
+Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) {
+  MR_DCHECK(shard_checker_.Here());
+  const AccountView& importer = (*views_)[message.account];
+  MR_CHECK_OP(index, <, importer.service_imports.size());
+  const CompiledServiceImport& import = importer.service_imports[index];
+  if (chain_.size() == kChainMax || InChain(import)) return {};
+  if (message.trace != nullptr && message.trace->only) return {};
+
+  std::string room;
+  std::string_view subject = ExporterSubject(import, message.subject, &room);
+  const std::optional<Mappings::Mapped> mapped = (*views_)[import.exporter].mappings.Map(subject, random_.Next());
+  if (mapped) {
+    if (mapped->subject.empty()) return {};
+    subject = mapped->subject;
+  }
+  const std::string payload = AddRequestor(message, import);
+  Message there = message;
+  there.account = import.exporter;
+  there.subject = subject;
+  there.header_bytes = message.header_bytes + static_cast<uint32_t>(payload.size() - message.payload.size());
+  there.header_zeros = there.size_zeros = 0;
+  there.payload = payload;
+  there.tail = {};
+  there.trace = nullptr;
+  there.sinks_later = message.sinks_later;
+  std::string reply;
+  uint64_t number = 0;
+  if (!message.reply.empty() && !message.reply.starts_with(kAckPrefix)) {
+    GiveUpOverdue();
+    reply = Expect({.importer = message.account,
+                    .exporter = import.exporter,
+                    .response = import.terms.response,
+                    .threshold = import.terms.threshold,
+                    .deadline = now_ + import.terms.threshold,
+                    .subject = std::string(message.subject),
+                    .reply = std::string(message.reply)},
+                   &number);
+    there.reply = reply;
+  }
+  chain_.push_back({import.exporter, import.export_index, import.share});
+  const Router::Outcome outcome = router_.Publish(there, *router_.interest().Match(there.account, subject).result);
+  chain_.pop_back();
+  if (!outcome.delivered && !reply.empty()) Forget(number);
+  return outcome;
+}
+
+// The message with who has sent it in its headers: of a requestor that is a client, for it alone is known.
+std::string ServiceImports::AddRequestor(const Message& message, const CompiledServiceImport& import) const {
+  std::string block(message.payload.substr(0, message.header_bytes));
+  if (message.origin != nullptr && message.origin->owner != nullptr) {
+    const bool is_first = chain_.empty();
+    RequestorDetail detail;
+    detail.identity = is_first ? import.share : chain_.front().share;
+    detail.server = detail.identity || import.share || views_->is_system(import.exporter) ||
+                    std::any_of(chain_.begin(), chain_.end(), [](const Step& step) { return step.share; });
+    detail.by_way_of = is_first ? kNoAccount : message.account;
+    RemoveHeader(&block, kRequestInfo);
+    AddHeader(&block, kRequestInfo, message.origin->owner->RequestorJson(detail));
+  }
+  block += message.payload.substr(message.header_bytes);
+  return block;
+}
+
+std::string ServiceImports::Expect(Pending pending, uint64_t* number) {
+  Listen(pending.exporter);
+  MakeRoom(pending.importer);
+  do {
+    *number = random_.Next() % Power(kNumberDigits);
+  } while (pending_.contains(*number));
+  by_age_[pending.threshold].push_back({*number, pending.deadline});
+  ++pending_of_[pending.importer];
+  pending_.emplace(*number, std::move(pending));
+  std::string reply = prefix_;
+  AppendDigits(*number, kNumberDigits, &reply);
+  return reply;
+}
+
+void ServiceImports::Listen(AccountId exporter) {
+  Subscription*& subscription = listening_[exporter];
+  if (subscription != nullptr) return;
+  subscription = Subscription::Create(exporter, nullptr, this, prefix_ + ">", {}, {});
+  router_.interest().Insert(subscription);
+}
+
+// ---- replies -------------------------------------------------------------------------------------------------------
+
+bool ServiceImports::Deliver(const Subscription&, const Message& message) {
+  MR_DCHECK(shard_checker_.Here());
+  const std::optional<uint64_t> number = ReadDigits(message.subject.substr(prefix_.size()));
+  const auto at = number ? pending_.find(*number) : pending_.end();
+  if (at == pending_.end() || at->second.exporter != message.account) return false;
+  if (at->second.deadline < now_) {
+    Forget(*number);
+    return false;
+  }
+  // A copy: what is published from here may ask for more, and so move what is pending.
+  const Pending pending = at->second;
+  Message home = message;
+  home.account = pending.importer;
+  home.subject = pending.reply;
+  home.deliver_to = {};
+  home.tail = {};
+  home.trace = nullptr;
+  home.report_undelivered = false;
+  std::string back;
+  uint64_t back_number = 0;
+  if (!message.reply.empty() && !message.reply.starts_with(kAckPrefix)) {
+    back = Expect({.importer = message.account,
+                   .exporter = pending.importer,
+                   .response = pending.response,
+                   .threshold = pending.threshold,
+                   .deadline = now_ + pending.threshold,
+                   .subject = std::string(message.subject),
+                   .reply = std::string(message.reply)},
+                  &back_number);
+    home.reply = back;
+  }
+  const Router::Outcome outcome =
+      router_.Publish(home, *router_.interest().Match(home.account, home.subject).result);
+  router_.NoteSentOn(outcome.sent_to);
+  if (!outcome.delivered && !back.empty()) Forget(back_number);
+  const bool is_last = pending.response == ServiceResponse::kSingleton || message.payload.empty();
+  if (!outcome.delivered || is_last) {
+    Forget(*number);
+  } else if (const auto still = pending_.find(*number); still != pending_.end()) {
+    still->second.deadline = now_ + pending.threshold;
+  }
+  return outcome.delivered;
+}
+
+void ServiceImports::GiveBack(std::string* subject, std::string* reply) {
+  // Through every import of a chain.
+  while (reply->starts_with(prefix_)) {
+    const std::optional<uint64_t> number = ReadDigits(std::string_view(*reply).substr(prefix_.size()));
+    const auto at = number ? pending_.find(*number) : pending_.end();
+    if (at == pending_.end()) return;
+    *subject = at->second.subject;
+    *reply = at->second.reply;
+    Forget(*number);
+  }
+}
+
+// ---- what is pending -----------------------------------------------------------------------------------------------
+
+void ServiceImports::Forget(uint64_t number) {
+  const auto at = pending_.find(number);
+  if (at == pending_.end()) return;
+  const auto of = pending_of_.find(at->second.importer);
+  MR_CHECK(of != pending_of_.end() && of->second > 0);
+  if (--of->second == 0) pending_of_.erase(of);
+  pending_.erase(at);
+}
+
+void ServiceImports::GiveUpOverdue() {
+  for (auto& [threshold, queue] : by_age_) {
+    for (size_t looked_at = 0; looked_at < kOverduePerRequest && !queue.empty(); ++looked_at) {
+      const Deadline oldest = queue.front();
+      const auto at = pending_.find(oldest.number);
+      const bool goes_on = at != pending_.end() && at->second.deadline > oldest.deadline;
+      if (at != pending_.end() && !goes_on && oldest.deadline >= now_) break;
+      queue.pop_front();
+      if (at == pending_.end()) continue;
+      if (goes_on) {
+        queue.push_back({oldest.number, at->second.deadline});
+      } else {
+        Forget(oldest.number);
+        ++given_up_;
+      }
+    }
+  }
+}
+
+void ServiceImports::MakeRoom(AccountId importer) {
+  const auto of = pending_of_.find(importer);
+  if (of == pending_of_.end() || of->second < kPendingMax) return;
+  for (auto& [threshold, queue] : by_age_) {
+    for (auto oldest = queue.begin(); oldest != queue.end(); ++oldest) {
+      const auto at = pending_.find(oldest->number);
+      if (at == pending_.end() || at->second.importer != importer) continue;
+      Forget(oldest->number);
+      queue.erase(oldest);
+      ++given_up_;
+      return;
+    }
+  }
+}
+
+void ServiceImports::Invariant() const {
+  MR_CHECK(chain_.empty());
+  absl::flat_hash_map<AccountId, uint32_t> count;
+  for (const auto& [number, pending] : pending_) {
+    ++count[pending.importer];
+    MR_CHECK(listening_.contains(pending.exporter) && !pending.reply.empty());
+  }
+  MR_CHECK(count == pending_of_);
+  size_t known = 0;
+  for (const auto& [threshold, queue] : by_age_) known += queue.size();
+  MR_CHECK_OP(known, >=, pending_.size());
+}
+
+}  // namespace millrace

@@ -233,7 +233,8 @@ bool Router::MayRun(const MatchResult& match) {
     }
     std::sort(receivers.begin(), receivers.end());
     const bool twice = std::adjacent_find(receivers.begin(), receivers.end()) != receivers.end();
-    match.runs = match.groups.empty() && match.forwards.empty() && !twice ? MatchResult::Runs::kYes : MatchResult::Runs::kNo;
+    const bool may = match.groups.empty() && match.forwards.empty() && !twice;
+    match.runs = may ? MatchResult::Runs::kYes : MatchResult::Runs::kNo;
   }
   return match.runs == MatchResult::Runs::kYes;
 }

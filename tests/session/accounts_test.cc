@@ -361,8 +361,8 @@ TEST(SessionAccounts, WhoSharesIsNamed) {
   sessions.Connect().Say("CONNECT {\"verbose\":false,\"user\":\"a\",\"pass\":\"x\",\"name\":\"me\",\"lang\":\"go\","
                          "\"version\":\"1\"}\r\nPUB shared 0\r\n\r\n");
   constexpr std::string_view kInfo =
-      "Nats-Request-Info: {\"start\":\"2023-11-14T22:13:20Z\",\"host\":\"127.0.0.1\",\"id\":6,\"acc\":\"A\",\"user\":\"a\","
-      "\"name\":\"me\",\"lang\":\"go\",\"ver\":\"1\",\"rtt\":1,\"server\":\"test\",\"kind\":\"Client\","
+      "Nats-Request-Info: {\"start\":\"2023-11-14T22:13:20Z\",\"host\":\"127.0.0.1\",\"id\":6,\"acc\":\"A\","
+      "\"user\":\"a\",\"name\":\"me\",\"lang\":\"go\",\"ver\":\"1\",\"rtt\":1,\"server\":\"test\",\"kind\":\"Client\","
       "\"client_type\":\"nats\"}";
   EXPECT_NE(b.Hear().find(kInfo), std::string::npos);
 }

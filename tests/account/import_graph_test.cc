@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal: accounts that are compiled together import what they may, under the right names, and nothing in circles.
-// Method: what each rule does by itself; random graphs of accounts against a walk along every way; and what nats-server
-//       said of random sets of accounts (peer_accounts.jsonl, made by tests/interop/account_rules.py).
+// Method: what each rule does by itself; random graphs of accounts against a walk along every way; what nats-server
+//       said of random sets of accounts (peer_accounts.jsonl, made by tests/interop/account_rules.py), and how it
+//       called requests and mapped subjects (peer_services.jsonl, by tests/interop/service_imports.py).
 #include "broker/account/import_graph.h"
 
 #include <gtest/gtest.h>
@@ -11,9 +12,11 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "proto/subject.h"
 #include "tests/proto/seeded.h"
 
 namespace millrace {
@@ -164,6 +167,7 @@ TEST(ImportGraph, ExportsOfOneSubjectAddUp) {
   EXPECT_EQ(errors({{"s", {{"C"}}}, {"s", {{"B"}}}}, "s"), 0u);
   EXPECT_EQ(errors({{"s", {{"C"}}}, {"s"}}, "s"), 1u);          // nothing makes it public again
   EXPECT_EQ(errors({{"s"}, {"s", {{"C"}}}}, "s"), 1u);
+  EXPECT_EQ(errors({{"s.*", {{}, 2}}, {"s.*"}}, "s.x"), 1u);
   EXPECT_EQ(errors({{"s.*", {{}, 2}}, {"s.*", {{"B"}}}}, "s.x"), 0u);  // accounts took the place of the position
   EXPECT_EQ(errors({{"s.*", {{"B"}}}, {"s.*", {{}, 2}}}, "s.x"), 1u);
   // The export of exactly this subject comes first, then the first one in order.
@@ -314,7 +318,16 @@ TEST(ImportGraph, CirclesAreRefused) {
   b.stream_exports = {{"t"}, {"s.>"}};
   EXPECT_EQ(ErrorsOf({a, b, c}), Errors{"Error adding stream import \"s.*\": import forms a cycle"});
 
+  // All imports of an account are ways.
+  a = Open("A"), b = Open("B");
+  a.stream_imports = {{"B", "t"}, {"B", "s"}, {"B", "u"}};
+  b.stream_imports = {{"A", "s"}};
+  EXPECT_EQ(ErrorsOf({a, b}), Errors{"Error adding stream import \"s\": import forms a cycle"});
+
   a = Open("A"), b = Open("B"), c = Open("C");
+  a.service_imports = {{"B", "t"}, {"B", "s"}, {"B", "u"}};
+  b.service_imports = {{"A", "s"}};
+  EXPECT_EQ(ErrorsOf({a, b}), Errors{"Error adding service import \"s\": import forms a cycle"});
   a.service_imports = {{"B", "s.*"}};
   b.service_imports = {{"C", "s.x"}};
   c.service_imports = {{"A", "s.>"}};
@@ -458,6 +471,47 @@ TEST(ImportGraph, ErrorsAreOnesThatNatsServerGave) {
   }
   EXPECT_GE(cases, 300u);
   EXPECT_GE(accepted, cases / 50);
+}
+
+// MR_PEER_SERVICES names another file of the same kind.
+TEST(ImportGraph, RequestsAndMappedSubjectsAreCalledAsByNatsServer) {
+  const char* const path = std::getenv("MR_PEER_SERVICES");
+  std::ifstream file(path != nullptr ? path : MR_TEST_SOURCE_DIR "/peer_services.jsonl");
+  std::vector<std::string> world = {"a.b.a.b", "b.a.a.a", "a.a.b.b"};  // and all of up to three tokens
+  for (const std::string first : {"a", "b"}) {
+    world.push_back(first);
+    for (const std::string second : {".a", ".b"}) {
+      world.push_back(first + second);
+      for (const std::string third : {".a", ".b"}) world.push_back(first + second + third);
+    }
+  }
+  size_t sets = 0;
+  for (std::string line; std::getline(file, line); ++sets) {
+    const json record = json::parse(line);
+    std::vector<AccountSpec> specs = {{.name = "A", .service_exports = {{">"}}}, {.name = "B"}};
+    for (const json& import : record.at("imports")) {
+      specs[1].service_imports.push_back({"A", import.at(0), import.at(1)});
+    }
+    const json& mapping = record.at("mapping");
+    if (!mapping.is_null()) specs[0].mappings = {{.source = mapping.at(0), .targets = {{mapping.at(1)}}}};
+    const CompiledAccounts compiled = CompileAccounts(specs, "");
+    ASSERT_EQ(compiled.errors, Errors()) << line;
+    const auto mapped = [&](const std::string& subject) {
+      const std::optional<Mappings::Mapped> answer = compiled.accounts[0].mappings.Map(subject, 0);
+      return answer ? answer->subject : subject;
+    };
+    json heard = json::array();
+    for (const std::string& subject : world) {
+      if (const std::string there = mapped(subject); there != subject) heard.push_back({"A", subject, there});
+      for (const CompiledServiceImport& import : compiled.accounts[1].service_imports) {
+        if (!SubjectMatches(subject, import.local_filter)) continue;
+        heard.push_back({"B", subject, mapped(There(import, subject))});
+      }
+    }
+    std::sort(heard.begin(), heard.end());
+    EXPECT_EQ(heard, record.at("heard")) << line;
+  }
+  EXPECT_GE(sets, 300u);
 }
 
 }  // namespace

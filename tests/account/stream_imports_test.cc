@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/place_holders.h"
 #include "proto/subject.h"
 #include "tests/proto/naive_subject.h"
 #include "tests/proto/seeded.h"
@@ -110,6 +111,17 @@ TEST(StreamImports, PlaceHoldersHaveThreeForms) {
     EXPECT_EQ(Here(import, "a.b.c.d"), "x.b.c.d") << to;
     EXPECT_EQ(There("x.b.c.*", import), "a.b.c.*") << to;
   }
+}
+
+TEST(StreamImports, WhatStandsForAWildcard) {
+  for (const std::string_view token :
+       {"$1", "$1x", "{{wildcard(1)}}", "x{{y}}{{wildcard(1)}}", "{{wildcard}}{{Wildcard(1)}}"}) {
+    EXPECT_EQ(PlaceHoldersToWildcards("a." + std::string(token) + ".b"), "a.*.b") << token;
+  }
+  for (const std::string_view token : {"$", "$0", "$x", "x$1", "{{wildcard()}}", "{{wildcard(1,2)}}", "x"}) {
+    EXPECT_EQ(PlaceHoldersToWildcards("a." + std::string(token)), "a." + std::string(token));
+  }
+  EXPECT_EQ(WildcardsToPlaceHolders("*.a*.*.>"), "$1.a*.$2.>");
 }
 
 TEST(StreamImports, EveryImportHasItsCopy) {

@@ -76,7 +76,7 @@ class Client:
         self.file = self.socket.makefile('rb')
         self.file.readline()
         self.messages = []  # (sid, subject, payload)
-        self.send('CONNECT {"verbose":false,"user":"%s","pass":"p"}\r\n' % user)
+        self.send('CONNECT {"verbose":false,"headers":true,"user":"%s","pass":"p"}\r\n' % user)
         self.settle()
 
     def send(self, text):
@@ -90,9 +90,21 @@ class Client:
                 raise SystemExit('closed: %s' % line)
             if line[0] == 'PONG':
                 return
+            if line[0] == 'HMSG':
+                size, headers = int(line[-1]), int(line[-2])
+                self.messages.append([int(line[2]), self.file.read(size + 2)[headers:-2].decode(), line[1]])
             if line[0] == 'MSG':
                 payload = self.file.read(int(line[-1]) + 2)[:-2].decode()
                 self.messages.append([int(line[2]), payload, line[1]])
+
+
+def wait_until_open():
+    for _ in range(100):
+        try:
+            socket.create_connection(('127.0.0.1', PORT)).close()
+            return
+        except OSError:
+            time.sleep(0.05)
 
 
 def run(sets, folder, server):
@@ -101,12 +113,7 @@ def run(sets, folder, server):
         file.write(config_of(sets))
     process = subprocess.Popen([server, '-c', path], stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            try:
-                socket.create_connection(('127.0.0.1', PORT)).close()
-                break
-            except OSError:
-                time.sleep(0.05)
+        wait_until_open()
         for i, one in enumerate(sets):
             here, there = Client('b%d' % i), Client('a%d' % i)
             for sid, text in enumerate(one['subscriptions']):

@@ -84,7 +84,7 @@ void ServiceImports::Adopt(const AccountViews& views) {
 
 bool ServiceImports::InChain(const CompiledServiceImport& import) const {
   return std::any_of(chain_.begin(), chain_.end(), [&import](const Step& step) {
-    return step.exporter == import.exporter && step.export_index == import.export_index;
+    return step.account == import.exporter && step.export_index == import.export_index;
   });
 }
 
@@ -113,12 +113,14 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   there.tail = {};
   there.trace = nullptr;
   there.sinks_later = message.sinks_later;
+  const Step step{import.exporter, import.export_index, import.share};
   std::string reply;
   uint64_t number = 0;
   if (!message.reply.empty() && !message.reply.starts_with(kAckPrefix)) {
     GiveUpOverdue();
     reply = Expect({.importer = message.account,
                     .exporter = import.exporter,
+                    .through = step,
                     .response = import.terms.response,
                     .threshold = import.terms.threshold,
                     .deadline = now_ + import.terms.threshold,
@@ -127,7 +129,7 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
                    &number);
     there.reply = reply;
   }
-  chain_.push_back({import.exporter, import.export_index, import.share});
+  chain_.push_back(step);
   const Router::Outcome outcome = router_.Publish(there, *router_.interest().Match(there.account, subject).result);
   chain_.pop_back();
   if (!outcome.delivered && !reply.empty()) Forget(number);
@@ -197,6 +199,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   if (!message.reply.empty() && !message.reply.starts_with(kAckPrefix)) {
     back = Expect({.importer = message.account,
                    .exporter = pending.importer,
+                   .through = pending.through,
                    .response = pending.response,
                    .threshold = pending.threshold,
                    .deadline = now_ + pending.threshold,
@@ -205,8 +208,11 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
                   &back_number);
     home.reply = back;
   }
+  // A reply is no request to what its request came through: an import of everything would take it back.
+  chain_.push_back(pending.through);
   const Router::Outcome outcome =
       router_.Publish(home, *router_.interest().Match(home.account, home.subject).result);
+  chain_.pop_back();
   router_.NoteSentOn(outcome.sent_to);
   if (!outcome.delivered && !back.empty()) Forget(back_number);
   const bool is_last = pending.response == ServiceResponse::kSingleton || message.payload.empty();

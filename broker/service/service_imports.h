@@ -54,10 +54,17 @@ class ServiceImports final : public Forwarder, private Sink {
   void Invariant() const;
 
  private:
+  // One service export, through which a message has come.
+  struct Step {
+    AccountId account;
+    uint32_t export_index;
+    bool share;
+  };
   // What is known of a request while its reply is waited for.
   struct Pending {
     AccountId importer;
     AccountId exporter;
+    Step through;  // the export that it was forwarded by
     ServiceResponse response;
     Nanos threshold;
     Nanos deadline;
@@ -72,12 +79,6 @@ class ServiceImports final : public Forwarder, private Sink {
     uint32_t version = 0;
     std::vector<std::string> filters = {};  // by index of the import
   };
-  struct Step {
-    AccountId exporter;
-    uint32_t export_index;
-    bool share;
-  };
-
   // Sink: a reply.
   bool Deliver(const Subscription& subscription, const Message& message) override;
 
@@ -101,7 +102,7 @@ class ServiceImports final : public Forwarder, private Sink {
   absl::flat_hash_map<uint64_t, Pending> pending_;
   absl::flat_hash_map<AccountId, uint32_t> pending_of_;     // how many of each importer
   std::map<Nanos, std::deque<Deadline>> by_age_;            // per threshold; some may have gone, or go on later
-  std::vector<Step> chain_;                                 // imports that are being forwarded through
+  std::vector<Step> chain_;                                 // exports that are being forwarded through, there or back
   uint64_t given_up_ = 0;
 };
 

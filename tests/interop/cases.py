@@ -1063,18 +1063,13 @@ def permission_cache(context):
     context.barrier("a")
 
 
-# Where our broker differs on purpose (reasons in proto/README.md) or has not built a feature yet. With --known-deviations
+# Where our broker differs on purpose (reasons in proto/README.md). With --known-deviations
 # these are run, and reported as known when they fail.
 DEVIATIONS = {
     "C-06 junk after PING is ignored up to LF, however long": "a line longer than the control line limit is refused",
     "C-06 junk after PONG and +OK is ignored": "a line longer than the control line limit is refused",
     "C-16 the pedantic complaint comes before the payload has": "a command is judged when all of it is there",
     "C-20 blanks between verb and arguments do not count, blanks at the end do": "a line has a bound, blanks included",
-    "A-08 no_auth_user: a bare client lands in its account with its permissions": "accounts are not built yet",
-    "A-08 no_auth_user without any CONNECT": "accounts are not built yet",
-    "A-08 wrong credentials do not fall back": "accounts are not built yet",
-    "C-05 a second CONNECT moves to another account": "accounts are not built yet",
-    "C-18 acc_is_sys for a user of the system account": "accounts are not built yet",
 }
 
 

@@ -548,7 +548,33 @@ def system_account():
     for config in ("system_account: '$SYS'", "no_system_account: true", "no_system_account: false"):
         with Broker(config) as broker:
             expect("503" in broker.client().request("$SYS.REQ.SERVER.PING"), "an account that nobody has built")
-    start_fails("system_account: ABC", "a system account other than $SYS is not supported yet")
+    start_fails("system_account: ABC", "error resolving system account: account missing")
+    with Broker("accounts { S { users: [{user: s, password: s}] } }\nsystem_account: S") as broker:
+        client = broker.client(user="s", **{"pass": "s"})
+        client.ping()
+        expect(answer(broker) == b"PONG", "users of the system account alone leave the server open")
+
+
+@effect("top accounts")
+def accounts():
+    config = """accounts {
+      A { users: [{user: a, password: a}], imports: [{stream: {account: B, subject: s}, to: t}] }
+      B { users: [{user: b, password: b}], exports: [{stream: s}] } }"""
+    with Broker(config) as broker:
+        a, b = (broker.client(user=user, **{"pass": user}) for user in "ab")
+        a.send("SUB t 1\r\nSUB x 2\r\n")
+        a.ping()
+        b.send("PUB x 1\r\n1\r\nPUB s 1\r\n2\r\n")
+        b.ping()
+        expect(a.ping() == [b"MSG t 1 1", b"2", b"PONG"], "an import, and nothing else, of another account")
+
+
+@effect("top mappings")
+def mappings():
+    with Broker("mappings { foo: bar }") as broker:
+        client = broker.client()
+        client.send("SUB > 1\r\nPUB foo 1\r\n1\r\n")
+        expect(client.ping() == [b"MSG bar 1 1", b"1", b"PONG"], "the mapped subject")
 
 
 # ---- JetStream -------------------------------------------------------------------------------------------------------

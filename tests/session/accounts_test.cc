@@ -472,6 +472,20 @@ TEST(SessionAccounts, RequestsGoThroughSeveralAccounts) {
   }
 }
 
+TEST(SessionAccounts, ARepliesSubjectIsNotAskedForWhereEverythingIsImported) {
+  Options options = TwoTenants();
+  options.accounts[0].service_imports = {{.account = "B", .subject = ">", .to = ">"}};
+  options.accounts[1].service_exports = {{.subject = ">"}};
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a")).Say("SUB inbox 1\r\n");
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB ask 1\r\nSUB inbox 2\r\n");
+  a.Hear(), b.Hear();
+  a.Say("PUB ask inbox 0\r\n\r\n");
+  b.Say("PUB " + ReplyOf(b.Hear()) + " 2\r\nok\r\n");
+  EXPECT_EQ(a.Hear(), "MSG inbox 1 2\r\nok\r\n");
+  EXPECT_EQ(b.Hear(), "");
+}
+
 TEST(SessionAccounts, AReloadChangesServiceImports) {
   Options options = WithServices();
   Sessions sessions(1, options);

@@ -322,8 +322,10 @@ void SubjectTransform::ApplyPiece(const Piece& piece, const std::vector<std::str
 std::string SubjectTransform::Apply(std::string_view subject, uint32_t random) const {
   if (destination_.empty()) return std::string(subject);
   std::vector<std::string_view> tokens;
+  tokens.reserve(CountTokens(subject) + 1);  // an empty subject has one token as well
   for (TokenCursor t(subject); !t.done(); t.Advance()) tokens.push_back(t.token());
   std::string out;
+  out.reserve(subject.size() + destination_.size());  // functions but {{wildcard}} may need more
   for (size_t i = 0; i < pieces_.size(); ++i) {
     const bool tail = pieces_[i].function == Function::kLiteral && pieces_[i].text == ">";
     if (!tail) {

@@ -195,6 +195,9 @@ def main():
             account['service_exports'] = [e[:4] + [None] for e in account['service_exports']]
             # The choice among targets is random: those with one target alone.
             account['mappings'] = [[s, [[t[0][0], 100, '']]] for s, t in account['mappings'] if t and 'random' not in t[0][0]]
+            # Of two imports of one service the peer shares some one of them.
+            often = collections.Counter(tuple(i[:2]) for i in account['service_imports'])
+            account['service_imports'] = [i[:3] + [i[3] and often[tuple(i[:2])] == 1] for i in account['service_imports']]
         with open(config, 'w', encoding='utf8') as file:
             text = account_rules.write_config(accounts)
             for account in accounts:

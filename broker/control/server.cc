@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
+#include "broker/account/password_hash.h"
 #include "broker/config/reload.h"
 #include "broker/config/language/text.h"
 #include "broker/control/clock.h"
@@ -274,7 +275,7 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case Parcel::Type::kHashCheck: {
       const auto& check = static_cast<const HashCheck&>(*parcel);
       mesh_->port(mesh_->control())
-          .SendParcel(from, std::make_unique<HashResult>(check.id, Authenticator::CheckHash(check.hash, check.secret)));
+          .SendParcel(from, std::make_unique<HashResult>(check.id, MatchesHash(check.hash, Secret(check.secret))));
       return;
     }
     case Parcel::Type::kAnswer:

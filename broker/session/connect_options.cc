@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/session/connect_options.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "broker/json/reader.h"
+#include "broker/json/writer.h"
 
 namespace millrace {
 namespace {
@@ -11,6 +15,10 @@ bool Take(const JsonValue& value, bool* field) {
   return value.kind == JsonKind::kBool;
 }
 bool Take(const JsonValue& value, std::string* field) {
+  *field = value.string;
+  return value.kind == JsonKind::kString;
+}
+bool Take(const JsonValue& value, Secret* field) {
   *field = value.string;
   return value.kind == JsonKind::kString;
 }
@@ -34,10 +42,11 @@ class ConnectReader {
       }
       return true;
     };
-    const auto take_credential = [&](std::string_view name, std::string Credentials::* field) {
-      std::string taken = o_.credentials().*field;
+    // Nobody says an empty one to say something, so memory is taken for others only.
+    const auto take_credential = [&](std::string_view name, auto Credentials::* field) {
+      auto taken = o_.credentials().*field;
       if (!take(name, &taken)) return false;
-      if (taken != o_.credentials().*field) o_.own_credentials.Own().*field = std::move(taken);
+      if (!taken.empty() || !(o_.credentials().*field).empty()) o_.own_credentials.Own().*field = std::move(taken);
       return true;
     };
     take("verbose", &o_.verbose) || take("pedantic", &o_.pedantic) || take("echo", &o_.echo) ||
@@ -55,6 +64,19 @@ class ConnectReader {
   bool types_ok_ = true;
 };
 
+struct FieldForLog {
+  std::string_view name;
+  bool secret = false;
+};
+
+constexpr FieldForLog kFieldsForLog[] = {
+    {"verbose"}, {"pedantic"}, {"echo"}, {"tls_required"}, {"headers"}, {"no_responders"}, {"new_account"},
+    {"protocol"}, {"name"}, {"lang"}, {"version"}, {"user"}, {"account"},
+    {"nkey", true}, {"jwt", true}, {"sig", true}, {"auth_token", true}, {"pass", true},
+};
+
+constexpr std::string_view kRedacted = "[REDACTED]";
+
 }  // namespace
 
 const Credentials& CredentialsBox::get() const {
@@ -70,6 +92,31 @@ bool ParseConnect(std::string_view text, ConnectOptions* options) {
   ConnectReader reader(options);
   while (members.Next()) reader.TakeMember(members.key(), members.value());
   return reader.types_ok();
+}
+
+std::string ConnectForLog(std::string_view text) {
+  JsonMembers members(text);
+  if (!members.IsObjectOrNull()) return "(no JSON object)";
+  JsonWriter json(JsonLayout::kCompact);
+  json.BeginObject();
+  while (members.Next()) {
+    const auto* field = std::find_if(std::begin(kFieldsForLog), std::end(kFieldsForLog), [&](const FieldForLog& known) {
+      return JsonKeyMatches(members.key(), known.name);
+    });
+    if (field == std::end(kFieldsForLog)) continue;
+    const JsonValue& value = members.value();
+    if (field->secret) {
+      json.Put(field->name, kRedacted);
+    } else if (value.kind == JsonKind::kString) {
+      json.Put(field->name, value.string);
+    } else if (value.kind == JsonKind::kArray || value.kind == JsonKind::kObject) {
+      json.Put(field->name, kRedacted);  // none of them takes one, and anything may be inside
+    } else {
+      json.Key(field->name), json.Raw(value.raw);
+    }
+  }
+  json.EndObject();
+  return std::move(json).Take();
 }
 
 }  // namespace millrace

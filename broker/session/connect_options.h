@@ -8,17 +8,20 @@
 #include <string>
 #include <string_view>
 
+#include "broker/account/secret.h"
+
 namespace millrace {
 
 // Who the client says it is. Most say nothing, so it takes memory only when it is needed.
 struct Credentials {
   std::string nkey;
-  std::string jwt;
-  std::string sig;
-  std::string auth_token;
   std::string user;
-  std::string pass;
   std::string account;
+  Secret jwt;
+  Secret sig;
+  Secret auth_token;
+  Secret pass;
+  bool token_said = false;  // whatever has become of it since
 };
 
 // Credentials that are there or not; copies them.
@@ -60,6 +63,10 @@ struct ConnectOptions {
 
 // Applies the JSON text of a CONNECT. False when it is not what the peer's decoder takes (broken JSON, a wrong type).
 bool ParseConnect(std::string_view json, ConnectOptions* options);
+
+// A CONNECT as the log shows it: made of what is read of it, in its order, so that no way to write a secret gets there;
+// what nobody reads is left out (F-37).
+std::string ConnectForLog(std::string_view json);
 
 // True when INFO's arguments are JSON that the peer would take (clients may send it; it is ignored).
 bool IsJsonObject(std::string_view json);

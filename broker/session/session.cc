@@ -16,6 +16,7 @@
 namespace millrace {
 namespace {
 
+constexpr ConnectionType kConnection = kConnectionStandard;  // how clients of these sessions come
 constexpr size_t kNonceBytes = 11;  // 15 characters in INFO, as in the peer
 constexpr uint64_t kMessagesPerLook = 128;  // of repeated publishes, before asking whether the turn is spent
 constexpr std::string_view kSystemQueue = "_sys_";
@@ -82,7 +83,7 @@ ParserLimits Session::Limits() const {
   limits.control_line_bytes_max = static_cast<uint32_t>(options().max_control_line);
   limits.payload_bytes_max = options().max_payload;
   limits.headers = receiver_.headers;
-  limits.connect_first = state_ == State::kConnecting && shared_.config->authenticator.no_auth_user() == nullptr;
+  limits.connect_first = state_ == State::kConnecting && !shared_.config->authenticator.MayBeginSilently(kConnection);
   return limits;
 }
 
@@ -103,7 +104,7 @@ void Session::UpdateLabel() {
   if (!about.empty()) label_ += " - " + Quoted(about);
   const std::string user = !connect_.credentials().nkey.empty()         ? "nkey:" + connect_.credentials().nkey
                            : !connect_.credentials().user.empty()       ? "user:" + connect_.credentials().user
-                           : !connect_.credentials().auth_token.empty() ? "token"
+                           : connect_.credentials().token_said ? "token"
                                                           : "";
   if (!user.empty()) label_ += " - " + Quoted(Concat({account_name(), "/", user}));
 }
@@ -283,11 +284,10 @@ void Session::OnCommand(const Command& command) {
   if (shared_.log.trace() && command.verb != Verb::kPub && command.verb != Verb::kHpub) TraceIn(command);
   if (state_ == State::kConnecting && command.verb != Verb::kConnect) {
     // The parser lets this through only when there is a no_auth_user to become.
-    const KnownUser* user = shared_.config->authenticator.no_auth_user();
-    if (user == nullptr) return RefuseUser();
     host_.OnConnected();
-    Accept(PrincipalOf(user));
-    known_user_ = true;
+    const Verdict verdict = Judge();
+    if (verdict.kind != Verdict::Kind::kAllow) return RefuseUser();
+    Accept(PrincipalOf(verdict.user));
   }
   switch (command.verb) {
     case Verb::kPub:
@@ -331,7 +331,8 @@ void Session::OnProtocolError(std::string_view input) {
   }
   shared_.log.ErrorLimited(
       absl::StrFormat("%s - %s", label_, ErrorText(error).empty() ? "protocol error" : std::string(ErrorText(error))));
-  if (shared_.log.debug()) {
+  const bool in_connect = input.starts_with('C') || input.starts_with('c');  // where secrets are
+  if (shared_.log.debug() && !in_connect) {
     shared_.log.Debug(label_ + " - at: " + Quoted(input.substr(parser_.consumed(), 32)));
   }
   Fail(ErrorText(error), reason);
@@ -343,6 +344,7 @@ void Session::OnConnect(std::string_view json) {
   StopRepeating();
   rtt_ = std::max(shared_.now - started_, Nanos{1});
   host_.OnConnected();
+  admission_.BeginConnect(&connect_.own_credentials, keys());
   if (!ParseConnect(json, &connect_)) {
     shared_.log.Error(label_ + " - CONNECT is not valid JSON");
     return Fail({}, ClosedReason::kProtocolViolation);
@@ -351,37 +353,53 @@ void Session::OnConnect(std::string_view json) {
   connect_received_ = true;
   receiver_.echo = connect_.echo;
   receiver_.headers = connect_.headers && !options().no_header_support;
+  OnJudged(Judge());
+}
 
-  Authenticator::Decision decision = shared_.config->authenticator.Decide(connect_, kConnectionStandard, nonce_);
-  switch (decision.verdict) {
-    case Authenticator::Verdict::kDeny:
+Verdict Session::Judge() {
+  Verdict verdict = admission_.Judge(shared_.config->authenticator,
+                                     {.type = kConnection,
+                                      .listener = ListenerKind::kClient,
+                                      .nonce = nonce_,
+                                      .client_ip = client_ip_,
+                                      .now_ns = shared_.wall_ns},
+                                     &connect_.own_credentials, keys());
+  if (!verdict.why.empty()) shared_.log.Debug(Concat({label_, " - ", verdict.why}));
+  return verdict;
+}
+
+// After its CONNECT.
+void Session::OnJudged(const Verdict& verdict) {
+  switch (verdict.kind) {
+    case Verdict::Kind::kDeny:
       return RefuseUser();
-    case Authenticator::Verdict::kAllow:
-      Accept(PrincipalOf(decision.user));
-      known_user_ = decision.user != nullptr;
+    case Verdict::Kind::kAllow:
+      Accept(PrincipalOf(verdict.user));
       return FinishConnect();
-    case Authenticator::Verdict::kCheckHash:
-      MR_CHECK(state_ != State::kChecking && !decision.hash.empty());
-      pending_ = std::make_unique<Pending>(PrincipalOf(decision.user), decision.user != nullptr);
+    case Verdict::Kind::kAsk:
       state_ = State::kChecking;
-      return host_.CheckHash(std::string(decision.hash), std::move(decision.secret));
+      return Ask(verdict);
   }
 }
 
-void Session::OnHashChecked(bool ok) {
-  if (state_ != State::kChecking) return;
-  state_ = State::kReady;
-  const std::unique_ptr<Pending> pending = std::move(pending_);
-  if (!ok) return RefuseUser();
-  Accept(std::move(pending->principal));
-  known_user_ = pending->known_user;
-  FinishConnect();
+void Session::Ask(const Verdict& verdict) {
+  if (!admission_.BeginQuestion(verdict.hash, keys())) return;
+  host_.CheckHash(std::string(verdict.hash), std::string(verdict.secret.view()));
 }
 
+void Session::OnHashChecked(bool ok) {
+  admission_.OnAnswer(ok);
+  if (state_ == State::kClosed) return;
+  if (state_ != State::kChecking) return Rejudge();
+  state_ = State::kReady;
+  OnJudged(Judge());
+}
+
+// As monitoring names it.
 Principal Session::PrincipalOf(const KnownUser* user) {
   const Credentials& said = connect_.credentials();
-  std::string name = user != nullptr ? user->name : said.user;
-  if (name.empty() && !said.auth_token.empty()) name = "[REDACTED]";
+  std::string name = said.nkey.empty() ? said.user : said.nkey;
+  if (name.empty() && said.token_said) name = "[REDACTED]";
   if (user == nullptr) return Principal(shared_.config->accounts.global().id, std::move(name));
   PermissionSets::Ref permissions;
   if (user->permissions) permissions = shared_.permission_sets.Get(*user->permissions, user->fingerprint);
@@ -414,13 +432,16 @@ void Session::FinishConnect() {
   if (connect_.verbose) ReplyOk();
 }
 
+std::string Session::UserForLog() const {
+  const Credentials& said = connect_.credentials();
+  if (!said.nkey.empty()) return "Nkey " + Quoted(said.nkey);
+  if (!said.user.empty()) return "User " + Quoted(said.user);
+  return said.token_said ? "Token \"[REDACTED]\"" : "";
+}
+
 void Session::RefuseUser() {
-  if (connect_.credentials().user.empty()) {
-    shared_.log.Error(label_ + " - authentication error");
-  } else {
-    shared_.log.Error(
-        absl::StrFormat("%s - authentication error - User %s", label_, Quoted(connect_.credentials().user)));
-  }
+  const std::string user = UserForLog();
+  shared_.log.Error(Concat({label_, " - authentication error", user.empty() ? "" : " - ", user}));
   Fail(error_text::kAuthorizationViolation, ClosedReason::kAuthenticationViolation);
 }
 
@@ -772,7 +793,7 @@ void Session::Invariant() const {
   MR_CHECK(state_ != State::kClosed || subs_.empty());
   MR_CHECK(subs_.size() > 0 || shadows_ == nullptr || shadows_->empty());
   MR_CHECK(!delivery_filter_ || !principal_.unrestricted());
-  MR_CHECK((state_ == State::kChecking) == (pending_ != nullptr) || state_ == State::kClosed);
+  MR_CHECK(state_ != State::kChecking || admission_.asking());
   MR_CHECK(publishing_ == nullptr || publishing_->repeated.empty() || publishing_->match != nullptr);
   for (const auto& [shard, position] : barrier_) {
     MR_CHECK(shard < shared_.router.mesh().shards() && shard != shared_.router.mesh().self());
@@ -883,23 +904,6 @@ void Session::OnDelivered(const Subscription& sub, const Message& message) {
 
 namespace {
 
-// Blanks the values of pass, auth_token, jwt and the like in a traced CONNECT (F-37).
-std::string WithoutSecrets(std::string_view args) {
-  std::string out(args);
-  for (const std::string_view key : {"\"pass\"", "\"auth_token\"", "\"jwt\"", "\"sig\"", "\"nkey\""}) {
-    const size_t at = out.find(key);
-    if (at == std::string::npos) continue;
-    size_t from = out.find(':', at + key.size());
-    if (from == std::string::npos) continue;
-    from = out.find('"', from);
-    if (from == std::string::npos) continue;
-    size_t to = from + 1;
-    while (to < out.size() && out[to] != '"') to += out[to] == '\\' ? 2 : 1;
-    out.replace(from + 1, std::min(to, out.size()) - from - 1, "[REDACTED]");
-  }
-  return out;
-}
-
 constexpr std::string_view kVerbNames[] = {"CONNECT", "INFO", "PUB",  "HPUB", "SUB",
                                            "UNSUB",   "PING", "PONG", "+OK",  "-ERR"};
 
@@ -907,7 +911,7 @@ constexpr std::string_view kVerbNames[] = {"CONNECT", "INFO", "PUB",  "HPUB", "S
 
 void Session::TraceIn(const Command& command) {
   const std::string_view verb = kVerbNames[static_cast<size_t>(command.verb)];
-  const std::string args = command.verb == Verb::kConnect ? WithoutSecrets(command.args) : std::string(command.args);
+  const std::string args = command.verb == Verb::kConnect ? ConnectForLog(command.args) : std::string(command.args);
   shared_.log.Trace(Concat({label_, " - <<- [", verb, args.empty() ? "" : " ", args, "]"}));
   if (command.verb != Verb::kPub && command.verb != Verb::kHpub) return;
   TracePayload("<<-", command.payload, command.verb == Verb::kHpub ? command.header_bytes : 0);
@@ -971,38 +975,54 @@ void Session::OnConfigChanged(bool recheck_user, bool announce) {
 // Users, permissions and limits are looked at again (G-62). May close.
 void Session::AdoptConfig(bool recheck_user) {
   StopRepeating();
+  // Whoever waits for an answer is judged by what holds when it comes.
   if (state_ == State::kClosed || state_ == State::kChecking) return;
   UpdateHooks();
   AdoptView();
+  if (recheck_user) Rejudge();
+  if (state_ != State::kClosed) parser_.set_limits(Limits());
+}
+
+// By what it has said of itself, if only that it says nothing.
+void Session::Rejudge() {
+  const Verdict verdict = Judge();
+  if (HasMoved(verdict)) {
+    state_ = State::kClosed;
+    return host_.Close(ClosedReason::kClientClosed);
+  }
+  if (verdict.kind == Verdict::Kind::kDeny) return RefuseUser();
+  if (state_ == State::kConnecting) return;  // its CONNECT is still to come
+  if (verdict.kind == Verdict::Kind::kAsk) return Ask(verdict);
+  Accept(PrincipalOf(verdict.user));
+  DropForbidden();
+}
+
+// Its user is gone, or in another account: it is to connect anew, and is told nothing. (The peer does that to all who
+// name the one user of a server without a list, even where nothing has changed. Ours stay.)
+bool Session::HasMoved(const Verdict& verdict) const {
+  const AccountId account = verdict.user != nullptr ? verdict.user->account : shared_.config->accounts.global().id;
+  if (verdict.kind != Verdict::Kind::kDeny && account != principal_.account()) return true;
+  const Credentials& said = connect_.credentials();
+  if (said.nkey.empty() && said.user.empty()) return false;
   const Authenticator& authenticator = shared_.config->authenticator;
-  if (recheck_user && (connect_received_ || known_user_)) {
-    // Hashes are not compared again: a user whose hash stands unchanged stays.
-    Authenticator::Decision decision = authenticator.Decide(connect_, kConnectionStandard, nonce_);
-    if (!connect_received_) {
-      decision = {Authenticator::Verdict::kAllow, authenticator.no_auth_user(), {}, {}};
-      if (decision.user == nullptr && authenticator.required()) decision.verdict = Authenticator::Verdict::kDeny;
-    }
-    if (decision.verdict == Authenticator::Verdict::kDeny) return RefuseUser();
-    Principal principal = PrincipalOf(decision.user);
-    // Whoever has got another account connects again; what it has subscribed to is of the old one.
-    if (principal.account() != principal_.account()) return Fail({}, ClosedReason::kClientClosed);
-    Accept(std::move(principal));
-    known_user_ = decision.user != nullptr;
-    std::vector<Subscription*> lost;
-    for (Subscription* sub : subs_) {
-      if (!principal_.MaySubscribe(sub->subject(), sub->queue())) {
-        lost.push_back(sub);
-      } else if (principal_.NeedsDeliveryFilter(sub->subject(), sub->queue())) {
-        delivery_filter_ = true;
-      }
-    }
-    UpdateHooks();
-    for (Subscription* sub : lost) {
-      ReplyError(Concat({error_text::kSubscribeViolation, Quoted(sub->subject()), " (sid ", Quoted(sub->sid()), ")"}));
-      Unsubscribe(sub);
+  if (const KnownUser* user = authenticator.FindNamed(said)) return user->account != principal_.account();
+  return verdict.kind == Verdict::Kind::kDeny || !authenticator.required();
+}
+
+void Session::DropForbidden() {
+  std::vector<Subscription*> lost;
+  for (Subscription* sub : subs_) {
+    if (!principal_.MaySubscribe(sub->subject(), sub->queue())) {
+      lost.push_back(sub);
+    } else if (principal_.NeedsDeliveryFilter(sub->subject(), sub->queue())) {
+      delivery_filter_ = true;
     }
   }
-  parser_.set_limits(Limits());
+  UpdateHooks();
+  for (Subscription* sub : lost) {
+    ReplyError(Concat({error_text::kSubscribeViolation, Quoted(sub->subject()), " (sid ", Quoted(sub->sid()), ")"}));
+    Unsubscribe(sub);
+  }
 }
 
 }  // namespace millrace

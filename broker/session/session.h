@@ -2,7 +2,8 @@
 // Session: what one client may say and what it means. Bytes in, effects on router and outbox out; it knows no socket.
 // Owner:  shard.
 // States: kConnecting (authentication is required and CONNECT has not come) -> kChecking (a hash is being compared
-//         elsewhere; input waits) -> kReady <-> kBarrier -> kClosed. An open server starts in kReady.
+//         elsewhere; input waits) -> kReady <-> kBarrier -> kClosed. An open server starts in kReady. A check that a
+//         reload has made necessary goes on beside whatever the state is.
 // Barrier: PONG leaves only when every shard that got something from this client has consumed it (docs/architecture.md,
 //         section 3). Until then (kBarrier) its input waits, so that nothing it causes itself can overtake the PONG.
 #pragma once
@@ -19,6 +20,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "broker/log/log.h"
 #include "broker/route/router.h"
+#include "broker/session/admission.h"
 #include "broker/session/connect_options.h"
 #include "broker/session/permission_sets.h"
 #include "broker/session/loaded_config.h"
@@ -43,6 +45,7 @@ struct SessionShared {
   uint64_t events = 0;                         // server events published by this shard: their sequence
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
   PermissionSets permission_sets = {};
+  SealingKey sealing_key = {};  // of what its clients have said in confidence
 };
 
 class Session final : public Speaker, public DeliveryHooks, public SubscriptionOwner {
@@ -94,12 +97,6 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
       return Sid(a) == Sid(b);
     }
   };
-  // Who it will be when its secret has been found right.
-  struct Pending {
-    Principal principal;
-    bool known_user;
-  };
-
   void ConsumeRepeated(std::string_view* input);
   Message RunCommon(std::string_view subject);
   bool MatchesLikeLast(std::string_view subject) const;
@@ -130,13 +127,21 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   bool MayDeliver(const Subscription& sub, const Message& message) override;
   void OnDelivered(const Subscription& sub, const Message& message) override;
 
+  // Whether it may be here, and who it is.
+  Verdict Judge();
+  void OnJudged(const Verdict& verdict);
+  void Ask(const Verdict& verdict);
   // nullptr: somebody whom the configuration does not name (an open server, a token).
   Principal PrincipalOf(const KnownUser* user);
   void Accept(Principal principal);
   void FinishConnect();
   void AdoptConfig(bool recheck_user);
+  void Rejudge();
+  bool HasMoved(const Verdict& verdict) const;
+  void DropForbidden();
   void SendInfo();
   void RefuseUser();
+  std::string UserForLog() const;
   bool PublishPermitted(const Command& command);
   // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.
   Message MessageOf(const Command& command, std::string_view subject);
@@ -163,6 +168,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void TracePayload(std::string_view arrow, std::string_view payload, size_t header_bytes);
   ParserLimits Limits() const;
   const Options& options() const { return shared_.config->options; }
+  Admission::Keys keys() { return {shared_.sealing_key, shared_.entropy}; }
 
   [[no_unique_address]] ShardChecker shard_checker_;
   SessionShared& shared_;
@@ -172,7 +178,6 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   State state_ = State::kReady;
   bool connect_received_ = false;
   bool first_pong_sent_ = false;
-  bool known_user_ = false;       // the principal is one that the configuration names
   bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
   bool maps_subjects_ = false;    // the account has mappings
   uint32_t streams_version_ = 0;  // of the account's view, that shadows_ are of
@@ -211,7 +216,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   ConnectOptions connect_;
   std::unordered_map<uint32_t, PendingTrace> traces_;
   uint32_t next_trace_ = 1;
-  std::unique_ptr<Pending> pending_;  // kChecking
+  Admission admission_;
   std::string nonce_;                 // offered in INFO when clients may have to sign it
   const std::string client_ip_;
   const uint16_t client_port_;

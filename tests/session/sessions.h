@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/account/password_hash.h"
 #include "broker/service/service_imports.h"
 #include "broker/session/session.h"
 #include "tests/clock_start.h"
@@ -141,7 +142,7 @@ class Sessions::Client final : public SpeakerHost {
   void AnswerHashCheck() {
     ASSERT_TRUE(checking);
     checking = false;
-    session_.OnHashChecked(Authenticator::CheckHash(hash, secret));
+    session_.OnHashChecked(MatchesHash(hash, Secret(secret)));
     Go();
   }
 

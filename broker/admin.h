@@ -22,8 +22,9 @@ namespace millrace {
 
 enum class Parcel::Type : uint8_t {
   kLogBatch,   // shard -> control
-  kHashCheck,  // shard -> control, and back as kHashResult
-  kHashResult,
+  kQuestion,   // shard -> control, and back as kFound
+  kWithdrawn,  // shard -> control: its connection is gone
+  kFound,
   kConfigChange,   // control -> shard, and back as kConfigApplied
   kConfigApplied,
   kPartMail,      // control -> part of a shard
@@ -45,18 +46,22 @@ struct LogBatch final : Parcel {
   std::vector<LogLine> lines;
 };
 
-struct HashCheck final : Parcel {
-  HashCheck(ConnectionId who, std::string hashed, std::string clear)
-      : Parcel(Type::kHashCheck), id(who), hash(std::move(hashed)), secret(std::move(clear)) {}
+// What a speaker asks; see question.h.
+struct Asked final : Parcel {
+  Asked(ConnectionId who, Question what) : Parcel(Type::kQuestion), id(who), question(std::move(what)) {}
   const ConnectionId id;
-  const std::string hash;
-  const std::string secret;
+  Question question;
 };
 
-struct HashResult final : Parcel {
-  HashResult(ConnectionId who, bool matches) : Parcel(Type::kHashResult), id(who), ok(matches) {}
+struct Withdrawn final : Parcel {
+  explicit Withdrawn(ConnectionId who) : Parcel(Type::kWithdrawn), id(who) {}
   const ConnectionId id;
-  const bool ok;
+};
+
+struct Found final : Parcel {
+  Found(ConnectionId who, Finding what) : Parcel(Type::kFound), id(who), finding(what) {}
+  const ConnectionId id;
+  const Finding finding;
 };
 
 struct ConfigChange final : Parcel {

@@ -409,9 +409,9 @@ void Shard::ReportUndelivered(const ConnectionId& origin, std::string subject, s
 
 void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
   switch (parcel->type) {
-    case Parcel::Type::kHashResult: {
-      const auto& result = static_cast<const HashResult&>(*parcel);
-      if (Connection* connection = Find(result.id)) connection->OnHashChecked(result.ok);
+    case Parcel::Type::kFound: {
+      const auto& found = static_cast<const Found&>(*parcel);
+      if (Connection* connection = Find(found.id)) connection->OnAnswer(found.finding);
       return;
     }
     case Parcel::Type::kConfigChange:
@@ -443,7 +443,8 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kBusy:
     case Parcel::Type::kReady:
     case Parcel::Type::kConfigApplied:
-    case Parcel::Type::kHashCheck:
+    case Parcel::Type::kQuestion:
+    case Parcel::Type::kWithdrawn:
     case Parcel::Type::kAnswer:
       break;
   }
@@ -620,8 +621,12 @@ void Shard::OnCongested(Connection* connection) {
   congested_.push_back(connection->id());
 }
 
-void Shard::CheckHash(Connection* connection, std::string hash, std::string secret) {
-  mesh_.SendParcel(mesh_.control(), std::make_unique<HashCheck>(connection->id(), std::move(hash), std::move(secret)));
+void Shard::OnQuestion(Connection* connection, Question question) {
+  mesh_.SendParcel(mesh_.control(), std::make_unique<Asked>(connection->id(), std::move(question)));
+}
+
+void Shard::OnWithdrawn(Connection* connection) {
+  mesh_.SendParcel(mesh_.control(), std::make_unique<Withdrawn>(connection->id()));
 }
 
 void Shard::Invariant() const {

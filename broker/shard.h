@@ -136,7 +136,8 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnStalled(Connection* connection) override;
   void OnCongested(Connection* connection) override;
   void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
-  void CheckHash(Connection* connection, std::string hash, std::string secret) override;
+  void OnQuestion(Connection* connection, Question question) override;
+  void OnWithdrawn(Connection* connection) override;
   uint64_t Random() override { return random_.Next(); }
 
   const ShardOptions options_;

@@ -3,8 +3,8 @@
 //          router and outbox out; it knows no socket. A kind of peer is a speaker of its own; the shard makes it, and
 //          shard and connection know no more of it than this.
 // Owner:  shard; a connection owns it, and calls nothing of it after Close but its destructor and what is const.
-// Rights: of its host it calls Close, CheckHash, OnConnected and AwaitBarrier from inside of any call here but the
-//         constructor. Whoever calls looks whether the connection is still open afterwards.
+// Rights: of its host it calls Close, Ask, AwaitAnswer, OnConnected and AwaitBarrier from inside of any call here but
+//         the constructor. Whoever calls looks whether the connection is still open afterwards.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,7 @@
 #include "broker/account/account_totals.h"
 #include "broker/closed_reason.h"
 #include "broker/monitor/snapshot.h"
+#include "broker/question.h"
 #include "broker/route/trace.h"
 
 namespace millrace {
@@ -28,11 +29,12 @@ class SpeakerHost {
   virtual ~SpeakerHost() = default;
   // Sends what the outbox holds, then closes. The speaker takes no more input.
   virtual void Close(ClosedReason reason) = 0;
-  // Input waits until OnAnswered, which is called from outside of any call into the speaker.
+  // Input waits until the question that is being answered has been, and no other asked by then; or, without one, until
+  // OnAnswered, which is called from outside of any call into the speaker.
   virtual void AwaitAnswer() = 0;
   virtual void OnAnswered() = 0;
-  // Have `secret` compared with `hash` elsewhere; Speaker::OnHashChecked brings the answer.
-  virtual void CheckHash(std::string hash, std::string secret) = 0;
+  // Has this found out elsewhere; Speaker::OnAnswer brings what was found. One at a time.
+  virtual void Ask(Question question) = 0;
   // The peer has said who it is: no authentication timeout any more; the first keep-alive is due soon.
   virtual void OnConnected() = 0;
   // What is to be sent next waits for other shards: call CheckBarrier each turn until it returns true, then go on with
@@ -58,7 +60,7 @@ class Speaker {
   virtual bool expects_connect() const = 0;
 
   // Answers to what it has asked for, of its host or by a message of its own.
-  virtual void OnHashChecked(bool ok) = 0;
+  virtual void OnAnswer(Finding finding) = 0;
   virtual void OnTraceReport(TraceReport&& report) = 0;
   virtual void OnUndelivered(std::string_view subject, std::string_view reply) = 0;
 

@@ -39,7 +39,8 @@ LAYERS = {
     'broker/route': ('broker/account/account_id.h', 'broker/account/stream_imports.h', 'broker/mesh'),
     'broker/service': ('broker/account', 'broker/route'),
     'broker/closed_reason': (),
-    'broker/speaker': ('broker/account', 'broker/closed_reason', 'broker/route', 'broker/monitor'),
+    'broker/question': ('broker/account',),
+    'broker/speaker': ('broker/account', 'broker/closed_reason', 'broker/question', 'broker/route', 'broker/monitor'),
     'broker/session': ('broker/speaker', 'broker/account', 'broker/route', 'broker/config', 'broker/log', 'broker/monitor', 'broker/version'),
     'broker/net': ('broker/speaker', 'broker/config', 'broker/log', 'broker/io', 'broker/monitor'),
     'broker/jetstream/api': ('broker/json', 'broker/version', 'broker/account/jetstream_limits.h'),
@@ -140,7 +141,8 @@ def only_in(*places):
 GUARDED_INCLUDES = [
     (re.compile(r'^(mutex|shared_mutex|condition_variable)$'), only_in(), 'nothing here takes a lock'),
     (re.compile(r'^atomic$'), only_in('broker/mesh/', 'tests/', 'bench/'), 'shards share memory in broker/mesh only'),
-    (re.compile(r'^thread$'), only_in('broker/control/shard_thread.h', 'tests/', 'bench/'), 'threads start in broker/control/shard_thread.cc only'),
+    (re.compile(r'^thread$'), only_in('broker/control/shard_thread.h', 'broker/control/helper_thread.h', 'tests/', 'bench/'),
+     'threads start in broker/control/shard_thread.cc and helper_thread.cc only'),
     (re.compile(r'^liburing\.h$'), only_in('broker/io/uring.cc', 'bench/'), 'broker/io/uring.cc is the one user of liburing'),
 ]
 

@@ -43,7 +43,7 @@ class HttpSpeaker final : public Speaker {
   Progress Consume(std::string_view* input) override;
   size_t bytes_needed() const override { return 0; }
   bool expects_connect() const override { return false; }
-  void OnHashChecked(bool) override { MR_CHECK(false); }
+  void OnAnswer(Finding) override { MR_CHECK(false); }
   void OnTraceReport(TraceReport&&) override { MR_CHECK(false); }
   void OnUndelivered(std::string_view, std::string_view) override { MR_CHECK(false); }
   void OnKeepAliveTimer() override {}

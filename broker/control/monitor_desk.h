@@ -63,7 +63,7 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   // AcceptorHost.
   void OnAccepted(SpeakerKind kind, int fd) override;
   void OnAcceptorEnded(Acceptor*) override {}
-  // ConnectionHost. HTTP knows neither barriers nor hashes, and publishes nothing.
+  // ConnectionHost. HTTP knows neither barriers nor questions, and publishes nothing.
   void OnClosing(Connection*) override {}
   void OnEnded(Connection* connection) override;
   void OnSlow(Connection*) override {}
@@ -71,7 +71,8 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   void OnStalled(Connection*) override { MR_CHECK(false); }
   void OnCongested(Connection*) override { MR_CHECK(false); }
   void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
-  void CheckHash(Connection*, std::string, std::string) override { MR_CHECK(false); }
+  void OnQuestion(Connection*, Question) override { MR_CHECK(false); }
+  void OnWithdrawn(Connection*) override { MR_CHECK(false); }
   uint64_t Random() override { return 0; }
   // HttpHandler.
   void OnRequest(const ConnectionId& connection, const HttpRequest& request) override;

@@ -11,7 +11,6 @@
 #include <cstring>
 
 #include "absl/strings/str_format.h"
-#include "broker/account/password_hash.h"
 #include "broker/config/reload.h"
 #include "broker/config/language/text.h"
 #include "broker/control/clock.h"
@@ -91,7 +90,7 @@ int Server::Run() {
   io_->SubmitAndWait(Nanos::max(), false);
   for (const std::unique_ptr<ShardThread>& shard : shards_) shard->Join();
   // Our own operations end before what they point at does.
-  while (signal_read_.busy() || !desk_->stopped()) RunOnce();
+  while (signal_read_.busy() || !desk_->stopped() || !checks_->stopped()) RunOnce();
   run_files_.RemovePorts();
   log_.Info("Server Exiting..");
   log_.Close();
@@ -191,6 +190,7 @@ absl::Status Server::OpenRings() {
   timers_ = std::make_unique<TimerWheel>(now_);
   shutdown_ = std::make_unique<Shutdown>(*this, *mesh_, *timers_, log_, now_);
   desk_ = std::make_unique<MonitorDesk>(*io_, *timers_, *mesh_, log_, WallClockUs, [this] { return View(); });
+  checks_ = std::make_unique<CheckDesk>(*io_, *mesh_, log_, options.tuning);
   return absl::OkStatus();
 }
 
@@ -272,12 +272,12 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
   switch (parcel->type) {
     case Parcel::Type::kLogBatch:
       return log_.WriteBatch(std::move(static_cast<LogBatch&>(*parcel).lines));
-    case Parcel::Type::kHashCheck: {
-      const auto& check = static_cast<const HashCheck&>(*parcel);
-      mesh_->port(mesh_->control())
-          .SendParcel(from, std::make_unique<HashResult>(check.id, MatchesHash(check.hash, Secret(check.secret))));
-      return;
+    case Parcel::Type::kQuestion: {
+      auto& asked = static_cast<Asked&>(*parcel);
+      return checks_->OnQuestion(asked.id, std::move(asked.question));
     }
+    case Parcel::Type::kWithdrawn:
+      return checks_->OnWithdrawn(static_cast<const Withdrawn&>(*parcel).id);
     case Parcel::Type::kAnswer:
       return desk_->OnAnswer(static_cast<Answer&>(*parcel));
     case Parcel::Type::kConfigApplied:
@@ -348,6 +348,11 @@ void Server::OnSignal(const IoResult& result) {
 void Server::AnnounceLameDuck() {
   info_.lame_duck = true;
   ApplyConfig(options(), false, true);
+}
+
+void Server::StopServing() {
+  desk_->Stop();
+  checks_->Stop();
 }
 
 void Server::GiveUp() {

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "broker/admin.h"
 #include "broker/config/startup.h"
+#include "broker/control/check_desk.h"
 #include "broker/control/monitor_desk.h"
 #include "broker/control/run_files.h"
 #include "broker/control/server_view.h"
@@ -64,7 +65,7 @@ class Server final : public ShutdownHost {
   // ShutdownHost.
   const Options& options() const override { return config_->options; }
   void AnnounceLameDuck() override;
-  void StopServing() override { desk_->Stop(); }
+  void StopServing() override;
   void OnAllStopped() override { io_->Cancel(&signal_read_); }
   [[noreturn]] void GiveUp() override;
 
@@ -92,6 +93,7 @@ class Server final : public ShutdownHost {
   std::unique_ptr<TimerWheel> timers_;
   std::unique_ptr<Shutdown> shutdown_;
   std::unique_ptr<MonitorDesk> desk_;
+  std::unique_ptr<CheckDesk> checks_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;
   int busy_shards_ = 0;

@@ -211,9 +211,9 @@ void Connection::Resume(PauseReason reason) {
   Arm();
 }
 
-void Connection::CheckHash(std::string hash, std::string secret) {
-  Pause(PauseReason::kAnswer);
-  host_.CheckHash(this, std::move(hash), std::move(secret));
+void Connection::Ask(Question question) {
+  MR_CHECK(!std::exchange(asking_, true));
+  host_.OnQuestion(this, std::move(question));
 }
 
 // A barrier is short and input rarely follows a PING: receiving goes on, into carry_, up to a bound.
@@ -223,12 +223,12 @@ void Connection::AwaitBarrier() {
   host_.OnBarrier(this);
 }
 
-void Connection::OnHashChecked(bool ok) {
+void Connection::OnAnswer(Finding finding) {
   CheckEntry();
   if (state_ != State::kOpen) return;
-  MR_CHECK(paused_for(PauseReason::kAnswer));
-  speaker_->OnHashChecked(ok);
-  Resume(PauseReason::kAnswer);
+  MR_CHECK(std::exchange(asking_, false));
+  speaker_->OnAnswer(finding);
+  if (!asking_ && paused_for(PauseReason::kAnswer)) Resume(PauseReason::kAnswer);
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------
@@ -374,11 +374,16 @@ void Connection::Close(ClosedReason reason) {
   if (state_ != State::kOpen) return;
   reason_ = reason;
   SetState(State::kFlushing);
-  host_.OnClosing(this);
-  speaker_->Close();
+  CloseSpeaker();
   ping_at_ = auth_at_ = Nanos::max();
   shared_.io.Cancel(&recv_);
   shared_.outlet.Touch(&receiver_);  // Flush ends the connection when nothing is left to send
+}
+
+void Connection::CloseSpeaker() {
+  host_.OnClosing(this);
+  speaker_->Close();
+  if (std::exchange(asking_, false)) host_.OnWithdrawn(this);
 }
 
 void Connection::End(ClosedReason reason) {
@@ -386,8 +391,7 @@ void Connection::End(ClosedReason reason) {
   if (state_ >= State::kEnding) return;
   if (state_ == State::kOpen) {
     reason_ = reason;
-    host_.OnClosing(this);
-    speaker_->Close();
+    CloseSpeaker();
   }
   SetState(State::kEnding);
   shared_.timers.Cancel(&timer_);

@@ -44,7 +44,9 @@ class ConnectionHost {
   virtual void OnCongested(Connection* connection) = 0;
   // Later, in the next turn at the earliest: go on with what it has, or receive again once buffers are back.
   virtual void OnRearm(Connection* connection) = 0;
-  virtual void CheckHash(Connection* connection, std::string hash, std::string secret) = 0;
+  // Has a question of its speaker answered (OnAnswer), or not any more: it is closing.
+  virtual void OnQuestion(Connection* connection, Question question) = 0;
+  virtual void OnWithdrawn(Connection* connection) = 0;
   virtual uint64_t Random() = 0;
 };
 
@@ -97,7 +99,7 @@ class Connection final : public SpeakerHost {
   void Resume(PauseReason reason);
   bool paused_for(PauseReason reason) const { return (paused_ & static_cast<uint8_t>(reason)) != 0; }
   void Rearm();
-  void OnHashChecked(bool ok);
+  void OnAnswer(Finding finding);
 
   Speaker& speaker() { return *speaker_; }
   const Speaker& speaker() const { return *speaker_; }
@@ -120,14 +122,15 @@ class Connection final : public SpeakerHost {
 
   // SpeakerHost.
   void Close(ClosedReason reason) override;
-  void CheckHash(std::string hash, std::string secret) override;
+  void Ask(Question question) override;
   void OnConnected() override;
   void AwaitBarrier() override;
   void AwaitAnswer() override { Pause(PauseReason::kAnswer); }
   void OnAnswered() override { Resume(PauseReason::kAnswer); }
 
-  // The speaker begins.
+  // The speaker begins, and ends.
   void Begin();
+  void CloseSpeaker();
   // Bytes of the socket.
   void TakeRaw(std::string_view bytes);
   // What goes to the socket.
@@ -160,6 +163,7 @@ class Connection final : public SpeakerHost {
   bool peer_ended_ = false;  // nothing more will come
   bool begun_ = false;       // the speaker has greeted
   bool refused_ = false;
+  bool asking_ = false;      // the speaker's question is being answered
   RecvSize recv_size_ = RecvSize::kSmall;
   uint8_t full_buffers_ = 0;
   bool socket_full_ = false;  // a quiet send did not fit: the next one waits for room

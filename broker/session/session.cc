@@ -377,6 +377,7 @@ void Session::OnJudged(const Verdict& verdict) {
       Accept(PrincipalOf(verdict.user));
       return FinishConnect();
     case Verdict::Kind::kAsk:
+      if (state_ != State::kChecking) host_.AwaitAnswer();
       state_ = State::kChecking;
       return Ask(verdict);
   }
@@ -384,15 +385,17 @@ void Session::OnJudged(const Verdict& verdict) {
 
 void Session::Ask(const Verdict& verdict) {
   if (!admission_.BeginQuestion(verdict.hash, keys())) return;
-  host_.CheckHash(std::string(verdict.hash), std::string(verdict.secret.view()));
+  host_.Ask({.source = client_ip_, .hash = std::string(verdict.hash), .secret = verdict.secret});
 }
 
-void Session::OnHashChecked(bool ok) {
-  admission_.OnAnswer(ok);
-  if (state_ == State::kClosed) return;
+void Session::OnAnswer(Finding finding) {
+  MR_CHECK(state_ != State::kClosed);
+  admission_.OnAnswer(finding == Finding::kYes);
+  if (finding == Finding::kNoTime) return FailLate();
   if (state_ != State::kChecking) return Rejudge();
-  state_ = State::kReady;
-  OnJudged(Judge());
+  const Verdict verdict = Judge();
+  OnJudged(verdict);
+  MR_CHECK(state_ != State::kChecking || admission_.asking());
 }
 
 // As monitoring names it.
@@ -446,7 +449,12 @@ void Session::RefuseUser() {
 }
 
 void Session::OnAuthTimeout() {
-  if (state_ == State::kConnecting) Fail(error_text::kAuthenticationTimeout, ClosedReason::kAuthenticationTimeout);
+  if (state_ == State::kConnecting) FailLate();
+}
+
+void Session::FailLate() {
+  shared_.log.Debug(Concat({label_, " - ", error_text::kAuthenticationTimeout}));
+  Fail(error_text::kAuthenticationTimeout, ClosedReason::kAuthenticationTimeout);
 }
 
 // ---- PUB -----------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   Progress Consume(std::string_view* input) override;
   size_t bytes_needed() const override { return parser_.bytes_needed(); }
   bool expects_connect() const override { return state_ == State::kConnecting; }
-  void OnHashChecked(bool ok) override;
+  void OnAnswer(Finding finding) override;
   void OnTraceReport(TraceReport&& report) override;
   void OnUndelivered(std::string_view subject, std::string_view reply) override;
   void OnKeepAliveTimer() override;
@@ -141,6 +141,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void DropForbidden();
   void SendInfo();
   void RefuseUser();
+  void FailLate();
   std::string UserForLog() const;
   bool PublishPermitted(const Command& command);
   // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.

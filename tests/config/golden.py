@@ -36,7 +36,7 @@ millrace { shards: 3, spin_us: 0, batch_wait_us: 150, pin_shards: false, recv_bu
   recv_buffer_bytes_large: 8KB, recv_buffers_small: 4, recv_buffers_large: 16, ring_bytes: 128KB, mail_inline_bytes_max: 7
   send_bytes_shared: 8KB, outbox_chunk_bytes: 32KB, output_high_water: 8KB, bytes_per_turn: 8KB, uring_entries: 128
   match_cache_entries: 128, store_lock_wait: 90s, js_durability: async, js_wal_file_bytes: 1MB, js_wal_files: 4
-  js_block_cache_bytes: 2MB, js_scrub_bytes_per_second: 0, js_block_bytes: 64KB }
+  js_block_cache_bytes: 2MB, js_scrub_bytes_per_second: 0, js_block_bytes: 64KB, auth_helpers: 2, auth_checks_max: 9 }
 """,
     """authorization {user: u, password: p}
 jetstream {store_dir: '/tmp/x', strict: false, max_mem: 1GB, max_file: '2G', sync: always, domain: hub, unique_tag: ' A '

@@ -147,11 +147,13 @@ class Closed(Exception):
 class Connection:
     """A blocking client connection with a receive buffer. A reset counts as a close."""
 
-    def __init__(self, port, timeout=IO_TIMEOUT_S, read_info=True, receive_buffer_bytes=None):
+    def __init__(self, port, timeout=IO_TIMEOUT_S, read_info=True, receive_buffer_bytes=None, source=None):
         self.socket = socket.socket()
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.socket.settimeout(timeout)
+        if source:
+            self.socket.bind((source, 0))
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""

@@ -39,13 +39,51 @@ struct World : ConnectionWorld {
     connection.Rearm();
     connection.Pause(Connection::PauseReason::kStall);
     connection.Resume(Connection::PauseReason::kStall);
-    connection.OnHashChecked(true);
+    connection.OnAnswer(Finding::kYes);
     Flush();
     sessions.Advance(std::chrono::hours(1));
     timers.Expire(sessions.shared(0).now);
   }
 
 };
+
+// Its client's password is to be compared with a hash.
+struct AskingWorld : ConnectionWorld {
+  AskingWorld() {
+    Options options;
+    options.users = {User{"a", "$2b$04$abcdefghijklmnopqrstuu1hXAFcmr2CPLqjljXPlXLPQpFji6.EW"}};
+    sessions.SetConfig(options);
+    auto session = std::make_unique<Session>(sessions.shared(0), connection, connection.receiver(), "127.0.0.1", 5000);
+    connection.Start(std::move(session), false);
+    io.Receive("CONNECT {\"user\":\"a\",\"pass\":\"x\",\"verbose\":false}\r\nPING\r\n");
+    EXPECT_EQ(host.questions, 1);
+    EXPECT_TRUE(connection.paused_for(Connection::PauseReason::kAnswer));
+  }
+  ~AskingWorld() { EndConnection(); }
+};
+
+TEST(Connection, InputWaitsForAnAnswerAndGoesOnWithIt) {
+  AskingWorld world;
+  world.connection.OnAnswer(Finding::kYes);
+  EXPECT_FALSE(world.connection.paused_for(Connection::PauseReason::kAnswer));
+  EXPECT_TRUE(world.connection.open());
+  EXPECT_EQ(world.host.withdrawn, 0);
+}
+
+TEST(Connection, AQuestionGoesWithItsConnection) {
+  for (const bool at_once : {false, true}) {
+    AskingWorld world;
+    if (at_once) {
+      world.connection.End(ClosedReason::kClientClosed);
+    } else {
+      world.connection.EndAfterFlush(ClosedReason::kServerShutdown);
+    }
+    EXPECT_EQ(world.host.withdrawn, 1);
+    world.connection.OnAnswer(Finding::kYes);  // it had been sent already
+    EXPECT_EQ(world.host.withdrawn, 1);
+    EXPECT_FALSE(world.connection.open());
+  }
+}
 
 TEST(Connection, EndsOnceWhateverIsInFlightAndWhoeverAsksAgain) {
   for (const bool receiving : {false, true}) {

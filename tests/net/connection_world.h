@@ -22,13 +22,16 @@ struct CountingHost final : ConnectionHost {
   void OnStalled(Connection*) override { ++stalled; }
   void OnCongested(Connection*) override {}
   void OnRearm(Connection*) override { ++rearms; }
-  void CheckHash(Connection*, std::string, std::string) override {}
+  void OnQuestion(Connection*, Question) override { ++questions; }
+  void OnWithdrawn(Connection*) override { ++withdrawn; }
   uint64_t Random() override { return 0; }
   int closing = 0;
   int ended = 0;
   int slow = 0;
   int stalled = 0;
   int rearms = 0;
+  int questions = 0;
+  int withdrawn = 0;
 };
 
 struct ConnectionWorld {

@@ -89,7 +89,7 @@ const Row kRows[] = {
 };
 
 void AnswerIfAsked(Sessions::Client& client) {
-  if (client.checking) client.AnswerHashCheck();
+  if (client.asking) client.Answer();
 }
 
 TEST(Admission, AReloadJudgesWhatWasSaidOnce) {
@@ -120,11 +120,11 @@ TEST(Admission, AReloadJudgesWhatWasSaidOnce) {
 TEST(Admission, OnlyAnotherHashIsAskedAbout) {
   Sessions sessions(1, Users({A(kHashOfX)}));
   Sessions::Client& client = sessions.Connect();
-  client.Say(kAsA).AnswerHashCheck();
+  client.Say(kAsA).Answer();
   for (const bool other : {false, true}) {
     sessions.SetConfig(Users({A(other ? kHashOfXAgain : kHashOfX), User{"b", "x"}}));
     client.session().OnConfigChanged(true, false);
-    EXPECT_EQ(client.checking, other);
+    EXPECT_EQ(client.asking, other);
   }
 }
 
@@ -135,25 +135,69 @@ TEST(Admission, AReloadDuringACheckAsksAgain) {
     client.Say(kAsA).Hear();
     sessions.SetConfig(Users({A(right ? kHashOfX : kHashOfY)}));
     client.session().OnConfigChanged(true, false);
-    client.AnswerHashCheck();
+    client.Answer();
     EXPECT_FALSE(client.closed.has_value());
-    EXPECT_TRUE(client.checking);
-    client.AnswerHashCheck();
+    EXPECT_TRUE(client.asking);
+    client.Answer();
     EXPECT_EQ(client.Hear(), right ? "" : "-ERR 'Authorization Violation'\r\n");
     EXPECT_EQ(client.closed.has_value(), !right);
   }
 }
 
+// Whoever is in goes on while a reload has its password compared with another hash.
+TEST(Admission, AReloadsQuestionHoldsNothingUp) {
+  Sessions sessions(1, Users({A(kHashOfX)}));
+  Sessions::Client& client = sessions.Connect();
+  client.Say(kAsA).Answer();
+  client.Hear();
+  sessions.SetConfig(Users({A(kHashOfY)}));
+  client.session().OnConfigChanged(true, false);
+  ASSERT_TRUE(client.asking);
+  EXPECT_EQ(client.question.source, "127.0.0.1");
+  EXPECT_EQ(client.question.hash, kHashOfY);
+  EXPECT_EQ(client.Ask("PING\r\n"), "PONG\r\n");
+  // Another reload meanwhile: what the answer is about does not hold any more.
+  sessions.SetConfig(Users({A(kHashOfXAgain)}));
+  client.session().OnConfigChanged(true, false);
+  client.Answer();
+  ASSERT_TRUE(client.asking);
+  client.Answer();
+  EXPECT_EQ(client.Ask("PING\r\n"), "PONG\r\n");
+}
+
+// The answer to a reload's question is void for the secret of a CONNECT that came meanwhile.
+TEST(Admission, AConnectDuringAReloadsQuestionIsAskedAboutAnew) {
+  Sessions sessions(1, Users({A(kHashOfX)}));
+  Sessions::Client& client = sessions.Connect();
+  client.Say(kAsA).Answer();
+  client.Hear();
+  sessions.SetConfig(Users({A(kHashOfXAgain)}));
+  client.session().OnConfigChanged(true, false);
+  client.Say("CONNECT {\"user\":\"a\",\"pass\":\"y\"}\r\nPING\r\n");
+  EXPECT_TRUE(client.waits);
+  client.Answer();  // that the first secret is right
+  EXPECT_TRUE(client.asking && client.waits);
+  client.session().Invariant();
+  client.Answer();
+  EXPECT_EQ(client.Hear(), "-ERR 'Authorization Violation'\r\n");
+}
+
+TEST(Admission, WhereTooManyWaitItsTimeIsOver) {
+  Sessions sessions(1, Users({A(kHashOfX)}));
+  Sessions::Client& client = sessions.Connect();
+  client.Hear();
+  client.Say(kAsA).AnswerWith(Finding::kNoTime);
+  EXPECT_EQ(client.Hear(), "-ERR 'Authentication Timeout'\r\n");
+  EXPECT_EQ(client.closed, ClosedReason::kAuthenticationTimeout);
+}
+
 TEST(Admission, AReloadDuringACheckMayLetEverybodyIn) {
   Sessions sessions(1, Users({A(kHashOfY)}));
-  Sessions::Client& client = sessions.Connect();
-  client.Say(kNobody);
-  EXPECT_TRUE(client.closed.has_value());
   Sessions::Client& other = sessions.Connect();
   other.Say(kAsA);
   sessions.SetConfig(Options());
   other.session().OnConfigChanged(true, false);
-  other.AnswerHashCheck();
+  other.Answer();
   EXPECT_FALSE(other.closed.has_value());
 }
 
@@ -161,14 +205,14 @@ TEST(Admission, AReloadDuringACheckMayLetEverybodyIn) {
 TEST(Admission, ASecondConnectIsJudgedByBoth) {
   Sessions sessions(1, Users({A(kHashOfX), User{"b", "x"}}));
   Sessions::Client& client = sessions.Connect();
-  client.Say(kAsA).AnswerHashCheck();
+  client.Say(kAsA).Answer();
   client.Hear();
   client.Say("CONNECT {\"user\":\"b\"}\r\n");
-  EXPECT_FALSE(client.checking);
+  EXPECT_FALSE(client.asking);
   EXPECT_EQ(client.session().principal().user(), "b");
   client.Say("CONNECT {\"user\":\"a\",\"pass\":\"y\"}\r\n");
-  EXPECT_TRUE(client.checking);
-  client.AnswerHashCheck();
+  EXPECT_TRUE(client.asking);
+  client.Answer();
   EXPECT_EQ(client.Hear(), "-ERR 'Authorization Violation'\r\n");
 }
 

@@ -132,17 +132,20 @@ class Sessions::Client final : public SpeakerHost {
   }
 
   void Go() {
-    if (receiver_.closed || checking) return;
+    if (receiver_.closed || waits) return;
     std::string_view input = waiting_;
     const Session::Progress progress = session_.Consume(&input);
     waiting_.erase(0, waiting_.size() - input.size());
     paused = progress == Session::Progress::kPaused;
     EXPECT_EQ(progress == Session::Progress::kClosed, closed.has_value());
   }
-  void AnswerHashCheck() {
-    ASSERT_TRUE(checking);
-    checking = false;
-    session_.OnHashChecked(MatchesHash(hash, Secret(secret)));
+  // What is asked is answered as it is.
+  void Answer() { AnswerWith(MatchesHash(question.hash, question.secret) ? Finding::kYes : Finding::kNo); }
+  void AnswerWith(Finding finding) {
+    ASSERT_TRUE(asking);
+    asking = false;
+    session_.OnAnswer(finding);
+    if (!asking) waits = false;
     Go();
   }
 
@@ -152,23 +155,26 @@ class Sessions::Client final : public SpeakerHost {
     closed = reason;
     session_.Close();
   }
-  void CheckHash(std::string the_hash, std::string the_secret) override {
-    checking = true;
-    hash = std::move(the_hash);
-    secret = std::move(the_secret);
+  void Ask(Question asked) override {
+    EXPECT_FALSE(asking);
+    asking = true;
+    question = std::move(asked);
   }
   void OnConnected() override { ++connected; }
   void AwaitBarrier() override { awaiting = true; }
-  void AwaitAnswer() override { FAIL() << "sessions ask for nothing but hashes"; }
+  void AwaitAnswer() override {
+    EXPECT_FALSE(waits);
+    waits = true;
+  }
   void OnAnswered() override { FAIL(); }
 
   std::optional<ClosedReason> closed;
-  bool checking = false;
+  bool asking = false;
+  bool waits = false;  // for the answer, with all that it says
   bool awaiting = false;
   bool paused = false;
   int connected = 0;
-  std::string hash;
-  std::string secret;
+  Question question;
 
  private:
   Sessions& sessions_;

@@ -249,11 +249,14 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
           Trace(absl::StrFormat("shard %d logs: %s", from, line.text));
       }
       return;
-    case Parcel::Type::kHashCheck: {
-      const auto& check = static_cast<const HashCheck&>(*parcel);
-      mesh_->port(mesh_->control()).SendParcel(from, std::make_unique<HashResult>(check.id, check.secret == "good"));
+    case Parcel::Type::kQuestion: {
+      const auto& asked = static_cast<const Asked&>(*parcel);
+      const Finding finding = asked.question.secret.view() == "good" ? Finding::kYes : Finding::kNo;
+      mesh_->port(mesh_->control()).SendParcel(from, std::make_unique<Found>(asked.id, finding));
       return;
     }
+    case Parcel::Type::kWithdrawn:
+      return;
     case Parcel::Type::kAnswer:
       ++answers_;
       return;

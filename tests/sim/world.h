@@ -155,7 +155,6 @@ class SimWorld {
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::vector<std::shared_ptr<Socket>> sockets_;
   std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> errands_;  // of the control thread
-  std::deque<std::pair<uint32_t, std::unique_ptr<Parcel>>> hash_results_;
 
   int64_t wall_us_ = 0;  // of the wall clock, when the machine's says 0
   bool crashed_ = false;

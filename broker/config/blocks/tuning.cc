@@ -68,6 +68,12 @@ constexpr Row kOwnRows[] = {
      .help = "Subjects whose targets are remembered, per shard (default: 65536)", .group = &kTuningHelp,
      .order = 1040, .member = &kMember<&Tuning::match_cache_entries>, .least = 64, .most = 1 << 24,
      .power_of_two = true},
+    {.key = "auth_helpers", .flags = "--auth-helpers", .value_name = "<n>",
+     .help = "Threads that compare passwords with bcrypt hashes (default: 1)", .group = &kTuningHelp, .order = 1041,
+     .member = &kMember<&Tuning::auth_helpers>, .least = 1, .most = 64},
+    {.key = "auth_checks_max", .flags = "--auth-checks-max", .value_name = "<n>",
+     .help = "Logins that may wait for them; others are told 'Authentication Timeout' (default: 64)",
+     .group = &kTuningHelp, .order = 1042, .member = &kMember<&Tuning::auth_checks_max>, .least = 1, .most = 65536},
 };
 
 void StartTuning(TuningBlock& block) { block.tuning.shards = DefaultShardCount(kShardsMax); }

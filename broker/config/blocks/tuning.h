@@ -34,6 +34,9 @@ struct Tuning {
   int64_t bytes_per_turn = 128 * 1024;       // received bytes a shard works off before it sends
   int uring_entries = 4096;                  // submission queue, power of two
   int64_t match_cache_entries = 65536;       // per shard, power of two
+
+  int auth_helpers = 1;      // threads that compare passwords with bcrypt hashes
+  int auth_checks_max = 64;  // such comparisons that may wait for them
   bool operator==(const Tuning&) const = default;
 };
 

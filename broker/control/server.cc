@@ -2,6 +2,7 @@
 #include "broker/control/server.h"
 
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -14,7 +15,6 @@
 #include "broker/config/reload.h"
 #include "broker/config/language/text.h"
 #include "broker/control/clock.h"
-#include "broker/control/identity.h"
 #include "broker/control/memory.h"
 #include "broker/version.h"
 #include "proto/base/bytes.h"
@@ -34,6 +34,8 @@ void RaiseDescriptorLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+void DrawRandom(char* to, size_t bytes) { MR_CHECK(getrandom(to, bytes, 0) == static_cast<ssize_t>(bytes)); }
+
 LogOptions LogOptionsOf(const Options& options) {
   LogOptions log;
   log.verbosity = {options.debug, options.trace, options.trace_verbose};
@@ -50,7 +52,11 @@ LogOptions LogOptionsOf(const Options& options) {
 }  // namespace
 
 Server::Server(config::Startup startup, std::string argv0)
-    : startup_(std::move(startup)), log_(WallClockUs), run_files_(std::move(argv0)) {
+    : startup_(std::move(startup)),
+      log_(WallClockUs),
+      run_files_(std::move(argv0)),
+      signing_key_(DrawRandom),
+      exchange_key_(DrawRandom) {
   signal_read_.Bind<&Server::OnSignal>(this);
 }
 
@@ -110,8 +116,8 @@ absl::Status Server::Start() {
 
   const Options& options = startup_.options;
   MR_RETURN_IF_ERROR(log_.Open(LogOptionsOf(options)));
-  info_.server_id = NewServerId();
-  info_.xkey = NewExchangeKey();
+  info_.server_id = signing_key_.public_key();
+  info_.xkey = exchange_key_.public_key();
   info_.server_name = options.server_name.empty() ? info_.server_id : options.server_name;
   info_.git_commit = kGitCommit;
   info_.headers = !options.no_header_support;

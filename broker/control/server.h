@@ -13,6 +13,7 @@
 #include "broker/admin.h"
 #include "broker/config/startup.h"
 #include "broker/control/check_desk.h"
+#include "broker/control/identity.h"
 #include "broker/control/monitor_desk.h"
 #include "broker/control/run_files.h"
 #include "broker/control/server_view.h"
@@ -74,6 +75,8 @@ class Server final : public ShutdownHost {
   config::Startup startup_;
   Logger log_;
   RunFiles run_files_;
+  const SigningKey signing_key_;
+  const ExchangeKey exchange_key_;
   // From the earliest version that some shard may still look at to the present one.
   struct ConfigVersion {
     std::unique_ptr<LoadedConfig> config;

@@ -47,8 +47,8 @@ struct LogBatch final : Parcel {
 };
 
 // What a speaker asks; see question.h.
-struct Asked final : Parcel {
-  Asked(ConnectionId who, Question what) : Parcel(Type::kQuestion), id(who), question(std::move(what)) {}
+struct AskedQuestion final : Parcel {
+  AskedQuestion(ConnectionId who, Question what) : Parcel(Type::kQuestion), id(who), question(std::move(what)) {}
   const ConnectionId id;
   Question question;
 };

@@ -32,7 +32,7 @@ ConnectionLimits LimitsOf(const Options& options) {
           .slow_may_stay = options.write_timeout == Options::WriteTimeout::kRetry};
 }
 
-uint64_t Secret(const ShardOptions& options) {
+uint64_t SecretOf(const ShardOptions& options) {
   uint64_t secret = 0;
   options.entropy(reinterpret_cast<char*>(&secret), sizeof secret);
   return secret;
@@ -61,7 +61,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
       session_shared_{router_, counters, log_, config, Nanos{0}, 0, 0, options.entropy},
-      service_imports_(router_, session_shared_.now, mesh.self(), Secret(options)),
+      service_imports_(router_, session_shared_.now, mesh.self(), SecretOf(options)),
       connection_shared_{.io = io,
                          .timers = timers_,
                          .chunks = chunks_,
@@ -622,7 +622,7 @@ void Shard::OnCongested(Connection* connection) {
 }
 
 void Shard::OnQuestion(Connection* connection, Question question) {
-  mesh_.SendParcel(mesh_.control(), std::make_unique<Asked>(connection->id(), std::move(question)));
+  mesh_.SendParcel(mesh_.control(), std::make_unique<AskedQuestion>(connection->id(), std::move(question)));
 }
 
 void Shard::OnWithdrawn(Connection* connection) {

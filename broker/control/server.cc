@@ -279,7 +279,7 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
     case Parcel::Type::kLogBatch:
       return log_.WriteBatch(std::move(static_cast<LogBatch&>(*parcel).lines));
     case Parcel::Type::kQuestion: {
-      auto& asked = static_cast<Asked&>(*parcel);
+      auto& asked = static_cast<AskedQuestion&>(*parcel);
       return checks_->OnQuestion(asked.id, std::move(asked.question));
     }
     case Parcel::Type::kWithdrawn:

@@ -250,7 +250,7 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
       }
       return;
     case Parcel::Type::kQuestion: {
-      const auto& asked = static_cast<const Asked&>(*parcel);
+      const auto& asked = static_cast<const AskedQuestion&>(*parcel);
       const Finding finding = asked.question.secret.view() == "good" ? Finding::kYes : Finding::kNo;
       mesh_->port(mesh_->control()).SendParcel(from, std::make_unique<Found>(asked.id, finding));
       return;

@@ -818,6 +818,8 @@ WARNED = {
 
 # What the binary shows to nobody outside: how long it waits, in how many pieces it writes.
 ELSEWHERE = {
+    "millrace auth_helpers": ("tests/control/checks_test.cc", "auth_helpers"),
+    "millrace auth_checks_max": ("tests/control/checks_test.cc", "auth_checks_max"),
     "millrace spin_us": ("tests/io/wait_policy_test.cc", "poll()"),
     "millrace batch_wait_us": ("tests/io/wait_policy_test.cc", "gather()"),
     "millrace mail_inline_bytes_max": ("tests/route/router_test.cc", "WhatIsLargerThanTheInlineLimitTravelsInAFrame"),

@@ -23,6 +23,7 @@ enum class ClosedReason : uint8_t {
   kBadClientProtocolVersion,
   kWrongPort,
   kMaxConnectionsExceeded,
+  kMaxAccountConnectionsExceeded,
   kMaxPayloadExceeded,
   kMaxControlLineExceeded,
   kMaxSubscriptionsExceeded,
@@ -61,6 +62,8 @@ constexpr std::string_view ClosedReasonText(ClosedReason reason) {
       return "Incorrect Port";
     case ClosedReason::kMaxConnectionsExceeded:
       return "Maximum Connections Exceeded";
+    case ClosedReason::kMaxAccountConnectionsExceeded:
+      return "Maximum Account Connections Exceeded";
     case ClosedReason::kMaxPayloadExceeded:
       return "Maximum Message Payload Exceeded";
     case ClosedReason::kMaxControlLineExceeded:

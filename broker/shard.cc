@@ -77,6 +77,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       placed_(mesh.shards(), 0),
       wait_(options.poll_max, options.gather_max),
       random_(options.seed) {
+  session_shared_.account_connections = options.account_connections;
   AdoptViews(config->views);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);

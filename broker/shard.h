@@ -42,6 +42,7 @@ struct ShardOptions {
   int64_t closed_connections_max = 10000;
   uint64_t seed = 1;
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes, for nonces
+  SharedCounts* account_connections = nullptr;  // of all shards, by AccountId; nullptr: nobody is limited
   std::function<void()> collect_memory = [] {};  // when it has become quiet; see memory.h
 };
 

@@ -250,7 +250,8 @@ JetStreamEngineOptions Server::EngineOptions() const {
 void Server::StartShards() {
   const std::vector<int> cpus = ChooseCpus(options().tuning);
   for (uint32_t i = 0; i < shards_.size(); ++i) {
-    ShardThread::Plan plan{.index = i, .config = config_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i]};
+    ShardThread::Plan plan{.index = i, .config = config_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i],
+                           .account_connections = &account_connections_};
     if (shards_[i]->home().disk != nullptr) plan.engine = EngineOptions();
     shards_[i]->Start(std::move(plan), *mesh_);
   }
@@ -424,6 +425,7 @@ void Server::CloseConnectionsAbove(int64_t max) {
 
 void Server::AddConfig(const Options& options) {
   auto config = std::make_unique<LoadedConfig>(options, config_);
+  account_connections_.Reserve(static_cast<uint32_t>(config->accounts.all().size()));
   ConfigVersion& version = configs_.emplace_back();
   version.config = std::move(config);
   version.config->info = info_;

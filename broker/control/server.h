@@ -83,6 +83,7 @@ class Server final : public ShutdownHost {
     uint32_t missing = 0;  // shards that have not said that they look at no earlier one
   };
   std::deque<ConfigVersion> configs_;
+  SharedCounts account_connections_;
   const LoadedConfig* config_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on

@@ -98,7 +98,9 @@ absl::Status ShardThread::Open(const Tuning& tuning) {
 }
 
 void ShardThread::Start(Plan plan, Mesh& mesh) {
-  thread_ = std::thread([this, &mesh, plan = std::move(plan), options = ShardOptionsOf(plan.config->options)] {
+  ShardOptions options = ShardOptionsOf(plan.config->options);
+  options.account_connections = plan.account_connections;
+  thread_ = std::thread([this, &mesh, plan = std::move(plan), options = std::move(options)] {
     Run(plan, mesh, options);
   });
 }

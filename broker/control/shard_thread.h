@@ -29,6 +29,7 @@ class ShardThread {
     std::optional<JetStreamEngineOptions> engine;  // when JetStream lives on it
     std::vector<int> ring_fds;                     // of all participants
     int cpu = -1;                                  // to stay on; -1: any
+    SharedCounts* account_connections = nullptr;   // lives longer than the thread
   };
 
   // Makes the ring.

@@ -19,7 +19,8 @@ std::string InfoLine(const ServerInfo& server, const ClientInfo& client) {
   json.PutInt("port", server.port);
   json.PutBool("headers", server.headers);
   json.OptBool("auth_required", client.auth_required);
-  json.PutInt("max_payload", server.max_payload);
+  const bool is_less = client.max_payload >= 0 && client.max_payload < server.max_payload;
+  json.PutInt("max_payload", is_less ? client.max_payload : server.max_payload);
   json.OptBool("jetstream", server.jetstream);
   json.Opt("ip", server.ip);
   json.PutUint("client_id", client.client_id);

@@ -36,6 +36,7 @@ struct ClientInfo {
   bool connect_info = false;   // the INFO that follows the first PONG
   std::string remote_account;  // then
   bool account_is_system = false;
+  int64_t max_payload = -1;    // of its account, where that is less than the server's; below 0: no limit
 };
 
 // "INFO {...} \r\n", keys in the peer's order.

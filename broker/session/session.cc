@@ -82,6 +82,8 @@ ParserLimits Session::Limits() const {
   ParserLimits limits;
   limits.control_line_bytes_max = static_cast<uint32_t>(options().max_control_line);
   limits.payload_bytes_max = options().max_payload;
+  const int64_t payload = account_limits().payload;
+  if (payload >= 0) limits.payload_bytes_max = std::min<int64_t>(limits.payload_bytes_max, payload);
   limits.headers = receiver_.headers;
   limits.connect_first = state_ == State::kConnecting && !shared_.config->authenticator.MayBeginSilently(kConnection);
   return limits;
@@ -287,7 +289,7 @@ void Session::OnCommand(const Command& command) {
     host_.OnConnected();
     const Verdict verdict = Judge();
     if (verdict.kind != Verdict::Kind::kAllow) return RefuseUser();
-    Accept(PrincipalOf(verdict.user));
+    if (!Accept(PrincipalOf(verdict.user))) return;
   }
   switch (command.verb) {
     case Verb::kPub:
@@ -374,8 +376,8 @@ void Session::OnJudged(const Verdict& verdict) {
     case Verdict::Kind::kDeny:
       return RefuseUser();
     case Verdict::Kind::kAllow:
-      Accept(PrincipalOf(verdict.user));
-      return FinishConnect();
+      if (Accept(PrincipalOf(verdict.user))) FinishConnect();
+      return;
     case Verdict::Kind::kAsk:
       if (state_ != State::kChecking) host_.AwaitAnswer();
       state_ = State::kChecking;
@@ -409,8 +411,13 @@ Principal Session::PrincipalOf(const KnownUser* user) {
   return Principal(user->account, std::move(name), std::move(permissions));
 }
 
-void Session::Accept(Principal principal) {
+bool Session::Accept(Principal principal) {
   MR_CHECK(state_ != State::kClosed);
+  if (!TakePlaceIn(principal.account())) {
+    shared_.log.ErrorLimited(Concat({label_, " - ", error_text::kTooManyAccountConnections}));
+    Fail(error_text::kTooManyAccountConnections, ClosedReason::kMaxAccountConnectionsExceeded);
+    return false;
+  }
   // What is subscribed to belongs to an account; a CONNECT takes it away, and users do not change theirs.
   MR_CHECK(subs_.empty() || principal.account() == principal_.account());
   principal_ = std::move(principal);
@@ -420,6 +427,17 @@ void Session::Accept(Principal principal) {
   UpdateHooks();
   AdoptView();
   parser_.set_limits(Limits());
+  return true;
+}
+
+// It leaves the place that it had. True where it has one already.
+bool Session::TakePlaceIn(AccountId account) {
+  SharedCounts* const counts = shared_.account_connections;
+  if (counts == nullptr || counted_in_ == account) return true;
+  if (!counts->TryTake(account, shared_.config->accounts[account].limits.connections)) return false;
+  if (counted_in_ != kNoAccount) counts->GiveBack(counted_in_);
+  counted_in_ = account;
+  return true;
 }
 
 void Session::FinishConnect() {
@@ -704,7 +722,9 @@ void Session::OnSub(const Command& command) {
                                      Quoted(command.subject), ", SID ", command.sid}));
     return;
   }
-  if (options().max_subscriptions > 0 && subs_.size() >= static_cast<size_t>(options().max_subscriptions)) {
+  const int64_t most = account_limits().subscriptions;
+  if ((options().max_subscriptions > 0 && subs_.size() >= static_cast<size_t>(options().max_subscriptions)) ||
+      (most >= 0 && subs_.size() >= static_cast<size_t>(most))) {
     ReplyError(error_text::kTooManySubscriptions);
     shared_.log.ErrorLimited(Concat({label_, " - ", error_text::kTooManySubscriptions}));
     return;
@@ -791,6 +811,7 @@ void Session::Close() {
   state_ = State::kClosed;
   receiver_.closed = true;
   RemoveAllSubscriptions();
+  if (counted_in_ != kNoAccount) shared_.account_connections->GiveBack(std::exchange(counted_in_, kNoAccount));
   barrier_.clear();
 }
 
@@ -849,6 +870,7 @@ void Session::SendPong() {
   client.connect_info = true;
   client.remote_account = account_name();
   client.account_is_system = shared_.config->accounts.is_system(principal_.account());
+  client.max_payload = account_limits().payload;
   Reply(InfoLine(shared_.config->info, client));
 }
 
@@ -1001,8 +1023,7 @@ void Session::Rejudge() {
   if (verdict.kind == Verdict::Kind::kDeny) return RefuseUser();
   if (state_ == State::kConnecting) return;  // its CONNECT is still to come
   if (verdict.kind == Verdict::Kind::kAsk) return Ask(verdict);
-  Accept(PrincipalOf(verdict.user));
-  DropForbidden();
+  if (Accept(PrincipalOf(verdict.user))) DropForbidden();
 }
 
 // Its user is gone, or in another account: it is to connect anew, and is told nothing. (The peer does that to all who

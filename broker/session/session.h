@@ -19,6 +19,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "broker/log/log.h"
+#include "broker/mesh/shared_count.h"
 #include "broker/route/router.h"
 #include "broker/session/admission.h"
 #include "broker/session/connect_options.h"
@@ -46,6 +47,7 @@ struct SessionShared {
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
   PermissionSets permission_sets = {};
   SealingKey sealing_key = {};  // of what its clients have said in confidence
+  SharedCounts* account_connections = nullptr;  // of all shards, by AccountId; nullptr: nobody is limited
 };
 
 class Session final : public Speaker, public DeliveryHooks, public SubscriptionOwner {
@@ -133,7 +135,8 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void Ask(const Verdict& verdict);
   // nullptr: somebody whom the configuration does not name (an open server, a token).
   Principal PrincipalOf(const KnownUser* user);
-  void Accept(Principal principal);
+  // False: its account has no room for it, and it is closed.
+  bool Accept(Principal principal);
   void FinishConnect();
   void AdoptConfig(bool recheck_user);
   void Rejudge();
@@ -163,6 +166,9 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void Fail(std::string_view text, ClosedReason reason);
   void UpdateHooks();
   void UpdateLabel();
+  // The limits of its account.
+  const AccountLimits& account_limits() const { return shared_.config->accounts[principal_.account()].limits; }
+  bool TakePlaceIn(AccountId account);
   const AccountView& view() const { return shared_.config->views[principal_.account()]; }
   const std::string& account_name() const;
   void TraceIn(const Command& command);
@@ -181,6 +187,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   bool first_pong_sent_ = false;
   bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
   bool maps_subjects_ = false;    // the account has mappings
+  AccountId counted_in_ = kNoAccount;  // among whose connections it counts
   uint32_t streams_version_ = 0;  // of the account's view, that shadows_ are of
   ShardSet touched_ = 0;  // shards that got something since the last PING
   int pings_out_ = 0;

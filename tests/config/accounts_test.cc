@@ -133,7 +133,7 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
 }
 
 TEST(AccountsConfig, WhatIsNotBuiltYetIsRefused) {
-  for (const std::string_view key : {"exports [{service: a, latency: l}]", "limits {max_conn: 1}", "jetstream: enabled",
+  for (const std::string_view key : {"exports [{service: a, latency: l}]", "jetstream: enabled",
                                      "msg_trace: x"}) {
     const Startup startup = StartWith("accounts {A {" + std::string(key) + "}}");
     EXPECT_EQ(startup.exit_code, 1) << key;

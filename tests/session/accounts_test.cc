@@ -98,6 +98,69 @@ TEST(SessionAccounts, AReloadThatRemovesAnAccountClosesItsClients) {
   EXPECT_EQ(a.Describe().account, "A");  // as monitoring shows what is closed
 }
 
+// ---- limits --------------------------------------------------------------------------------------------------------
+
+TEST(SessionAccounts, ConnectionsOfAnAccountAreLimitedOverAllShards) {
+  Options options = TwoTenants();
+  options.accounts[0].limits.connections = 2;
+  Sessions sessions(2, options);
+  Sessions::Client& first = sessions.Connect(0).Say(As("a"));
+  Sessions::Client& second = sessions.Connect(1).Say(As("a"));
+  Sessions::Client& third = sessions.Connect(0);
+  third.Hear();
+  EXPECT_EQ(third.Say(As("a")).Hear(), "-ERR 'maximum account active connections exceeded'\r\n");
+  ASSERT_TRUE(third.closed.has_value());
+  EXPECT_EQ(ClosedReasonText(*third.closed), "Maximum Account Connections Exceeded");
+  EXPECT_FALSE(sessions.Connect(0).Say(As("b")).closed.has_value());  // another account
+  first.Say(As("a"));  // it has its place already
+  EXPECT_FALSE(first.closed.has_value());
+  second.Close();
+  EXPECT_FALSE(sessions.Connect(1).Say(As("a")).closed.has_value());
+  // Who moves on leaves its place.
+  first.Say(As("b"));
+  EXPECT_FALSE(sessions.Connect(0).Say(As("a")).closed.has_value());
+  EXPECT_TRUE(sessions.Connect(0).Say(As("a")).closed.has_value());
+}
+
+TEST(SessionAccounts, SubscriptionsAndPayloadsAreThoseOfTheAccountWhereItSaysLess) {
+  Options options = TwoTenants();
+  options.accounts[0].limits.subscriptions = 1;
+  options.accounts[0].limits.payload = 4;
+  options.accounts[1].limits.payload = int64_t{1} << 40;
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect();
+  a.Hear();
+  const std::string heard =
+      a.Say("CONNECT {\"verbose\":false,\"protocol\":1,\"user\":\"a\",\"pass\":\"x\"}\r\nPING\r\n").Hear();
+  EXPECT_NE(heard.find("\"max_payload\":4,"), std::string::npos) << heard;
+  EXPECT_EQ(a.Ask("SUB foo 1\r\nSUB foo 2\r\n"), "-ERR 'maximum subscriptions exceeded'\r\n");
+  EXPECT_EQ(a.Ask("PUB foo 4\r\n1234\r\n"), "MSG foo 1 4\r\n1234\r\n");
+  EXPECT_EQ(a.Ask("PUB foo 5\r\n12345\r\n"), "-ERR 'Maximum Payload Violation'\r\n");
+  Sessions::Client& b = sessions.Connect().Say(As("b"));
+  EXPECT_EQ(b.Ask("SUB foo 1\r\nSUB foo 2\r\nPUB foo 5\r\n12345\r\n"),
+            "MSG foo 1 5\r\n12345\r\nMSG foo 2 5\r\n12345\r\n");
+}
+
+TEST(SharedCounts, AreExactAndHaveRoomForAll) {
+  SharedCounts counts;
+  counts.Reserve(2);
+  EXPECT_TRUE(counts.TryTake(1, 1));
+  EXPECT_FALSE(counts.TryTake(1, 1));
+  EXPECT_TRUE(counts.TryTake(1, -1));
+  EXPECT_FALSE(counts.TryTake(0, 0));
+  counts.Reserve(10'000);
+  EXPECT_EQ(counts.Get(1), 2);  // where they are they stay
+  for (uint32_t i = 2; i < 10'000; ++i) {
+    EXPECT_EQ(counts.Get(i), 0);
+    EXPECT_TRUE(counts.TryTake(i, i));
+  }
+  for (uint32_t i = 2; i < 10'000; ++i) {
+    counts.GiveBack(i);
+    ASSERT_EQ(counts.Get(i), 0);
+  }
+  EXPECT_DEATH(counts.GiveBack(0), "");
+}
+
 // ---- stream imports ------------------------------------------------------------------------------------------------
 
 // B exports what A hears under names of its own.

@@ -38,6 +38,7 @@ class Sessions {
           1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
     for (uint32_t i = 0; i < shards; ++i) {
+      shared_[i]->account_connections = &account_connections_;
       shards_[i].router.set_stream_imports(config_->views.stream_imports());
       services_.push_back(std::make_unique<ServiceImports>(shards_[i].router, shared_[i]->now, i, 77 + i));
       services_[i]->Adopt(config_->views);
@@ -49,6 +50,7 @@ class Sessions {
   void SetConfig(const Options& options) {
     auto next = std::make_unique<LoadedConfig>(options, config_.get());
     LoadedConfig& config = *next;
+    account_connections_.Reserve(static_cast<uint32_t>(config.accounts.all().size()));
     config.info.server_id = "NSERVER";
     config.info.server_name = "test";
     config.info.host = "0.0.0.0";
@@ -83,6 +85,7 @@ class Sessions {
   void HandleMail();
 
   std::unique_ptr<LoadedConfig> config_;
+  SharedCounts account_connections_;
   Shards shards_;
   std::vector<std::string> log_;
   std::vector<std::unique_ptr<LogPort>> logs_;

@@ -161,6 +161,7 @@ void SimWorld::Start() {
     }
     ShardOptions shard = plan_.shard;
     shard.seed = random_.Next() | 1;
+    shard.account_connections = &account_connections_;
     shard.entropy = [](char* out, size_t bytes) { std::memset(out, 's', bytes); };  // nobody is to guess it here
     participant.shard = std::make_unique<Shard>(shard, *participant.io, mesh_->port(i), mesh_->counters(i),
                                                 configs_.front().get(), [this] { return wall_us(); });
@@ -232,6 +233,7 @@ void SimWorld::ControlBody() {
 
 void SimWorld::Load(const Options& options) {
   configs_.push_back(std::make_unique<LoadedConfig>(options, configs_.empty() ? nullptr : configs_.back().get()));
+  account_connections_.Reserve(static_cast<uint32_t>(configs_.back()->accounts.all().size()));
   ServerInfo& info = configs_.back()->info;
   info.server_id = info.server_name = "SIM";
   info.max_payload = options.max_payload;

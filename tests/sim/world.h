@@ -141,6 +141,7 @@ class SimWorld {
   SimPlan plan_;
   std::unique_ptr<SimKernel> kernel_;
   std::unique_ptr<Oracle> oracle_;
+  SharedCounts account_connections_;
   std::deque<std::unique_ptr<LoadedConfig>> configs_;  // the first one: some shard may still look at it
   std::map<const LoadedConfig*, uint32_t> applied_;     // by how many shards
   std::unique_ptr<Mesh> mesh_;

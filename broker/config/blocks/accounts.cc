@@ -121,11 +121,14 @@ void ReadNkey(AccountBlock& block, Reading& reading, const Value& value) {
   block.spec.nkey = *key;
 }
 
+constexpr Lacking kLeafLimit = {"leafnodes", Lacking::Policy::kWarn};
+
 constexpr Row kLimitsKeys[] = {
     {.key = "max_connections", .aliases = "max_conn", .member = &kMember<&AccountLimits::connections>},
     {.key = "max_subscriptions", .aliases = "max_subs", .member = &kMember<&AccountLimits::subscriptions>},
     {.key = "max_payload", .aliases = "max_pay", .member = &kMember<&AccountLimits::payload>},
-    {.key = "max_leafnodes", .aliases = "max_leafs", .member = &kMember<&AccountLimits::leafnodes>},
+    {.key = "max_leafnodes", .aliases = "max_leafs", .member = &kMember<&AccountLimits::leafnodes>,
+     .lacking = &kLeafLimit},
 };
 constexpr Block kLimits = {
     .rows = kLimitsKeys,
@@ -164,7 +167,6 @@ const Block kDefaultPermissions = {
     .finish = kHook<FinishPermissions>,
 };
 
-constexpr Lacking kLimitsOfAccounts = {"account limits", Lacking::Policy::kRefuse};
 constexpr Lacking kJetStreamOfAccounts = {"JetStream in named accounts", Lacking::Policy::kRefuse};
 constexpr Lacking kTraceDestination = {"an account's trace destination", Lacking::Policy::kRefuse};
 
@@ -176,7 +178,7 @@ const Row kAccountKeys[] = {
     {.key = "users", .read = kHook<ReadUsers>},
     {.key = "default_permissions", .block = &kDefaultPermissions},
     {.key = "mappings", .aliases = "maps", .read = kHook<ReadOfSpec<ReadMappings>>},
-    {.key = "limits", .read = kHook<ReadLimits>, .lacking = &kLimitsOfAccounts},
+    {.key = "limits", .read = kHook<ReadLimits>},
     {.key = "msg_trace", .aliases = "trace_dest", .lacking = &kTraceDestination},
 };
 const Block kAccount = {

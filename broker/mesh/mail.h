@@ -97,6 +97,7 @@ enum MessageFlag : uint8_t {
   kTraced = 8,             // answer kTraceReport
   kTraceOnly = 16,         // and deliver to nobody
   kDeliverTo = 32,         // matched by another subject than the one it says
+  kByService = 64,         // through a service import
   kReportUndelivered = 4,  // answer kUndelivered if nobody got it
 };
 

@@ -29,6 +29,7 @@ struct Message {
   ConnectionId origin_id = {};
   MessageTrace* trace = nullptr;    // set for the rare message whose way is recorded
   bool report_undelivered = false;  // the publisher wants to hear of a request that nobody took
+  bool by_service = false;          // through a service import: no stream import takes it on
   bool sinks_later = false;         // what sinks do might take these bytes away: they get theirs in DeliverKept
 
   // Where the payload lies in a tail that ends with it and CRLF.

@@ -40,6 +40,7 @@ uint8_t FlagsOf(const Message& message, const RemoteDelivery& delivery, bool by_
   if (by_reference) flags |= kByReference;
   if (delivery.report_undelivered) flags |= kReportUndelivered;
   if (elsewhere) flags |= kDeliverTo;
+  if (message.by_service) flags |= kByService;
   if (message.trace != nullptr) flags |= kTraced | (message.trace->only ? kTraceOnly : 0);
   return static_cast<uint8_t>(flags);
 }
@@ -155,6 +156,7 @@ MessageRecord::MessageRecord(const char* body) {
   groups = GroupNames(at, mail.group_count);
   hops = mail.hops;
   report_undelivered = (mail.flags & kReportUndelivered) != 0;
+  message.by_service = (mail.flags & kByService) != 0;
   traced = (mail.flags & kTraced) != 0;
   trace_only = (mail.flags & kTraceOnly) != 0;
   trace_id = mail.trace_id;

@@ -113,6 +113,7 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
 }
 
 bool Router::DeliverImported(Subscription* sub, const Message& message) {
+  if (message.by_service) return false;
   MR_CHECK(sub->import <= imports_.size() && imports_[sub->import - 1] != nullptr);
   Message local = message;
   local.subject = LocalSubject(*imports_[sub->import - 1], message.subject, &local_subject_);

@@ -112,6 +112,7 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   there.payload = payload;
   there.tail = {};
   there.trace = nullptr;
+  there.by_service = true;
   there.sinks_later = message.sinks_later;
   const Step step{import.exporter, import.export_index, import.share};
   std::string reply;
@@ -193,6 +194,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   home.deliver_to = {};
   home.tail = {};
   home.trace = nullptr;
+  home.by_service = true;
   home.report_undelivered = false;
   std::string back;
   uint64_t back_number = 0;

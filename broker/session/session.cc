@@ -279,6 +279,7 @@ Message Session::RunCommon(std::string_view subject) {
                  .origin_id = receiver_.id,
                  .trace = nullptr,
                  .report_undelivered = false,
+                 .by_service = false,
                  .sinks_later = false};
 }
 

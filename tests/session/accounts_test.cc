@@ -549,6 +549,26 @@ TEST(SessionAccounts, ARepliesSubjectIsNotAskedForWhereEverythingIsImported) {
   EXPECT_EQ(b.Hear(), "");
 }
 
+TEST(SessionAccounts, WhatCameThroughAServiceIsNoStream) {
+  Options options = WithServices();
+  options.accounts[1].stream_exports = {{.subject = "q.x"}};
+  options.accounts[0].stream_imports = {{.account = "B", .subject = "q.x", .to = "seen"}};
+  for (const uint32_t shards : {1u, 2u}) {
+    Sessions sessions(shards, options);
+    Sessions::Client& a = sessions.Connect(0).Say(AsRequestor("a"));
+    Sessions::Client& seen = sessions.Connect(shards - 1).Say(AsRequestor("a")).Say("SUB seen 1\r\nSUB seen q 2\r\n");
+    Sessions::Client& b = sessions.Connect(0).Say(AsRequestor("b"));
+    sessions.Settle();
+    seen.Hear();
+    a.Say("PUB ask 1\r\n1\r\n");
+    sessions.Settle();
+    EXPECT_EQ(seen.Hear(), "");
+    b.Say("PUB q.x 1\r\n2\r\n");
+    sessions.Settle();
+    EXPECT_EQ(seen.Hear(), "MSG seen 1 1\r\n2\r\nMSG seen 2 1\r\n2\r\n");
+  }
+}
+
 TEST(SessionAccounts, AReloadChangesServiceImports) {
   Options options = WithServices();
   Sessions sessions(1, options);

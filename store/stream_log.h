@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "proto/base/check.h"
 #include "store/journal.h"
 #include "store/pace.h"
 
@@ -80,6 +81,23 @@ class StreamLogListener {
   virtual void RunLong(std::function<void()> work) { work(); }
 };
 
+// Bytes of several logs, which may be a part of a larger sum.
+struct BytesSum {
+  void Add(uint64_t more) {
+    for (BytesSum* at = this; at != nullptr; at = at->above) at->bytes += more;
+  }
+  // At most what is there.
+  void Take(uint64_t less) {
+    for (BytesSum* at = this; at != nullptr; at = at->above) {
+      MR_DCHECK(at->bytes >= less);
+      at->bytes -= less;
+    }
+  }
+
+  uint64_t bytes = 0;
+  BytesSum* above = nullptr;
+};
+
 class StreamLog {
  public:
   virtual ~StreamLog() = default;
@@ -90,7 +108,7 @@ class StreamLog {
   virtual void set_options(const StreamLogOptions& options) = 0;  // `memory` does not change
   virtual void set_listener(StreamLogListener* listener) = 0;
   // state().bytes is part of *sum from now on, at once whatever changes it, until another sum or nullptr is given.
-  virtual void set_bytes_sum(uint64_t* sum) = 0;
+  virtual void set_bytes_sum(BytesSum* sum) = 0;
   // Whoever may pause what takes long; the log is then in nobody else's hands until the call has returned.
   virtual void set_pace(Pace* pace) {}
   // The next Append has long work to do before it (making the index, sealing a run of it), which Prepare does instead.

@@ -243,7 +243,11 @@ JetStreamEngineOptions Server::EngineOptions() const {
   JetStreamEngineOptions engine = EngineOptionsOf(options(), *jetstream_);
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
-  engine.account = config_->accounts.global();
+  for (const Account& account : config_->accounts.all()) {
+    if (account.exists) engine.accounts.push_back({account});
+  }
+  engine.unnamed_account = config_->accounts.global().id;
+  engine.system_account = config_->accounts.system().id;
   return engine;
 }
 

@@ -33,7 +33,7 @@ class BlockLog : public StreamLog, protected BlockSource {
   const StreamLogOptions& options() const final { return options_; }
   void set_options(const StreamLogOptions& options) final;
   void set_listener(StreamLogListener* listener) final { listener_ = listener; }
-  void set_bytes_sum(uint64_t* sum) final { state_.set_bytes_sum(sum); }
+  void set_bytes_sum(BytesSum* sum) final { state_.set_bytes_sum(sum); }
   void set_pace(Pace* pace) final {
     pace_ = pace;
     if (index_ != nullptr) index_->set_pace(pace);

@@ -83,7 +83,7 @@ class FakeLog final : public StoredLog, public StreamLog {
   const StreamLogOptions& options() const override { return options_; }
   void set_options(const StreamLogOptions& options) override { options_ = options; }
   void set_listener(StreamLogListener*) override {}
-  void set_bytes_sum(uint64_t*) override {}
+  void set_bytes_sum(BytesSum*) override {}
   Lsn Append(const StoredMessage& message) override {
     MR_CHECK(message.seq > state_.last_seq);
     return Change(RecordKind::kAppend, message.seq, message.payload);

@@ -307,7 +307,7 @@ TEST(Restore, AConsumerIsNotThereTwice) {
   const std::string twice = ArchiveOf({{"state.json", R"({"consumer_count":2})"},
                                        {"consumers/c", kConsumer}, {"consumers/c", kConsumer}});
   EXPECT_THAT(RestoreFrom(js, kPeerConfig, twice, 1000), HasSubstr("consumer \\\"c\\\" is there twice"));
-  EXPECT_EQ(js.engine().FindStream("BK"), nullptr);
+  EXPECT_EQ(js.FindStream("BK"), nullptr);
   const std::string once = ArchiveOf({{"state.json", R"({"consumer_count":1})"}, {"consumers/c", kConsumer}});
   EXPECT_THAT(RestoreFrom(js, kPeerConfig, once, 1000), HasSubstr(R"("consumer_count":1)"));
 }
@@ -350,7 +350,7 @@ TEST(Restore, TakesTheOlderFormToo) {
     EXPECT_THAT(answer, HasSubstr(R"("messages":12,)"));
     EXPECT_THAT(answer, HasSubstr(R"("last_seq":15,)"));
     EXPECT_THAT(answer, HasSubstr(R"("num_deleted":3,)"));
-    StreamLog& log = js.engine().FindStream("BK")->log();
+    StreamLog& log = js.FindStream("BK")->log();
     StoredMessage message;
     for (uint64_t seq = 1; seq <= 15; ++seq) {
       const bool deleted = seq == 4 || seq == 9 || seq == 15;
@@ -372,7 +372,7 @@ TEST(Restore, OfACutOlderBackupNothingStays) {
   for (size_t cut = backup.size() - 1; cut > 20; cut -= std::min<size_t>(cut, 97)) {
     EngineHarness js;
     EXPECT_THAT(RestoreFrom(js, kOldConfig, backup.substr(0, cut), 1000), HasSubstr("restore failed")) << cut;
-    EXPECT_EQ(js.engine().FindStream("BK"), nullptr) << cut;
+    EXPECT_EQ(js.FindStream("BK"), nullptr) << cut;
   }
 }
 

@@ -32,7 +32,8 @@ class EngineHarness {
   // A client that takes everything.
   class Client final : public SubscriptionOwner {
    public:
-    Client(EngineHarness& harness, uint64_t cid) : harness_(harness), receiver(harness.shards_[0].chunks) {
+    Client(EngineHarness& harness, uint64_t cid, AccountId account = kGlobalAccount)
+        : harness_(harness), account_(account), receiver(harness.shards_[0].chunks) {
       receiver.id = ConnectionId{0, static_cast<uint32_t>(cid), cid};
       receiver.owner = this;
       receiver.headers = true;
@@ -42,7 +43,7 @@ class EngineHarness {
       harness_.shards_[0].interest.FreeRemoved();
     }
     Subscription* Subscribe(std::string_view filter, std::string_view sid = "1", std::string_view queue = "") {
-      Subscription* sub = Subscription::Create(kGlobalAccount, &receiver, nullptr, filter, queue, sid);
+      Subscription* sub = Subscription::Create(account_, &receiver, nullptr, filter, queue, sid);
       harness_.shards_[0].interest.Insert(sub);
       subs_.push_back(sub);
       return sub;
@@ -58,6 +59,7 @@ class EngineHarness {
 
    private:
     EngineHarness& harness_;
+    const AccountId account_;
     std::vector<Subscription*> subs_;
 
    public:
@@ -96,7 +98,12 @@ class EngineHarness {
     for (int64_t* max : {&options.memory_max, &options.storage_max}) {
       if (*max == 0) *max = int64_t{1} << 40;
     }
-    if (options.account.id == kNoAccount) options.account = AccountTable().global();
+    if (options.accounts.empty()) {
+      const AccountTable accounts;
+      options.accounts = {{accounts.global()}, {accounts.system()}};
+      options.system_account = accounts.system().id;
+    }
+    options.unnamed_account = kGlobalAccount;
     if (setting.before) setting.before(store_);
     ShardStore& store = setting.store != nullptr ? *setting.store : store_;
     engine_ = std::make_unique<JetStream>(port_, store, options);
@@ -107,24 +114,24 @@ class EngineHarness {
     shards_[0].interest.FreeRemoved();
   }
 
-  // Publishes as a client would: into whatever subscribes.
+  // Publishes as a client would: into whatever subscribes, in the account at hand.
   bool Publish(std::string_view subject, std::string_view body, std::string_view reply = "",
                std::string_view header = "") {
     const std::string payload = std::string(header) + std::string(body);
-    Message message{.account = kGlobalAccount};
+    Message message{.account = account};
     message.subject = subject;
     message.reply = reply;
     message.payload = payload;
     message.header_bytes = static_cast<uint32_t>(header.size());
     Router& router = shards_[0].router;
-    return router.Publish(message, *shards_[0].interest.Match(kGlobalAccount, subject).result).delivered;
+    return router.Publish(message, *shards_[0].interest.Match(account, subject).result).delivered;
   }
   // Publishes `bodies` as a client that writes them in a row: as one run. False: the subject takes none.
   bool PublishRun(std::string_view subject, const std::vector<std::string>& bodies) {
     Router& router = shards_[0].router;
-    Message common{.account = kGlobalAccount};
+    Message common{.account = account};
     common.subject = subject;
-    if (!router.OpenRun(common, *shards_[0].interest.Match(kGlobalAccount, subject, true).result)) return false;
+    if (!router.OpenRun(common, *shards_[0].interest.Match(account, subject, true).result)) return false;
     std::vector<std::string> tails;
     for (const std::string& body : bodies)
       tails.push_back(std::to_string(body.size()) + "\r\n" + body + "\r\n");
@@ -134,7 +141,7 @@ class EngineHarness {
   }
   // The payload of the answer ("" when there is none), header block included.
   std::string Request(std::string_view subject, std::string_view body, std::string_view header = "") {
-    Client client(*this, 1000);
+    Client client(*this, 1000, account);
     client.Subscribe("_INBOX.test", "9");
     if (!Publish(subject, body, "_INBOX.test", header)) return "no responders";
     Settle();
@@ -164,7 +171,11 @@ class EngineHarness {
     Settle();
   }
 
+  // Whose clients ask and publish, and whose streams are looked at.
+  AccountId account = kGlobalAccount;
+
   JetStream& engine() { return *engine_; }
+  Stream* FindStream(std::string_view name) { return engine_->FindStream(account, name); }
   VolatileStore& store() { return store_; }
   RouterPort& port() { return port_; }
   std::vector<std::string>& log() {

@@ -85,7 +85,7 @@ TEST(Engine, AnAcknowledgementIsConfirmedWhenItIsDurable) {
 TEST(Engine, AStreamThatIsPublishedToWithoutAPauseBecomesVisible) {
   EngineHarness js;
   Create(js, "S", ",\"subjects\":[\"s\"]");
-  Stream* stream = js.engine().FindStream("S");
+  Stream* stream = js.FindStream("S");
   js.store().Hold();
   constexpr uint64_t kTurnsToDurable = 3;
   const Lsn before = js.store().staged();
@@ -101,7 +101,7 @@ TEST(Engine, AStreamThatIsPublishedToWithoutAPauseBecomesVisible) {
   }
   js.store().Release();
   js.Settle();
-  EXPECT_EQ(js.engine().FindStream("S")->visible_last_seq(), 50u);  // it may have gone to rest meanwhile
+  EXPECT_EQ(js.FindStream("S")->visible_last_seq(), 50u);  // it may have gone to rest meanwhile
 }
 
 TEST(Engine, APublishThatBreaksARuleIsToldWhichOne) {
@@ -403,7 +403,7 @@ TEST(Engine, AConsumerMayDeliverIntoItsOwnStream) {
     EXPECT_EQ(got[static_cast<size_t>(i - 1)].body, body(i));
     // What was delivered to s.copy is a message on s.in.<i>, and is stored as such.
     StoredMessage message;
-    ASSERT_EQ(js.engine().FindStream("S")->log().Load(static_cast<uint64_t>(6 + i), &message), LoadStatus::kFound);
+    ASSERT_EQ(js.FindStream("S")->log().Load(static_cast<uint64_t>(6 + i), &message), LoadStatus::kFound);
     EXPECT_EQ(message.subject, "s.in." + std::to_string(i));
     EXPECT_EQ(message.payload, body(i));
   }
@@ -556,7 +556,7 @@ TEST(Engine, AnUpdateThatTheEndCutOffIsFinishedByTheNextStart) {
       EngineHarness js({}, setting);
       js.Settle();
       const uint64_t left = !cut_off ? 20 : change == limit ? 8 : 0;
-      EXPECT_EQ(js.engine().FindStream("S")->log().state().messages, left) << change;
+      EXPECT_EQ(js.FindStream("S")->log().state().messages, left) << change;
       EXPECT_EQ(js.store().configs[uid].find('+'), std::string::npos);
     }
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Goal:   two streams never take the same subject, and what is free is not refused.
 // Method: random filters of few tokens against a list that is looked through.
-#include "broker/jetstream/directory/filter_index.h"
+#include "broker/jetstream/base/filter_index.h"
 
 #include <gtest/gtest.h>
 

@@ -61,7 +61,7 @@ class LongWork : public testing::Test {
       if (!answers.empty() || *turns >= 10'000 || HasFailure()) return answers.empty() ? "" : answers.front().body;
     }
   }
-  uint64_t Messages() { return js_.engine().FindStream("T")->log().state().messages; }
+  uint64_t Messages() { return js_.FindStream("T")->log().state().messages; }
 
   EngineHarness js_;
   EngineHarness::Client client_;
@@ -115,7 +115,7 @@ TEST_F(LongWork, EveryRequestLeavesOthersTheirTurns) {
     EXPECT_THAT(answer, HasSubstr(c.answer)) << c.api << c.body << answer.substr(0, 300);
     EXPECT_LT(js_.engine().tasks().longest_slice(), kUnitsMax) << c.api << c.body;
     js_.Settle();
-    const bool there = js_.engine().FindStream("T") != nullptr;
+    const bool there = js_.FindStream("T") != nullptr;
     if (there && c.left != kSome) {
       EXPECT_EQ(Messages(), c.left) << c.api << c.body;
     }
@@ -126,7 +126,7 @@ TEST_F(LongWork, EveryRequestLeavesOthersTheirTurns) {
 TEST_F(LongWork, ItIsOneStepToWhoLooksAndWhatComesMeanwhileComesAfterIt) {
   js_.Publish("$JS.API.STREAM.PURGE.T", R"({"filter":"t.rest.>"})", "in");
   js_.Turn();
-  ASSERT_TRUE(js_.engine().FindStream("T")->held());
+  ASSERT_TRUE(js_.FindStream("T")->held());
   // In this order they come, and in this order they are answered; nobody sees a part of it.
   js_.Publish("t.rest.new", "x", "in");
   js_.Publish("$JS.API.STREAM.INFO.T", "", "in");
@@ -135,7 +135,7 @@ TEST_F(LongWork, ItIsOneStepToWhoLooksAndWhatComesMeanwhileComesAfterIt) {
   js_.Publish("$JS.API.STREAM.MSG.GET.T", R"({"seq":40001})", "in");
   for (int i = 0; i < 2; ++i) {
     js_.Turn();
-    ASSERT_TRUE(js_.engine().FindStream("T")->held());
+    ASSERT_TRUE(js_.FindStream("T")->held());
     EXPECT_TRUE(client_.Take().empty());
   }
   js_.Settle();
@@ -147,13 +147,13 @@ TEST_F(LongWork, ItIsOneStepToWhoLooksAndWhatComesMeanwhileComesAfterIt) {
   EXPECT_THAT(answers[3].body, HasSubstr("\"purged\":800"));
   EXPECT_THAT(answers[4].body, HasSubstr("\"subject\":\"t.rest.new\""));
   EXPECT_EQ(Messages(), 401u);
-  EXPECT_FALSE(js_.engine().FindStream("T")->held());
+  EXPECT_FALSE(js_.FindStream("T")->held());
 }
 
 TEST_F(LongWork, WhoPublishesToAStreamThatIsBeingDeletedIsToldThatNobodyTakesIt) {
   js_.Publish("$JS.API.STREAM.DELETE.T", "", "in");
   js_.Turn();
-  ASSERT_TRUE(js_.engine().FindStream("T")->held());
+  ASSERT_TRUE(js_.FindStream("T")->held());
   js_.Publish("t.late", "x", "late");
   EngineHarness::Client late(js_, 8);
   late.Subscribe("late");
@@ -167,7 +167,7 @@ TEST_F(LongWork, WhoPublishesToAStreamThatIsBeingDeletedIsToldThatNobodyTakesIt)
 TEST_F(LongWork, TheEndOfTheServerWaitsForIt) {
   js_.Publish("$JS.API.STREAM.PURGE.T", R"({"filter":"t.rest.>"})", "in");
   js_.Turn();
-  ASSERT_TRUE(js_.engine().FindStream("T")->held());
+  ASSERT_TRUE(js_.FindStream("T")->held());
   js_.engine().StartStop();
   EXPECT_EQ(Messages(), 1200u);
 }
@@ -185,14 +185,14 @@ TEST_F(LongWork, WhatIsToBeCopiedIsLookedForInSlices) {
   int turns = 0;
   Ask("STREAM.CREATE.M", R"({"name":"M","storage":"memory","mirror":{"name":"T","filter_subject":"*.spread.*.>"}})",
       &turns);
-  const auto copied = [this] { return js_.engine().FindStream("M")->log().state().messages; };
+  const auto copied = [this] { return js_.FindStream("M")->log().state().messages; };
   bool held = false;
   bool published = false;
   for (turns = 0; (copied() < 401 || !published) && turns < 1000; ++turns) {
     js_.Publish("o", "x", "in");
     js_.Turn();
     EXPECT_EQ(client_.Take().size(), 1u) << turns;
-    held = held || js_.engine().FindStream("T")->held();
+    held = held || js_.FindStream("T")->held();
     // Nothing matches any more, and it is still being looked for: what comes meanwhile is not missed.
     if (copied() == 400 && !published) {
       js_.Publish("t.spread.late.with", "x");

@@ -23,7 +23,7 @@ std::string Info(EngineHarness& js, const std::string& name) { return js.Request
 
 // "<subject> <body>" of each message by its sequence, "-" for those that are gone.
 std::string Content(EngineHarness& js, std::string_view name) {
-  StreamLog& log = js.engine().FindStream(name)->log();
+  StreamLog& log = js.FindStream(name)->log();
   std::string text;
   for (uint64_t seq = log.state().first_seq; seq <= log.state().last_seq; ++seq) {
     StoredMessage message;
@@ -40,7 +40,7 @@ std::string Content(EngineHarness& js, std::string_view name) {
 
 std::string HeaderOf(EngineHarness& js, std::string_view name, uint64_t seq) {
   StoredMessage message;
-  if (js.engine().FindStream(name)->log().Load(seq, &message) != LoadStatus::kFound) return "";
+  if (js.FindStream(name)->log().Load(seq, &message) != LoadStatus::kFound) return "";
   return std::string(message.header());
 }
 
@@ -72,7 +72,7 @@ TEST(Mirror, CopiesSequencesTimesAndGaps) {
   EXPECT_THAT(Create(js, "M", R"("mirror":{"name":"O"})"), HasSubstr(R"("mirror":{"name":"O","lag":0,"active":-1})"));
   js.Settle();
   EXPECT_EQ(Content(js, "M"), "2:o.2=2 3:- 4:o.4=4 ");
-  EXPECT_EQ(js.engine().FindStream("M")->log().state().last_time_ns, published_ns);
+  EXPECT_EQ(js.FindStream("M")->log().state().last_time_ns, published_ns);
   js.Publish("o.5", "5");
   js.Settle();
   EXPECT_EQ(Content(js, "M"), "2:o.2=2 3:- 4:o.4=4 5:o.5=5 ");
@@ -109,7 +109,7 @@ TEST(Mirror, StartsWhereItIsToldAndTakesWhatItsFiltersTake) {
   EXPECT_EQ(Content(js, "FILTER"), "3:o.3=3 ");
   EXPECT_EQ(Content(js, "TRANSFORM"), "2:x.2=2 3:- 4:o.4=4 ");
   EXPECT_EQ(Content(js, "HIGH"), "");
-  EXPECT_EQ(js.engine().FindStream("HIGH")->log().state().last_seq, 6u);
+  EXPECT_EQ(js.FindStream("HIGH")->log().state().last_seq, 6u);
 }
 
 TEST(Mirror, BecomesAStreamOfItsOwnWhenTheMirrorIsRemoved) {
@@ -143,9 +143,9 @@ TEST(Mirror, ALongOriginTakesManyTurns) {
   js.Settle();
   js.Publish("$JS.API.STREAM.CREATE.M", R"({"name":"M","storage":"memory","mirror":{"name":"O"}})");
   js.engine().RunTurn();
-  EXPECT_EQ(js.engine().FindStream("M")->log().state().messages, 256u);
+  EXPECT_EQ(js.FindStream("M")->log().state().messages, 256u);
   js.Settle();
-  EXPECT_EQ(js.engine().FindStream("M")->log().state().messages, 3000u);
+  EXPECT_EQ(js.FindStream("M")->log().state().messages, 3000u);
 }
 
 TEST(Sources, AreMergedAndSayWhereTheyComeFrom) {
@@ -158,8 +158,8 @@ TEST(Sources, AreMergedAndSayWhereTheyComeFrom) {
       {"name":"B","subject_transforms":[{"src":"b.2","dest":"x.2"}]},{"name":"N"}])");
   js.Settle();
   EXPECT_EQ(Content(js, "S"), "1:a.1=1 2:x.2=2 3:a.2=2 ");
-  const std::string a = StreamIdentity(js.engine().FindStream("A")->created_ns());
-  const std::string b = StreamIdentity(js.engine().FindStream("B")->created_ns());
+  const std::string a = StreamIdentity(js.FindStream("A")->created_ns());
+  const std::string b = StreamIdentity(js.FindStream("B")->created_ns());
   EXPECT_EQ(HeaderOf(js, "S", 1), "NATS/1.0\r\nNats-Stream-Source: A 1 a.> > a.1 " + a + "\r\n\r\n");
   EXPECT_EQ(HeaderOf(js, "S", 2), "NATS/1.0\r\nNats-Stream-Source: B 2 b.2 x.2 b.2 " + b + "\r\n\r\n");
   EXPECT_THAT(Info(js, "S"), HasSubstr(R"({"name":"A","lag":0,"seq":2,"active":0,"filter_subject":"a.\u003e"})"));
@@ -194,7 +194,7 @@ TEST(Sources, TheirRecordIsReadBack) {
   Create(js, "S", R"("sources":[{"name":"A"},{"name":"A","filter_subject":"a.1"}])");
   js.Settle();
   std::string text;
-  js.engine().FindStream("S")->EncodeSources(&text);
+  js.FindStream("S")->EncodeSources(&text);
   StreamSources::Record record;
   StreamSources::ReadRecord("own 1\n1 x A > >\n" + text, &record);
   EXPECT_EQ(record.own_seq, 4u);
@@ -209,12 +209,12 @@ TEST(Sources, EmptyAWorkQueueAndWaitForRoom) {
   Fill(js, 4, "q.");
   Create(js, "S", R"("sources":[{"name":"Q"}],"discard":"new","max_msgs":3)");
   js.Settle();
-  EXPECT_EQ(js.engine().FindStream("S")->log().state().messages, 3u);
+  EXPECT_EQ(js.FindStream("S")->log().state().messages, 3u);
   EXPECT_EQ(Content(js, "Q"), "4:q.4=4 ");
   js.Request("$JS.API.STREAM.MSG.DELETE.S", R"({"seq":1})");
   js.Advance(std::chrono::seconds(2));
-  EXPECT_EQ(js.engine().FindStream("S")->log().state().messages, 3u);
-  EXPECT_EQ(js.engine().FindStream("Q")->log().state().messages, 0u);
+  EXPECT_EQ(js.FindStream("S")->log().state().messages, 3u);
+  EXPECT_EQ(js.FindStream("Q")->log().state().messages, 0u);
 }
 
 TEST(Sources, AreAnInterestInTheirOrigin) {
@@ -228,8 +228,8 @@ TEST(Sources, AreAnInterestInTheirOrigin) {
   js.Publish("i.3", "3");
   js.Settle();
   EXPECT_EQ(Content(js, "S"), "1:i.2=2 ");
-  EXPECT_EQ(js.engine().FindStream("I")->log().state().messages, 0u);
-  EXPECT_EQ(js.engine().FindStream("I")->log().state().last_seq, 3u);
+  EXPECT_EQ(js.FindStream("I")->log().state().messages, 0u);
+  EXPECT_EQ(js.FindStream("I")->log().state().last_seq, 3u);
 }
 
 TEST(Sources, ANamedConsumerMustBeOfFlowControl) {

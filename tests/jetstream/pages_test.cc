@@ -93,7 +93,7 @@ TEST_F(JetStreamPagesTest, MirrorsAndSourcesShowWhereTheyAre) {
 }
 
 TEST_F(JetStreamPagesTest, WhatCouldNotBeRecoveredIsInTheState) {
-  js_.engine().FindStream("A")->NoteLost({{3, 5}, {9, 9}});
+  js_.FindStream("A")->NoteLost({{3, 5}, {9, 9}});
   EXPECT_THAT(Jsz("streams=1").accounts.at(0).streams.at(0).state, HasSubstr(R"("lost":{"msgs":[3,4,5,9],"bytes":0})"));
 }
 

@@ -23,7 +23,7 @@ inline std::string Headers(std::initializer_list<std::pair<std::string_view, std
 }
 
 inline const StreamLogState& StateOf(EngineHarness& js, std::string_view stream) {
-  return js.engine().FindStream(stream)->log().state();
+  return js.FindStream(stream)->log().state();
 }
 
 struct Kept {
@@ -36,7 +36,7 @@ struct Kept {
 // The message with this sequence; empty when there is none.
 inline Kept At(EngineHarness& js, std::string_view stream, uint64_t seq) {
   StoredMessage message;
-  if (js.engine().FindStream(stream)->log().Load(seq, &message) != LoadStatus::kFound) return {};
+  if (js.FindStream(stream)->log().Load(seq, &message) != LoadStatus::kFound) return {};
   return Kept{std::string(message.subject), std::string(message.header()), std::string(message.body())};
 }
 

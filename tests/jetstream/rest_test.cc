@@ -207,7 +207,7 @@ TEST(Rest, OnlyWhatIsTooManyAndUnused) {
   js.Advance(std::chrono::minutes(1));
   EXPECT_EQ(streams.resting(), 7u);  // the last three may stay
   EXPECT_EQ(streams.size(), 10u);
-  EXPECT_EQ(js.engine().Usage().total.streams, 10);
+  EXPECT_EQ(js.engine().Usage(js.engine().accounts()[kGlobalAccount]).total.streams, 10);
   EXPECT_EQ(js.Request("s.9", "x"), "{\"stream\":\"S9\",\"seq\":1}");
   // Subjects of streams at rest are taken.
   EXPECT_THAT(Create(js, "T", ",\"subjects\":[\"s.>\"]"), HasSubstr("subjects overlap with an existing stream"));
@@ -258,7 +258,7 @@ TEST(Rest, EachStreamIsNamedOnceHoweverMuchTheyMove) {
     bool ended = false;
     int turns = 0;
     engine.RunLong(JetStream::kNoStream, [&] {
-      names = engine.streams().Names("*.x", &engine.tasks());
+      names = engine.streams().Names(kGlobalAccount, "*.x", &engine.tasks());
       JszOptions options;
       options.accounts = options.streams = true;
       JetStreamPages(engine).FillJsz(options, &jsz);
@@ -267,8 +267,8 @@ TEST(Rest, EachStreamIsNamedOnceHoweverMuchTheyMove) {
     for (; !ended && turns < 10'000; ++turns) {
       for (int i = 0; i < 30; ++i) {
         const std::string name = "S" + std::to_string(random.Below(kStreams));
-        if (random.OneIn(2)) engine.streams().Find(name);
-        Stream* awake = engine.streams().FindAwake(name);
+        if (random.OneIn(2)) engine.streams().Find(kGlobalAccount, name);
+        Stream* awake = engine.streams().FindAwake(kGlobalAccount, name);
         if (awake != nullptr && random.OneIn(2)) engine.streams().TryRest(awake);
       }
       js.Turn();

@@ -61,7 +61,7 @@ TEST(MessageTtl, IsFoundAgainInTheMessages) {
     in.subject = "s";
     in.header = header;
     in.sourced = true;  // as from another stream: not refused
-    EXPECT_FALSE(js.engine().FindStream("S")->Publish(in));
+    EXPECT_FALSE(js.FindStream("S")->Publish(in));
   }
   js.Advance(seconds(3));
   EXPECT_EQ(StateOf(js, "S").messages, 10'000u);
@@ -165,11 +165,11 @@ TEST(Counters, MergeWhatComesFromOtherStreams) {
   in.header = header;
   in.body = "{\"val\":\"7\"}";
   in.sourced = true;
-  EXPECT_FALSE(js.engine().FindStream("C")->Publish(in));
+  EXPECT_FALSE(js.FindStream("C")->Publish(in));
   EXPECT_EQ(At(js, "C", 2).body, "{\"val\":\"8\"}");
   EXPECT_THAT(At(js, "C", 2).header, HasSubstr("Nats-Counter-Sources: {\"ORIGIN\":{\"c.a\":\"7\"}}\r\n"));
   in.body = "broken";
-  EXPECT_EQ(js.engine().FindStream("C")->Publish(in)->err_code, 10172);
+  EXPECT_EQ(js.FindStream("C")->Publish(in)->err_code, 10172);
 }
 
 TEST(Checks, TheFirstOneThatFailsIsTold) {

@@ -27,7 +27,10 @@ constexpr uint64_t kFirstAdoptedCid = 3'000'000;
 void SimWorld::OpenStore() {
   participants_[0].io->Attach({[this] { return disk_->busy(); }, [this] { disk_->RunCompletions(); }});
   JetStreamEngineOptions options;
-  options.account = AccountTable().global();
+  const AccountTable accounts;
+  options.accounts = {{accounts.global()}, {accounts.system()}};
+  options.unnamed_account = accounts.global().id;
+  options.system_account = accounts.system().id;
   options.memory_max = options.storage_max = int64_t{1} << 40;
   if (plan_.streams_rest) options.streams = StreamTableOptions{0, Nanos{0}};
   Shard& shard = *participants_[0].shard;

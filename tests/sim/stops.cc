@@ -51,8 +51,10 @@ void SimWorld::CheckStore() {
   for (const RecoveredStream& stream : opened.shard->recovered().streams) {
     int64_t created_ns = 0;
     StreamConfig config;
+    std::string account;
     Applied applied = Applied::kWhole;
-    if (!ReadStored(stream.config, &created_ns, &config, &applied)) Fail("a stream's configuration cannot be read");
+    if (!ReadStored(stream.config, &created_ns, &config, &account, &applied))
+      Fail("a stream's configuration cannot be read");
     if (!stream.lost.empty() || !stream.damage.empty()) Fail("damaged: " + stream.damage);
     found[config.name] = opened.shard->FindStream(stream.uid)->state().last_seq;
   }

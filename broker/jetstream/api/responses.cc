@@ -122,6 +122,12 @@ std::string SuccessAnswer(ResponseKind kind) {
 }
 
 std::string AccountInfoAnswer(const AccountInfo& info) { return InfoAnswer(ResponseKind::kAccountInfo, info); }
+std::string AccountPurgeAnswer() {
+  Answer answer(ResponseKind::kAccountPurge);
+  answer.json().OptBool("initiated", true);
+  return std::move(answer).Take();
+}
+
 std::string StreamUpdateAnswer(const StreamInfo& info) { return InfoAnswer(ResponseKind::kStreamUpdate, info); }
 std::string ConsumerCreateAnswer(const ConsumerInfo& info) { return InfoAnswer(ResponseKind::kConsumerCreate, info); }
 std::string ConsumerInfoAnswer(const ConsumerInfo& info) { return InfoAnswer(ResponseKind::kConsumerInfo, info); }

@@ -72,6 +72,7 @@ struct Paging {
 };
 
 std::string AccountInfoAnswer(const AccountInfo& info);
+std::string AccountPurgeAnswer();
 std::string StreamCreateAnswer(const StreamInfo& info, bool did_create);
 std::string StreamUpdateAnswer(const StreamInfo& info);
 std::string StreamInfoAnswer(const StreamInfo& info, const Paging& paging);

@@ -25,12 +25,12 @@ bool ApiServer::OnStreamSnapshot(const ApiRequest& request) {
   if (!IsValidSubject(snapshot.deliver_subject) || !IsLiteral(snapshot.deliver_subject))
     return refuse(MakeError(ApiErrorId::kSnapshotDeliverSubjectInvalid));
   host_.port().log().Info(absl::StrFormat("Starting %ssnapshot for stream '%s > %s'",
-                                          snapshot.check_messages ? "health check and " : "", host_.account().name,
+                                          snapshot.check_messages ? "health check and " : "", AccountOf(request).name(),
                                           stream->name()));
   StreamState state = stream->State(nullptr);
   Respond(request, StreamSnapshotAnswer(stream->config(), state));
   const AdvisoryClient client = ClientOf(request);
-  Advise(SnapshotCreateAdvisory{stream->name(), state, client, host_.options().domain});
+  Advise(request, SnapshotCreateAdvisory{stream->name(), state, client, host_.options().domain});
   backups_.Start(std::make_unique<StreamSnapshot>(host_, directory_, *stream, std::move(snapshot),
                                                   std::move(state), client));
   return true;
@@ -50,14 +50,15 @@ bool ApiServer::OnStreamRestore(const ApiRequest& request) {
   if (name != restore.config.name) return refuse(MakeError(ApiErrorId::kStreamMismatch));
   if (name.find_first_of("\\/") != std::string_view::npos)
     return refuse(MakeError(ApiErrorId::kStreamNameContainsPathSeparators));
-  if (const auto error = directory_.CheckRestore(&restore.config)) return refuse(*error);
-  if (directory_.Find(name) != nullptr || backups_.IsRestoring(name))
+  if (const auto error = directory_.CheckRestore(AccountOf(request), &restore.config)) return refuse(*error);
+  if (Find(request, name) != nullptr || backups_.IsRestoring(request.account, name))
     return refuse(MakeError(ApiErrorId::kStreamNameExistRestoreFailed));
   host_.port().log().Info(
-      absl::StrFormat("Starting restore for stream '%s > %s'", host_.account().name, restore.config.name));
+      absl::StrFormat("Starting restore for stream '%s > %s'", AccountOf(request).name(), restore.config.name));
   const AdvisoryClient client = ClientOf(request);
-  Advise(RestoreCreateAdvisory{restore.config.name, client, host_.options().domain});
-  auto session = std::make_unique<StreamRestore>(host_, directory_, std::move(restore.config), client);
+  Advise(request, RestoreCreateAdvisory{restore.config.name, client, host_.options().domain});
+  auto session = std::make_unique<StreamRestore>(host_, directory_, AccountOf(request), std::move(restore.config),
+                                                 client);
   Respond(request, StreamRestoreAnswer(session->subject()));
   backups_.Start(std::move(session));
   return true;

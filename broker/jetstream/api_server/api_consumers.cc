@@ -50,7 +50,7 @@ bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
       SplitConsumerCreateSubject(std::string_view(request.subject).substr(sizeof("$JS.API.") - 1));
   if (const auto error = CheckConsumerCreateRequest(subject, &create)) return refuse(*error);
   if (create.config.num_replicas > 1) return refuse(MakeError(ApiErrorId::kStreamReplicasNotSupported));
-  Stream* stream = directory_.Find(create.stream_name);
+  Stream* stream = Find(request, create.stream_name);
   if (stream == nullptr) return refuse(MakeError(ApiErrorId::kStreamNotFound));
 
   ConsumerConfig& config = create.config;
@@ -58,12 +58,13 @@ bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
   Consumer* existing = config.name.empty() ? nullptr : stream->FindConsumer(config.name);
   if (existing != nullptr) config.pause_until_ns = existing->config().pause_until_ns;
   SetStaticMetadata(&config);
-  if (const auto error =
-          SetConsumerDefaults(&config, stream->config(), host_.options().limits, nullptr, create.pedantic)) {
+  const ServerLimits& server = host_.options().limits;
+  const int64_t replicas = config.num_replicas > 0 ? config.num_replicas : stream->config().num_replicas;
+  const JetStreamAccountLimits* limits = AccountOf(request).LimitsFor(replicas);
+  if (limits == nullptr) return refuse(MakeError(ApiErrorId::kNoLimits));
+  if (const auto error = SetConsumerDefaults(&config, stream->config(), server, limits, create.pedantic))
     return refuse(*error);
-  }
-  if (const auto error = CheckConsumerConfig(config, stream->config(), host_.options().limits, nullptr))
-    return refuse(*error);
+  if (const auto error = CheckConsumerConfig(config, stream->config(), server, limits)) return refuse(*error);
   const std::vector<OtherConsumer> others = OthersOf(*stream, config.name);
 
   if (existing != nullptr) {
@@ -75,7 +76,7 @@ bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
     return UpdateConsumer(request, existing, std::move(config));
   }
   if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
-  if (const auto error = CheckConsumerCreate(config, stream->config(), others, host_.options().limits, nullptr))
+  if (const auto error = CheckConsumerCreate(config, stream->config(), others, server, limits))
     return refuse(*error);
   return MakeConsumer(request, stream, std::move(config));
 }
@@ -103,9 +104,10 @@ bool ApiServer::MakeConsumer(const ApiRequest& request, Stream* stream, Consumer
   if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
   const std::string& domain = host_.options().domain;
   if (!consumer->hidden())
-    Advise(ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, domain});
+    Advise(request, ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, domain});
   if (paused) {
-    Advise(ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns, domain});
+    Advise(request, ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns,
+                                          domain});
   }
   return true;
 }
@@ -210,7 +212,8 @@ bool ApiServer::OnConsumerUnpin(const ApiRequest& request) {
 
 bool ApiServer::OnConsumerReset(const ApiRequest& request) {
   constexpr ResponseKind kKind = ResponseKind::kConsumerReset;
-  Consumer* consumer = directory_.FindConsumer(TokenAt(request.subject, 4), TokenAt(request.subject, 5));
+  Consumer* consumer =
+      directory_.FindConsumer(request.account, TokenAt(request.subject, 4), TokenAt(request.subject, 5));
   if (consumer == nullptr) return true;  // nobody listens there, as at the peer
   // The peer's consumer answers by itself: it is not strict, and nothing is counted or audited.
   if (request.reply.empty()) return true;

@@ -89,10 +89,10 @@ bool ApiServer::OnMessageGet(const ApiRequest& request) {
 }
 
 // The stream itself if it may answer: it knows most; else a mirror of it.
-Stream* ApiServer::FindDirect(std::string_view name) {
-  Stream* stream = directory_.Find(name);
+Stream* ApiServer::FindDirect(AccountId account, std::string_view name) {
+  Stream* stream = directory_.Find(account, name);
   if (stream != nullptr && stream->config().allow_direct) return stream;
-  return host_.readers().DirectMirrorOf(name);
+  return host_.readers().DirectMirrorOf(account, name);
 }
 
 bool ApiServer::OnDirectGet(const ApiRequest& request) {
@@ -101,7 +101,7 @@ bool ApiServer::OnDirectGet(const ApiRequest& request) {
     host_.replies().SendNow(request.account, request.reply, line, static_cast<uint32_t>(line.size()));
     return true;
   };
-  Stream* stream = FindDirect(TokenAt(request.subject, 4));
+  Stream* stream = FindDirect(request.account, TokenAt(request.subject, 4));
   if (stream == nullptr) return true;
   const std::optional<std::string_view> level = FindHeader(request.header, kRequiredApiLevelHeader);
   if (level && RefusesRequiredLevel(*level)) return status("NATS/1.0 412 Required Api Level\r\n\r\n");

@@ -74,6 +74,7 @@ const std::vector<ApiServer::Route>& ApiServer::Routes() {
       {"CONSUMER.LEADER.STEPDOWN.*.*", &J::OnClusterOnly, ResponseKind::kConsumerLeaderStepdown},
       {"CONSUMER.PEER.REMOVE.*.*", &J::OnClusterOnly, ResponseKind::kConsumerRemovePeer},
       {"CONSUMER.PEER.EVACUATE.*.*", &J::OnClusterOnly, ResponseKind::kConsumerEvacuatePeer},
+      {"ACCOUNT.PURGE.*", &J::OnAccountPurge, ResponseKind::kAccountPurge},
   };
   return routes;
 }
@@ -82,7 +83,8 @@ const std::vector<ApiServer::Route>& ApiServer::Routes() {
 bool ApiServer::OnNextRequest(const Message& message) {
   const std::string_view rest = message.subject.substr(kNextPrefix.size());
   const size_t dot = rest.find('.');
-  Stream* stream = dot == std::string_view::npos ? nullptr : directory_.streams().FindAwake(rest.substr(0, dot));
+  if (dot == std::string_view::npos) return false;
+  Stream* stream = directory_.streams().FindAwake(message.account, rest.substr(0, dot));
   Consumer* consumer = stream == nullptr ? nullptr : stream->FindConsumer(rest.substr(dot + 1));
   if (consumer == nullptr) return false;
   if (stream->MustWait()) [[unlikely]] {
@@ -97,16 +99,18 @@ bool ApiServer::OnNextRequest(const Message& message) {
 }
 
 bool ApiServer::Deliver(const Message& message) {
-  if (message.subject.starts_with(kNextPrefix)) return OnNextRequest(message);
-  if (message.subject.starts_with(kDirectPrefix)) {
-    if (FindDirect(TokenAt(message.subject, 4)) == nullptr) return false;
+  const bool system = message.account == host_.options().system_account;
+  if (message.subject.starts_with(kNextPrefix) && !system) return OnNextRequest(message);
+  if (message.subject.starts_with(kDirectPrefix) && !system) {
+    if (FindDirect(message.account, TokenAt(message.subject, 4)) == nullptr) return false;
   }
   if (requests_.size() >= host_.options().request_queue_max) {
     // As the peer: all that wait are dropped at once, and say so to whoever watches.
     const auto dropped = static_cast<int64_t>(requests_.size());
     requests_.clear();
     host_.port().log().WarnLimited(absl::StrFormat("JetStream API queue limit reached, dropping %d requests", dropped));
-    Advise(ApiLimitReachedAdvisory{host_.options().server_name, host_.options().domain, dropped});
+    host_.replies().Advise(host_.options().system_account,
+                           ApiLimitReachedAdvisory{host_.options().server_name, host_.options().domain, dropped});
     return true;
   }
   requests_.push_back(ApiRequest{message.account, message.origin_id, std::string(message.subject),
@@ -145,13 +149,14 @@ void ApiServer::Run(ApiRequest request) {
 Stream* ApiServer::StreamFor(const ApiRequest& request) {
   const std::string_view kind = TokenAt(request.subject, 2);
   const std::string_view what = TokenAt(request.subject, 3);
-  if (kind == "DIRECT") return FindDirect(TokenAt(request.subject, 4));
+  if (kind == "DIRECT") return FindDirect(request.account, TokenAt(request.subject, 4));
   if (kind != "STREAM" && kind != "CONSUMER") return nullptr;
   const std::string_view name = TokenAt(request.subject, what == "MSG" || what == "DURABLE" ? 5 : 4);
-  return name.empty() ? nullptr : directory_.Find(name);
+  return name.empty() ? nullptr : Find(request, name);
 }
 
 bool ApiServer::Handle(const ApiRequest& request) {
+  if (RefuseSystem(request)) return true;
   const std::string_view subject = std::string_view(request.subject).substr(kApiPrefix.size());
   for (const Route& route : Routes()) {
     if (!SubjectMatches(subject, route.filter)) continue;
@@ -160,6 +165,7 @@ bool ApiServer::Handle(const ApiRequest& request) {
       Refuse(request, route.kind, MakeError(ApiErrorId::kRequiredApiLevel));
       return true;
     }
+    if (RefuseAccount(request, route)) return true;
     if (!host_.store().writable() && ChangesTheStore(route.filter)) [[unlikely]] {
       Refuse(request, route.kind, MakeError(ApiErrorId::kInsufficientResources));
       return true;
@@ -169,8 +175,37 @@ bool ApiServer::Handle(const ApiRequest& request) {
   return true;  // the peer, too, leaves an unknown request unanswered
 }
 
+// The system account has no streams. Only there are requests that concern the server; those of clusters nobody answers.
+bool ApiServer::RefuseSystem(const ApiRequest& request) {
+  if (request.account != host_.options().system_account) return false;
+  const std::string_view subject = std::string_view(request.subject).substr(kApiPrefix.size());
+  for (const std::string_view silent : {"META.LEADER.STEPDOWN", "META.RESCUE", "SERVER.REMOVE", "SERVER.EVACUATE"}) {
+    if (subject == silent) return true;
+  }
+  // A header there says who asks from another account, or nobody is answered.
+  if (subject == "INFO" || subject.starts_with("ACCOUNT.")) return !request.header.empty();
+  Refuse(request, ResponseKind::kSystem, MakeError(ApiErrorId::kNotEnabledForAccount));
+  return true;
+}
+
+// An account without JetStream is told so, whatever it asks.
+bool ApiServer::RefuseAccount(const ApiRequest& request, const Route& route) {
+  if (route.handler == &ApiServer::OnAccountPurge) return request.account != host_.options().system_account;
+  if (AccountOf(request).enabled() || route.handler == &ApiServer::OnClusterOnly) return false;
+  Refuse(request, route.kind, MakeError(ApiErrorId::kNotEnabledForAccount));
+  return true;
+}
+
+// Only those of accounts that have JetStream.
+void ApiServer::Count(const ApiRequest& request, bool error) {
+  JetStreamAccount& account = AccountOf(request);
+  if (!account.enabled()) return;
+  ++(error ? counts_.errors : counts_.requests);
+  ++(error ? account.api.errors : account.api.requests);
+}
+
 void ApiServer::Respond(const ApiRequest& request, const std::string& answer, Lsn lsn, std::string_view header) {
-  ++total_;
+  Count(request, false);
   if (!request.reply.empty()) {
     const std::string with_header = header.empty() ? std::string() : std::string(header) + answer;
     const std::string& payload = header.empty() ? answer : with_header;
@@ -185,7 +220,7 @@ void ApiServer::Respond(const ApiRequest& request, const std::string& answer, Ls
 }
 
 void ApiServer::RespondOnceErased(const ApiRequest& request, const std::string& answer, uint64_t stream_uid) {
-  ++total_;
+  Count(request, false);
   const uint64_t ticket = host_.store().EraseFromDisk(stream_uid);
   if (!request.reply.empty()) host_.replies().SendOnceErased(ticket, request.account, request.reply, answer);
   Audit(request, answer);
@@ -193,41 +228,59 @@ void ApiServer::RespondOnceErased(const ApiRequest& request, const std::string& 
 
 void ApiServer::Audit(const ApiRequest& request, const std::string& answer) {
   ApiAuditAdvisory audit;
-  if (!host_.port().HasInterest(host_.account().id, AdvisorySubject(audit))) return;  // an answer may be large
+  if (!host_.port().HasInterest(request.account, AdvisorySubject(audit))) return;  // an answer may be large
   audit.server = host_.options().server_name;
   audit.subject = request.subject;
   audit.request = request.body;
   audit.response = answer;
   audit.domain = host_.options().domain;
   audit.client = ClientOf(request);
-  Advise(audit);
+  Advise(request, audit);
 }
 
 AdvisoryClient ApiServer::ClientOf(const ApiRequest& request) const {
   AdvisoryClient client;
   client.id = request.origin.cid;
-  client.account = host_.account().name;
+  client.account = AccountOf(request).name();
   client.server = host_.options().server_name;
   return client;
 }
 
 void ApiServer::Refuse(const ApiRequest& request, ResponseKind kind, const ApiError& error) {
-  ++errors_;
+  Count(request, true);
   Respond(request, ErrorAnswer(kind, error));
 }
 
-AccountInfo ApiServer::Usage() const {
+AccountInfo ApiServer::Usage(const JetStreamAccount& account) const {
   AccountInfo info;
-  directory_.Describe(&info);
+  directory_.Describe(account, &info);
   info.domain = host_.options().domain;
   info.api.level = 5;
-  info.api.total = total_;
-  info.api.errors = errors_;
+  info.api.total = account.api.requests;
+  info.api.errors = account.api.errors;
   return info;
 }
 
 bool ApiServer::OnAccountInfo(const ApiRequest& request) {
-  Respond(request, AccountInfoAnswer(Usage()));
+  Respond(request, AccountInfoAnswer(Usage(AccountOf(request))));
+  return true;
+}
+
+// Of the system account: all streams of an account go. There need not be one: a name may have kept streams only.
+bool ApiServer::OnAccountPurge(const ApiRequest& request) {
+  const std::string_view name = TokenAt(request.subject, 4);
+  if (name.find_first_of("\\/") != std::string_view::npos) {
+    Refuse(request, ResponseKind::kAccountPurge,
+           MakeErrorText(ApiErrorId::kStreamGeneralErrorF, "account name can not contain path separators"));
+    return true;
+  }
+  const JetStreamAccount* account = host_.accounts().Find(name);
+  host_.port().log().Info(absl::StrFormat("Purge request for account %s (streams: %d, hasAccount: %s)",
+                                          std::string(name),
+                                          account == nullptr ? 0 : directory_.streams().size(account->id()),
+                                          account == nullptr ? "false" : "true"));
+  directory_.PurgeAccount(name);
+  Respond(request, AccountPurgeAnswer(), host_.store().staged());
   return true;
 }
 

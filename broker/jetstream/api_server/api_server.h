@@ -63,7 +63,9 @@ class ApiServer {
   // Nobody is answered any more.
   void Stop();
 
-  AccountInfo Usage() const;
+  AccountInfo Usage(const JetStreamAccount& account) const;
+  // Of all accounts.
+  JetStreamAccount::Counts counts() const { return counts_; }
 
  private:
   struct Route;
@@ -77,17 +79,23 @@ class ApiServer {
   bool OnNextRequest(const Message& message);
 
   // --- what handlers share
+  void Count(const ApiRequest& request, bool error);
   void Respond(const ApiRequest& request, const std::string& answer, Lsn lsn = 0, std::string_view header = {});
   // When what was removed from this stream until now is nowhere on the disk.
   void RespondOnceErased(const ApiRequest& request, const std::string& answer, uint64_t stream_uid);
   void Audit(const ApiRequest& request, const std::string& answer);
   void Refuse(const ApiRequest& request, ResponseKind kind, const ApiError& error);
+  // What the account may not ask at all. False: it may.
+  bool RefuseSystem(const ApiRequest& request);
+  bool RefuseAccount(const ApiRequest& request, const Route& route);
   template <class Request>
   bool Parse(const ApiRequest& request, ResponseKind kind, Request* out);
   template <class A>
-  void Advise(const A& advisory) {
-    host_.replies().Advise(advisory);
+  void Advise(const ApiRequest& request, const A& advisory) {
+    host_.replies().Advise(request.account, advisory);
   }
+  JetStreamAccount& AccountOf(const ApiRequest& request) const { return host_.accounts()[request.account]; }
+  Stream* Find(const ApiRequest& request, std::string_view name) { return directory_.Find(request.account, name); }
   Stream* StreamOf(const ApiRequest& request, ResponseKind kind, size_t token);
   StreamInfo InfoOf(Stream& stream, const StreamInfoRequest* details);
   ConsumerInfo InfoOf(Consumer& consumer);
@@ -116,17 +124,17 @@ class ApiServer {
   bool OnConsumerUnpin(const ApiRequest& request);
   bool OnConsumerReset(const ApiRequest& request);
   bool OnClusterOnly(const ApiRequest& request);
+  bool OnAccountPurge(const ApiRequest& request);
   bool UpdateConsumer(const ApiRequest& request, Consumer* consumer, ConsumerConfig config);
   bool MakeConsumer(const ApiRequest& request, Stream* stream, ConsumerConfig config);
-  Stream* FindDirect(std::string_view name);
+  Stream* FindDirect(AccountId account, std::string_view name);
 
   StreamHost& host_;
   StreamDirectory& directory_;
   Backups& backups_;
   std::deque<ApiRequest> requests_;
   std::vector<ApiRequest> parked_;
-  uint64_t total_ = 0;
-  uint64_t errors_ = 0;
+  JetStreamAccount::Counts counts_;
 };
 
 template <class Request>
@@ -134,7 +142,7 @@ bool ApiServer::Parse(const ApiRequest& request, ResponseKind kind, Request* out
   const ParseReport report =
       ParseRequest(request.body, host_.options().strict ? JsonMode::kStrict : JsonMode::kLenient, out);
   if (!report.warning.empty()) {
-    host_.port().log().Warn(absl::StrFormat("Invalid JetStream request '%s > %s': %s", host_.account().name,
+    host_.port().log().Warn(absl::StrFormat("Invalid JetStream request '%s > %s': %s", AccountOf(request).name(),
                                             request.subject, report.warning));
   }
   if (report.ok()) return true;

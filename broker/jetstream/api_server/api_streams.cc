@@ -22,7 +22,7 @@ std::vector<std::string> PageOf(std::vector<std::string> all, int64_t offset, in
 }  // namespace
 
 Stream* ApiServer::StreamOf(const ApiRequest& request, ResponseKind kind, size_t token) {
-  Stream* stream = directory_.Find(TokenAt(request.subject, token));
+  Stream* stream = Find(request, TokenAt(request.subject, token));
   if (stream == nullptr) Refuse(request, kind, MakeError(ApiErrorId::kStreamNotFound));
   return stream;
 }
@@ -47,7 +47,8 @@ bool ApiServer::OnStreamCreate(const ApiRequest& request) {
     Refuse(request, kKind, *error);
     return true;
   }
-  const StreamDirectory::Made made = directory_.MakeStream(std::move(create.config), create.pedantic);
+  const StreamDirectory::Made made =
+      directory_.MakeStream(AccountOf(request), std::move(create.config), create.pedantic);
   if (made.error) {
     Refuse(request, kKind, *made.error);
     return true;
@@ -55,7 +56,8 @@ bool ApiServer::OnStreamCreate(const ApiRequest& request) {
   StreamInfo info = InfoOf(*made.stream, nullptr);
   info.domain.clear();
   Respond(request, StreamCreateAnswer(info, true), host_.store().staged());
-  if (made.created) Advise(StreamActionAdvisory{made.stream->name(), AdvisoryAction::kCreate, host_.options().domain});
+  if (!made.created) return true;
+  Advise(request, StreamActionAdvisory{made.stream->name(), AdvisoryAction::kCreate, host_.options().domain});
   return true;
 }
 
@@ -64,7 +66,7 @@ bool ApiServer::OnStreamUpdate(const ApiRequest& request) {
   StreamConfigRequest update;
   if (!Parse(request, kKind, &update)) return true;
   StreamConfig checked = update.config;
-  if (const auto error = CheckStreamConfig(&checked, directory_.CheckContext(), update.pedantic)) {
+  if (const auto error = CheckStreamConfig(&checked, directory_.CheckContext(AccountOf(request)), update.pedantic)) {
     Refuse(request, kKind, *error);
     return true;
   }
@@ -82,14 +84,14 @@ bool ApiServer::OnStreamUpdate(const ApiRequest& request) {
   }
   const Lsn lsn = directory_.UpdateStream(stream, std::move(checked));
   Respond(request, StreamUpdateAnswer(InfoOf(*stream, nullptr)), lsn);
-  Advise(StreamActionAdvisory{stream->name(), AdvisoryAction::kModify, host_.options().domain});
+  Advise(request, StreamActionAdvisory{stream->name(), AdvisoryAction::kModify, host_.options().domain});
   return true;
 }
 
 bool ApiServer::OnStreamNames(const ApiRequest& request) {
   StreamListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamNames, &list)) return true;
-  std::vector<std::string> found = directory_.streams().Names(list.subject, &host_.tasks());
+  std::vector<std::string> found = directory_.streams().Names(request.account, list.subject, &host_.tasks());
   const auto total = static_cast<int64_t>(found.size());
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
   const std::vector<std::string> names = PageOf(std::move(found), offset, kApiNamesLimit);
@@ -100,13 +102,13 @@ bool ApiServer::OnStreamNames(const ApiRequest& request) {
 bool ApiServer::OnStreamList(const ApiRequest& request) {
   StreamListRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamList, &list)) return true;
-  std::vector<std::string> found = directory_.streams().Names(list.subject, &host_.tasks());
+  std::vector<std::string> found = directory_.streams().Names(request.account, list.subject, &host_.tasks());
   const auto total = static_cast<int64_t>(found.size());
   const int64_t offset = std::clamp<int64_t>(list.offset, 0, total);
   const std::vector<std::string> page = PageOf(std::move(found), offset, kApiListLimit);
   std::vector<StreamInfo> infos;
   for (const std::string& name : page) {
-    Stream* stream = directory_.streams().FindFree(name, &host_.tasks());
+    Stream* stream = directory_.streams().FindFree(request.account, name, &host_.tasks());
     if (stream == nullptr) continue;  // deleted meanwhile
     infos.push_back(InfoOf(*stream, nullptr));
     infos.back().config = stream->config();  // the peer's list leaves the dynamic fields out
@@ -149,7 +151,7 @@ bool ApiServer::OnStreamDelete(const ApiRequest& request) {
   stream->Dissolve();
   directory_.DropStream(stream);
   Respond(request, SuccessAnswer(kKind), host_.store().staged());
-  Advise(StreamActionAdvisory{name, AdvisoryAction::kDelete, host_.options().domain});
+  Advise(request, StreamActionAdvisory{name, AdvisoryAction::kDelete, host_.options().domain});
   return true;
 }
 

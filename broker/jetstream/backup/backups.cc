@@ -23,9 +23,10 @@ bool RunAll(std::vector<std::unique_ptr<Backup>>* backups) {
 
 }  // namespace
 
-bool Backups::IsRestoring(std::string_view stream) const {
-  return std::any_of(restores_.begin(), restores_.end(),
-                     [stream](const auto& restore) { return restore->stream_name() == stream; });
+bool Backups::IsRestoring(AccountId account, std::string_view stream) const {
+  return std::any_of(restores_.begin(), restores_.end(), [account, stream](const auto& restore) {
+    return restore->account() == account && restore->stream_name() == stream;
+  });
 }
 
 bool Backups::Run() {

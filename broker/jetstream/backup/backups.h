@@ -17,7 +17,7 @@ class Backups {
  public:
   void Start(std::unique_ptr<StreamSnapshot> snapshot) { snapshots_.push_back(std::move(snapshot)); }
   void Start(std::unique_ptr<StreamRestore> restore) { restores_.push_back(std::move(restore)); }
-  bool IsRestoring(std::string_view stream) const;
+  bool IsRestoring(AccountId account, std::string_view stream) const;
   // Some steps of each. True: more can be done now.
   bool Run();
   void Stop() {

@@ -33,16 +33,17 @@ std::string CheckState(const StreamState& state) {
 
 }  // namespace
 
-StreamRestore::StreamRestore(StreamHost& host, StreamDirectory& directory, StreamConfig config,
+StreamRestore::StreamRestore(StreamHost& host, StreamDirectory& directory, JetStreamAccount& owner, StreamConfig config,
                              std::optional<AdvisoryClient> client)
     : host_(host),
       directory_(directory),
+      owner_(owner),
       config_(std::move(config)),
       client_(std::move(client)),
       start_ns_(host.port().WallNs()) {
   timer_.Bind<&StreamRestore::OnTimer>(this);
   subject_ = absl::StrFormat("$JS.SNAPSHOT.RESTORE.%s.%s", config_.name, NewEventId(host_.port()));
-  subscription_ = host_.port().Subscribe(host_.account().id, subject_, this);
+  subscription_ = host_.port().Subscribe(owner_.id(), subject_, this);
   active_at_ = host_.port().Now();
   host_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
 }
@@ -59,7 +60,7 @@ StreamRestore::~StreamRestore() {
 }
 
 Stream* StreamRestore::stream() const {
-  Stream* found = stream_uid_ == 0 ? nullptr : directory_.Find(config_.name);
+  Stream* found = stream_uid_ == 0 ? nullptr : directory_.Find(owner_.id(), config_.name);
   return found != nullptr && found->uid() == stream_uid_ ? found : nullptr;
 }
 
@@ -76,7 +77,8 @@ bool StreamRestore::Deliver(const Subscription& subscription, const Message& mes
 BackupStep StreamRestore::Run() {
   const Nanos now = host_.port().Now();
   if (completion_) return *completion_;
-  if (overrun_) return Fail({}, absl::StrFormat("restore for stream '$G > %s' is overrun", config_.name));
+  if (overrun_)
+    return Fail({}, absl::StrFormat("restore for stream '%s > %s' is overrun", owner_.name(), config_.name));
   while (!chunks_.empty()) {
     if (host_.Congested()) return BackupStep::kWaits;
     if (Stream* begun = stream(); begun != nullptr && !begun->Prepare()) return BackupStep::kMore;
@@ -85,16 +87,17 @@ BackupStep StreamRestore::Run() {
     MR_CHECK_OP(waiting_bytes_, >=, chunk.bytes.size());
     waiting_bytes_ -= chunk.bytes.size();
     active_at_ = now;
-    if (chunk.reply.empty())
-      return Fail({}, absl::StrFormat("restore for stream '$G > %s' requires reply subject for each chunk",
-                                      config_.name));
+    if (chunk.reply.empty()) {
+      return Fail({}, absl::StrFormat("restore for stream '%s > %s' requires reply subject for each chunk",
+                                      owner_.name(), config_.name));
+    }
     if (chunk.bytes.empty()) return StartCompletion(chunk.reply);
     received_bytes_ += chunk.bytes.size();
     if (const std::string error = Take(chunk); !error.empty()) return Fail(chunk.reply, error);
-    host_.replies().SendNow(host_.account().id, chunk.reply, {}, 0);
+    host_.replies().SendNow(owner_.id(), chunk.reply, {}, 0);
   }
   if (now - active_at_ >= kStalledAfter)
-    return Fail({}, absl::StrFormat("restore for stream '$G > %s' is stalled", config_.name));
+    return Fail({}, absl::StrFormat("restore for stream '%s > %s' is stalled", owner_.name(), config_.name));
   host_.port().timers().Arm(&timer_, active_at_ + kStalledAfter);
   return BackupStep::kWaits;
 }
@@ -148,7 +151,7 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
   if (const std::string error = ParseJson(entry.body, &state); !error.empty()) return "error in state.json: " + error;
   if (const std::string error = CheckState(state); !error.empty()) return error;
   // All of it is set aside at once, so that nobody else takes the room meanwhile.
-  if (std::optional<ApiError> error = directory_.CheckRestoredBytes(config_, state.bytes))
+  if (std::optional<ApiError> error = directory_.CheckRestoredBytes(owner_, config_, state.bytes))
     return Refuse(*std::move(error));
   Hold(state.bytes);
   if (host_.storage().OutOfResources(config_.storage)) return RefuseForRoom();
@@ -160,7 +163,8 @@ std::string StreamRestore::TakeState(const ArchiveEntry& entry) {
 }
 
 std::string StreamRestore::MakeStream() {
-  const StreamDirectory::Made made = directory_.MakeStream(config_, /*pedantic=*/false, StreamDirectory::Begin::kLater);
+  const StreamDirectory::Made made = directory_.MakeStream(owner_, config_, /*pedantic=*/false,
+                                                           StreamDirectory::Begin::kLater);
   if (made.error) return Refuse(*made.error);
   if (!made.created) return Refuse(MakeError(ApiErrorId::kStreamNameExistRestoreFailed));
   stream_uid_ = made.stream->uid();
@@ -169,14 +173,14 @@ std::string StreamRestore::MakeStream() {
 
 void StreamRestore::Hold(uint64_t bytes) {
   held_bytes_ += bytes;
-  *host_.storage().in_use(config_.storage) += bytes;
+  owner_.use().in_use(config_.storage)->Add(bytes);
 }
 
 void StreamRestore::Release(uint64_t bytes) {
   bytes = std::min(bytes, held_bytes_);
-  MR_CHECK_OP(*host_.storage().in_use(config_.storage), >=, bytes);
+  MR_CHECK_OP(owner_.use().in_use(config_.storage)->bytes, >=, bytes);
   held_bytes_ -= bytes;
-  *host_.storage().in_use(config_.storage) -= bytes;
+  owner_.use().in_use(config_.storage)->Take(bytes);
 }
 
 std::string StreamRestore::Refuse(ApiError error) {
@@ -256,7 +260,7 @@ std::string StreamRestore::Complete() {
   for (const ConsumerSnapshot& snapshot : consumers_) directory_.RestoreConsumer(restored, snapshot);
   consumers_.clear();
   restored->FinishRestore();
-  host_.readers().WakeReadersOf(restored->name());
+  host_.readers().WakeReadersOf(owner_.id(), restored->name());
   return "";
 }
 
@@ -268,17 +272,17 @@ void StreamRestore::AdviseComplete() {
   advisory.bytes = static_cast<int64_t>(received_bytes_);
   advisory.client = client_;
   advisory.domain = host_.options().domain;
-  host_.replies().Advise(advisory);
+  host_.replies().Advise(owner_.id(), advisory);
 }
 
 BackupStep StreamRestore::Fail(const std::string& reply, const std::string& error) {
   AdviseComplete();
   host_.port().log().Warn(
-      absl::StrFormat("Restore failed for stream '%s > %s': %s", host_.account().name, config_.name, error));
+      absl::StrFormat("Restore failed for stream '%s > %s': %s", owner_.name(), config_.name, error));
   if (!reply.empty()) {
     const std::string answer = ErrorAnswer(
         ResponseKind::kStreamCreate, refusal_ ? *refusal_ : MakeErrorText(ApiErrorId::kStreamRestore, error));
-    host_.replies().SendNow(host_.account().id, reply, answer, 0);
+    host_.replies().SendNow(owner_.id(), reply, answer, 0);
   }
   return BackupStep::kDone;
 }
@@ -288,13 +292,13 @@ BackupStep StreamRestore::Succeed(const std::string& reply) {
   MR_CHECK(stream() != nullptr && stream()->started());
   Stream& restored = *stream();
   AdviseComplete();
-  host_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", host_.account().name, config_.name));
+  host_.port().log().Info(absl::StrFormat("Completed restore of stream '%s > %s'", owner_.name(), config_.name));
   StreamInfo info;
   info.config = WithDynamicMetadata(restored.config());
   info.created_ns = restored.created_ns();
   info.state = restored.State(nullptr);
   info.ts_ns = host_.port().WallNs();
-  host_.replies().SendWhenDurable(restored.log().options(), host_.account().id, reply, StreamCreateAnswer(info, false),
+  host_.replies().SendWhenDurable(restored.log().options(), owner_.id(), reply, StreamCreateAnswer(info, false),
                                   0);
   for (const auto& [name, consumer] : restored.consumers()) host_.deliveries().DeliverWhenAnswered(consumer.get());
   return BackupStep::kDone;

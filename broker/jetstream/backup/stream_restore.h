@@ -29,13 +29,14 @@ namespace millrace {
 class StreamRestore final : public Sink {
  public:
   // The config is checked.
-  StreamRestore(StreamHost& host, StreamDirectory& directory, StreamConfig config,
+  StreamRestore(StreamHost& host, StreamDirectory& directory, JetStreamAccount& owner, StreamConfig config,
                 std::optional<AdvisoryClient> client);
   ~StreamRestore() override;
   StreamRestore(const StreamRestore&) = delete;
   StreamRestore& operator=(const StreamRestore&) = delete;
 
   const std::string& subject() const { return subject_; }
+  AccountId account() const { return owner_.id(); }
   const std::string& stream_name() const { return config_.name; }
   BackupStep Run();
   bool Deliver(const Subscription& subscription, const Message& message) override;
@@ -72,6 +73,7 @@ class StreamRestore final : public Sink {
 
   StreamHost& host_;
   StreamDirectory& directory_;
+  JetStreamAccount& owner_;
   const StreamConfig config_;
   const std::optional<AdvisoryClient> client_;
   const int64_t start_ns_;

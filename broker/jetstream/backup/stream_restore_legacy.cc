@@ -34,7 +34,7 @@ std::string StreamRestore::TakeFile(const TarFile& file) {
   const std::string_view name = file.name;
   file_bytes_ += file.content.size();
   const uint64_t reserved = static_cast<uint64_t>(std::max<int64_t>(config_.max_bytes, 1));
-  if (std::optional<ApiError> error = directory_.CheckRestoredBytes(config_, reserved + file_bytes_))
+  if (std::optional<ApiError> error = directory_.CheckRestoredBytes(owner_, config_, reserved + file_bytes_))
     return Refuse(*std::move(error));
   if (name == "meta.inf") {
     StreamConfig config;

@@ -30,6 +30,7 @@ StreamSnapshot::StreamSnapshot(StreamHost& host, StreamDirectory& directory, Str
                                StreamSnapshotRequest request, StreamState state, std::optional<AdvisoryClient> client)
     : host_(host),
       directory_(directory),
+      owner_(stream.owner()),
       stream_name_(stream.name()),
       stream_uid_(stream.uid()),
       request_(std::move(request)),
@@ -43,7 +44,7 @@ StreamSnapshot::StreamSnapshot(StreamHost& host, StreamDirectory& directory, Str
   slots_ = static_cast<uint64_t>(std::max(window, chunk) / chunk);
   MR_CHECK(chunk_bytes_ > 0 && slots_ > 0);
   ack_subject_ = absl::StrFormat("$JS.SNAPSHOT.ACK.%s.%s", stream_name_, NewEventId(host_.port()));
-  acks_ = host_.port().Subscribe(host_.account().id, ack_subject_ + ".>", this);
+  acks_ = host_.port().Subscribe(owner_.id(), ack_subject_ + ".>", this);
   started_at_ = sent_at_ = host_.port().Now();
   host_.port().timers().Arm(&timer_, started_at_ + kInterestTimeout);
 }
@@ -112,7 +113,7 @@ StreamSnapshot::Fill StreamSnapshot::FillChunk(Stream* stream) {
 
 void StreamSnapshot::Send(std::string_view payload, uint32_t header_bytes, std::string_view reply) {
   Outgoing out;
-  out.account = host_.account().id;
+  out.account = owner_.id();
   out.deliver_to = request_.deliver_subject;
   out.reply = reply;
   out.payload = payload;
@@ -139,14 +140,14 @@ BackupStep StreamSnapshot::Run() {
   const Nanos now = host_.port().Now();
   // Of exactly this subject: clients that listen to all of their inbox subscribe to it after the answer, and chunks
   // that come before would be lost to them. Who listens with a wildcard only gets them after a while.
-  if (host_.port().HasSubscription(host_.account().id, request_.deliver_subject, {})) {
+  if (host_.port().HasSubscription(owner_.id(), request_.deliver_subject, {})) {
     if (!std::exchange(had_interest_, true)) sent_at_ = now;
   } else if (had_interest_) {
     return Finish("no interest", "NATS/1.0 408 No Interest\r\n\r\n");
   } else if (now - started_at_ < kInterestTimeout) {
     return BackupStep::kWaits;
   }
-  Stream* stream = directory_.Find(stream_name_);
+  Stream* stream = directory_.Find(owner_.id(), stream_name_);
   if (stream == nullptr || stream->uid() != stream_uid_)
     return Finish("stream is gone", "NATS/1.0 500 stream is gone\r\n\r\n");
   if (stream->MustWait()) return BackupStep::kMore;
@@ -174,12 +175,12 @@ BackupStep StreamSnapshot::Finish(std::string_view error, std::string_view statu
   advisory.client = client_;
   advisory.domain = host_.options().domain;
   advisory.error = error;
-  host_.replies().Advise(advisory);
+  host_.replies().Advise(owner_.id(), advisory);
   if (error.empty()) {
     host_.port().log().Info(
-        absl::StrFormat("Completed snapshot of stream '%s > %s'", host_.account().name, stream_name_));
+        absl::StrFormat("Completed snapshot of stream '%s > %s'", owner_.name(), stream_name_));
   } else {
-    host_.port().log().Warn(absl::StrFormat("Snapshot for stream '%s > %s' failed: %s", host_.account().name,
+    host_.port().log().Warn(absl::StrFormat("Snapshot for stream '%s > %s' failed: %s", owner_.name(),
                                             stream_name_, std::string(error)));
   }
   return BackupStep::kDone;

@@ -50,6 +50,7 @@ class StreamSnapshot final : public Sink {
 
   StreamHost& host_;
   StreamDirectory& directory_;
+  const JetStreamAccount& owner_;
   const std::string stream_name_;
   const uint64_t stream_uid_;
   const StreamSnapshotRequest request_;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "broker/account/account_table.h"
 #include "broker/jetstream/api/stream_check.h"
@@ -33,8 +34,19 @@ struct StreamTableOptions {
   Nanos rest_after = std::chrono::seconds(10);  // without use; 0: at the end of every turn
 };
 
+// An account as the engine is told of it.
+struct EngineAccount {
+  Account account;
+  // False: another account answers what is asked under $JS.API here, by an import.
+  bool answers_api = true;
+};
+
 struct JetStreamEngineOptions {
-  Account account;  // whose streams it serves
+  // All that exist, with JetStream or without: those without are told so when they ask. Streams of an account that
+  // is not here are kept, and not served.
+  std::vector<EngineAccount> accounts;
+  AccountId unnamed_account = kNoAccount;  // whose the streams are of which the store does not say it
+  AccountId system_account = kNoAccount;   // it hears of what concerns the server, and has no JetStream
   std::string domain;
   std::string server_name;
   std::string server_id;

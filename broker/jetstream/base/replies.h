@@ -19,8 +19,7 @@ namespace millrace {
 
 class Replies {
  public:
-  // `account`: whose advisories go out.
-  Replies(JetStreamPort& port, ShardStore& store, AccountId account) : port_(port), store_(store), account_(account) {}
+  Replies(JetStreamPort& port, ShardStore& store) : port_(port), store_(store) {}
 
   void SendNow(AccountId account, std::string_view to, std::string_view payload, uint32_t header_bytes) {
     MR_DCHECK(header_bytes <= payload.size());
@@ -42,11 +41,11 @@ class Replies {
   }
   // Costs nothing while nobody listens.
   template <class A>
-  void Advise(const A& advisory) {
+  void Advise(AccountId account, const A& advisory) {
     const std::string subject = AdvisorySubject(advisory);
-    if (!port_.HasInterest(account_, subject)) return;
+    if (!port_.HasInterest(account, subject)) return;
     const AdvisoryHead head{NewEventId(port_), port_.WallNs()};
-    SendNow(account_, subject, AdvisoryJson(head, advisory), 0);
+    SendNow(account, subject, AdvisoryJson(head, advisory), 0);
   }
 
   // --- the turn
@@ -77,7 +76,6 @@ class Replies {
 
   JetStreamPort& port_;
   ShardStore& store_;
-  const AccountId account_;
   ReplyQueue immediate_;
   ReplyQueue durable_;
   ReplyQueue erasing_;  // by tickets

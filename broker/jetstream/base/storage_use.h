@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// StorageUse: how many bytes the streams of a shard take of each kind of storage, and whether more may be stored.
+// StorageSums: how many bytes streams take of each kind of storage: those of an account, or of all accounts.
+// StorageUse: those of all streams of a shard, and whether more may be stored.
 // Owner:  shard; part of the engine.
 #pragma once
 
@@ -13,19 +14,42 @@
 
 namespace millrace {
 
+// Bytes of streams, as StreamLogState counts them, by kind of storage.
+class StorageSums {
+ public:
+  explicit StorageSums(StorageSums* above = nullptr) {
+    if (above == nullptr) return;
+    for (const Storage storage : {Storage::kFile, Storage::kMemory}) {
+      in_use_[Place(storage)].above = above->in_use(storage);
+      at_rest_[Place(storage)].above = above->at_rest(storage);
+    }
+  }
+  StorageSums(const StorageSums&) = delete;
+  StorageSums& operator=(const StorageSums&) = delete;
+
+  static size_t Place(Storage storage) { return storage == Storage::kMemory ? 1 : 0; }
+  // What counts against limits: all streams, and what a restore holds for messages to come.
+  uint64_t used(Storage storage) const { return in_use_[Place(storage)].bytes + at_rest_[Place(storage)].bytes; }
+  // Where streams in use and restores add their bytes to.
+  BytesSum* in_use(Storage storage) { return &in_use_[Place(storage)]; }
+  // And the table of streams those of streams at rest.
+  BytesSum* at_rest(Storage storage) { return &at_rest_[Place(storage)]; }
+  const BytesSum* at_rest(Storage storage) const { return &at_rest_[Place(storage)]; }
+
+ private:
+  BytesSum in_use_[2];  // by Place
+  BytesSum at_rest_[2];
+};
+
 class StorageUse {
  public:
   StorageUse(JetStreamPort& port, ShardStore& store, const JetStreamEngineOptions& options)
       : port_(port), store_(store), options_(options) {}
 
-  // What counts against the server's limit: StreamLogState::bytes of all streams, and what a restore holds for messages
-  // to come.
-  uint64_t used(Storage storage) const { return in_use_[Place(storage)] + at_rest_[Place(storage)]; }
-  // Where streams in use and restores add their bytes to.
-  uint64_t* in_use(Storage storage) { return &in_use_[Place(storage)]; }
-  // And the table of streams those of streams at rest.
-  uint64_t* at_rest(Storage storage) { return &at_rest_[Place(storage)]; }
-  const uint64_t* at_rest(Storage storage) const { return &at_rest_[Place(storage)]; }
+  // Of all accounts.
+  StorageSums& sums() { return sums_; }
+  const StorageSums& sums() const { return sums_; }
+  uint64_t used(Storage storage) const { return sums_.used(storage); }
 
   // No message may be stored: the disk is full, or the server's limit is exceeded (by the last one that was stored;
   // with `more`: once so many bytes have been stored). Says so in the log.
@@ -39,14 +63,12 @@ class StorageUse {
   }
 
  private:
-  static size_t Place(Storage storage) { return storage == Storage::kMemory ? 1 : 0; }
   void TellLimit(Storage storage);
 
   JetStreamPort& port_;
   ShardStore& store_;
   const JetStreamEngineOptions& options_;
-  uint64_t in_use_[2] = {0, 0};  // by Place
-  uint64_t at_rest_[2] = {0, 0};
+  StorageSums sums_;
   Nanos tell_limit_at_{0};  // not before
 };
 

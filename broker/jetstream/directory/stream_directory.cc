@@ -21,60 +21,89 @@ void StreamDirectory::Start() {
 // ---- subjects and reservations -------------------------------------------------------------------------------------
 
 void StreamDirectory::List(Stream* stream) {
-  for (const std::string& subject : stream->config().subjects) subjects_.Add(subject, stream->uid());
-  Reserve(stream->config(), 1);
+  for (const std::string& subject : stream->config().subjects) stream->owner().subjects().Add(subject, stream->uid());
+  Reserve(stream, 1);
 }
 
 void StreamDirectory::Unlist(Stream* stream) {
-  for (const std::string& subject : stream->config().subjects) subjects_.Remove(subject, stream->uid());
-  Reserve(stream->config(), -1);
+  for (const std::string& subject : stream->config().subjects)
+    stream->owner().subjects().Remove(subject, stream->uid());
+  Reserve(stream, -1);
 }
 
-void StreamDirectory::Reserve(const StreamConfig& config, int64_t sign) {
+void StreamDirectory::Reserve(Stream* stream, int64_t sign) {
   MR_CHECK(sign == 1 || sign == -1);
+  const StreamConfig& config = stream->config();
   int64_t& reserved = config.storage == Storage::kMemory ? reserved_memory_ : reserved_storage_;
-  reserved += sign * std::max<int64_t>(config.max_bytes, 0);
+  const int64_t bytes = sign * std::max<int64_t>(config.max_bytes, 0);
+  reserved += bytes;
   MR_CHECK_OP(reserved, >=, 0);
+  stream->owner().Reserve(config.storage, bytes);
 }
 
-bool StreamDirectory::AreTaken(const std::vector<std::string>& subjects, uint64_t but_uid) const {
+bool StreamDirectory::AreTaken(const JetStreamAccount& owner, const std::vector<std::string>& subjects,
+                               uint64_t but_uid) {
   return std::any_of(subjects.begin(), subjects.end(),
-                     [&](const std::string& subject) { return subjects_.Collides(subject, but_uid); });
+                     [&](const std::string& subject) { return owner.subjects().Collides(subject, but_uid); });
 }
 
-StreamCheckContext StreamDirectory::CheckContext() {
+StreamCheckContext StreamDirectory::CheckContext(JetStreamAccount& owner) {
   StreamCheckContext context;
   context.server = host_.options().limits;
-  context.find_stream = [this](std::string_view name) -> const StreamConfig* {
-    const Stream* stream = Find(name);
+  context.account_limits = [&owner](int64_t replicas) { return owner.LimitsFor(replicas); };
+  context.account_has_tiers = owner.has_tiers();
+  context.find_stream = [this, &owner](std::string_view name) -> const StreamConfig* {
+    const Stream* stream = Find(owner.id(), name);
     return stream == nullptr ? nullptr : &stream->config();
   };
-  context.are_taken = [this](const std::vector<std::string>& subjects) {
-    return AreTaken(subjects, StreamWork::kNoStream);
+  context.are_taken = [&owner](const std::vector<std::string>& subjects) {
+    return AreTaken(owner, subjects, StreamWork::kNoStream);
   };
   return context;
 }
 
-Reservations StreamDirectory::ReservationsWithout(const Stream* but, Storage storage) const {
+int64_t StreamDirectory::CountWithout(const JetStreamAccount& owner, const Stream* but,
+                                      const StreamConfig& checked) const {
+  if (!owner.CountsWithOthers(checked.num_replicas)) return 0;
+  return static_cast<int64_t>(streams_.size(owner.id())) - (but != nullptr ? 1 : 0);
+}
+
+Reservations StreamDirectory::ReservationsWithout(const JetStreamAccount& owner, const Stream* but,
+                                                  const StreamConfig& checked) const {
+  const Storage storage = checked.storage;
   Reservations reservations;
   reservations.server_memory_max = host_.options().memory_max;
   reservations.server_storage_max = host_.options().storage_max;
   reservations.server_memory = reserved_memory_;
   reservations.server_storage = reserved_storage_;
-  reservations.account = storage == Storage::kMemory ? reserved_memory_ : reserved_storage_;
+  if (!owner.CountsWithOthers(checked.num_replicas)) return reservations;
+  reservations.account = owner.reserved(storage);
   if (but != nullptr && but->config().storage == storage)
     reservations.account -= std::max<int64_t>(but->config().max_bytes, 0);
   return reservations;
 }
 
-void StreamDirectory::Describe(AccountInfo* info) const {
-  info->total.memory = host_.storage().used(Storage::kMemory);
-  info->total.storage = host_.storage().used(Storage::kFile);
-  info->total.consumers = static_cast<int64_t>(streams_.totals().consumers);
-  MR_CHECK(reserved_memory_ >= 0 && reserved_storage_ >= 0);
-  info->total.reserved_memory = static_cast<uint64_t>(reserved_memory_);
-  info->total.reserved_storage = static_cast<uint64_t>(reserved_storage_);
-  info->total.streams = static_cast<int64_t>(streams_.size());
+void StreamDirectory::Describe(const JetStreamAccount& owner, AccountInfo* info) const {
+  AccountTier& total = info->total;
+  total.memory = owner.use().used(Storage::kMemory);
+  total.storage = owner.use().used(Storage::kFile);
+  total.consumers = static_cast<int64_t>(streams_.Consumers(owner.id()));
+  total.reserved_memory = static_cast<uint64_t>(owner.reserved(Storage::kMemory));
+  total.reserved_storage = static_cast<uint64_t>(owner.reserved(Storage::kFile));
+  total.streams = static_cast<int64_t>(streams_.size(owner.id()));
+  if (!owner.has_tiers()) {
+    total.limits = *owner.LimitsFor(1);
+    return;
+  }
+  for (const auto& [name, limits] : owner.jetstream().tiers) info->tiers[name].limits = limits;
+  constexpr const char* kOnlyTier = "R1";
+  if (total.streams > 0 || info->tiers.contains(kOnlyTier)) {
+    AccountTier& tier = info->tiers[kOnlyTier];
+    const JetStreamAccountLimits limits = tier.limits;
+    tier = total;
+    tier.limits = limits;
+  }
+  total.limits = {0, 0, 0, 0, 0, 0, 0, false};
 }
 
 // ---- streams -------------------------------------------------------------------------------------------------------
@@ -88,12 +117,17 @@ StreamLogOptions StreamDirectory::LogOptionsOf(const StreamConfig& config) const
   return log;
 }
 
-StreamDirectory::Made StreamDirectory::MakeStream(StreamConfig config, bool pedantic, Begin begin) {
+std::string_view StreamDirectory::StoredName(const JetStreamAccount& owner) const {
+  return owner.id() == host_.options().unnamed_account ? std::string_view() : std::string_view(owner.name());
+}
+
+StreamDirectory::Made StreamDirectory::MakeStream(JetStreamAccount& owner, StreamConfig config, bool pedantic,
+                                                  Begin begin) {
   Made made;
-  const StreamCheckContext context = CheckContext();
-  Stream* existing = Find(config.name);
-  const auto others = static_cast<int64_t>(streams_.size()) - (existing != nullptr ? 1 : 0);
-  made.error = CheckStreamLimits(config, context, others, ReservationsWithout(existing, config.storage));
+  const StreamCheckContext context = CheckContext(owner);
+  Stream* existing = Find(owner.id(), config.name);
+  made.error = CheckStreamLimits(config, context, CountWithout(owner, existing, config),
+                                 ReservationsWithout(owner, existing, config));
   if (!made.error) made.error = CheckStreamConfig(&config, context, pedantic);
   if (!made.error) made.error = CheckReplicas(config, context);
   if (made.error) return made;
@@ -105,8 +139,8 @@ StreamDirectory::Made StreamDirectory::MakeStream(StreamConfig config, bool peda
     }
     return made;
   }
-  made.error = CheckStreamCreate(config, context, static_cast<int64_t>(streams_.size()),
-                                 ReservationsWithout(nullptr, config.storage));
+  made.error = CheckStreamCreate(config, context, CountWithout(owner, nullptr, config),
+                                 ReservationsWithout(owner, nullptr, config));
   if (made.error) return made;
   if (config.storage == Storage::kFile && !host_.store().accepting()) {
     made.error = MakeError(ApiErrorId::kInsufficientResources);
@@ -114,28 +148,30 @@ StreamDirectory::Made StreamDirectory::MakeStream(StreamConfig config, bool peda
   }
   const int64_t created_ns = host_.port().WallNs();
   Lsn lsn = 0;
-  StreamLog* log = host_.store().CreateStream(WriteStored(created_ns, config), LogOptionsOf(config), &lsn);
-  made.stream = streams_.Add(std::make_unique<Stream>(host_, std::move(config), created_ns, log));
+  StreamLog* log =
+      host_.store().CreateStream(WriteStored(created_ns, config, StoredName(owner)), LogOptionsOf(config), &lsn);
+  made.stream = streams_.Add(std::make_unique<Stream>(host_, owner, std::move(config), created_ns, log));
   made.created = true;
   List(made.stream);
   if (begin == Begin::kLater) return made;
   made.stream->Start();
-  host_.readers().WakeReadersOf(made.stream->name());
+  host_.readers().WakeReadersOf(owner.id(), made.stream->name());
   return made;
 }
 
 std::optional<ApiError> StreamDirectory::CheckUpdate(Stream* stream, StreamConfig* config, bool pedantic) {
-  const StreamCheckContext context = CheckContext();
+  const JetStreamAccount& owner = stream->owner();
+  const StreamCheckContext context = CheckContext(stream->owner());
   std::optional<ApiError> error = CheckStreamUpdate(stream->config(), config, context, pedantic);
   if (!error)
-    error = CheckUpdateReservations(stream->config(), *config, context, ReservationsWithout(stream, config->storage));
+    error = CheckUpdateReservations(stream->config(), *config, context, ReservationsWithout(owner, stream, *config));
   if (!error) {
     std::vector<NamedConsumer> consumers;
     for (const auto& [name, consumer] : stream->consumers())
       consumers.push_back(NamedConsumer{name, &consumer->config()});
     error = CheckConsumersAgainstLimits(stream->config(), *config, consumers);
   }
-  if (!error && AreTaken(config->subjects, stream->uid())) error = MakeError(ApiErrorId::kStreamSubjectOverlap);
+  if (!error && AreTaken(owner, config->subjects, stream->uid())) error = MakeError(ApiErrorId::kStreamSubjectOverlap);
   return error;
 }
 
@@ -150,28 +186,28 @@ Lsn StreamDirectory::UpdateStream(Stream* stream, StreamConfig config) {
 }
 
 Lsn StreamDirectory::StoreConfig(const Stream& stream, const StreamConfig& config, Applied applied) {
-  return host_.store().UpdateStream(stream.uid(), WriteStored(stream.created_ns(), config, applied),
-                                    LogOptionsOf(config));
+  const std::string stored = WriteStored(stream.created_ns(), config, StoredName(stream.owner()), applied);
+  return host_.store().UpdateStream(stream.uid(), stored, LogOptionsOf(config));
 }
 
-std::optional<ApiError> StreamDirectory::CheckRestore(StreamConfig* config) {
-  const StreamCheckContext context = CheckContext();
+std::optional<ApiError> StreamDirectory::CheckRestore(JetStreamAccount& owner, StreamConfig* config) {
+  const StreamCheckContext context = CheckContext(owner);
   if (auto error = CheckStreamConfig(config, context, /*pedantic=*/false)) return error;
-  return CheckStreamLimits(*config, context, static_cast<int64_t>(streams_.size()),
-                           ReservationsWithout(nullptr, config->storage));
+  return CheckStreamLimits(*config, context, CountWithout(owner, nullptr, *config),
+                           ReservationsWithout(owner, nullptr, *config));
 }
 
-std::optional<ApiError> StreamDirectory::CheckRestoredBytes(StreamConfig config, uint64_t bytes) {
+std::optional<ApiError> StreamDirectory::CheckRestoredBytes(JetStreamAccount& owner, StreamConfig config,
+                                                            uint64_t bytes) {
   const auto wanted = static_cast<int64_t>(std::min<uint64_t>(bytes, std::numeric_limits<int64_t>::max()));
   config.max_bytes = std::max(config.max_bytes, wanted);
-  Stream* existing = Find(config.name);  // of the older form it is there once its first file has come
-  const auto others = static_cast<int64_t>(streams_.size()) - (existing != nullptr ? 1 : 0);
-  Reservations reservations = ReservationsWithout(existing, config.storage);
+  Stream* existing = Find(owner.id(), config.name);  // of the older form it is there once its first file has come
+  Reservations reservations = ReservationsWithout(owner, existing, config);
   if (existing != nullptr) {
     (config.storage == Storage::kMemory ? reservations.server_memory : reservations.server_storage) -=
         std::max<int64_t>(existing->config().max_bytes, 0);
   }
-  return CheckStreamLimits(config, CheckContext(), others, reservations);
+  return CheckStreamLimits(config, CheckContext(owner), CountWithout(owner, existing, config), reservations);
 }
 
 void StreamDirectory::DropStream(Stream* stream) {
@@ -181,23 +217,23 @@ void StreamDirectory::DropStream(Stream* stream) {
     if (const ConsumerIdentity& identity = consumer->identity(); identity.persistent)
       host_.records().Remove(identity.uid);
     if (!consumer->hidden()) {
-      host_.replies().Advise(
-          ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete, host_.options().domain});
+      host_.replies().Advise(stream->account(), ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete,
+                                                                       host_.options().domain});
     }
   }
   Unlist(stream);
   std::unique_ptr<Stream> owned = streams_.Remove(stream);
   const uint64_t uid = stream->uid();
   owned->DropConsumers();
-  host_.readers().WakeReadersOf(owned->name());  // they say what has become of it
+  host_.readers().WakeReadersOf(owned->account(), owned->name());  // they say what has become of it
   owned.reset();
   host_.store().DeleteStream(uid);
 }
 
 // ---- consumers -----------------------------------------------------------------------------------------------------
 
-Consumer* StreamDirectory::FindConsumer(std::string_view stream_name, std::string_view name) const {
-  const Stream* stream = streams_.FindAwake(stream_name);
+Consumer* StreamDirectory::FindConsumer(AccountId account, std::string_view stream_name, std::string_view name) const {
+  const Stream* stream = streams_.FindAwake(account, stream_name);
   return stream == nullptr ? nullptr : stream->FindConsumer(name);
 }
 
@@ -236,7 +272,8 @@ void StreamDirectory::DeleteConsumer(Consumer* consumer) {
   }
   stream->RemoveConsumer(name, StopReason::kDeleted);
   if (hidden) return;
-  host_.replies().Advise(ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete, host_.options().domain});
+  host_.replies().Advise(stream->account(), ConsumerActionAdvisory{stream->name(), name, AdvisoryAction::kDelete,
+                                                                   host_.options().domain});
 }
 
 void StreamDirectory::Invariant() const {
@@ -257,6 +294,14 @@ void StreamDirectory::Invariant() const {
   if (host_.work().AnyHeld()) return;
   MR_CHECK_OP(streams_.Reserved(Storage::kMemory), ==, reserved_memory_);
   MR_CHECK_OP(streams_.Reserved(Storage::kFile), ==, reserved_storage_);
+  int64_t memory = 0;
+  int64_t storage = 0;
+  host_.accounts().ForEach([&](const JetStreamAccount& account) {
+    memory += account.reserved(Storage::kMemory);
+    storage += account.reserved(Storage::kFile);
+  });
+  MR_CHECK_OP(memory, ==, reserved_memory_);
+  MR_CHECK_OP(storage, ==, reserved_storage_);
 }
 
 }  // namespace millrace

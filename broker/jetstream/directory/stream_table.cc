@@ -61,9 +61,18 @@ StreamTable::~StreamTable() {
 
 // ---- finding -------------------------------------------------------------------------------------------------------
 
-Stream* StreamTable::FindAwake(std::string_view name) const {
-  const auto at = awake_.find(name);
-  return at == awake_.end() ? nullptr : at->second.get();
+StreamTable::OfAccount& StreamTable::Make(AccountId account) {
+  MR_CHECK(account != kNoAccount);
+  if (account >= accounts_.size()) accounts_.resize(size_t{account} + 1);
+  if (accounts_[account] == nullptr) accounts_[account] = std::make_unique<OfAccount>();
+  return *accounts_[account];
+}
+
+Stream* StreamTable::FindAwake(AccountId account, std::string_view name) const {
+  const OfAccount* of = Look(account);
+  if (of == nullptr) return nullptr;
+  const auto at = of->awake.find(name);
+  return at == of->awake.end() ? nullptr : at->second.get();
 }
 
 Stream* StreamTable::FindAwake(uint64_t uid) const {
@@ -71,45 +80,49 @@ Stream* StreamTable::FindAwake(uint64_t uid) const {
   return at == awake_by_uid_.end() ? nullptr : at->second;
 }
 
-Stream* StreamTable::Find(std::string_view name) {
-  if (Stream* stream = FindAwake(name)) {
+Stream* StreamTable::Find(AccountId account, std::string_view name) {
+  if (Stream* stream = FindAwake(account, name)) {
     stream->OnUsed();
     return stream;
   }
-  const auto at = resting_.find(name);
-  return at == resting_.end() ? nullptr : Wake(at->get());
+  const OfAccount* of = Look(account);
+  if (of == nullptr) return nullptr;
+  const auto at = of->resting.find(name);
+  return at == of->resting.end() ? nullptr : Wake(at->get());
 }
 
-Stream* StreamTable::FindFree(std::string_view name, LongTasks* tasks) {
+Stream* StreamTable::FindFree(AccountId account, std::string_view name, LongTasks* tasks) {
   Stream* stream = nullptr;
-  tasks->WaitUntil([&] { return (stream = Find(name)) == nullptr || !stream->MustWait(); });
+  tasks->WaitUntil([&] { return (stream = Find(account, name)) == nullptr || !stream->MustWait(); });
   return stream;
 }
 
 Stream* StreamTable::Add(std::unique_ptr<Stream> stream) {
   Stream* const added = stream.get();
-  MR_CHECK(!awake_.contains(added->name()) && !resting_.contains(added->name()));
+  OfAccount& of = Make(added->account());
+  MR_CHECK(!of.awake.contains(added->name()) && !of.resting.contains(added->name()));
   added->OnUsed();
   awake_by_uid_[added->uid()] = added;
   added->place_ = clock_.size();
   clock_.push_back(added);
   std::string name = added->name();
-  awake_[std::move(name)] = std::move(stream);
+  of.awake[std::move(name)] = std::move(stream);
   ArmRound();
   return added;
 }
 
 std::unique_ptr<Stream> StreamTable::Remove(Stream* stream) {
   MR_CHECK(stream->place_ < clock_.size() && clock_[stream->place_] == stream);
-  TellWalks(*stream);
+  TellWalks(stream->account(), *stream);
   MR_CHECK(awake_by_uid_.erase(stream->uid()) == 1);
   clock_[stream->place_] = clock_.back();
   clock_[stream->place_]->place_ = stream->place_;
   clock_.pop_back();
-  const auto at = awake_.find(stream->name());
-  MR_CHECK(at != awake_.end());
+  OfAccount& of = Make(stream->account());
+  const auto at = of.awake.find(stream->name());
+  MR_CHECK(at != of.awake.end());
   std::unique_ptr<Stream> removed = std::move(at->second);
-  awake_.erase(at);
+  of.awake.erase(at);
   return removed;
 }
 
@@ -123,20 +136,24 @@ void StreamTable::NameTo(Walk* walk, const Resting& resting) {
 }
 
 template <class Object>
-void StreamTable::TellWalks(const Object& leaving) {
+void StreamTable::TellWalks(AccountId account, const Object& leaving) {
   for (Walk* walk : walks_) {
-    if (walk->gone.insert(&leaving).second) NameTo(walk, leaving);
+    if (walk->account == account && walk->gone.insert(&leaving).second) NameTo(walk, leaving);
   }
 }
 
-std::vector<std::string> StreamTable::Names(std::string_view filter, Pace* pace) {
+std::vector<std::string> StreamTable::Names(AccountId account, std::string_view filter, Pace* pace) {
   const uint64_t units = filter.empty() ? 2 : 8;  // each
-  Walk walk{filter, {}, {}};
-  walk.names.reserve(size());
-  const std::vector<const Stream*> awake(clock_.begin(), clock_.end());
+  const OfAccount* of = Look(account);
+  if (of == nullptr) return {};
+  Walk walk{account, filter, {}, {}};
+  walk.names.reserve(size(account));
+  std::vector<const Stream*> awake;
+  awake.reserve(of->awake.size());
+  for (const auto& [name, stream] : of->awake) awake.push_back(stream.get());
   std::vector<const Resting*> resting;
-  resting.reserve(resting_.size());
-  for (const auto& each : resting_) resting.push_back(each.get());
+  resting.reserve(of->resting.size());
+  for (const auto& each : of->resting) resting.push_back(each.get());
   walks_.push_back(&walk);
   const auto name_all = [&](const auto& objects) {
     for (const auto* object : objects) {
@@ -156,20 +173,20 @@ void StreamTable::ForEachAwake(const std::function<void(Stream&)>& visit) const 
   for (size_t i = 0; i < clock_.size(); ++i) visit(*clock_[i]);
 }
 
-void StreamTable::ForEach(LongTasks* tasks, const std::function<void(Stream&)>& visit) {
-  for (const std::string& name : Names({}, tasks)) {
-    const bool rests = FindAwake(name) == nullptr;
-    Stream* stream = FindFree(name, tasks);
+void StreamTable::ForEach(AccountId account, LongTasks* tasks, const std::function<void(Stream&)>& visit) {
+  for (const std::string& name : Names(account, {}, tasks)) {
+    const bool rests = FindAwake(account, name) == nullptr;
+    Stream* stream = FindFree(account, name, tasks);
     if (stream == nullptr) continue;  // deleted meanwhile
     visit(*stream);
-    if (rests && (stream = FindAwake(name)) != nullptr) TryRest(stream);
+    if (rests && (stream = FindAwake(account, name)) != nullptr) TryRest(stream);
   }
 }
 
 StreamTable::Totals StreamTable::totals() const {
   Totals totals;
   for (const Storage storage : {Storage::kFile, Storage::kMemory})
-    totals.of(storage) = Content{messages_at_rest_[PlaceOf(storage)], *host_.storage().at_rest(storage)};
+    totals.of(storage) = Content{messages_at_rest_[PlaceOf(storage)], host_.storage().sums().at_rest(storage)->bytes};
   for (const Stream* stream : clock_) {
     Content& content = totals.of(stream->config().storage);
     content.messages += stream->log().state().messages;
@@ -179,12 +196,23 @@ StreamTable::Totals StreamTable::totals() const {
   return totals;
 }
 
+size_t StreamTable::Consumers(AccountId account) const {
+  size_t consumers = 0;
+  if (const OfAccount* of = Look(account)) {
+    for (const auto& [name, stream] : of->awake) consumers += stream->public_consumers();
+  }
+  return consumers;
+}
+
 void StreamTable::Stop(StopReason reason) {
-  for (auto& [name, stream] : awake_) stream->Stop(reason);
-  for (const auto& resting : resting_) {
-    for (Subscription* subscription : resting->remains.subscriptions) host_.port().Unsubscribe(subscription);
-    resting->remains.subscriptions.clear();
-    if (resting->remains.ids != nullptr) resting->remains.ids->Stop();
+  for (Stream* stream : clock_) stream->Stop(reason);
+  for (const auto& of : accounts_) {
+    if (of == nullptr) continue;
+    for (const auto& resting : of->resting) {
+      for (Subscription* subscription : resting->remains.subscriptions) host_.port().Unsubscribe(subscription);
+      resting->remains.subscriptions.clear();
+      if (resting->remains.ids != nullptr) resting->remains.ids->Stop();
+    }
   }
 }
 
@@ -201,31 +229,35 @@ void StreamTable::Rest(Stream* stream) {
   resting->remains = tired->Leave();
   for (Subscription* subscription : resting->remains.subscriptions) subscription->sink = resting.get();
   CountAtRest(*tired, 1);
+  OfAccount& of = Make(tired->account());
   tired.reset();
   host_.store().LetRest(resting->uid);
-  resting_.insert(std::move(resting));
+  of.resting.insert(std::move(resting));
+  ++resting_;
 }
 
 void StreamTable::CountAtRest(const Stream& stream, int sign) {
   uint64_t& messages = messages_at_rest_[PlaceOf(stream.config().storage)];
-  uint64_t& bytes = *host_.storage().at_rest(stream.config().storage);
+  BytesSum& bytes = *stream.owner().use().at_rest(stream.config().storage);
   const StreamLogState& state = stream.log().state();
-  MR_CHECK(sign > 0 || (messages >= state.messages && bytes >= state.bytes));
+  MR_CHECK(sign > 0 || (messages >= state.messages && bytes.bytes >= state.bytes));
   messages = sign > 0 ? messages + state.messages : messages - state.messages;
-  bytes = sign > 0 ? bytes + state.bytes : bytes - state.bytes;
+  sign > 0 ? bytes.Add(state.bytes) : bytes.Take(state.bytes);
 }
 
 Stream* StreamTable::Wake(Resting* resting) {
-  MR_DCHECK(resting_.contains(resting->name) && !awake_.contains(resting->name));
-  TellWalks(*resting);
-  const std::unique_ptr<Resting> rested = std::move(resting_.extract(resting_.find(resting->name)).value());
+  OfAccount& of = Make(resting->owner.id());
+  MR_DCHECK(of.resting.contains(resting->name) && !of.awake.contains(resting->name));
+  TellWalks(resting->owner.id(), *resting);
+  const std::unique_ptr<Resting> rested = std::move(of.resting.extract(of.resting.find(resting->name)).value());
+  --resting_;
   StreamConfig config = rested->shape->config;
   shapes_.Release(rested->shape);
   config.name = rested->name;
   for (const Subscription* subscription : rested->remains.subscriptions)
     config.subjects.emplace_back(subscription->subject());
-  auto stream =
-      std::make_unique<Stream>(host_, std::move(config), rested->created_ns, host_.store().FindStream(rested->uid));
+  auto stream = std::make_unique<Stream>(host_, rested->owner, std::move(config), rested->created_ns,
+                                         host_.store().FindStream(rested->uid));
   CountAtRest(*stream, -1);
   stream->Return(std::move(rested->remains));
   return Add(std::move(stream));
@@ -244,19 +276,28 @@ int64_t StreamTable::Reserved(Storage storage) const {
 }
 
 void StreamTable::Invariant() const {
-  MR_CHECK_OP(awake_.size(), ==, clock_.size());
+  size_t awake = 0;
+  size_t resting = 0;
+  for (const auto& of : accounts_) {
+    if (of == nullptr) continue;
+    awake += of->awake.size();
+    resting += of->resting.size();
+  }
+  MR_CHECK_OP(awake, ==, clock_.size());
+  MR_CHECK_OP(resting, ==, resting_);
   MR_CHECK_OP(awake_by_uid_.size(), ==, clock_.size());
   for (size_t place = 0; place < clock_.size(); ++place) {
     const Stream* stream = clock_[place];
     MR_CHECK_OP(stream->place_, ==, place);
-    MR_CHECK(FindAwake(stream->name()) == stream && FindAwake(stream->uid()) == stream);
+    MR_CHECK(FindAwake(stream->account(), stream->name()) == stream && FindAwake(stream->uid()) == stream);
   }
   size_t at_rest = 0;
   shapes_.ForEach([&](const StreamShapes::Shape& shape) { at_rest += shape.streams; });
-  MR_CHECK_OP(at_rest, ==, resting_.size());
+  MR_CHECK_OP(at_rest, ==, resting_);
   // Content of streams at rest is the store's; without any there is none.
   for (const Storage storage : {Storage::kFile, Storage::kMemory})
-    MR_CHECK(!resting_.empty() || (messages_at_rest_[PlaceOf(storage)] == 0 && *host_.storage().at_rest(storage) == 0));
+    MR_CHECK(resting_ > 0 || (messages_at_rest_[PlaceOf(storage)] == 0 &&
+                              host_.storage().sums().at_rest(storage)->bytes == 0));
 }
 
 void StreamTable::ArmRound() {
@@ -278,9 +319,11 @@ bool StreamTable::LetRest() {
     }
   }
   if (!crowded()) to_visit_ = 0;
-  if (to_visit_ == 0 && awake_.capacity() > 8 * awake_.size()) {  // tables do not shrink by themselves
-    awake_.rehash(0);
+  if (to_visit_ == 0 && awake_by_uid_.capacity() > 8 * awake_by_uid_.size()) {  // tables do not shrink by themselves
     awake_by_uid_.rehash(0);
+    for (const auto& of : accounts_) {
+      if (of != nullptr) of->awake.rehash(0);
+    }
   }
   ArmRound();
   return to_visit_ > 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// StreamTable: the streams of a shard by name. Those in use are objects. When there are many, one that nobody has used
-//         for a while and that waits for nothing (no consumer, no timer, no mirror of it) is at rest: its name, its
-//         subscriptions and a few numbers stay, and the first message or request makes the object again, as a start
-//         does.
+// StreamTable: the streams of a shard by account and name. Those in use are objects. When there are many, one that
+//         nobody has used for a while and that waits for nothing (no consumer, no timer, no mirror of it) is at rest:
+//         its name, its subscriptions and a few numbers stay, and the first message or request makes the object again,
+//         as a start does.
 // Owner:  shard; part of the engine.
 // Memory: about 100 bytes for a stream at rest, besides its interest and the store's entry. Of configurations that
 //         differ in nothing but name and subjects one is kept.
@@ -53,30 +53,34 @@ class StreamTable {
   StreamTable(const StreamTable&) = delete;
   StreamTable& operator=(const StreamTable&) = delete;
 
-  size_t size() const { return awake_.size() + resting_.size(); }
+  size_t size() const { return clock_.size() + resting_; }
+  size_t size(AccountId account) const {
+    const OfAccount* of = Look(account);
+    return of == nullptr ? 0 : of->awake.size() + of->resting.size();
+  }
   bool empty() const { return size() == 0; }
-  size_t resting() const { return resting_.size(); }
+  size_t resting() const { return resting_; }
   size_t shapes() const { return shapes_.size(); }
   // More are objects than need be.
-  bool crowded() const { return awake_.size() > options_.awake_max; }
+  bool crowded() const { return clock_.size() > options_.awake_max; }
 
-  Stream* Find(std::string_view name);  // nullptr: there is none
+  Stream* Find(AccountId account, std::string_view name);  // nullptr: there is none
   // The same, when no task holds it: the task that asks is paused until then.
-  Stream* FindFree(std::string_view name, LongTasks* tasks);
+  Stream* FindFree(AccountId account, std::string_view name, LongTasks* tasks);
   // nullptr: there is none, or it is at rest: it has no consumers then, and nothing under way.
-  Stream* FindAwake(std::string_view name) const;
+  Stream* FindAwake(AccountId account, std::string_view name) const;
   Stream* FindAwake(uint64_t uid) const;
   Stream* Add(std::unique_ptr<Stream> stream);
   std::unique_ptr<Stream> Remove(Stream* stream);
 
-  // In order; with a filter those only that take some subject of it. A task that asks may be paused (`pace`), and
-  // streams come and go meanwhile: what is there all the time is named once, the rest perhaps.
-  std::vector<std::string> Names(std::string_view filter = {}, Pace* pace = nullptr);
+  // Of one account, in order; with a filter those only that take some subject of it. A task that asks may be paused
+  // (`pace`), and streams come and go meanwhile: what is there all the time is named once, the rest perhaps.
+  std::vector<std::string> Names(AccountId account, std::string_view filter = {}, Pace* pace = nullptr);
   // Those that it wakes come last.
   void ForEachAwake(const std::function<void(Stream&)>& visit) const;
-  // In the order of names, each when no task holds it. What is at rest is an object for the time of its call. A task
-  // that asks may be paused between two of them, and inside of `visit`: the stream may be gone then.
-  void ForEach(LongTasks* tasks, const std::function<void(Stream&)>& visit);
+  // Of one account, in the order of names, each when no task holds it. What is at rest is an object for the time of its
+  // call. A task that asks may be paused between two of them, and inside of `visit`: the stream may be gone then.
+  void ForEach(AccountId account, LongTasks* tasks, const std::function<void(Stream&)>& visit);
   struct Content {
     uint64_t messages = 0;
     uint64_t bytes = 0;
@@ -90,6 +94,7 @@ class StreamTable {
     const Content& of(Storage storage) const { return storage == Storage::kMemory ? memory : file; }
   };
   Totals totals() const;
+  size_t Consumers(AccountId account) const;  // without hidden ones
   // Of all configurations, in use and at rest. Walks them.
   int64_t Reserved(Storage storage) const;
   // Aborts unless the tables, the places and the sums agree. Walks the streams that are awake.
@@ -105,7 +110,12 @@ class StreamTable {
  private:
   struct Resting final : public Sink {
     Resting(StreamTable& table, const Stream& stream, const StreamShapes::Shape* shape)
-        : table(table), uid(stream.uid()), created_ns(stream.created_ns()), shape(shape), name(stream.name()) {}
+        : table(table),
+          owner(stream.owner()),
+          uid(stream.uid()),
+          created_ns(stream.created_ns()),
+          shape(shape),
+          name(stream.name()) {}
     bool Deliver(const Subscription& subscription, const Message& message) override {
       return table.Wake(this)->Deliver(subscription, message);  // which destroys this
     }
@@ -113,6 +123,7 @@ class StreamTable {
       table.Wake(this)->DeliverRun(subscription, run);  // the same; each message by itself would come back to it
     }
     StreamTable& table;
+    JetStreamAccount& owner;
     const uint64_t uid;
     const int64_t created_ns;
     const StreamShapes::Shape* const shape;
@@ -133,9 +144,19 @@ class StreamTable {
     }
   };
 
+  struct OfAccount {
+    NameMap<std::unique_ptr<Stream>> awake;
+    absl::flat_hash_set<std::unique_ptr<Resting>, ByName, ByName> resting;
+  };
+  OfAccount* Look(AccountId account) const {
+    return account < accounts_.size() ? accounts_[account].get() : nullptr;
+  }
+  OfAccount& Make(AccountId account);
+
   // Names() under way. What it has still to look at may change from awake to resting and back, and then is another
   // object: it is told, and takes the name at once.
   struct Walk {
+    AccountId account;
     std::string_view filter;
     std::vector<std::string> names;
     absl::flat_hash_set<const void*> gone;  // objects; another one may have the address by now, and was told of as well
@@ -143,7 +164,7 @@ class StreamTable {
   static void NameTo(Walk* walk, const Stream& stream);
   static void NameTo(Walk* walk, const Resting& resting);
   template <class Object>
-  void TellWalks(const Object& leaving);
+  void TellWalks(AccountId account, const Object& leaving);
 
   void Rest(Stream* stream);
   // What streams at rest hold: `sign` 1, one more; -1, one less.
@@ -154,11 +175,11 @@ class StreamTable {
 
   StreamHost& host_;
   const StreamTableOptions options_;
-  NameMap<std::unique_ptr<Stream>> awake_;
+  std::vector<std::unique_ptr<OfAccount>> accounts_;  // by id; nullptr: it has never had one
   absl::flat_hash_map<uint64_t, Stream*> awake_by_uid_;
-  absl::flat_hash_set<std::unique_ptr<Resting>, ByName, ByName> resting_;
+  size_t resting_ = 0;  // of all accounts
   StreamShapes shapes_;
-  uint64_t messages_at_rest_[2] = {0, 0};  // of files, in memory; their bytes are in StorageUse
+  uint64_t messages_at_rest_[2] = {0, 0};  // of files, in memory; their bytes are in StorageSums
   std::vector<Walk*> walks_;
 
   // Rounds over the awake ones, while they are too many.

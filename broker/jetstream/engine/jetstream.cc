@@ -21,14 +21,15 @@ constexpr std::string_view kFlowControlFilter = "$JS.FC.>";
 
 JetStream::JetStream(JetStreamPort& port, ShardStore& store, JetStreamEngineOptions options)
     : StreamHost(Parts{port, store, options_, work_, replies_, staged_, records_, storage_, deliveries_, readers_,
-                       batch_use_}),
+                       batch_use_, accounts_}),
       port_(port),
       store_(store),
       options_(std::move(options)),
       work_([this] { return port_.Clock(); }, *this),
-      replies_(port, store, options_.account.id),
+      replies_(port, store),
       storage_(port, store, options_),
       deliveries_(port, store, work_),
+      accounts_(&storage_.sums()),
       searches_(*this, directory_),
       directory_(*this),
       api_(*this, directory_, backups_) {
@@ -40,18 +41,15 @@ JetStream::~JetStream() {
   work_.Finish();
   backups_.Stop();
   directory_.Stop();
-  for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
+  StopListening();
 }
 
 void JetStream::Start() {
   MR_CHECK(!std::exchange(started_, true) && !stopping_);
+  if (!options_.domain.empty()) domain_prefix_ = "$JS." + options_.domain + ".API.";
+  for (const EngineAccount& told : options_.accounts) accounts_.FindOrAdd(told.account).Set(told.account.jetstream);
   directory_.Adopt();
-  for (const std::string_view filter : {kApiFilter, kAckFilter, kFlowControlFilter})
-    subscriptions_.push_back(port_.Subscribe(options_.account.id, filter, this));
-  if (!options_.domain.empty()) {
-    domain_prefix_ = "$JS." + options_.domain + ".API.";
-    subscriptions_.push_back(port_.Subscribe(options_.account.id, domain_prefix_ + ">", this));
-  }
+  SetAccounts();
   directory_.Start();
   if constexpr (kDebugChecks) Invariant();
 }
@@ -62,10 +60,57 @@ void JetStream::StartStop() {
   work_.Finish();
   backups_.Stop();
   directory_.Stop();
-  for (Subscription* subscription : subscriptions_) port_.Unsubscribe(subscription);
-  subscriptions_.clear();
+  StopListening();
   api_.Stop();
   store_.StartClose();
+}
+
+// ---- accounts ------------------------------------------------------------------------------------------------------
+
+void JetStream::SetOptions(const JetStreamEngineOptions& options) {
+  MR_CHECK(started_ && tasks().owner() == LongTasks::kNobody);
+  options_ = options;
+  if (stopping_) return;
+  SetAccounts();
+  work_.RunLong(kNoStream, [this] { directory_.FollowAccounts(); });
+}
+
+void JetStream::SetAccounts() {
+  std::vector<const EngineAccount*> told_by_id;
+  for (const EngineAccount& told : options_.accounts) {
+    MR_CHECK(!told.account.jetstream.enabled || told.account.id != options_.system_account);
+    accounts_.FindOrAdd(told.account).Set(told.account.jetstream);
+    if (told.account.id >= told_by_id.size()) told_by_id.resize(size_t{told.account.id} + 1);
+    told_by_id[told.account.id] = &told;
+  }
+  accounts_.ForEach([&](JetStreamAccount& account) {
+    const EngineAccount* told = account.id() < told_by_id.size() ? told_by_id[account.id()] : nullptr;
+    if (told == nullptr) account.Set({});
+    Listen(&account, told != nullptr && told->answers_api, account.enabled());
+  });
+}
+
+// Each account has these subjects by itself: that is what keeps them apart.
+void JetStream::Listen(JetStreamAccount* account, bool api, bool streams) {
+  std::vector<std::string> filters;
+  if (api) filters.emplace_back(kApiFilter);
+  if (api && !domain_prefix_.empty()) filters.push_back(domain_prefix_ + ">");
+  if (streams) filters.emplace_back(kAckFilter);
+  if (streams) filters.emplace_back(kFlowControlFilter);
+  std::erase_if(account->subscriptions, [&](Subscription* subscription) {
+    if (std::find(filters.begin(), filters.end(), subscription->subject()) != filters.end()) return false;
+    port_.Unsubscribe(subscription);
+    return true;
+  });
+  for (const std::string& filter : filters) {
+    const bool there = std::any_of(account->subscriptions.begin(), account->subscriptions.end(),
+                                   [&](const Subscription* subscription) { return subscription->subject() == filter; });
+    if (!there) account->subscriptions.push_back(port_.Subscribe(account->id(), filter, this));
+  }
+}
+
+void JetStream::StopListening() {
+  accounts_.ForEach([this](JetStreamAccount& account) { Listen(&account, false, false); });
 }
 
 // ---- the turn ------------------------------------------------------------------------------------------------------
@@ -161,9 +206,9 @@ std::unique_ptr<Upstream> JetStream::MakeUpstream(Stream& stream, std::string_vi
   return std::make_unique<StreamSources>(searches_, stream, std::move(record));
 }
 
-void JetStream::OnReaderGone(const std::vector<std::string>& origins) {
+void JetStream::OnReaderGone(AccountId account, const std::vector<std::string>& origins) {
   for (const std::string& name : origins) {
-    if (Stream* origin = FindStream(name)) origin->RunOwn(&Stream::OnReaderGone);
+    if (Stream* origin = FindStream(account, name)) origin->RunOwn(&Stream::OnReaderGone);
   }
 }
 
@@ -181,7 +226,8 @@ void JetStream::OnStorage(StorageState state, std::string_view why) {
       port_.log().Error("JetStream storage has failed, messages are refused: " + text);
       break;
   }
-  replies_.Advise(OutOfStorageAdvisory{options_.server_name, options_.server_id, {}, {}, options_.domain});
+  replies_.Advise(options_.system_account,
+                  OutOfStorageAdvisory{options_.server_name, options_.server_id, {}, {}, options_.domain});
 }
 
 // ---- messages to JetStream itself ----------------------------------------------------------------------------------
@@ -204,7 +250,9 @@ bool JetStream::Deliver(const Subscription& subscription, const Message& message
 bool JetStream::DeliverAck(const Message& message) {
   AckSubject ack;
   if (!ParseAckSubject(message.subject, &ack)) return false;
-  Stream* stream = streams().FindAwake(ack.stream);
+  // The second form of these subjects says whose stream it is about.
+  if (!ack.account_hash.empty() && ack.account_hash != accounts_[message.account].hash()) return false;
+  Stream* stream = streams().FindAwake(message.account, ack.stream);
   if (stream == nullptr) return false;
   Consumer* consumer = stream->FindConsumer(ack.consumer);
   if (consumer == nullptr || consumer->config().ack_policy == AckPolicy::kNone) return false;
@@ -221,7 +269,7 @@ bool JetStream::DeliverAck(const Message& message) {
 
 bool JetStream::DeliverFlowControl(const Message& message) {
   // $JS.FC.<stream>.<consumer>.<random>
-  Stream* stream = streams().FindAwake(TokenAt(message.subject, 2));
+  Stream* stream = streams().FindAwake(message.account, TokenAt(message.subject, 2));
   Consumer* consumer = stream == nullptr ? nullptr : stream->FindConsumer(TokenAt(message.subject, 3));
   if (consumer == nullptr) return false;
   if (stream->MustWait()) [[unlikely]] {

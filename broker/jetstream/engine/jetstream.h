@@ -36,8 +36,8 @@ class JetStream final : public Sink, public StreamHost, public ShardStoreListene
   void Start();
   // The JetStream phase of a turn. True: more is left to do, run another turn without waiting.
   bool RunTurn();
-  // Limits may be others from now on; domain and names are not.
-  void SetOptions(const JetStreamEngineOptions& options) { options_ = options; }
+  // Limits and accounts may be others from now on; domain and names are not.
+  void SetOptions(const JetStreamEngineOptions& options);
   // Begins the end: no more messages are taken, waiting pulls are told. Turns go on until stopped().
   void StartStop();
   bool stopped() const { return stopping_ && store_.closed(); }
@@ -45,16 +45,19 @@ class JetStream final : public Sink, public StreamHost, public ShardStoreListene
   Nanos NextTick() const { return store_.NextTick(); }
 
   StreamTable& streams() { return directory_.streams(); }
-  Stream* FindStream(std::string_view name) { return directory_.Find(name); }
+  Stream* FindStream(AccountId account, std::string_view name) { return directory_.Find(account, name); }
   // `uid`: of the stream that nobody else may touch until the work has ended, or kNoStream. The stream may be gone when
   // it comes to it.
   void RunLong(uint64_t uid, LongTasks::Work work) { work_.RunLong(uid, std::move(work)); }
-  AccountInfo Usage() const { return api_.Usage(); }
+  // Of one account.
+  AccountInfo Usage(const JetStreamAccount& account) const { return api_.Usage(account); }
+  const StreamDirectory& directory() const { return directory_; }
+  JetStreamAccount::Counts api_counts() const { return api_.counts(); }
   // Aborts unless what the parts keep of streams, consumers and tasks agrees with them. Walks all that are awake. For
   // between turns: inside of one, and inside of a task, sums may be on their way.
   void Invariant() const;
 
-  // --- Sink: $JS.API.>, $JS.ACK.>, $JS.FC.>
+  // --- Sink: of each account $JS.API.>, $JS.ACK.>, $JS.FC.>
   bool Deliver(const Subscription& subscription, const Message& message) override;
 
   // --- StreamHost
@@ -63,7 +66,7 @@ class JetStream final : public Sink, public StreamHost, public ShardStoreListene
     return directory_.StoreConfig(stream, config, applied);
   }
   std::unique_ptr<Upstream> MakeUpstream(Stream& stream, std::string_view positions) override;
-  void OnReaderGone(const std::vector<std::string>& origins) override;
+  void OnReaderGone(AccountId account, const std::vector<std::string>& origins) override;
   void OnLoaded() override { loaded_ = true; }
   void AckLater(uint64_t stream_uid, uint64_t seq) override { late_acks_.emplace_back(stream_uid, seq); }
 
@@ -76,6 +79,10 @@ class JetStream final : public Sink, public StreamHost, public ShardStoreListene
   void OnHeld(uint64_t uid) override;
   void OnReleased(uint64_t uid, uint64_t visible_seq) override;
 
+  // What each account may, and what we listen to in it, as options_ say.
+  void SetAccounts();
+  void Listen(JetStreamAccount* account, bool api, bool streams);
+  void StopListening();
   bool DeliverAck(const Message& message);
   bool DeliverFlowControl(const Message& message);
   // Takes the message when the stream is free, and alone with it.
@@ -99,13 +106,13 @@ class JetStream final : public Sink, public StreamHost, public ShardStoreListene
   DeliveryQueue deliveries_;
   StreamReaders readers_;
   BatchUse batch_use_;
+  JetStreamAccounts accounts_;
 
   OriginSearches searches_;    // streams that read end theirs in it
   StreamDirectory directory_;  // the streams
   Backups backups_;
   ApiServer api_;
 
-  std::vector<Subscription*> subscriptions_;
   std::string domain_prefix_;  // of API requests; empty without a domain
   std::vector<std::pair<uint64_t, uint64_t>> late_acks_;  // stream uid, seq: the message was not at hand
   bool loaded_ = false;

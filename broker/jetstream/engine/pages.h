@@ -3,12 +3,15 @@
 // Owner:  shard; the engine outlives it. A task asks (JetStream::RunLong): with very many streams it is paused.
 #pragma once
 
+#include <vector>
+
 #include "broker/monitor/pages.h"
 #include "broker/monitor/snapshot.h"
 
 namespace millrace {
 
 class JetStream;
+class JetStreamAccount;
 
 class JetStreamPages final {
  public:
@@ -23,6 +26,10 @@ class JetStreamPages final {
   void FillHealth(const HealthzOptions& options, JetStreamHealth* health) const;
 
  private:
+  // Those that have JetStream, by id.
+  std::vector<const JetStreamAccount*> Accounts() const;
+  JszAccount Describe(const JetStreamAccount& account, const JszOptions& options) const;
+
   JetStream& engine_;
 };
 

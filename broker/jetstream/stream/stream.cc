@@ -19,11 +19,11 @@ std::unique_ptr<SubjectTransform> CompileTransform(const std::string& source, co
 
 }  // namespace
 
-Stream::Stream(StreamHost& host, StreamConfig config, int64_t created_ns, StreamLog* log)
-    : host_(host), config_(std::move(config)), created_ns_(created_ns), log_(log) {
+Stream::Stream(StreamHost& host, JetStreamAccount& owner, StreamConfig config, int64_t created_ns, StreamLog* log)
+    : host_(host), owner_(owner), config_(std::move(config)), created_ns_(created_ns), log_(log) {
   MR_CHECK(log_ != nullptr);
   log_->set_listener(this);
-  log_->set_bytes_sum(host_.storage().in_use(config_.storage));
+  log_->set_bytes_sum(owner_.use().in_use(config_.storage));
   log_->set_pace(&pace_);
   visible_last_seq_ = log_->state().last_seq;
   had_messages_ = log_->state().messages > 0;
@@ -94,7 +94,7 @@ bool Stream::MayRest() const {
   const bool timed = (expiry_ != nullptr && expiry_->timer.armed()) || later_ != nullptr;
   const bool batches = batches_ != nullptr && !(batches_->atomic.empty() && batches_->fast.empty());
   return started_ && !held_ && consumers().empty() && !upstream && !timed && !batches && !waits_for_disk_ && !lost_ &&
-         visible_last_seq_ == log_->state().last_seq && !host_.readers().HasReadersOf(config_.name);
+         visible_last_seq_ == log_->state().last_seq && !host_.readers().HasReadersOf(account(), config_.name);
 }
 
 Stream::Remains Stream::Leave() {
@@ -117,7 +117,7 @@ void Stream::Stop(StopReason reason) {
   stopped_ = true;
   Unsubscribe();
   const std::vector<std::string> origins = StopUpstream();
-  if (reason == StopReason::kDeleted) host_.OnReaderGone(origins);
+  if (reason == StopReason::kDeleted) host_.OnReaderGone(account(), origins);
   if (expiry_ != nullptr) port().timers().Cancel(&expiry_->timer);
   if (later_ != nullptr) {
     for (TimerNode* timer : {&later_->schedule_timer, &later_->scan_timer}) port().timers().Cancel(timer);
@@ -142,7 +142,7 @@ void Stream::Update(StreamConfig config) {
   if (upstream_changed) origins = StopUpstream();
   config_ = std::move(config);
   if (upstream_changed) StartUpstream();
-  host_.OnReaderGone(origins);
+  host_.OnReaderGone(account(), origins);
   if (had_sources && config_.sources.empty()) ForgetSources();
   if (subjects_changed) {
     Unsubscribe();
@@ -201,7 +201,7 @@ void Stream::StartUpstream() {
   if (!config_.mirror && config_.sources.empty()) return;
   upstream_ = host_.MakeUpstream(*this, source_record_ ? std::string_view(*source_record_) : std::string_view());
   if (!config_.mirror) source_record_.reset();
-  host_.readers().Add(upstream_.get());
+  host_.readers().Add(account(), upstream_.get());
 }
 
 std::vector<std::string> Stream::StopUpstream() {
@@ -246,6 +246,14 @@ void Stream::ForgetSources() {
   if (source_record_uid_ == 0) return;
   host_.records().Remove(source_record_uid_);
   host_.store().DeleteConsumer(std::exchange(source_record_uid_, 0));
+}
+
+uint64_t Stream::ReleaseSources(std::string* text) {
+  MR_CHECK(upstream_ == nullptr);
+  if (source_record_uid_ == 0) return 0;
+  EncodeSources(text);
+  host_.records().Remove(source_record_uid_);
+  return std::exchange(source_record_uid_, 0);
 }
 
 void Stream::SkipTo(uint64_t seq) {
@@ -325,7 +333,7 @@ void Stream::SetVisible(uint64_t seq) {
   if (seq <= visible_last_seq_) return;
   const uint64_t from = visible_last_seq_ + 1;
   visible_last_seq_ = seq;
-  host_.readers().WakeReadersOf(config_.name);
+  host_.readers().WakeReadersOf(account(), config_.name);
   if (consumers().empty()) return;
   bool filtered = false;
   // Without a filter every message counts, and their number is all a consumer wants to know.

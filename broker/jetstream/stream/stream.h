@@ -54,7 +54,7 @@ struct Inbound {
 class Stream final : public Sink, public ConsumerHost, public StreamLogListener, public RecordOwner {
  public:
   // `log` lives as long as the stream; the config is checked and has its defaults.
-  Stream(StreamHost& host, StreamConfig config, int64_t created_ns, StreamLog* log);
+  Stream(StreamHost& host, JetStreamAccount& owner, StreamConfig config, int64_t created_ns, StreamLog* log);
   ~Stream() override;
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -85,11 +85,20 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener,
   Nanos used_at() const { return used_at_; }
   void OnUsed() { used_at_ = port().Now(); }
 
+  // --- put away (kept_streams.h): what it has besides its configuration and its log; after Stop
+  std::unique_ptr<MessageIds> ReleaseIds() { return std::move(ids_); }
+  // The record of its sources' positions, and what is in it; 0: there is none.
+  uint64_t ReleaseSources(std::string* text);
+  bool has_unfinished_update() const { return unfinished_update_; }
+  // And back; before Start.
+  void RestoreIds(std::unique_ptr<MessageIds> ids) { ids_ = std::move(ids); }
+
   // Messages that the store could not recover, for the state that clients see.
   void NoteLost(const std::vector<LostRange>& ranges);
   // What the store has kept of its message ids; before Start.
   void RestoreIds(std::vector<MessageIds::Record> records, std::vector<SeenHeader> logged);
 
+  JetStreamAccount& owner() const { return owner_; }
   const StreamConfig& config() const { return config_; }
   const std::string& name() const { return config_.name; }
   int64_t created_ns() const { return created_ns_; }
@@ -172,8 +181,8 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener,
 
   // --- ConsumerHost
   JetStreamPort& port() override;
-  AccountId account() const override { return host_.account().id; }
-  std::string_view account_name() const override { return host_.account().name; }
+  AccountId account() const override { return owner_.id(); }
+  std::string_view account_name() const override { return owner_.name(); }
   std::string_view domain() const override;
   std::string_view stream_name() const override { return config_.name; }
   std::string NewId() override;
@@ -244,6 +253,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener,
   std::optional<ApiError> CheckExpected(const Inbound& in, const PublishHeaders& headers);
   std::optional<ApiError> CheckRollup(const Inbound& in, Checked* checked, const BatchChanges* batch) const;
   std::optional<ApiError> CheckDiscardNew(const Inbound& in);
+  std::optional<ApiError> CheckAccount(uint64_t bytes);
   std::optional<ApiError> Count(Inbound* in, Checked* checked, BatchChanges* batch);
   uint64_t LastSequenceOf(std::string_view subject);
   // As the stream's state counts a message.
@@ -373,6 +383,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener,
   friend class StreamTable;
 
   StreamHost& host_;
+  JetStreamAccount& owner_;
   StreamConfig config_;
   const int64_t created_ns_;
   StreamLog* const log_;

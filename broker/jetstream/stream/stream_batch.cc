@@ -40,6 +40,7 @@ void Stream::PublishAtomic(const Inbound& in, const PublishHeaders& h) {
 std::optional<ApiError> Stream::AddToBatch(const Inbound& in, const PublishHeaders& h, AtomicBatch** out) {
   if (config_.sealed) return MakeError(ApiErrorId::kStreamSealed);
   if (host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  if (std::optional<ApiError> error = CheckAccount(BytesOf(in))) return error;
   if (config_.max_msg_size >= 0 && in.header.size() + in.body.size() > static_cast<size_t>(config_.max_msg_size))
     return MakeError(ApiErrorId::kStreamMessageExceedsMaximum);
   if (!config_.allow_atomic) return MakeError(ApiErrorId::kAtomicPublishDisabled);
@@ -134,6 +135,7 @@ std::optional<ApiError> Stream::CommitBatch(AtomicBatch* batch, std::string_view
   }
   if (host_.storage().OutOfResources(config_.storage, before_last))
     return MakeError(ApiErrorId::kInsufficientResources);
+  if (std::optional<ApiError> error = CheckAccount(before_last + changes.last_bytes)) return error;
   // The last message says so, also where another has ended the batch.
   if (without_last) AddHeader(&messages.back().header, kBatchCommitHeader, "1");
 

@@ -8,6 +8,7 @@
 #include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
+#include "proto/quoted.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -37,8 +38,18 @@ std::optional<ApiError> Stream::Check(Inbound* in, Checked* checked) {
   if (std::optional<ApiError> error = CheckSize(*in)) return error;
   // What makes room may come in: without its marker no message would expire.
   const bool shrinks = in->in_place_of > 0 && in->in_place_of >= BytesOf(*in) && host_.store().accepting();
-  if (!shrinks && host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
-  return std::nullopt;
+  if (shrinks) return std::nullopt;
+  if (host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  return CheckAccount(BytesOf(*in));
+}
+
+std::optional<ApiError> Stream::CheckAccount(uint64_t bytes) {
+  if (!owner_.WouldExceed(config_.storage, bytes)) [[likely]]
+    return std::nullopt;
+  const bool memory = config_.storage == Storage::kMemory;
+  port().log().WarnLimited(absl::StrFormat("JetStream %s resource limits exceeded for account: %s",
+                                           memory ? "memory" : "file", Quoted(owner_.name())));
+  return MakeError(owner_.LimitsFor(1) == nullptr ? ApiErrorId::kNoLimits : ApiErrorId::kAccountResourcesExceeded);
 }
 
 std::optional<ApiError> Stream::CheckSize(const Inbound& in) const {

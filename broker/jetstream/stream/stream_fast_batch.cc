@@ -47,6 +47,7 @@ std::optional<ApiError> Stream::CheckFast(const Inbound& in, const std::optional
                                           FastBatch** out) {
   if (config_.sealed) return MakeError(ApiErrorId::kStreamSealed);
   if (host_.storage().OutOfResources(config_.storage)) return MakeError(ApiErrorId::kInsufficientResources);
+  if (std::optional<ApiError> error = CheckAccount(BytesOf(in))) return error;
   if (config_.max_msg_size >= 0 && in.header.size() + in.body.size() > static_cast<size_t>(config_.max_msg_size))
     return MakeError(ApiErrorId::kStreamMessageExceedsMaximum);
   if (!config_.allow_batched) return MakeError(ApiErrorId::kBatchPublishDisabled);

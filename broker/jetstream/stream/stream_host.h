@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/jetstream/api/stored_config.h"
+#include "broker/jetstream/base/accounts.h"
 #include "broker/jetstream/base/options.h"
 #include "broker/jetstream/base/port.h"
 #include "broker/jetstream/base/replies.h"
@@ -42,6 +43,7 @@ class StreamHost {
     DeliveryQueue& deliveries;
     StreamReaders& readers;
     BatchUse& batch_use;
+    JetStreamAccounts& accounts;
   };
   StreamHost(const StreamHost&) = delete;
   StreamHost& operator=(const StreamHost&) = delete;
@@ -49,8 +51,7 @@ class StreamHost {
   JetStreamPort& port() const { return parts_.port; }
   ShardStore& store() const { return parts_.store; }
   const JetStreamEngineOptions& options() const { return parts_.options; }
-  // Whose streams these are.
-  const Account& account() const { return parts_.options.account; }
+  JetStreamAccounts& accounts() const { return parts_.accounts; }
   StreamWork& work() const { return parts_.work; }
   LongTasks& tasks() const { return parts_.work.tasks(); }
   Replies& replies() const { return parts_.replies; }
@@ -69,8 +70,8 @@ class StreamHost {
   virtual Lsn StoreConfig(const Stream& stream, const StreamConfig& config, Applied applied) = 0;
   // The one that its configuration asks for; nullptr: none. `positions`: what Upstream::EncodePositions said last.
   virtual std::unique_ptr<Upstream> MakeUpstream(Stream& stream, std::string_view positions) = 0;
-  // A reader of these streams is no longer there, for good: what only it still wanted goes.
-  virtual void OnReaderGone(const std::vector<std::string>& origins) = 0;
+  // A reader of these streams of the account is no longer there, for good: what only it still wanted goes.
+  virtual void OnReaderGone(AccountId account, const std::vector<std::string>& origins) = 0;
   // Something that was not at hand has been loaded, or found: who waits for that is asked again.
   virtual void OnLoaded() = 0;
   // The stream is told of the acknowledgement again when something was loaded.

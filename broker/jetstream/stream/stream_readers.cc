@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/jetstream/stream/stream.h"
 #include "proto/base/check.h"
 
 namespace millrace {
 
-void StreamReaders::Add(Upstream* reader) {
+void StreamReaders::Add(AccountId account, Upstream* reader) {
   for (const std::string& origin : reader->Origins()) {
-    std::vector<Upstream*>& readers = by_origin_[origin];
+    std::vector<Upstream*>& readers = by_origin_[AccountName{account, origin}];
     if (std::find(readers.begin(), readers.end(), reader) == readers.end()) readers.push_back(reader);
   }
   Wake(reader);
@@ -19,7 +20,7 @@ void StreamReaders::Add(Upstream* reader) {
 std::vector<std::string> StreamReaders::Remove(Upstream* reader) {
   std::vector<std::string> origins;
   for (auto it = by_origin_.begin(); it != by_origin_.end();) {
-    if (std::erase(it->second, reader) > 0) origins.push_back(it->first);
+    if (std::erase(it->second, reader) > 0) origins.push_back(it->first.name);
     if (it->second.empty()) {
       by_origin_.erase(it++);
     } else {
@@ -31,7 +32,7 @@ std::vector<std::string> StreamReaders::Remove(Upstream* reader) {
   return origins;
 }
 
-void StreamReaders::WakeAll(std::string_view origin) {
+void StreamReaders::WakeAll(const AccountNameView& origin) {
   const auto it = by_origin_.find(origin);
   if (it == by_origin_.end()) return;
   for (Upstream* reader : it->second) Wake(reader);
@@ -70,16 +71,16 @@ bool StreamReaders::Run() {
   return !awake_.empty();
 }
 
-bool StreamReaders::Need(std::string_view name, const Stream& origin, uint64_t seq, std::string_view subject) const {
+bool StreamReaders::Need(const Stream& origin, uint64_t seq, std::string_view subject) const {
   if (by_origin_.empty()) return false;
-  const auto it = by_origin_.find(name);
+  const auto it = by_origin_.find(AccountNameView(origin.account(), origin.name()));
   return it != by_origin_.end() && std::any_of(it->second.begin(), it->second.end(), [&](const Upstream* reader) {
            return reader->Needs(origin, seq, subject);
          });
 }
 
-Stream* StreamReaders::DirectMirrorOf(std::string_view origin) const {
-  const auto it = by_origin_.find(origin);
+Stream* StreamReaders::DirectMirrorOf(AccountId account, std::string_view origin) const {
+  const auto it = by_origin_.find(AccountNameView(account, origin));
   if (it == by_origin_.end()) return nullptr;
   for (const Upstream* reader : it->second) {
     if (Stream* mirror = reader->DirectMirror()) return mirror;

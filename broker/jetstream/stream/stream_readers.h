@@ -16,14 +16,14 @@ namespace millrace {
 
 class StreamReaders {
  public:
-  // Of what it names as origins. Wakes it.
-  void Add(Upstream* reader);
+  // Of what it names as origins, in this account. Wakes it.
+  void Add(AccountId account, Upstream* reader);
   // The names of the origins that it read.
   std::vector<std::string> Remove(Upstream* reader);
 
   // Something became visible in the stream of this name, or it has come into being.
-  void WakeReadersOf(std::string_view origin) {
-    if (!by_origin_.empty()) WakeAll(origin);
+  void WakeReadersOf(AccountId account, std::string_view origin) {
+    if (!by_origin_.empty()) WakeAll({account, origin});
   }
   void Wake(Upstream* reader);
   // Loads that were waited for have ended.
@@ -32,15 +32,17 @@ class StreamReaders {
   bool Run();
 
   // Some reader still has to copy the message.
-  bool Need(std::string_view name, const Stream& origin, uint64_t seq, std::string_view subject) const;
-  bool HasReadersOf(std::string_view origin) const { return by_origin_.contains(origin); }
+  bool Need(const Stream& origin, uint64_t seq, std::string_view subject) const;
+  bool HasReadersOf(AccountId account, std::string_view origin) const {
+    return by_origin_.contains(AccountNameView(account, origin));
+  }
   // A mirror that answers DIRECT.GET in the place of this stream; nullptr: none does.
-  Stream* DirectMirrorOf(std::string_view origin) const;
+  Stream* DirectMirrorOf(AccountId account, std::string_view origin) const;
 
  private:
-  void WakeAll(std::string_view origin);
+  void WakeAll(const AccountNameView& origin);
 
-  NameMap<std::vector<Upstream*>> by_origin_;
+  AccountNameMap<std::vector<Upstream*>> by_origin_;
   List<Upstream> awake_;
   List<Upstream> loading_;
 };

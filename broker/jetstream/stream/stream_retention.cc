@@ -105,7 +105,7 @@ bool Stream::NobodyNeeds(uint64_t seq, std::string_view subject, const Consumer*
   const bool needed = std::any_of(consumers().begin(), consumers().end(), [&](const auto& item) {
     return item.second.get() != but && item.second->NeedsAck(seq, subject);
   });
-  return !needed && !host_.readers().Need(config_.name, *this, seq, subject);
+  return !needed && !host_.readers().Need(*this, seq, subject);
 }
 
 // A consumer has gone, or interest counts from now on: what nobody needs goes, up to a sequence.

@@ -17,7 +17,9 @@ constexpr uint64_t kCaughtUpLag = 10;
 }  // namespace
 
 Mirror::Mirror(OriginSearches& origins, Stream& stream)
-    : origins_(origins), stream_(stream), reader_(origins, *stream.config().mirror, OriginReader::Kind::kMirror) {
+    : origins_(origins),
+      stream_(stream),
+      reader_(origins, stream.account(), *stream.config().mirror, OriginReader::Kind::kMirror) {
   retry_.Bind<&Mirror::Retry>(this);
 }
 

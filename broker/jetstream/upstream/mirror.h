@@ -18,7 +18,7 @@ class Mirror final : public Upstream {
   Mirror(OriginSearches& origins, Stream& stream);
 
   std::vector<std::string> Origins() const override { return {reader_.source().name}; }
-  bool MayPull() override { return stream_.Prepare() && origins_.AreFree(Origins()); }
+  bool MayPull() override { return stream_.Prepare() && origins_.AreFree(stream_.account(), Origins()); }
   PullStatus Pull() override;
   bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const override {
     return reader_.Needs(origin, seq, subject);

@@ -34,8 +34,8 @@ bool MatchesAny(const Filters& filters, std::string_view subject) {
 
 }  // namespace
 
-OriginReader::OriginReader(OriginSearches& origins, StreamSource source, Kind kind)
-    : origins_(origins), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
+OriginReader::OriginReader(OriginSearches& origins, AccountId account, StreamSource source, Kind kind)
+    : origins_(origins), account_(account), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
   for (const SubjectTransformConfig& config : source_.subject_transforms) {
     absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(config.src, config.dest);
     if (transform.ok()) transforms_.push_back(*std::move(transform));  // refused when the stream was made
@@ -54,7 +54,7 @@ Consumer* OriginReader::NamedConsumer() const {
 OriginReader::Link OriginReader::Connect() {
   origin_ = nullptr;
   if (source_.external) return Link::kNone;  // nobody answers
-  Stream* origin = origins_.Find(source_.name);
+  Stream* origin = origins_.Find(account_, source_.name);
   error_.reset();
   if (origin == nullptr) {
     error_ = MakeError(ApiErrorId::kStreamNotFound);
@@ -166,7 +166,7 @@ bool OriginReader::Needs(const Stream& origin, uint64_t seq, std::string_view su
 }
 
 uint64_t OriginReader::lag() const {
-  Stream* origin = source_.external ? nullptr : origins_.Find(source_.name);
+  Stream* origin = source_.external ? nullptr : origins_.Find(account_, source_.name);
   if (origin == nullptr || origin->uid() != uid_ || next_ > origin->log().state().last_seq) return 0;
   if (lag_search_ == 0 && !origin->MustWait()) {
     lag_search_ = origins_.Start(OriginSearches::Wanted::kCount, *origin, filters_, next_);

@@ -36,7 +36,8 @@ class OriginReader {
   enum class Kind : uint8_t { kMirror, kSource };
   enum class Link : uint8_t { kNone, kSame, kNew };
 
-  OriginReader(OriginSearches& origins, StreamSource source, Kind kind);
+  // `account`: of the stream that reads, and of the origin.
+  OriginReader(OriginSearches& origins, AccountId account, StreamSource source, Kind kind);
   ~OriginReader();
   OriginReader(const OriginReader&) = delete;
   OriginReader& operator=(const OriginReader&) = delete;
@@ -71,6 +72,7 @@ class OriginReader {
   bool FindNext(uint64_t* seq);
 
   OriginSearches& origins_;
+  const AccountId account_;
   const StreamSource source_;
   const Kind kind_;
   Filters filters_;

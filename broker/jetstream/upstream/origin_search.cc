@@ -7,10 +7,10 @@
 
 namespace millrace {
 
-bool OriginSearches::AreFree(const std::vector<std::string>& names) const {
+bool OriginSearches::AreFree(AccountId account, const std::vector<std::string>& names) const {
   if (!host_.work().AnyHeld()) return true;
-  return std::none_of(names.begin(), names.end(), [this](const std::string& name) {
-    const Stream* stream = directory_.streams().FindAwake(name);
+  return std::none_of(names.begin(), names.end(), [this, account](const std::string& name) {
+    const Stream* stream = directory_.streams().FindAwake(account, name);
     return stream != nullptr && stream->MustWait();
   });
 }

@@ -35,9 +35,9 @@ class OriginSearches {
 
   StreamHost& host() { return host_; }
   // nullptr: there is no such stream.
-  Stream* Find(std::string_view name) { return directory_.Find(name); }
+  Stream* Find(AccountId account, std::string_view name) { return directory_.Find(account, name); }
   // No task is at any of them.
-  bool AreFree(const std::vector<std::string>& names) const;
+  bool AreFree(AccountId account, const std::vector<std::string>& names) const;
 
   // Returns the search's number; as a rule it is done.
   uint64_t Start(Wanted wanted, const Stream& origin, const Filters& filters, uint64_t from);

@@ -46,15 +46,15 @@ bool ReadStreamSourceHeader(std::string_view value, StreamSourceHeader* header) 
   return !destinations.empty() && ReadNumber(seq, &header->seq);
 }
 
-StreamSources::Source::Source(OriginSearches& origins, const StreamSource& config)
-    : index_name(SourceIndexName(config)), reader(origins, config, OriginReader::Kind::kSource) {}
+StreamSources::Source::Source(OriginSearches& origins, AccountId account, const StreamSource& config)
+    : index_name(SourceIndexName(config)), reader(origins, account, config, OriginReader::Kind::kSource) {}
 
 StreamSources::StreamSources(OriginSearches& origins, Stream& stream, Record record)
     : origins_(origins), stream_(stream), scan_at_(stream.log().state().last_seq) {
   retry_.Bind<&StreamSources::Retry>(this);
   recorded_seq_ = record.own_seq;
   for (const StreamSource& config : stream.config().sources) {
-    auto source = std::make_unique<Source>(origins, config);
+    auto source = std::make_unique<Source>(origins, stream.account(), config);
     const auto it = record.positions.find(source->index_name);
     if (it != record.positions.end()) {
       source->at = it->second;

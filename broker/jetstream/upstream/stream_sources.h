@@ -36,7 +36,7 @@ class StreamSources final : public Upstream {
   StreamSources(OriginSearches& origins, Stream& stream, Record record);
 
   std::vector<std::string> Origins() const override;
-  bool MayPull() override { return stream_.Prepare() && origins_.AreFree(Origins()); }
+  bool MayPull() override { return stream_.Prepare() && origins_.AreFree(stream_.account(), Origins()); }
   PullStatus Pull() override;
   bool Needs(const Stream& origin, uint64_t seq, std::string_view subject) const override;
   void Describe(StreamInfo* info) const override;
@@ -48,7 +48,7 @@ class StreamSources final : public Upstream {
 
  private:
   struct Source {
-    Source(OriginSearches& origins, const StreamSource& config);
+    Source(OriginSearches& origins, AccountId account, const StreamSource& config);
     std::string index_name;
     OriginReader reader;
     Position at;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "broker/jetstream/directory/filter_index.h"
+#include "broker/jetstream/base/filter_index.h"
 
 #include "proto/subject.h"
 

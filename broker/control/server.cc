@@ -140,7 +140,7 @@ absl::Status Server::Start() {
   Advertise(startup_.options);
   AddConfig(startup_.options);
   if (store_ != nullptr) {
-    MR_RETURN_IF_ERROR(store_->Open(config_->accounts.global().name, &jetstream_.emplace()));
+    MR_RETURN_IF_ERROR(store_->Open(config_->accounts, &jetstream_.emplace()));
     shutdown_->OnJetStreamStarted();
   }
   ReadSignals();
@@ -244,7 +244,10 @@ JetStreamEngineOptions Server::EngineOptions() const {
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
   for (const Account& account : config_->accounts.all()) {
-    if (account.exists) engine.accounts.push_back({account});
+    if (!account.exists) continue;
+    engine.accounts.push_back({account});
+    // A start refuses it, a reload cannot give it: it has none (CheckAccounts).
+    if (config_->accounts.is_system(account.id)) engine.accounts.back().account.jetstream = {};
   }
   engine.unnamed_account = config_->accounts.global().id;
   engine.system_account = config_->accounts.system().id;

@@ -46,17 +46,18 @@ absl::Status StoreOpening::Lock(int signal_fd) {
   return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(status.message())));
 }
 
-absl::Status StoreOpening::Open(std::string_view account, JetStreamSettings* settings) {
+absl::Status StoreOpening::Open(const AccountTable& accounts, JetStreamSettings* settings) {
   LogStarting();
   *settings = ResolveJetStream(options_.jetstream);
   if (settings->temporary) log_.Warn("Temporary storage directory used, data could be lost on system reboot");
   if (settings->dynamic) log_.Debug(DynamicLimitsLine(*settings));
-  const absl::Status opened = OpenStore(settings);
+  absl::Status opened = OpenStore(settings);
+  if (opened.ok()) opened = CheckAccounts(accounts, *settings);
   if (!opened.ok()) {
     LogStarted();
     return absl::UnavailableError(absl::StrFormat("Can't start JetStream: %s", std::string(opened.message())));
   }
-  for (std::string& line : AccountEnabledLines(account)) log_.Debug(std::move(line));
+  for (std::string& line : AccountEnabledLines(accounts)) log_.Debug(std::move(line));
   return absl::OkStatus();
 }
 

@@ -26,7 +26,7 @@ class StoreOpening {
   // `signal_fd`: SIGINT and SIGTERM end the waiting for it (kCancelled).
   absl::Status Lock(int signal_fd);
   // Where and how much JetStream stores, and opens what is there.
-  absl::Status Open(std::string_view account, JetStreamSettings* settings);
+  absl::Status Open(const AccountTable& accounts, JetStreamSettings* settings);
   // Says how long it took: when the shard has it, and also when it could not start, as the peer does.
   void LogStarted();
 

@@ -49,6 +49,27 @@ TEST(AccountsConfig, UsersOfTheSystemAccountAloneLeaveTheServerOpen) {
   EXPECT_FALSE(is_open("accounts {A {users [{user: s, password: s}]}}"));
 }
 
+TEST(AccountsConfig, JetStreamIsGivenWithLimits) {
+  const Startup startup = StartWith(R"(
+    accounts {
+      A { jetstream: enabled }
+      B { jetstream { max_mem: 1KB, max_file: 2KB, max_streams: 3, max_consumers: 4, max_bytes_required: true } }
+      C { jetstream: disabled }
+    }
+  )");
+  ASSERT_EQ(startup.action, Startup::Action::kRun) << startup.err;
+  ASSERT_EQ(startup.options.accounts.size(), 3u);
+  EXPECT_EQ(startup.options.accounts[0].jetstream, UnlimitedJetStream());
+  JetStreamAccountLimits limits;
+  limits.max_memory = 1024;
+  limits.max_storage = 2048;
+  limits.max_streams = 3;
+  limits.max_consumers = 4;
+  limits.max_bytes_required = true;
+  EXPECT_EQ(startup.options.accounts[1].jetstream, (AccountJetStream{true, {{"", limits}}}));
+  EXPECT_FALSE(startup.options.accounts[2].jetstream.enabled);
+}
+
 TEST(AccountsConfig, NamesAloneMakeAccounts) {
   const Startup startup = StartWith("accounts [A, B]");
   ASSERT_EQ(startup.action, Startup::Action::kRun) << startup.err;
@@ -133,8 +154,7 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
 }
 
 TEST(AccountsConfig, WhatIsNotBuiltYetIsRefused) {
-  for (const std::string_view key : {"exports [{service: a, latency: l}]", "jetstream: enabled",
-                                     "msg_trace: x"}) {
+  for (const std::string_view key : {"exports [{service: a, latency: l}]", "msg_trace: x"}) {
     const Startup startup = StartWith("accounts {A {" + std::string(key) + "}}");
     EXPECT_EQ(startup.exit_code, 1) << key;
     EXPECT_NE(startup.err.find("is not supported yet by this build: accounts."), std::string::npos) << startup.err;

@@ -160,6 +160,43 @@ TEST_F(Start, TheBannerIsThePeers) {
                    }));
 }
 
+AccountTable Table(const std::vector<AccountSpec>& specs) { return {specs, "", nullptr}; }
+
+AccountSpec Given(const std::string& name, int64_t memory, int64_t storage) {
+  JetStreamAccountLimits limits;
+  limits.max_memory = memory;
+  limits.max_storage = storage;
+  return {.name = name, .jetstream = {true, {{"", limits}}}};
+}
+
+TEST_F(Start, WhatAccountsArePromisedTogetherIsThere) {
+  JetStreamSettings settings;
+  settings.config.max_memory = settings.config.max_storage = 1000;
+  const auto refused = [&](const std::vector<AccountSpec>& specs) {
+    return std::string(CheckAccounts(Table(specs), settings).message());
+  };
+  const std::string error = "Error enabling jetstream on configured accounts: insufficient ";
+  EXPECT_EQ(refused({Given("A", 600, -1), Given("B", 400, 1000)}), "");
+  EXPECT_EQ(refused({Given("A", 600, -1), Given("B", 401, -1)}), error + "memory resources available (10028)");
+  EXPECT_EQ(refused({Given("A", 0, 600), Given("B", 0, 401)}), error + "storage resources available (10047)");
+  EXPECT_EQ(refused({Given("$SYS", 1, 1)}), "Not allowed to enable JetStream on the system account");
+  settings.storage_is_estimated = true;
+  EXPECT_EQ(refused({Given("A", 0, 600), Given("B", 0, 401)}), "") << "it may turn out to be more";
+}
+
+TEST_F(Start, WhoHasJetStreamIsLogged) {
+  const std::vector<std::string> two = {"  Exports:",
+                                        "     $JS.API.>",
+                                        "Enabled JetStream for account \"A\"",
+                                        "  Max Memory:      3.91 KB",
+                                        "  Max Storage:     6.00 MB",
+                                        "Enabled JetStream for account \"B\"",
+                                        "  Max Memory:      -1 B",
+                                        "  Max Storage:     -1 B"};
+  EXPECT_EQ(AccountEnabledLines(Table({Given("A", 4000, 6 << 20), Given("B", -1, -1), AccountSpec{.name = "C"}})), two);
+  EXPECT_EQ(AccountEnabledLines(AccountTable()).at(2), "Enabled JetStream for account \"$G\"");
+}
+
 TEST_F(Start, LinesOfRecoveryAreThePeers) {
   EXPECT_EQ(RestoreStartsLine("$G", "MIR"), "  Starting restore for stream '$G > MIR'");
   EXPECT_EQ(RestoredLine("$G", "ORDERS", 1234567, 29'400'000),

@@ -167,14 +167,13 @@ const Block kDefaultPermissions = {
     .finish = kHook<FinishPermissions>,
 };
 
-constexpr Lacking kJetStreamOfAccounts = {"JetStream in named accounts", Lacking::Policy::kRefuse};
 constexpr Lacking kTraceDestination = {"an account's trace destination", Lacking::Policy::kRefuse};
 
 const Row kAccountKeys[] = {
     {.key = "nkey", .read = kHook<ReadNkey>},
     {.key = "imports", .read = kHook<ReadOfSpec<ReadImports>>},
     {.key = "exports", .read = kHook<ReadOfSpec<ReadExports>>},
-    {.key = "jetstream", .read = kHook<ReadJetStream>, .lacking = &kJetStreamOfAccounts},
+    {.key = "jetstream", .read = kHook<ReadJetStream>},
     {.key = "users", .read = kHook<ReadUsers>},
     {.key = "default_permissions", .block = &kDefaultPermissions},
     {.key = "mappings", .aliases = "maps", .read = kHook<ReadOfSpec<ReadMappings>>},

@@ -5,6 +5,7 @@
 #include "broker/config/language/text.h"
 #include "broker/json/go_format.h"
 #include "broker/version.h"
+#include "proto/quoted.h"
 
 namespace millrace {
 
@@ -43,9 +44,19 @@ std::string DynamicLimitsLine(const JetStreamSettings& settings) {
                          config::FriendlyBytes(settings.config.max_storage));
 }
 
-std::vector<std::string> AccountEnabledLines(std::string_view account) {
-  return {"  Exports:", "     $JS.API.>", absl::StrFormat("Enabled JetStream for account \"%s\"", account),
-          "  Max Memory:      -1 B", "  Max Storage:     -1 B"};
+std::vector<std::string> AccountEnabledLines(const AccountTable& accounts) {
+  std::vector<std::string> lines = {"  Exports:", "     $JS.API.>"};
+  for (const Account& account : accounts.all()) {
+    if (!account.jetstream.enabled) continue;
+    lines.push_back("Enabled JetStream for account " + Quoted(account.name));
+    for (const auto& [tier, limits] : account.jetstream.tiers) {
+      const std::string indent = tier == kFlatTier ? "  " : "    ";
+      if (tier != kFlatTier) lines.push_back("  Tier: " + tier);
+      lines.push_back(indent + "Max Memory:      " + config::FriendlyBytes(limits.max_memory));
+      lines.push_back(indent + "Max Storage:     " + config::FriendlyBytes(limits.max_storage));
+    }
+  }
+  return lines;
 }
 
 std::string JetStreamStartedLine(int64_t took_ns) {

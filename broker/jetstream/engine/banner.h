@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "broker/account/account_table.h"
 #include "broker/jetstream/engine/settings.h"
 
 namespace millrace {
@@ -17,8 +18,8 @@ std::vector<std::string> JetStreamBanner(const JetStreamSettings& settings);
 // DBG, before the banner, when settings.dynamic.
 std::string DynamicLimitsLine(const JetStreamSettings& settings);
 
-// DBG, after the banner: an account without limits.
-std::vector<std::string> AccountEnabledLines(std::string_view account);
+// DBG, after the banner: who has JetStream, and how much of it.
+std::vector<std::string> AccountEnabledLines(const AccountTable& accounts);
 
 // INF, last, behind what is said of each stream (start_lines.h).
 std::string JetStreamStartedLine(int64_t took_ns);

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/config/blocks/jetstream.h"
+#include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/message_headers.h"
 
 namespace millrace {
@@ -134,6 +135,31 @@ int64_t FinishMaxStorage(const JetStreamSettings& settings, int64_t recovered_by
   if (!settings.storage_is_estimated || recovered_bytes <= 0) return now;
   const int64_t ours = recovered_bytes / 4 * 3;
   return now > std::numeric_limits<int64_t>::max() - ours ? std::numeric_limits<int64_t>::max() : now + ours;
+}
+
+absl::Status CheckAccounts(const AccountTable& accounts, const JetStreamSettings& settings) {
+  int64_t memory = 0;
+  int64_t storage = 0;
+  const auto exceeds = [](int64_t* sum, int64_t limit, int64_t max) {
+    return limit > 0 && (__builtin_add_overflow(*sum, limit, sum) || *sum > max);
+  };
+  const auto refuse = [](ApiErrorId id) {
+    const ApiError error = MakeError(id);
+    return absl::UnavailableError(absl::StrFormat("Error enabling jetstream on configured accounts: %s (%d)",
+                                                  error.description, error.err_code));
+  };
+  if (accounts.system().jetstream.enabled)
+    return absl::UnavailableError("Not allowed to enable JetStream on the system account");
+  for (const Account& account : accounts.all()) {
+    for (const auto& [tier, limits] : account.jetstream.tiers) {
+      if (exceeds(&memory, limits.max_memory, settings.config.max_memory))
+        return refuse(ApiErrorId::kMemoryResourcesExceeded);
+      // An estimate grows with what is found.
+      const bool refused = exceeds(&storage, limits.max_storage, settings.config.max_storage);
+      if (refused && !settings.storage_is_estimated) return refuse(ApiErrorId::kStorageResourcesExceeded);
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status PrepareStoreDir(const std::string& directory) {

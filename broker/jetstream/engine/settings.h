@@ -34,6 +34,8 @@ JetStreamSettings ResolveJetStream(const JetStreamOptions& options);
 JetStreamSettings ChangedSettings(const JetStreamSettings& old, const JetStreamOptions& options);
 // Limits stay the same from start to start although the store grows.
 int64_t FinishMaxStorage(const JetStreamSettings& settings, int64_t recovered_bytes);
+// What accounts may use together is there: limits are promises. The text is the peer's.
+absl::Status CheckAccounts(const AccountTable& accounts, const JetStreamSettings& settings);
 // Creates it, or finds out that it cannot be used. The text is the peer's.
 absl::Status PrepareStoreDir(const std::string& directory);
 

@@ -19,7 +19,7 @@ constexpr uint64_t kCaughtUpLag = 10;
 Mirror::Mirror(OriginSearches& origins, Stream& stream)
     : origins_(origins),
       stream_(stream),
-      reader_(origins, stream.account(), *stream.config().mirror, OriginReader::Kind::kMirror) {
+      reader_(origins, *this, stream.account(), *stream.config().mirror, OriginReader::Kind::kMirror) {
   retry_.Bind<&Mirror::Retry>(this);
 }
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/jetstream/api/go_time.h"
+#include "broker/jetstream/api/stream_check.h"
 #include "proto/base/check.h"
 #include "proto/subject.h"
 
@@ -34,12 +36,19 @@ bool MatchesAny(const Filters& filters, std::string_view subject) {
 
 }  // namespace
 
-OriginReader::OriginReader(OriginSearches& origins, AccountId account, StreamSource source, Kind kind)
+std::string StreamIdentity(int64_t created_ns) { return ShortHash(FormatGoTime(created_ns)); }
+
+OriginReader::OriginReader(OriginSearches& origins, Upstream& upstream, AccountId account, StreamSource source,
+                           Kind kind)
     : origins_(origins), account_(account), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
   for (const SubjectTransformConfig& config : source_.subject_transforms) {
     absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(config.src, config.dest);
     if (transform.ok()) transforms_.push_back(*std::move(transform));  // refused when the stream was made
   }
+  // One that is to be read by a consumer of its own is not there for us: that is the next reader to write.
+  if (!source_.external || source_.consumer) return;
+  const std::string_view consumers = kind_ == Kind::kMirror ? "JS_MIRROR_" : "JS_SOURCE_";
+  external_ = std::make_unique<ExternalOrigin>(origins_.host(), upstream, account_, source_, filters_, consumers);
 }
 
 OriginReader::~OriginReader() {
@@ -53,7 +62,11 @@ Consumer* OriginReader::NamedConsumer() const {
 
 OriginReader::Link OriginReader::Connect() {
   origin_ = nullptr;
-  if (source_.external) return Link::kNone;  // nobody answers
+  if (external_ != nullptr) {
+    error_ = external_->error();
+    return external_->begun() ? Link::kSame : Link::kNew;
+  }
+  if (source_.external) return Link::kNone;
   Stream* origin = origins_.Find(account_, source_.name);
   error_.reset();
   if (origin == nullptr) {
@@ -82,17 +95,29 @@ OriginReader::Link OriginReader::Connect() {
   return uid_ == origin->uid() ? Link::kSame : Link::kNew;
 }
 
+std::string OriginReader::Identity() const {
+  if (external_ != nullptr) return std::string(kNoIdentity);
+  MR_CHECK(origin_ != nullptr);
+  return StreamIdentity(origin_->created_ns());
+}
+
 uint64_t OriginReader::StartSeq(uint64_t seq) const {
+  if (external_ != nullptr) return std::max<uint64_t>(seq, 1);  // the consumer knows better
   MR_CHECK(origin_ != nullptr);
   const StreamLogState& state = origin_->log().state();
   return std::clamp<uint64_t>(seq, std::max<uint64_t>(state.first_seq, 1), state.last_seq + 1);
 }
 
-uint64_t OriginReader::StartSeqByTime(int64_t time_ns) const {
+uint64_t OriginReader::StartSeqByTime(int64_t time_ns) {
+  if (external_ != nullptr) {
+    external_start_ns_ = time_ns;
+    return 1;
+  }
   return StartSeq(origin_->log().FirstAtOrAfter(time_ns));
 }
 
 void OriginReader::Begin(uint64_t next_seq) {
+  if (external_ != nullptr) return external_->Begin(next_seq, external_start_ns_);
   MR_CHECK(origin_ != nullptr && next_seq > 0);
   uid_ = origin_->uid();
   next_ = next_seq;
@@ -123,6 +148,7 @@ bool OriginReader::FindNext(uint64_t* seq) {
 }
 
 LoadStatus OriginReader::Read(OriginMessage* message) {
+  if (external_ != nullptr) return external_->Read(message) ? LoadStatus::kFound : LoadStatus::kAbsent;
   MR_DCHECK(origin_ != nullptr && uid_ == origin_->uid());
   while (true) {
     uint64_t seq = 0;
@@ -145,6 +171,7 @@ LoadStatus OriginReader::Read(OriginMessage* message) {
 }
 
 void OriginReader::Advance(const OriginMessage& message) {
+  if (external_ != nullptr) return external_->Pop();
   MR_DCHECK(origin_ != nullptr && message.seq >= next_);
   next_ = message.seq + 1;
   heard_at_ = origins_.host().port().Now();
@@ -166,6 +193,7 @@ bool OriginReader::Needs(const Stream& origin, uint64_t seq, std::string_view su
 }
 
 uint64_t OriginReader::lag() const {
+  if (external_ != nullptr) return external_->lag();
   Stream* origin = source_.external ? nullptr : origins_.Find(account_, source_.name);
   if (origin == nullptr || origin->uid() != uid_ || next_ > origin->log().state().last_seq) return 0;
   if (lag_search_ == 0 && !origin->MustWait()) {
@@ -179,6 +207,7 @@ uint64_t OriginReader::lag() const {
 }
 
 uint64_t OriginReader::behind() const {
+  if (external_ != nullptr) return external_->lag();
   const uint64_t last = origin_->log().state().last_seq;
   return next_ > last ? 0 : last - next_ + 1;
 }
@@ -188,10 +217,12 @@ StreamSourceInfo OriginReader::Info() const {
   info.name = source_.name;
   info.external = source_.external;
   info.lag = lag();
-  info.error = error_;
+  info.error = external_ != nullptr ? external_->error() : error_;
   info.filter_subject = source_.filter_subject;
   info.subject_transforms = source_.subject_transforms;
-  if (heard_) {
+  if (external_ != nullptr && external_->heard_at() != Nanos{}) {
+    info.active_ns = (origins_.host().port().Now() - external_->heard_at()).count();
+  } else if (heard_) {
     const Nanos since = origins_.host().port().Now() - heard_at_;
     info.active_ns = (connected() ? since % kHeartbeat : since).count();
   }

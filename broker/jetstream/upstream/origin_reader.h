@@ -3,10 +3,11 @@
 //               transforms of one mirror or source, and what INFO tells of them.
 // Owner:  shard; part of a Mirror or StreamSources.
 // It takes the place of the peer's direct consumer on the origin: only what is visible there is read, and an origin
-// with interest or work-queue retention is told what has been copied. An `external` origin is never there (README).
+// with interest or work-queue retention is told what has been copied. An `external` origin is read by a consumer.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,39 +17,36 @@
 #include "broker/jetstream/api/stream_config.h"
 #include "broker/jetstream/api/stream_info.h"
 #include "broker/jetstream/stream/stream.h"
+#include "broker/jetstream/upstream/external_origin.h"
 #include "broker/jetstream/upstream/origin_search.h"
 #include "proto/base/nanos.h"
 #include "proto/subject_transform.h"
 
 namespace millrace {
 
-// A copy: views into a log end with the next change of any log of the shard.
-struct OriginMessage {
-  uint64_t seq = 0;
-  int64_t time_ns = 0;
-  std::string subject;
-  std::string header;
-  std::string body;
-};
+// Identity of a stream among those of its name: the peer's hash of when it was made.
+std::string StreamIdentity(int64_t created_ns);
+// Of one that is not of this account: nobody says.
+inline constexpr std::string_view kNoIdentity = "-";
 
 class OriginReader {
  public:
   enum class Kind : uint8_t { kMirror, kSource };
   enum class Link : uint8_t { kNone, kSame, kNew };
 
-  // `account`: of the stream that reads, and of the origin.
-  OriginReader(OriginSearches& origins, AccountId account, StreamSource source, Kind kind);
+  // For `upstream`, of a stream of this account.
+  OriginReader(OriginSearches& origins, Upstream& upstream, AccountId account, StreamSource source, Kind kind);
   ~OriginReader();
   OriginReader(const OriginReader&) = delete;
   OriginReader& operator=(const OriginReader&) = delete;
 
   // Looks for the origin: kNone: not there, or not as it should be; kNew: not the one that was read last, call Begin.
   Link Connect();
-  // Of the origin at hand, for StartSeq.
-  Stream& origin() const { return *origin_; }
+  // What the origin at hand is by, among those of its name.
+  std::string Identity() const;
   // Where to begin by sequence (0: the first) or time; within what the origin has.
   uint64_t StartSeq(uint64_t seq) const;
-  uint64_t StartSeqByTime(int64_t time_ns) const;
+  uint64_t StartSeqByTime(int64_t time_ns);
   void Begin(uint64_t next_seq);
 
   // After Connect, and no longer than nothing else of the shard has run.
@@ -65,7 +63,7 @@ class OriginReader {
   // While the origin is held, or where counting takes long, what it was before.
   uint64_t lag() const;
   uint64_t behind() const;  // sequences between here and the end of the origin at hand; lag is not above it
-  bool connected() const { return uid_ != 0; }
+  bool connected() const { return external_ != nullptr ? external_->connected() : uid_ != 0; }
 
  private:
   Consumer* NamedConsumer() const;
@@ -78,6 +76,8 @@ class OriginReader {
   Filters filters_;
   std::vector<SubjectTransform> transforms_;
   Stream* origin_ = nullptr;
+  std::unique_ptr<ExternalOrigin> external_;   // in the place of what follows; nullptr: it is a stream of this account
+  std::optional<int64_t> external_start_ns_;  // what Begin is to ask for
   mutable uint64_t lag_ = 0;
   uint64_t next_search_ = 0;         // OriginSearches; 0: it is not looked for
   mutable uint64_t lag_search_ = 0;  // the same

@@ -33,8 +33,6 @@ bool ReadNumber(std::string_view text, uint64_t* number) {
 
 }  // namespace
 
-std::string StreamIdentity(int64_t created_ns) { return ShortHash(FormatGoTime(created_ns)); }
-
 bool ReadStreamSourceHeader(std::string_view value, StreamSourceHeader* header) {
   const std::string_view name = NextWord(&value);
   const std::string_view seq = NextWord(&value);
@@ -46,15 +44,16 @@ bool ReadStreamSourceHeader(std::string_view value, StreamSourceHeader* header) 
   return !destinations.empty() && ReadNumber(seq, &header->seq);
 }
 
-StreamSources::Source::Source(OriginSearches& origins, AccountId account, const StreamSource& config)
-    : index_name(SourceIndexName(config)), reader(origins, account, config, OriginReader::Kind::kSource) {}
+StreamSources::Source::Source(OriginSearches& origins, StreamSources& upstream, const StreamSource& config)
+    : index_name(SourceIndexName(config)),
+      reader(origins, upstream, upstream.stream_.account(), config, OriginReader::Kind::kSource) {}
 
 StreamSources::StreamSources(OriginSearches& origins, Stream& stream, Record record)
     : origins_(origins), stream_(stream), scan_at_(stream.log().state().last_seq) {
   retry_.Bind<&StreamSources::Retry>(this);
   recorded_seq_ = record.own_seq;
   for (const StreamSource& config : stream.config().sources) {
-    auto source = std::make_unique<Source>(origins, stream.account(), config);
+    auto source = std::make_unique<Source>(origins, *this, config);
     const auto it = record.positions.find(source->index_name);
     if (it != record.positions.end()) {
       source->at = it->second;
@@ -119,7 +118,7 @@ bool StreamSources::Scan() {
 void StreamSources::Begin(Source* source) {
   MR_CHECK(source->known);
   OriginReader& reader = source->reader;
-  const std::string identity = StreamIdentity(reader.origin().created_ns());
+  const std::string identity = reader.Identity();
   const bool recreated = !source->at.identity.empty() && source->at.identity != identity;
   if (recreated) source->at.seq = 0;
   source->at.identity = identity;
@@ -187,8 +186,9 @@ StreamSources::Stored StreamSources::Store(Source* source) {
   }
   const size_t blank = source->index_name.find(' ');
   AddHeader(&message_.header, kStreamSourceHeader,
-            absl::StrFormat("%s %d%s %s %s", source->index_name.substr(0, blank), seq,
-                            source->index_name.substr(blank), message_.subject, source->at.identity));
+            absl::StrFormat("%s %d%s %s%s", source->index_name.substr(0, blank), seq,
+                            source->index_name.substr(blank), message_.subject,
+                            source->at.identity == kNoIdentity ? std::string() : " " + source->at.identity));
   source->reader.Transform(&message_.subject);
   Inbound in;
   in.subject = message_.subject;

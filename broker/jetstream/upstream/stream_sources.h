@@ -48,7 +48,7 @@ class StreamSources final : public Upstream {
 
  private:
   struct Source {
-    Source(OriginSearches& origins, AccountId account, const StreamSource& config);
+    Source(OriginSearches& origins, StreamSources& upstream, const StreamSource& config);
     std::string index_name;
     OriginReader reader;
     Position at;
@@ -76,9 +76,6 @@ class StreamSources final : public Upstream {
   size_t next_ = 0;          // whose turn it is
   TimerNode retry_;
 };
-
-// Identity of a stream among those of its name: the peer's hash of when it was made.
-std::string StreamIdentity(int64_t created_ns);
 
 // <name> <seq> <filters> <destinations> <subject at the origin> <identity>
 struct StreamSourceHeader {

@@ -243,12 +243,7 @@ JetStreamEngineOptions Server::EngineOptions() const {
   JetStreamEngineOptions engine = EngineOptionsOf(options(), *jetstream_);
   engine.server_name = info_.server_name;
   engine.server_id = info_.server_id;
-  for (const Account& account : config_->accounts.all()) {
-    if (!account.exists) continue;
-    engine.accounts.push_back({account});
-    // A start refuses it, a reload cannot give it: it has none (CheckAccounts).
-    if (config_->accounts.is_system(account.id)) engine.accounts.back().account.jetstream = {};
-  }
+  engine.accounts = EngineAccountsOf(config_->accounts, options().accounts);
   engine.unnamed_account = config_->accounts.global().id;
   engine.system_account = config_->accounts.system().id;
   return engine;

@@ -184,6 +184,23 @@ TEST_F(Start, WhatAccountsArePromisedTogetherIsThere) {
   EXPECT_EQ(refused({Given("A", 0, 600), Given("B", 0, 401)}), "") << "it may turn out to be more";
 }
 
+TEST_F(Start, TheEngineIsToldOfAccounts) {
+  AccountSpec imports = {.name = "B"};
+  imports.service_imports.push_back({.account = "A", .subject = "$JS.API.>"});
+  AccountSpec both = Given("C", -1, -1);
+  both.service_imports = imports.service_imports;
+  AccountSpec other = {.name = "D"};
+  other.service_imports.push_back({.account = "A", .subject = "$JS.API.>", .to = "a.api.>"});
+  const std::vector<AccountSpec> specs = {Given("A", 1, 2), imports, both, other, Given("$SYS", 1, 1)};
+  const AccountTable before = Table({AccountSpec{.name = "GONE"}});
+  const std::vector<EngineAccount> told = EngineAccountsOf(AccountTable(specs, "", &before), specs);
+  std::string text;
+  for (const EngineAccount& each : told) {
+    text += each.account.name + (each.account.jetstream.enabled ? "+" : "-") + (each.answers_api ? "" : "!") + " ";
+  }
+  EXPECT_EQ(text, "$G- $SYS- A+ B-! C+ D- ");
+}
+
 TEST_F(Start, WhoHasJetStreamIsLogged) {
   const std::vector<std::string> two = {"  Exports:",
                                         "     $JS.API.>",

@@ -17,6 +17,7 @@
 #include "broker/config/blocks/jetstream.h"
 #include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/message_headers.h"
+#include "proto/subject.h"
 
 namespace millrace {
 namespace {
@@ -183,6 +184,25 @@ ServerLimits ServerLimitsOf(const JetStreamLimits& limits) {
   server.duplicate_window_ns = limits.duplicate_window.count();
   server.default_max_consumers = limits.default_max_consumers;
   return server;
+}
+
+std::vector<EngineAccount> EngineAccountsOf(const AccountTable& accounts, const std::vector<AccountSpec>& specs) {
+  std::vector<EngineAccount> told;
+  for (const Account& account : accounts.all()) {
+    if (!account.exists) continue;
+    told.push_back({account});
+    if (accounts.is_system(account.id)) told.back().account.jetstream = {};
+  }
+  const auto takes_api = [](const ServiceImport& import) {
+    return SubjectMatches("$JS.API.INFO", import.to.empty() ? import.subject : import.to);
+  };
+  for (const AccountSpec& spec : specs) {
+    if (std::none_of(spec.service_imports.begin(), spec.service_imports.end(), takes_api)) continue;
+    for (EngineAccount& each : told) {
+      if (each.account.name == spec.name) each.answers_api = each.account.jetstream.enabled;
+    }
+  }
+  return told;
 }
 
 JetStreamEngineOptions EngineOptionsOf(const Options& options, const JetStreamSettings& settings) {

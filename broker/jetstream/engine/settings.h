@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "broker/config/options.h"
@@ -40,7 +41,10 @@ absl::Status CheckAccounts(const AccountTable& accounts, const JetStreamSettings
 absl::Status PrepareStoreDir(const std::string& directory);
 
 ServerLimits ServerLimitsOf(const JetStreamLimits& limits);
-// Everything but the server's name and id.
+// As the engine is told of them. The system account has no JetStream, whatever is said (CheckAccounts); and where an
+// import takes what is asked under $JS.API, its exporter answers.
+std::vector<EngineAccount> EngineAccountsOf(const AccountTable& accounts, const std::vector<AccountSpec>& specs);
+// Everything but the server's name and id, and accounts.
 JetStreamEngineOptions EngineOptionsOf(const Options& options, const JetStreamSettings& settings);
 // Everything but the random identity and the progress.
 ShardStoreOptions StoreOptionsOf(const JetStreamOptions& options);

@@ -4,6 +4,12 @@
 #include "broker/route/outbox.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <set>
+#include <vector>
 
 #include "tests/proto/seeded.h"
 
@@ -101,6 +107,68 @@ TEST(Outbox, GivesBackWhatAStringHolds) {
       if (testing::Test::HasFatalFailure()) FAIL() << "step " << step;
     }
   }
+}
+
+TEST(ChunkPool, GivesWhatCameBackLastAndIsStillWarm) {
+  ChunkPool pool(16'384);
+  for (const bool large : {false, true}) {
+    Chunk* first = pool.Acquire(100, large);
+    Chunk* second = pool.Acquire(100, large);
+    EXPECT_NE(first, second);
+    pool.Release(first);
+    pool.Release(second);
+    EXPECT_EQ(pool.Acquire(100, large), second);
+    EXPECT_EQ(pool.Acquire(100, large), first);
+    pool.Release(first);
+    pool.Release(second);
+  }
+}
+
+bool IsMapped(const void* page) {
+  unsigned char resident = 0;
+  return mincore(const_cast<void*>(page), 1, &resident) == 0;
+}
+
+TEST(ChunkPool, TrimFreesWhatNobodyHasWantedAndForgetsIt) {
+  constexpr size_t kSmall = 100, kLarge = 20, kLargeKept = 8;
+  ChunkPool pool(16'384);
+  std::vector<Chunk*> chunks[2];
+  const auto acquire = [&] {
+    for (const bool large : {false, true}) {
+      for (size_t i = 0; i < (large ? kLarge : kSmall); ++i) {
+        Chunk* chunk = pool.Acquire(100, large);
+        std::memset(chunk->data, static_cast<int>(i), chunk->capacity);
+        chunks[large].push_back(chunk);
+      }
+      const std::set<Chunk*> different(chunks[large].begin(), chunks[large].end());
+      EXPECT_EQ(different.size(), large ? kLarge : kSmall);
+    }
+  };
+  const auto release = [&] {
+    for (std::vector<Chunk*>& all : chunks) {
+      for (Chunk* chunk : all) pool.Release(chunk);
+    }
+  };
+  const auto mapped = [&chunks] {
+    return static_cast<size_t>(std::count_if(chunks[1].begin(), chunks[1].end(), IsMapped));
+  };
+  acquire();
+  EXPECT_FALSE(pool.NeedsTrim());
+  release();
+  EXPECT_TRUE(pool.NeedsTrim());
+  EXPECT_TRUE(pool.Trim()) << "since the last call all of them were wanted";
+  EXPECT_EQ(mapped(), kLarge);
+  // Half of the large ones are wanted once more.
+  std::vector<Chunk*> wanted;
+  for (size_t i = 0; i < kLarge / 2; ++i) wanted.push_back(pool.Acquire(100, true));
+  for (Chunk* chunk : wanted) pool.Release(chunk);
+  EXPECT_TRUE(pool.Trim());
+  EXPECT_EQ(mapped(), kLarge - kLarge / 2);
+  EXPECT_FALSE(pool.Trim());
+  EXPECT_EQ(mapped(), kLargeKept);
+  for (std::vector<Chunk*>& all : chunks) all.clear();
+  acquire();
+  release();
 }
 
 TEST(Outbox, AnEmptyOneGathersNothing) {

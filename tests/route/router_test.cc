@@ -728,6 +728,24 @@ TEST(Router, WhoDidNotCatchUpWhileProducersPausedIsNotPausedForAgain) {
   subscriber.Take();
 }
 
+TEST(Router, ThreeQuartersOfWhatWouldCloseItAreCountedToTheByte) {
+  constexpr uint64_t kThreeQuarters = 75'000;
+  for (const uint64_t pending : {kThreeQuarters - 1, kThreeQuarters, kThreeQuarters + 1}) {
+    Shards shards(1, SmallLimits());
+    Client publisher(shards, 0, 1);
+    Client subscriber(shards, 0, 2);
+    subscriber.Subscribe("x", "1");
+    publisher.Publish("x", "a message");
+    const uint64_t message = subscriber.receiver.outbox.pending_bytes();
+    subscriber.receiver.outbox.Append(std::string(pending - 2 * message, 'x'));
+    subscriber.receiver.hopeless = 1;
+    publisher.Publish("x", "a message");
+    ASSERT_EQ(subscriber.receiver.outbox.pending_bytes(), pending);
+    EXPECT_EQ(publisher.receiver.stall_requested, pending >= kThreeQuarters) << pending;
+    subscriber.Take();
+  }
+}
+
 TEST(Router, ATurnIsSpentAfterSoManyDeliveries) {
   RouterLimits limits;
   limits.turn_deliveries = 6;

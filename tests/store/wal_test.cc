@@ -390,6 +390,30 @@ TEST(Wal, AnotherLogsFilesAreNotRead) {
   EXPECT_TRUE(run.read.bodies.empty());
 }
 
+TEST(Wal, FilesWithOtherNamesAreLeftAlone) {
+  SimDisk disk(1);
+  std::vector<std::string> foreign;
+  for (const char* name : {"00000:.wal", "0000a1.wal", "abcdef.wal", "-00001.wal", "000 01.wal", "00001.wal",
+                           "0000001.wal", "000001.wa", "000001.wam", "000001.wal~", "9", ".wal", "notes"}) {
+    foreign.push_back("wal/" + std::string(name));
+  }
+  ASSERT_TRUE(disk.MakeDirectory("wal").ok());
+  for (const std::string& path : foreign) {
+    const absl::StatusOr<Disk::File> file = disk.Open(path, FileUse::kWrite, true);
+    ASSERT_TRUE(file.ok()) << file.status();
+    disk.Close(*file);
+  }
+  WalRun run(disk);
+  run.Put("one");
+  run.Settle();
+  const auto after = Crash(disk, 1, Survival::kEverything);
+  WalRun again(*after);
+  EXPECT_EQ(again.read.bodies, std::vector<std::string>{"one"});
+  for (const std::string& path : foreign) EXPECT_TRUE(after->Has(path)) << path;
+  // Files are numbered from one on: a foreign name has not been read as a number.
+  EXPECT_TRUE(after->Has("wal/000001.wal"));
+}
+
 TEST(Wal, AnIdleLogWritesItsWatermarkOnceAndWantsNoMoreTicks) {
   SimDisk disk(9);
   WalRun run(disk);

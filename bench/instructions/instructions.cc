@@ -129,6 +129,7 @@ class Client : public SubscriptionOwner {
   Receiver& receiver() { return receiver_; }
   void OnAutoUnsubscribed(Subscription*) override {}
   std::string_view client_name() const override { return "case"; }
+  std::string RequestorJson(const RequestorDetail&) const override { return "{}"; }
 
  private:
   Shards::Shard& shard_;

@@ -23,7 +23,7 @@ class EndlessLog : public StreamLog {
   const StreamLogOptions& options() const override { return options_; }
   void set_options(const StreamLogOptions&) override {}
   void set_listener(StreamLogListener*) override {}
-  void set_bytes_sum(uint64_t*) override {}
+  void set_bytes_sum(BytesSum*) override {}
   Lsn Append(const StoredMessage&) override { return 0; }
   Lsn SkipTo(uint64_t) override { return 0; }
   Lsn Remove(uint64_t, Erase) override { return 0; }

@@ -177,14 +177,15 @@ void ServiceImports::Listen(AccountId exporter) {
 
 // ---- replies -------------------------------------------------------------------------------------------------------
 
+// A reply counts as delivered, whatever becomes of it: who answers late, or twice, hears no 503 (as at the peer).
 bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   MR_DCHECK(shard_checker_.Here());
   const std::optional<uint64_t> number = ReadDigits(message.subject.substr(prefix_.size()));
   const auto at = number ? pending_.find(*number) : pending_.end();
-  if (at == pending_.end() || at->second.exporter != message.account) return false;
+  if (at == pending_.end() || at->second.exporter != message.account) return true;
   if (at->second.deadline < now_) {
     Forget(*number);
-    return false;
+    return true;
   }
   // A copy: what is published from here may ask for more, and so move what is pending.
   const Pending pending = at->second;
@@ -223,7 +224,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   } else if (const auto still = pending_.find(*number); still != pending_.end()) {
     still->second.deadline = now_ + pending.threshold;
   }
-  return outcome.delivered;
+  return true;
 }
 
 void ServiceImports::GiveBack(std::string* subject, std::string* reply) {

@@ -394,9 +394,11 @@ TEST(SessionAccounts, ARequestGetsItsReplyOnce) {
     EXPECT_EQ(a.Hear(), "MSG inbox.1 1 3\r\nyes\r\n") << shards;
     EXPECT_EQ(elsewhere.Hear(), "MSG inbox.1 2 3\r\nyes\r\n") << shards;
     EXPECT_EQ(sessions.services(0).pending(), 0u);
-    b.Say("PUB " + reply + " 3\r\nyes\r\n");  // it has had its reply
+    b.Hear();
+    b.Say("PUB " + reply + " more 3\r\nyes\r\n");  // it has had its reply
     sessions.Settle();
     EXPECT_EQ(a.Hear(), "");
+    EXPECT_EQ(b.Hear(), "");  // nor is there a 503
     sessions.services(0).Invariant();
   }
 }

@@ -9,6 +9,7 @@
 #include "broker/jetstream/api/consumer_check.h"
 #include "broker/jetstream/api/print.h"
 #include "broker/jetstream/api/responses.h"
+#include "broker/jetstream/api/stored_config.h"
 #include "broker/jetstream/api/stream_check.h"
 #include "broker/jetstream/api/versioning.h"
 
@@ -306,6 +307,200 @@ TEST(Advisories, SubjectsAndBodies) {
   EXPECT_EQ(AdvisorySubject(ConsumerPauseAdvisory{"S", "C", true, 0, ""}), "$JS.EVENT.ADVISORY.CONSUMER.PAUSE.S.C");
   EXPECT_EQ(AdvisorySubject(MaxDeliverAdvisory{"S", "C", 0, 0, ""}),
             "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.S.C");
+}
+
+// One advisory with all its fields, and as it is without those that may be left out.
+template <class Advisory>
+void ExpectAdvisory(const Advisory& full, const Advisory& least, std::string_view subject, std::string_view type,
+                    std::string_view members, std::string_view least_members) {
+  EXPECT_EQ(AdvisorySubject(full), "$JS.EVENT." + std::string(subject));
+  const std::string head = R"({"type":"io.nats.jetstream.)" + std::string(type) +
+                           R"(","id":"ID","timestamp":"1970-01-01T00:00:01Z",)";
+  EXPECT_EQ(AdvisoryJson(AdvisoryHead{"ID", 1'000'000'000}, full), head + std::string(members));
+  EXPECT_EQ(AdvisoryJson(AdvisoryHead{"ID", 1'000'000'000}, least), head + std::string(least_members));
+}
+
+template <class Advisory>
+Advisory OfConsumer() {
+  Advisory advisory;
+  advisory.stream = "S";
+  advisory.consumer = "C";
+  return advisory;
+}
+
+AdvisoryClient WholeClient() {
+  AdvisoryClient client;
+  client.start_ns = 2'000'000'000;
+  client.host = "h";
+  client.id = 5;
+  client.account = "$G";
+  client.service = "svc";
+  client.user = "u";
+  client.name = "n";
+  client.lang = "go";
+  client.version = "1.0";
+  client.rtt_ns = 7;
+  client.server = "N";
+  client.cluster = "cl";
+  client.alternates = {"a1", "a2"};
+  client.stop_ns = 3'000'000'000;
+  client.jwt = "j";
+  client.issuer_key = "ik";
+  client.name_tag = "nt";
+  client.tags = {"t1", "t2"};
+  client.kind = "Client";
+  client.client_type = "nats";
+  client.mqtt_client_id = "mq";
+  client.nonce = "no";
+  client.reply = "r";
+  return client;
+}
+
+// The members and their order are those of jetstream_events.go's structs, the client's those of events.go.
+TEST(Advisories, OfRequestsAndBackupsHaveAllTheirFields) {
+  const std::string client =
+      R"("client":{"start":"1970-01-01T00:00:02Z","host":"h","id":5,"acc":"$G","svc":"svc","user":"u","name":"n",)"
+      R"("lang":"go","ver":"1.0","rtt":7,"server":"N","cluster":"cl","alts":["a1","a2"],)"
+      R"("stop":"1970-01-01T00:00:03Z","jwt":"j","issuer_key":"ik","name_tag":"nt","tags":["t1","t2"],)"
+      R"("kind":"Client","client_type":"nats","client_id":"mq","nonce":"no","reply":"r"})";
+  ExpectAdvisory(ApiAuditAdvisory{"N", WholeClient(), "$JS.API.INFO", "q", "{}", "hub"},
+                 ApiAuditAdvisory{"N", AdvisoryClient{}, "$JS.API.INFO", "", "{}", ""}, "ADVISORY.API",
+                 "advisory.v1.api_audit",
+                 R"("server":"N",)" + client +
+                     R"(,"subject":"$JS.API.INFO","request":"q","response":"{}","domain":"hub"})",
+                 R"("server":"N","client":{},"subject":"$JS.API.INFO","response":"{}"})");
+  StreamState state;
+  state.messages = 1;
+  state.bytes = 2;
+  state.first_seq = 3;
+  state.first_ts_ns = 4'000'000'000;
+  state.last_seq = 5;
+  state.last_ts_ns = 6'000'000'000;
+  state.num_subjects = 7;
+  state.consumer_count = 8;
+  ExpectAdvisory(SnapshotCreateAdvisory{"S", state, WholeClient(), "hub"},
+                 SnapshotCreateAdvisory{"S", {}, std::nullopt, ""}, "ADVISORY.STREAM.SNAPSHOT_CREATE.S",
+                 "advisory.v1.snapshot_create",
+                 R"("stream":"S","state":{"messages":1,"bytes":2,"first_seq":3,"first_ts":"1970-01-01T00:00:04Z",)"
+                 R"("last_seq":5,"last_ts":"1970-01-01T00:00:06Z","num_subjects":7,"consumer_count":8},)" + client +
+                     R"(,"domain":"hub"})",
+                 R"("stream":"S","state":{"messages":0,"bytes":0,"first_seq":0,"first_ts":"0001-01-01T00:00:00Z",)"
+                 R"("last_seq":0,"last_ts":"0001-01-01T00:00:00Z","consumer_count":0},"client":null})");
+  ExpectAdvisory(SnapshotCompleteAdvisory{"S", 4'000'000'000, 5'000'000'000, WholeClient(), "hub", "e"},
+                 SnapshotCompleteAdvisory{"S", 4'000'000'000, 5'000'000'000, std::nullopt, "", ""},
+                 "ADVISORY.STREAM.SNAPSHOT_COMPLETE.S", "advisory.v1.snapshot_complete",
+                 R"("stream":"S","start":"1970-01-01T00:00:04Z","end":"1970-01-01T00:00:05Z",)" + client +
+                     R"(,"domain":"hub","error":"e"})",
+                 R"("stream":"S","start":"1970-01-01T00:00:04Z","end":"1970-01-01T00:00:05Z","client":null})");
+  ExpectAdvisory(RestoreCreateAdvisory{"S", WholeClient(), "hub"}, RestoreCreateAdvisory{"S", std::nullopt, ""},
+                 "ADVISORY.STREAM.RESTORE_CREATE.S", "advisory.v1.restore_create",
+                 R"("stream":"S",)" + client + R"(,"domain":"hub"})", R"("stream":"S","client":null})");
+  ExpectAdvisory(RestoreCompleteAdvisory{"S", 4'000'000'000, 5'000'000'000, 6, WholeClient(), "hub"},
+                 RestoreCompleteAdvisory{"S", 4'000'000'000, 5'000'000'000, 6, std::nullopt, ""},
+                 "ADVISORY.STREAM.RESTORE_COMPLETE.S", "advisory.v1.restore_complete",
+                 R"("stream":"S","start":"1970-01-01T00:00:04Z","end":"1970-01-01T00:00:05Z","bytes":6,)" + client +
+                     R"(,"domain":"hub"})",
+                 R"("stream":"S","start":"1970-01-01T00:00:04Z","end":"1970-01-01T00:00:05Z","bytes":6,)"
+                 R"("client":null})");
+}
+
+TEST(Advisories, OfStreamsAndServersHaveAllTheirFields) {
+  constexpr std::pair<AdvisoryAction, std::string_view> kActions[] = {
+      {AdvisoryAction::kCreate, "CREATED create"},
+      {AdvisoryAction::kDelete, "DELETED delete"},
+      {AdvisoryAction::kModify, "UPDATED modify"}};
+  for (const auto& [action, words] : kActions) {
+    const std::string verb(words.substr(0, 7));
+    const std::string body = R"("stream":"S","action":")" + std::string(words.substr(8));
+    ExpectAdvisory(StreamActionAdvisory{"S", action, "hub"}, StreamActionAdvisory{"S", action, ""},
+                   "ADVISORY.STREAM." + verb + ".S", "advisory.v1.stream_action", body + R"(","domain":"hub"})",
+                   body + R"("})");
+    if (action == AdvisoryAction::kModify) continue;
+    const std::string of_consumer = R"("stream":"S","consumer":"C","action":")" + std::string(words.substr(8));
+    ExpectAdvisory(ConsumerActionAdvisory{"S", "C", action, "hub"}, ConsumerActionAdvisory{"S", "C", action, ""},
+                   "ADVISORY.CONSUMER." + verb + ".S.C", "advisory.v1.consumer_action",
+                   of_consumer + R"(","domain":"hub"})", of_consumer + R"("})");
+  }
+  ExpectAdvisory(BatchAbandonedAdvisory{"$G", "S", "hub", "b", "large"}, BatchAbandonedAdvisory{"", "S", "", "", ""},
+                 "ADVISORY.STREAM.BATCH_ABANDONED.S", "advisory.v1.stream_batch_abandoned",
+                 R"("account":"$G","stream":"S","domain":"hub","batch":"b","reason":"large"})",
+                 R"("stream":"S","batch":"","reason":""})");
+  ExpectAdvisory(OutOfStorageAdvisory{"N", "NID", "S", "cl", "hub"}, OutOfStorageAdvisory{},
+                 "ADVISORY.SERVER.OUT_OF_STORAGE", "advisory.v1.server_out_of_space",
+                 R"("server":"N","server_id":"NID","stream":"S","cluster":"cl","domain":"hub"})",
+                 R"("server":"","server_id":"","cluster":""})");
+  ExpectAdvisory(ApiLimitReachedAdvisory{"N", "hub", 9}, ApiLimitReachedAdvisory{}, "ADVISORY.API.LIMIT_REACHED",
+                 "advisory.v1.api_limit_reached", R"("server":"N","domain":"hub","dropped":9})",
+                 R"("server":"","dropped":0})");
+}
+
+TEST(Advisories, OfConsumersHaveAllTheirFields) {
+  const std::string of = R"("stream":"S","consumer":"C",)";
+  ExpectAdvisory(ConsumerPauseAdvisory{"S", "C", true, 4'000'000'000, "hub"}, OfConsumer<ConsumerPauseAdvisory>(),
+                 "ADVISORY.CONSUMER.PAUSE.S.C", "advisory.v1.consumer_pause",
+                 of + R"("paused":true,"pause_until":"1970-01-01T00:00:04Z","domain":"hub"})",
+                 of + R"("paused":false,"pause_until":"0001-01-01T00:00:00Z"})");
+  ExpectAdvisory(ConsumerAckMetric{"S", "C", 1, 2, 3, 4, "hub"}, OfConsumer<ConsumerAckMetric>(),
+                 "METRIC.CONSUMER.ACK.S.C", "metric.v1.consumer_ack",
+                 of + R"("consumer_seq":1,"stream_seq":2,"ack_time":3,"deliveries":4,"domain":"hub"})",
+                 of + R"("consumer_seq":0,"stream_seq":0,"ack_time":0,"deliveries":0})");
+  ExpectAdvisory(MaxDeliverAdvisory{"S", "C", 2, 4, "hub"}, OfConsumer<MaxDeliverAdvisory>(),
+                 "ADVISORY.CONSUMER.MAX_DELIVERIES.S.C", "advisory.v1.max_deliver",
+                 of + R"("stream_seq":2,"deliveries":4,"domain":"hub"})", of + R"("stream_seq":0,"deliveries":0})");
+  ExpectAdvisory(NakAdvisory{"S", "C", 1, 2, 4, "hub"}, OfConsumer<NakAdvisory>(), "ADVISORY.CONSUMER.MSG_NAKED.S.C",
+                 "advisory.v1.nak", of + R"("consumer_seq":1,"stream_seq":2,"deliveries":4,"domain":"hub"})",
+                 of + R"("consumer_seq":0,"stream_seq":0,"deliveries":0})");
+  ExpectAdvisory(TerminatedAdvisory{"S", "C", 1, 2, 4, "why", "hub"}, OfConsumer<TerminatedAdvisory>(),
+                 "ADVISORY.CONSUMER.MSG_TERMINATED.S.C", "advisory.v1.terminated",
+                 of + R"("consumer_seq":1,"stream_seq":2,"deliveries":4,"reason":"why","domain":"hub"})",
+                 of + R"("consumer_seq":0,"stream_seq":0,"deliveries":0})");
+  ExpectAdvisory(GroupPinnedAdvisory{"$G", "S", "C", "hub", "g", "p"}, OfConsumer<GroupPinnedAdvisory>(),
+                 "ADVISORY.CONSUMER.PINNED.S.C", "advisory.v1.consumer_group_pinned",
+                 R"("account":"$G",)" + of + R"("domain":"hub","group":"g","pinned_id":"p"})",
+                 of + R"("group":"","pinned_id":""})");
+  ExpectAdvisory(GroupUnpinnedAdvisory{"$G", "S", "C", "hub", "g", "admin"}, OfConsumer<GroupUnpinnedAdvisory>(),
+                 "ADVISORY.CONSUMER.UNPINNED.S.C", "advisory.v1.consumer_group_unpinned",
+                 R"("account":"$G",)" + of + R"("domain":"hub","group":"g","reason":"admin"})",
+                 of + R"("group":"","reason":""})");
+}
+
+TEST(StoredConfig, IsReadBackAndWhatIsNoneIsRefused) {
+  StreamConfig stream;
+  stream.name = "S";
+  stream.subjects = {"a b", "c"};
+  ConsumerConfig consumer;
+  consumer.durable_name = "C";
+  const std::pair<Applied, std::string_view> kinds[] = {
+      {Applied::kWhole, ""}, {Applied::kPartly, ""}, {Applied::kWhole, "A"}, {Applied::kPartly, "a b} {\"c"}};
+  for (const auto& [written, owner] : kinds) {
+    const std::string text = WriteStored(-17, stream, owner, written);
+    int64_t created_ns = 0;
+    StreamConfig read;
+    std::string account = "other";
+    Applied applied = Applied::kWhole;
+    ASSERT_TRUE(ReadStored(text, &created_ns, &read, &account, &applied)) << text;
+    EXPECT_EQ(created_ns, -17);
+    EXPECT_EQ(account, owner);
+    EXPECT_EQ(applied, written);
+    EXPECT_EQ(read, stream);
+  }
+  int64_t created_ns = 0;
+  ConsumerConfig read;
+  ASSERT_TRUE(ReadStored(WriteStored(18, consumer), &created_ns, &read));
+  EXPECT_EQ(created_ns, 18);
+  EXPECT_EQ(read, consumer);
+  // The first has no bytes at all behind it: nothing may be read.
+  const std::string_view none[] = {{}, "", " ", "1", "1+", "{}", "1{}", "1+{}", " {}", "x {}", "1x {}", "1- {}",
+                                   "1++ {}", "99999999999999999999 {}", "1 ", "1 {", "1 []x"};
+  for (const std::string_view text : none) {
+    StreamConfig of_stream;
+    ConsumerConfig of_consumer;
+    std::string account;
+    Applied applied = Applied::kWhole;
+    EXPECT_FALSE(ReadStored(text, &created_ns, &of_stream, &account, &applied)) << text;
+    EXPECT_FALSE(ReadStored(text, &created_ns, &of_consumer)) << text;
+  }
+  EXPECT_FALSE(ReadStored("1+ {}", &created_ns, &read)) << "a consumer is applied whole";
 }
 
 }  // namespace

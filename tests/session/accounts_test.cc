@@ -398,7 +398,7 @@ TEST(SessionAccounts, ARequestGetsItsReplyOnce) {
     b.Say("PUB " + reply + " more 3\r\nyes\r\n");  // it has had its reply
     sessions.Settle();
     EXPECT_EQ(a.Hear(), "");
-    EXPECT_EQ(b.Hear(), "");  // nor is there a 503
+    EXPECT_EQ(b.Hear().find("503"), std::string::npos);
     sessions.services(0).Invariant();
   }
 }

@@ -15,6 +15,7 @@ constexpr std::string_view kDest = "Nats-Trace-Dest";
 constexpr std::string_view kOnly = "Nats-Trace-Only";
 constexpr std::string_view kOriginAccount = "Nats-Trace-Origin-Account";
 constexpr int kClientKind = 0;
+constexpr int kJetStreamFlags = 7;  // what the peer says it can: JetStream, binary snapshots, NRG in accounts
 
 bool IsOn(std::string value) {
   std::transform(value.begin(), value.end(), value.begin(),
@@ -50,8 +51,15 @@ std::string TraceEventJson(const ServerInfo& server, const Options& options, con
   w.Put("name", server.server_name);
   w.Put("host", server.host);
   w.Put("id", server.server_id);
+  w.Opt("domain", server.domain);
   w.Put("ver", kServerVersion);
   w.OptStrings("tags", options.server_tags);
+  if (!options.server_metadata.empty()) {
+    w.Key("metadata");
+    w.BeginObject();
+    for (const auto& [key, value] : options.server_metadata) w.Put(key, value);
+    w.EndObject();
+  }
   w.Key("feature_flags");
   w.BeginObject();
   for (const auto& [flag, value] : DefaultFeatureFlags()) {
@@ -60,7 +68,7 @@ std::string TraceEventJson(const ServerInfo& server, const Options& options, con
   }
   w.EndObject();
   w.PutBool("jetstream", server.jetstream);
-  w.PutInt("flags", 0);
+  w.PutInt("flags", server.jetstream ? kJetStreamFlags : 0);
   w.PutUint("seq", sequence);
   w.PutTime("time", now_ns);
   w.EndObject();

@@ -10,8 +10,7 @@
 #include <map>
 
 #include "broker/jetstream/stream/message_ids.h"
-#include "store/segment/segment_store.h"
-#include "tests/crash/sim_disk.h"
+#include "tests/jetstream/engine_process.h"
 #include "tests/jetstream/requests.h"
 #include "tests/proto/seeded.h"
 
@@ -22,72 +21,20 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr int64_t kWindowNs = 30'000'000'000;
-constexpr int64_t kStartNs = 1'700'000'000'000'000'000;
+constexpr int64_t kStartNs = EngineProcess::kStartNs;
 
-ShardStoreOptions SmallStore() {
-  ShardStoreOptions options;
-  options.random = 4711;
-  options.wal_file_bytes = 32 << 10;
-  options.checkpoint_bytes = 48 << 10;
-  options.reserve_bytes = 0;
-  options.seen_header = "Nats-Msg-Id";
-  return options;
-}
-
-// One process: what its disk has is all that it knows.
-class Process {
+class Process : public EngineProcess {
  public:
-  explicit Process(SimDisk& disk, int64_t wall_ns = kStartNs) : disk_(disk) {
-    SegmentStoreOptions segments;
-    segments.random = 815 + static_cast<uint64_t>(wall_ns);
-    segments.file_bytes = 64 << 10;
-    auto opened_segments = SegmentStore::Open(disk, segments);
-    MR_CHECK(opened_segments.ok());
-    segments_ = *std::move(opened_segments);
-    auto opened = ShardStore::Open(disk, *segments_, SmallStore());
-    MR_CHECK(opened.ok());
-    store_ = *std::move(opened);
-    EngineHarness::Setting setting;
-    setting.store = store_.get();
-    setting.wall_ns = wall_ns;
-    setting.on_turn = [this] {
-      const bool busy = disk_.busy();
-      disk_.RunCompletions();
-      return busy;
-    };
-    js_ = std::make_unique<EngineHarness>(JetStreamEngineOptions{}, setting);
-  }
-  ~Process() {
-    disk_.PullThePlug();
-    while (disk_.busy()) disk_.RunCompletions();
-    js_.reset();
-    store_.reset();
-    while (disk_.busy()) disk_.RunCompletions();
-    disk_.PlugIn();
-  }
+  using EngineProcess::EngineProcess;
 
-  EngineHarness& js() { return *js_; }
-  ShardStore& store() { return *store_; }
   std::string Publish(const std::string& subject, const std::string& id, const std::string& body = "x") {
-    return js_->Request(subject, body, Headers({{"Nats-Msg-Id", id}}));
+    return js().Request(subject, body, Headers({{"Nats-Msg-Id", id}}));
   }
   bool IsDuplicate(const std::string& subject, const std::string& id) {
     return Publish(subject, id).find("\"duplicate\": true") != std::string::npos;
   }
-  void Checkpoint() {
-    const uint64_t before = store_->stats().checkpoints;
-    store_->StartCheckpoint();
-    for (int i = 0; i < 1000 && store_->stats().checkpoints == before; ++i) js_->Settle();
-    MR_CHECK(store_->stats().checkpoints > before);
-  }
   // What the store keeps of ids, besides the messages.
-  size_t records() { return store_->stats().consumers; }
-
- private:
-  SimDisk& disk_;
-  std::unique_ptr<SegmentStore> segments_;
-  std::unique_ptr<ShardStore> store_;
-  std::unique_ptr<EngineHarness> js_;
+  size_t records() { return store().stats().consumers; }
 };
 
 void MakeStreams(EngineHarness& js) {

@@ -130,7 +130,8 @@ LoadStatus GetMessages(StreamLog& log, const MessageGetRequest& request, uint64_
       answers->End(kNotFound);
       return LoadStatus::kFound;
     }
-    if (pending > 0) --pending;
+    // The peer counts down while it writes headers, and so not without them.
+    if (pending > 0 && !request.no_hdr) --pending;
     answers->Add(message, batch ? &pending : nullptr);
     seq = at + 1;
     if (answers->bytes() >= bytes_max) break;
@@ -145,7 +146,8 @@ LoadStatus GetMessages(StreamLog& log, const MessageGetRequest& request, uint64_
 }  // namespace
 
 LoadStatus DirectGet(StreamHost& host, Stream& stream, const MessageGetRequest& request, std::string_view reply) {
-  DirectAnswers answers(stream, !request.no_hdr);
+  // Who asks for the last of several subjects gets headers in any case, as from the peer.
+  DirectAnswers answers(stream, !request.no_hdr || !request.multi_last.empty());
   const uint64_t bytes_max = BytesMax(request, host.options().max_pending);
   const LoadStatus status = request.multi_last.empty() ? GetMessages(stream.log(), request, bytes_max, &answers)
                                                        : GetMultiLast(stream.log(), request, bytes_max, &answers);

@@ -311,6 +311,49 @@ TEST_F(PullTest, AWorkingClientKeepsAnInactiveConsumer) {
   EXPECT_FALSE(host.deleted);
 }
 
+TEST_F(PullTest, AnUpdateOfTheInactiveThresholdCountsFromThen) {
+  const struct {
+    int64_t before_s, after_s;  // 0: never
+    int64_t kept_s, gone_s;     // behind the update; 0: not at all
+  } kCases[] = {{2, 10, 9, 12}, {10, 2, 1, 4}, {0, 3, 2, 5}, {3, 0, 1000, 0}, {5, 5, 3, 6}};
+  for (const auto& one : kCases) {
+    FakeConsumerHost fresh;
+    ConsumerConfig config = Config();
+    config.inactive_threshold_ns = one.before_s * kNsPerSecond;
+    Consumer& consumer = fresh.Make(config);
+    fresh.fake.Advance(seconds(1));
+    ConsumerConfig changed = consumer.config();
+    changed.inactive_threshold_ns = one.after_s * kNsPerSecond;
+    consumer.UpdateConfig(changed);
+    EXPECT_EQ(consumer.Info().config->inactive_threshold_ns, one.after_s * kNsPerSecond);
+    fresh.fake.Advance(seconds(one.kept_s));
+    EXPECT_FALSE(fresh.deleted) << one.before_s << " to " << one.after_s;
+    if (one.gone_s == 0) continue;
+    fresh.fake.Advance(seconds(one.gone_s - one.kept_s));
+    EXPECT_TRUE(fresh.deleted) << one.before_s << " to " << one.after_s;
+  }
+}
+
+// A purge makes room among what may be unacknowledged, and what waited for it goes on without anybody asking again.
+TEST_F(PullTest, APurgeMakesRoomForWhatWaited) {
+  for (const std::string_view filter : {"", ">", "a"}) {
+    FakeConsumerHost fresh;
+    fresh.fake.interest.insert("r");
+    ConsumerConfig config = Config();
+    config.max_ack_pending = 2;
+    if (filter == "a") config.filter_subject = "a";
+    Consumer& consumer = fresh.Make(config);
+    for (int i = 1; i <= 5; ++i) fresh.Store("a", "m" + std::to_string(i));
+    consumer.OnNextRequest("r", {}, R"({"batch":10,"expires":60000000000})");
+    fresh.Turn();
+    EXPECT_EQ(fresh.Take(), "r a m1 [1 1 1 4]\nr a m2 [1 2 2 3]");
+    fresh.stream->TrimBelow(3);
+    consumer.OnPurged(filter, 3, 5);
+    fresh.Turn();
+    EXPECT_EQ(fresh.Take(), "r a m3 [1 3 3 2]\nr a m4 [1 4 4 1]") << filter;
+  }
+}
+
 // --- priority groups
 
 TEST_F(PullTest, PriorityGroupsAreChecked) {

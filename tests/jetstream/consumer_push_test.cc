@@ -233,6 +233,38 @@ TEST_F(PushTest, FlowControlAsksAndStalls) {
   EXPECT_EQ(host.fake.sent.size(), 20u);  // the rest, and the next question
 }
 
+// A message as large as the window, behind a question: the answer gives it back with what was asked for, or nothing
+// would ever be sent again.
+TEST_F(PushTest, FlowControlGivesBackAWindowThatWasSentBehindTheQuestion) {
+  ConsumerConfig config = Config();
+  config.idle_heartbeat_ns = kNsPerSecond;
+  config.flow_control = true;
+  Make(config);
+  const auto questions = [this] {
+    std::vector<std::string> found;
+    for (const FakePort::Record& one : host.fake.sent) {
+      if (one.subject.empty()) found.push_back(one.reply);
+    }
+    return found;
+  };
+  for (int i = 0; i < 11; ++i) host.Store("a", std::string(100'000, 'x'));
+  host.Store("a", std::string(3'000'000, 'y'));
+  host.Turn();
+  ASSERT_EQ(questions().size(), 1u);
+  ASSERT_EQ(host.fake.sent.size(), 13u);
+  const std::string question = questions()[0];
+  host.fake.sent.clear();
+  host.consumer->OnFlowControlReply(question, {});
+  host.Turn();
+  EXPECT_EQ(host.fake.sent.size(), 0u);
+  // A window again, twice as large behind an answer: a question behind its half, and then until it is full.
+  for (int i = 0; i < 60; ++i) host.Store("a", std::string(100'000, 'x'));
+  host.Turn();
+  EXPECT_EQ(questions().size(), 1u);
+  EXPECT_EQ(host.fake.sent.size(), 43u);
+  EXPECT_TRUE(host.fake.sent[21].subject.empty());
+}
+
 TEST_F(PushTest, FlowControlAcknowledges) {
   host.keep = Retention::kInterest;
   ConsumerConfig config = Config();

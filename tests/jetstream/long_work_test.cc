@@ -6,6 +6,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
 #include "broker/jetstream/base/fiber.h"
 #include "broker/jetstream/base/sort_in_slices.h"
 #include "tests/jetstream/engine_harness.h"
@@ -241,6 +245,18 @@ TEST(Fibers, GoOnWhereTheyPaused) {
     EXPECT_TRUE(two.Resume());
     EXPECT_EQ(order, (std::vector<int>{10, 20, 11, 21, 12, 22}));
   }
+}
+
+// The kernel's list of what is mapped is limited: a fiber that is gone leaves nothing there.
+TEST(Fibers, GiveTheirStacksBack) {
+  const auto mappings = [] {
+    std::ifstream maps("/proc/self/maps");
+    return std::count(std::istreambuf_iterator<char>(maps), std::istreambuf_iterator<char>(), '\n');
+  };
+  constexpr int kFibers = 200;
+  const auto before = mappings();
+  for (int i = 0; i < kFibers; ++i) Fiber fiber;
+  EXPECT_LT(mappings(), before + kFibers / 2);
 }
 
 TEST(SortInSlicesTest, SortsAsStd) {

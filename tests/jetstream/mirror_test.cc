@@ -95,6 +95,21 @@ TEST(Mirror, WaitsForAnOriginAndGoesOnWithItsSuccessor) {
   EXPECT_EQ(Content(js, "M"), "1:o.1=1 2:o.2=2 3:o.3=3 4:n.4=4 ");
 }
 
+TEST(Mirror, ConnectsWhenItsOriginIsMade) {
+  EngineHarness js;
+  Create(js, "M", R"("mirror":{"name":"O"})");
+  Create(js, "S", R"("sources":[{"name":"O"}])");
+  Create(js, "O", R"("subjects":["o.*"],"first_seq":100)");
+  js.Settle();
+  for (const char* reader : {"M", "S"}) {
+    EXPECT_THAT(Info(js, reader), Not(HasSubstr("error")));
+    EXPECT_THAT(Info(js, reader), Not(HasSubstr(R"("active":-1)")));
+  }
+  EXPECT_EQ(js.FindStream("M")->log().state().last_seq, 99u) << "before the first message";
+  Fill(js, 1);
+  EXPECT_EQ(Content(js, "M"), "100:o.1=1 ");
+}
+
 TEST(Mirror, StartsWhereItIsToldAndTakesWhatItsFiltersTake) {
   EngineHarness js;
   Create(js, "O", R"("subjects":["o.*"])");

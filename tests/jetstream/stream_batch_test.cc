@@ -167,5 +167,29 @@ TEST_F(AtomicBatches, KeepToTheLimitsThatRefuseNewMessages) {
   EXPECT_EQ(StateOf(js_, "N").last_seq, 0u);
 }
 
+TEST_F(AtomicBatches, FillALimitThatRefusesNewMessagesAndNotMore) {
+  const struct {
+    std::string name, limit, why;
+  } kCases[] = {{"M", R"("max_msgs":3)", "maximum messages exceeded"},
+                {"Y", R"("max_bytes":1000)", "maximum bytes exceeded"},
+                {"P", R"("max_msgs_per_subject":3,"discard_new_per_subject":true)",
+                 "maximum messages per subject exceeded"}};
+  for (const auto& one : kCases) {
+    CreateStream(js_, one.name, R"(,"subjects":[")" + one.name + R"(.*"],"allow_atomic":true,"discard":"new",)" +
+                                    one.limit);
+    const std::string subject = one.name + ".a";
+    const std::string body(200, 'x');  // four of them are more than 1,000 bytes, with their headers
+    js_.Request(subject, body);
+    Add("id", 1, subject, {}, body);
+    Add("id", 2, subject, {}, body);
+    EXPECT_THAT(Add("id", 3, subject, {{"Nats-Batch-Commit", "1"}}, body),
+                HasSubstr("\"err_code\":10077,\"description\":\"" + one.why + "\""));
+    EXPECT_EQ(StateOf(js_, one.name).last_seq, 1u) << one.name;
+    Add("id", 1, subject, {}, body);
+    EXPECT_THAT(Add("id", 2, subject, {{"Nats-Batch-Commit", "1"}}, body), HasSubstr("\"count\":2")) << one.name;
+    EXPECT_EQ(StateOf(js_, one.name).messages, 3u) << one.name;
+  }
+}
+
 }  // namespace
 }  // namespace millrace

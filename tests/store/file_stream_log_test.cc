@@ -141,6 +141,31 @@ TEST(FileStreamLogTest, AnOpenRunIsWholeWhenTheStreamHasSkippedItsEnd) {
   EXPECT_EQ(harness.rebuilt_runs(), 0u);
 }
 
+// A checkpoint may be later than what is replayed on it: a purge takes what was there then, once or again.
+TEST(FileStreamLogTest, APurgeThatIsReplayedTakesWhatWasThereThen) {
+  StoreHarness harness(SegmentStoreOptions{});
+  FileStreamLog* log = NewLog(harness);
+  for (uint64_t seq = 1; seq <= 6; ++seq) Append(log, seq, "a", 10);
+  log->Purge();
+  const RecordingJournal::Record purge = harness.journal().records.back();
+  ASSERT_EQ(purge.kind, RecordKind::kPurge);
+  const struct {
+    uint64_t appended, first, messages;
+  } kCases[] = {{0, 0, 0}, {3, 4, 0}, {6, 7, 0}, {7, 7, 1}, {10, 7, 4}};
+  uint64_t uid = 100;
+  for (const auto& one : kCases) {
+    FileStreamLog* other = harness.Create(++uid, {});
+    for (uint64_t seq = 1; seq <= one.appended; ++seq) Append(other, seq, "a", 10);
+    for (int times = 0; times < 2; ++times) {
+      other->Replay(purge.kind, purge.body);
+      EXPECT_EQ(other->state().messages, one.messages) << one.appended;
+      EXPECT_EQ(other->state().first_seq, one.first) << one.appended;
+      EXPECT_EQ(other->state().last_seq, one.appended) << one.appended;
+      other->Invariant();
+    }
+  }
+}
+
 // A stream that is about to be deleted gives up its index while it can still be paused: much of it may be there.
 TEST(FileStreamLogTest, DissolvingLeavesNoIndexAndAllThatIsOnDisk) {
   StoreHarness harness(SegmentStoreOptions{});

@@ -291,6 +291,23 @@ TEST(SegmentStoreTest, ReadsThatWouldBlockAreToldLater) {
   EXPECT_LT(pending, 100);  // blocks, not messages
 }
 
+TEST(SegmentStoreTest, OnlyOurOwnNamesAreSegments) {
+  for (const uint32_t number : {1u, 9u, 10u, 15u, 16u, 0x90u, 0x99999999u, 0xabcdefu, 0x89abcdefu, 0xffffffffu}) {
+    const std::string path = SegmentFile::PathOf(number);
+    ASSERT_TRUE(path.starts_with("segments/")) << path;
+    uint32_t read = 0;
+    EXPECT_TRUE(SegmentFile::ParseName(path.substr(9), &read)) << path;
+    EXPECT_EQ(read, number);
+  }
+  uint32_t read = 0;
+  for (const char* name : {"", "00000001", "00000000.seg", "0000000g.seg", "0000000`.seg", "0000000/.seg",
+                           "0000000:.seg", "0000000@.seg", "0000000A.seg", "A0000001.seg", "000000001.seg",
+                           "0000001.seg",
+                           "00000001.sef", "00000001.segm", "-0000001.seg"}) {
+    EXPECT_FALSE(SegmentFile::ParseName(name, &read)) << name;
+  }
+}
+
 TEST(SegmentStoreTest, FailedWritesAreWrittenElsewhereAndAFailedSyncFailsTheCheckpoint) {
   StoreHarness harness(Small());
   FileStreamLog* log = harness.Create(1, {.block_bytes = 4096});

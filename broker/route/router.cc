@@ -116,7 +116,9 @@ bool Router::DeliverImported(Subscription* sub, const Message& message) {
   if (message.by_service) return false;
   MR_CHECK(sub->import <= imports_.size() && imports_[sub->import - 1] != nullptr);
   Message local = message;
-  local.subject = LocalSubject(*imports_[sub->import - 1], message.subject, &local_subject_);
+  const std::string_view matched = message.deliver_to.empty() ? message.subject : message.deliver_to;
+  local.subject = LocalSubject(*imports_[sub->import - 1], matched, &local_subject_);
+  local.deliver_to = {};
   return message.trace != nullptr ? DeliverTraced(sub, local) : DeliverNamed(sub, local);
 }
 

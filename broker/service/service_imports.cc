@@ -96,8 +96,10 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   if (chain_.size() == kChainMax || InChain(import)) return {};
   if (message.trace != nullptr && message.trace->only) return {};
 
+  const bool elsewhere = !message.deliver_to.empty();
+  const std::string_view matched = elsewhere ? message.deliver_to : message.subject;
   std::string room;
-  std::string_view subject = ExporterSubject(import, message.subject, &room);
+  std::string_view subject = ExporterSubject(import, matched, &room);
   const std::optional<Mappings::Mapped> mapped = (*views_)[import.exporter].mappings.Map(subject, random_.Next());
   if (mapped) {
     if (mapped->subject.empty()) return {};
@@ -106,7 +108,7 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   const std::string payload = AddRequestor(message, import);
   Message there = message;
   there.account = import.exporter;
-  there.subject = subject;
+  (elsewhere ? there.deliver_to : there.subject) = subject;
   there.header_bytes = message.header_bytes + static_cast<uint32_t>(payload.size() - message.payload.size());
   there.header_zeros = there.size_zeros = 0;
   there.payload = payload;
@@ -125,7 +127,7 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
                     .response = import.terms.response,
                     .threshold = import.terms.threshold,
                     .deadline = now_ + import.terms.threshold,
-                    .subject = std::string(message.subject),
+                    .subject = std::string(matched),
                     .reply = std::string(message.reply)},
                    &number);
     there.reply = reply;
@@ -180,7 +182,11 @@ void ServiceImports::Listen(AccountId exporter) {
 // A reply counts as delivered, whatever becomes of it: who answers late, or twice, hears no 503 (as at the peer).
 bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   MR_DCHECK(shard_checker_.Here());
-  const std::optional<uint64_t> number = ReadDigits(message.subject.substr(prefix_.size()));
+  // A consumer's delivery keeps the subject of its message.
+  const bool elsewhere = !message.deliver_to.empty();
+  const std::string_view matched = elsewhere ? message.deliver_to : message.subject;
+  MR_CHECK(matched.starts_with(prefix_));
+  const std::optional<uint64_t> number = ReadDigits(matched.substr(prefix_.size()));
   const auto at = number ? pending_.find(*number) : pending_.end();
   if (at == pending_.end() || at->second.exporter != message.account) return true;
   if (at->second.deadline < now_) {
@@ -191,8 +197,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   const Pending pending = at->second;
   Message home = message;
   home.account = pending.importer;
-  home.subject = pending.reply;
-  home.deliver_to = {};
+  (elsewhere ? home.deliver_to : home.subject) = pending.reply;
   home.tail = {};
   home.trace = nullptr;
   home.by_service = true;
@@ -206,7 +211,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
                    .response = pending.response,
                    .threshold = pending.threshold,
                    .deadline = now_ + pending.threshold,
-                   .subject = std::string(message.subject),
+                   .subject = std::string(matched),
                    .reply = std::string(message.reply)},
                   &back_number);
     home.reply = back;
@@ -214,7 +219,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   // A reply is no request to what its request came through: an import of everything would take it back.
   chain_.push_back(pending.through);
   const Router::Outcome outcome =
-      router_.Publish(home, *router_.interest().Match(home.account, home.subject).result);
+      router_.Publish(home, *router_.interest().Match(home.account, pending.reply).result);
   chain_.pop_back();
   router_.NoteSentOn(outcome.sent_to);
   if (!outcome.delivered && !back.empty()) Forget(back_number);

@@ -551,6 +551,28 @@ TEST(SessionAccounts, ARepliesSubjectIsNotAskedForWhereEverythingIsImported) {
   EXPECT_EQ(b.Hear(), "");
 }
 
+TEST(SessionAccounts, AConsumersDeliveryComesHomeUnderItsOwnSubject) {
+  Sessions sessions(1, WithServices());
+  Sessions::Client& a = sessions.Connect().Say(AsRequestor("a")).Say("SUB inbox 1\r\n");
+  Sessions::Client& b = sessions.Connect().Say(AsRequestor("b")).Say("SUB many 1\r\n");
+  a.Hear(), b.Hear();
+  a.Say("PUB many inbox 0\r\n\r\n");
+  const std::string reply = ReplyOf(b.Hear());
+  Router& router = sessions.shared(0).router;
+  Message message;
+  message.account = b.session().account();
+  message.subject = "s";
+  message.deliver_to = reply;
+  message.reply = "$JS.ACK.x";
+  message.payload = "1";
+  for (const bool later : {false, true}) {
+    message.sinks_later = later;
+    EXPECT_TRUE(router.Publish(message, *router.interest().Match(message.account, reply).result).delivered);
+    router.DeliverKept();
+    EXPECT_EQ(a.Hear(), "MSG s 1 $JS.ACK.x 1\r\n1\r\n");
+  }
+}
+
 TEST(SessionAccounts, WhatCameThroughAServiceIsNoStream) {
   Options options = WithServices();
   options.accounts[1].stream_exports = {{.subject = "q.x"}};

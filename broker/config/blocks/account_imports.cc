@@ -16,6 +16,12 @@
 namespace millrace::config {
 namespace {
 
+// "30%" may be written for 30.
+std::string_view WithoutPercent(std::string_view text) {
+  if (text.ends_with('%')) text.remove_suffix(1);
+  return text;
+}
+
 // --- exports
 
 // One entry: directives may come before or behind what they are about.
@@ -115,8 +121,7 @@ std::optional<int> ReadSampling(Reading& reading, const Value& value) {
     sample = *number;
   } else if (const std::string* text = value.AsString()) {
     if (Lower(TrimSpace(*text)) == "headers") return ServiceLatency::kByHeader;
-    std::string_view digits = *text;
-    if (digits.ends_with('%')) digits.remove_suffix(1);
+    const std::string_view digits = WithoutPercent(*text);
     const std::optional<int> percent = ParseDecimal(digits);
     if (!percent) {
       reading.Error(value, absl::StrFormat("Failed to parse latency sample: strconv.Atoi: parsing %s: invalid syntax",
@@ -308,8 +313,7 @@ std::optional<uint8_t> ReadWeight(Reading& reading, const Value& value) {
   if (const int64_t* number = value.AsInteger()) {
     weight = *number;
   } else if (const std::string* text = value.AsString()) {
-    std::string_view digits = *text;
-    if (digits.ends_with('%')) digits.remove_suffix(1);
+    const std::string_view digits = WithoutPercent(*text);
     const std::optional<int> percent = ParseDecimal(digits);
     if (!percent) {
       reading.Error(value, absl::StrFormat("Invalid weight %s for mapping destination", Quoted(digits)));

@@ -44,6 +44,9 @@ std::optional<uint64_t> ReadDigits(std::string_view text) {
   return number;
 }
 
+// The subjects of acknowledgements are passed on as they are.
+bool WantsReply(const Message& message) { return !message.reply.empty() && !message.reply.starts_with(kAckPrefix); }
+
 }  // namespace
 
 ServiceImports::ServiceImports(Router& router, const Nanos& now, uint32_t shard, uint64_t secret)
@@ -115,11 +118,10 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   there.tail = {};
   there.trace = nullptr;
   there.by_service = true;
-  there.sinks_later = message.sinks_later;
   const Step step{import.exporter, import.export_index, import.share};
   std::string reply;
   uint64_t number = 0;
-  if (!message.reply.empty() && !message.reply.starts_with(kAckPrefix)) {
+  if (WantsReply(message)) {
     GiveUpOverdue();
     reply = Expect({.importer = message.account,
                     .exporter = import.exporter,
@@ -185,12 +187,11 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   // A consumer's delivery keeps the subject of its message.
   const bool elsewhere = !message.deliver_to.empty();
   const std::string_view matched = elsewhere ? message.deliver_to : message.subject;
-  MR_CHECK(matched.starts_with(prefix_));
-  const std::optional<uint64_t> number = ReadDigits(matched.substr(prefix_.size()));
-  const auto at = number ? pending_.find(*number) : pending_.end();
+  const auto at = Find(matched);
   if (at == pending_.end() || at->second.exporter != message.account) return true;
+  const uint64_t number = at->first;
   if (at->second.deadline < now_) {
-    Forget(*number);
+    Forget(number);
     return true;
   }
   // A copy: what is published from here may ask for more, and so move what is pending.
@@ -204,7 +205,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   home.report_undelivered = false;
   std::string back;
   uint64_t back_number = 0;
-  if (!message.reply.empty() && !message.reply.starts_with(kAckPrefix)) {
+  if (WantsReply(message)) {
     back = Expect({.importer = message.account,
                    .exporter = pending.importer,
                    .through = pending.through,
@@ -225,8 +226,8 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   if (!outcome.delivered && !back.empty()) Forget(back_number);
   const bool is_last = pending.response == ServiceResponse::kSingleton || message.payload.empty();
   if (!outcome.delivered || is_last) {
-    Forget(*number);
-  } else if (const auto still = pending_.find(*number); still != pending_.end()) {
+    Forget(number);
+  } else if (const auto still = pending_.find(number); still != pending_.end()) {
     still->second.deadline = now_ + pending.threshold;
   }
   return true;
@@ -235,16 +236,21 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
 void ServiceImports::GiveBack(std::string* subject, std::string* reply) {
   // Through every import of a chain.
   while (reply->starts_with(prefix_)) {
-    const std::optional<uint64_t> number = ReadDigits(std::string_view(*reply).substr(prefix_.size()));
-    const auto at = number ? pending_.find(*number) : pending_.end();
+    const auto at = Find(*reply);
     if (at == pending_.end()) return;
     *subject = at->second.subject;
     *reply = at->second.reply;
-    Forget(*number);
+    Forget(at->first);
   }
 }
 
 // ---- what is pending -----------------------------------------------------------------------------------------------
+
+ServiceImports::PendingMap::iterator ServiceImports::Find(std::string_view reply) {
+  MR_CHECK(reply.starts_with(prefix_));
+  const std::optional<uint64_t> number = ReadDigits(reply.substr(prefix_.size()));
+  return number ? pending_.find(*number) : pending_.end();
+}
 
 void ServiceImports::Forget(uint64_t number) {
   const auto at = pending_.find(number);

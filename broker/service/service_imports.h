@@ -79,6 +79,8 @@ class ServiceImports final : public Forwarder, private Sink {
     uint32_t version = 0;
     std::vector<std::string> filters = {};  // by index of the import
   };
+  using PendingMap = absl::flat_hash_map<uint64_t, Pending>;
+
   // Sink: a reply.
   bool Deliver(const Subscription& subscription, const Message& message) override;
 
@@ -88,6 +90,8 @@ class ServiceImports final : public Forwarder, private Sink {
   void Listen(AccountId exporter);
   void GiveUpOverdue();
   void MakeRoom(AccountId importer);
+  // What a reply subject of this shard is of; end() when it is not waited for.
+  PendingMap::iterator Find(std::string_view reply);
   void Forget(uint64_t number);
   bool InChain(const CompiledServiceImport& import) const;
 
@@ -99,7 +103,7 @@ class ServiceImports final : public Forwarder, private Sink {
   const AccountViews* views_ = nullptr;
   std::vector<Installed> installed_;  // by AccountId
   std::map<AccountId, Subscription*> listening_;
-  absl::flat_hash_map<uint64_t, Pending> pending_;
+  PendingMap pending_;
   absl::flat_hash_map<AccountId, uint32_t> pending_of_;     // how many of each importer
   std::map<Nanos, std::deque<Deadline>> by_age_;            // per threshold; some may have gone, or go on later
   std::vector<Step> chain_;                                 // exports that are being forwarded through, there or back

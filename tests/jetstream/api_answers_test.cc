@@ -228,5 +228,13 @@ TEST(ApiAnswers, AResetOrUnpinThatIsNoneSaysWhy) {
   }
 }
 
+// The text names the type of the peer that the request is read into.
+TEST(ApiAnswers, ARequestForNamesIsNotOneForAList) {
+  EngineHarness js;
+  const std::string text = "invalid JSON: json: cannot unmarshal array into Go value of type server.";
+  EXPECT_THAT(js.Request("$JS.API.STREAM.NAMES", "[]"), testing::HasSubstr(text + "JSApiStreamNamesRequest\""));
+  EXPECT_THAT(js.Request("$JS.API.STREAM.LIST", "[]"), testing::HasSubstr(text + "JSApiStreamListRequest\""));
+}
+
 }  // namespace
 }  // namespace millrace

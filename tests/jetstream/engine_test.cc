@@ -430,6 +430,29 @@ TEST(Engine, WhatIsDeliveredToTheApiIsNoRequest) {
   EXPECT_EQ(Pull(js, &reader, "S.C", "1").size(), 1u);
 }
 
+TEST(Engine, APausedConsumerSaysSoWheneverItIsMadeOrChanged) {
+  EngineHarness js;
+  Create(js, "S", ",\"subjects\":[\"s\"]");
+  EngineHarness::Client listener(js, 7);
+  listener.Subscribe("$JS.EVENT.ADVISORY.CONSUMER.PAUSE.>");
+  const auto create = [&](const std::string& more) {
+    js.Request("$JS.API.CONSUMER.CREATE.S.c",
+               R"({"stream_name":"S","config":{"name":"c","ack_policy":"explicit")" + more + "}}");
+    return listener.Take();
+  };
+  EXPECT_EQ(create(R"(,"pause_until":"2200-01-01T00:00:00Z")").size(), 1u);
+  // An update does not end a pause, nor does one that changes nothing.
+  for (const std::string& more : {std::string(R"(,"description":"x")"), std::string(R"(,"description":"x")")}) {
+    const std::vector<EngineHarness::Received> told = create(more);
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(told[0].subject, "$JS.EVENT.ADVISORY.CONSUMER.PAUSE.S.c");
+    EXPECT_THAT(told[0].body, HasSubstr(R"("paused":true,"pause_until":"2200-01-01T00:00:00Z")"));
+  }
+  js.Request("$JS.API.CONSUMER.PAUSE.S.c", "");
+  listener.Take();
+  EXPECT_TRUE(create(R"(,"description":"y")").empty());
+}
+
 // Each change that releases messages is answered first, however long the disk takes.
 TEST(Engine, AnAnswerComesBeforeWhatItReleases) {
   const auto config = [](const std::string& name, const std::string& more) {

@@ -73,7 +73,7 @@ bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
                                                listened)) {
       return refuse(*error);
     }
-    return UpdateConsumer(request, existing, std::move(config));
+    return UpdateConsumer(request, *stream, existing, std::move(config));
   }
   if (create.action == ConsumerAction::kUpdate) return refuse(MakeError(ApiErrorId::kConsumerDoesNotExist));
   if (const auto error = CheckConsumerCreate(config, stream->config(), others, server, limits))
@@ -81,12 +81,20 @@ bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
   return MakeConsumer(request, stream, std::move(config));
 }
 
-bool ApiServer::UpdateConsumer(const ApiRequest& request, Consumer* consumer, ConsumerConfig config) {
+bool ApiServer::UpdateConsumer(const ApiRequest& request, const Stream& stream, Consumer* consumer,
+                               ConsumerConfig config) {
   Lsn lsn = 0;
   if (!IsSameConsumer(config, consumer->config())) lsn = directory_.UpdateConsumer(consumer, std::move(config));
   Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
   if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
+  AdviseIfPaused(request, stream, *consumer);
   return true;
+}
+
+void ApiServer::AdviseIfPaused(const ApiRequest& request, const Stream& stream, const Consumer& consumer) {
+  const std::optional<int64_t>& until = consumer.config().pause_until_ns;
+  if (!until || *until <= host_.port().WallNs()) return;
+  Advise(request, ConsumerPauseAdvisory{stream.name(), consumer.name(), true, *until, host_.options().domain});
 }
 
 bool ApiServer::MakeConsumer(const ApiRequest& request, Stream* stream, ConsumerConfig config) {
@@ -96,19 +104,16 @@ bool ApiServer::MakeConsumer(const ApiRequest& request, Stream* stream, Consumer
     config.name = RandomDigits(host_.port(), kNameDigits);
     if (stream->FindConsumer(config.name) != nullptr) config.name.clear();
   }
-  const bool paused = config.pause_until_ns && *config.pause_until_ns > host_.port().WallNs();
   Lsn lsn = 0;
   Consumer* consumer = directory_.AddConsumer(stream, std::move(config), &lsn);
   consumer->Start();
   Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
   if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
-  const std::string& domain = host_.options().domain;
-  if (!consumer->hidden())
-    Advise(request, ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate, domain});
-  if (paused) {
-    Advise(request, ConsumerPauseAdvisory{stream->name(), consumer->name(), true, *consumer->config().pause_until_ns,
-                                          domain});
+  if (!consumer->hidden()) {
+    Advise(request, ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate,
+                                           host_.options().domain});
   }
+  AdviseIfPaused(request, *stream, *consumer);
   return true;
 }
 

@@ -125,8 +125,10 @@ class ApiServer {
   bool OnConsumerReset(const ApiRequest& request);
   bool OnClusterOnly(const ApiRequest& request);
   bool OnAccountPurge(const ApiRequest& request);
-  bool UpdateConsumer(const ApiRequest& request, Consumer* consumer, ConsumerConfig config);
+  bool UpdateConsumer(const ApiRequest& request, const Stream& stream, Consumer* consumer, ConsumerConfig config);
   bool MakeConsumer(const ApiRequest& request, Stream* stream, ConsumerConfig config);
+  // A consumer that is made or changed while it is paused says so.
+  void AdviseIfPaused(const ApiRequest& request, const Stream& stream, const Consumer& consumer);
   Stream* FindDirect(AccountId account, std::string_view name);
 
   StreamHost& host_;

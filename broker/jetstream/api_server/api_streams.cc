@@ -89,7 +89,7 @@ bool ApiServer::OnStreamUpdate(const ApiRequest& request) {
 }
 
 bool ApiServer::OnStreamNames(const ApiRequest& request) {
-  StreamListRequest list;
+  StreamNamesRequest list;
   if (IsJsonObjectOrArray(request.body) && !Parse(request, ResponseKind::kStreamNames, &list)) return true;
   std::vector<std::string> found = directory_.streams().Names(request.account, list.subject, &host_.tasks());
   const auto total = static_cast<int64_t>(found.size());

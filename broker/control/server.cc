@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "broker/config/reload.h"
@@ -158,6 +159,7 @@ void Server::OnReady() {
   mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(SpeakerKind::kClient, client_listener_.fd));
   log_.Info("Server is ready");
   shutdown_->OnRunning();
+  if (std::exchange(reload_when_ready_, false)) Reload();
 }
 
 void Server::LogBanner() {
@@ -374,6 +376,7 @@ void Server::GiveUp() {
 // ---- reload --------------------------------------------------------------------------------------------------------
 
 void Server::Reload() {
+  if (shutdown_->state() == Shutdown::State::kStarting) reload_when_ready_ = true;
   if (shutdown_->state() != Shutdown::State::kRunning) return;
   const auto fail = [this](const absl::Status& status) {
     log_.Error(absl::StrFormat("Failed to reload server configuration: %s", std::string(status.message())));

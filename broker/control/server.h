@@ -101,6 +101,7 @@ class Server final : public ShutdownHost {
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;
   int busy_shards_ = 0;
+  bool reload_when_ready_ = false;  // asked for before the shards served
 
   ListeningSocket client_listener_;
   ListeningSocket monitor_listener_;

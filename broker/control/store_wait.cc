@@ -28,25 +28,26 @@ StoreUser Self() {
   return {getpid(), host};
 }
 
-// Until it is time to ask again. True: told to stop.
-bool Sleep(int signal_fd, Logger* log) {
+// Until it is time to ask again. The signal that came meanwhile, or 0.
+int Sleep(int signal_fd, Logger* log) {
   pollfd signals{signal_fd, POLLIN, 0};
-  if (poll(&signals, 1, kAskEveryMs) <= 0) return false;
+  if (poll(&signals, 1, kAskEveryMs) <= 0) return 0;
   signalfd_siginfo info{};
-  if (read(signal_fd, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return false;
+  if (read(signal_fd, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return 0;
   switch (static_cast<int>(info.ssi_signo)) {
     case SIGINT:
       log->Info("Trapped \"interrupt\" signal");
-      return true;
+      break;
     case SIGTERM:
       log->Info("Trapped \"terminated\" signal");
-      return true;
+      break;
     case SIGUSR1:
       log->Reopen();
-      return false;
+      break;
     default:
-      return false;  // there is nothing yet to reload, or to let go
+      break;
   }
+  return static_cast<int>(info.ssi_signo);
 }
 
 void WarnOfReach(const std::string& directory, Logger* log) {
@@ -65,12 +66,15 @@ void WarnOfReach(const std::string& directory, Logger* log) {
 absl::Status TakeStore(Disk& disk, const StoreWait& wait, Logger* log) {
   const StoreUser self = Self();
   const Nanos start = Now();
+  bool reload = false;
   for (bool waiting = false;; waiting = true) {
     const absl::Status status = LockStore(disk, self);
     const std::string why(status.message().data(), status.message().size());
     if (status.ok()) {
       if (waiting) log->Info(absl::StrFormat("The store %s is free", wait.directory));
       WarnOfReach(wait.directory, log);
+      // Nothing is there to reload yet: whoever reads signals from now on finds it pending.
+      if (reload) kill(getpid(), SIGHUP);
       return status;
     }
     if (absl::IsUnimplemented(status)) {
@@ -93,7 +97,9 @@ absl::Status TakeStore(Disk& disk, const StoreWait& wait, Logger* log) {
       log->Info(absl::StrFormat("The store %s is in use by %s, waiting up to %s for it", wait.directory, why,
                                 config::FormatDuration(wait.patience)));
     }
-    if (Sleep(wait.signal_fd, log)) return absl::CancelledError("told to stop");
+    const int signal = Sleep(wait.signal_fd, log);
+    if (signal == SIGINT || signal == SIGTERM) return absl::CancelledError("told to stop");
+    reload |= signal == SIGHUP;
   }
 }
 

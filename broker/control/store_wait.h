@@ -15,7 +15,7 @@ namespace millrace {
 struct StoreWait {
   std::string directory;  // of the store, for people
   Nanos patience{0};      // 0: the answer is no at once
-  int signal_fd = -1;     // SIGINT and SIGTERM end the waiting: kCancelled
+  int signal_fd = -1;     // SIGINT and SIGTERM end the waiting: kCancelled; a SIGHUP is pending again afterwards
 };
 
 // `disk` is open on the directory, and untouched when this fails.

@@ -228,6 +228,33 @@ def waiting_is_ended(args, store):
         check(second.wait(PATIENCE_S) == 0, f"exit code {second.returncode}")
 
 
+def a_reload_while_it_starts(args, store):
+    """Is done once there is something to reload: after a wait for the store, and after what a start takes."""
+    config = os.path.join(store, "conf")
+    with open(config, "w", encoding="ascii") as file:
+        file.write("debug: false\n")
+    argv = [args.server, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", store, "-c", config]
+    log_path = os.path.join(store, "log")
+
+    def said(text):
+        with open(log_path, encoding="utf-8") as file:
+            return text in file.read()
+
+    for waits in (True, False):
+        first = wire.Server(args.server, ["-js", "-sd", store]) if waits else None
+        with open(log_path, "wb") as log:
+            second = subprocess.Popen(argv + ["--store_lock_wait", "1h"], stdout=log, stderr=log)
+        try:
+            wait_for(lambda: said("waiting up to" if waits else "Git:"), "the second starts")
+            second.send_signal(signal.SIGHUP)
+            if first is not None:
+                first.stop()
+            wait_for(lambda: said("Reloaded server configuration"), "the second reloads")
+        finally:
+            second.terminate()
+            check(second.wait(PATIENCE_S) == 0, f"exit code {second.returncode}")
+
+
 def copied_store(args, store):
     with wire.Server(args.server, ["-js", "-sd", store]) as first:
         client = Client(first.port)
@@ -328,8 +355,8 @@ def stop_with_a_shard_that_hangs(args, store):
         check("shard 1: does not answer" in server.log_tail(), server.log_tail())
 
 
-CASES = [second_server, kill_and_start, hand_over, waiting_is_ended, copied_store, pid_files, stop_with_interest,
-         stop_with_a_shard_that_hangs]
+CASES = [second_server, kill_and_start, hand_over, waiting_is_ended, a_reload_while_it_starts, copied_store, pid_files,
+         stop_with_interest, stop_with_a_shard_that_hangs]
 
 
 def main():

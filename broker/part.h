@@ -4,7 +4,8 @@
 //            no more of it, and calls nothing of it from inside a delivery.
 // Owner:  shard.
 // States (event -> next):
-//   running    StartStop -> stopping: takes nothing new; what it has taken is ended in its turns
+//   running    StartStop -> stopping: takes nothing new; what it has taken is ended in its turns. Lame duck mode is no
+//              stop for a part that serves in it
 //   stopping   StepStop says true -> the shard destroys it at once
 #pragma once
 
@@ -55,6 +56,7 @@ class ShardPart {
   // Writes what it has to say to `*answer`, and calls `done`: at once, or in a later turn. `*answer` lives until then.
   virtual void Describe(const PartQuestion& question, PartAnswer* answer, std::function<void()> done) = 0;
 
+  virtual bool ServesLameDuck() const { return false; }
   virtual void StartStop() = 0;  // more than once as well
   // At the end of every turn. True: nothing of it is left, and no mail that it has sent will be answered to it.
   virtual bool StepStop() = 0;

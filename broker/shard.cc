@@ -60,7 +60,8 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                   AnnounceInterest(&mesh_, change, filter, queue);
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
-      session_shared_{router_, counters, log_, config, Nanos{0}, 0, 0, options.entropy},
+      session_shared_{router_, counters, log_, config, Nanos{0}, 0, &system_, options.entropy},
+      system_(router_, session_shared_.wall_ns, options.notices == nullptr ? own_notices_ : *options.notices),
       service_imports_(router_, session_shared_.now, mesh.self(), SecretOf(options)),
       connection_shared_{.io = io,
                          .timers = timers_,
@@ -78,6 +79,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       wait_(options.poll_max, options.gather_max),
       random_(options.seed) {
   session_shared_.account_connections = options.account_connections;
+  system_.set_server(ServerObject(config->info, config->options));
   AdoptViews(config->views);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
@@ -303,9 +305,10 @@ ShardPart* Shard::FindPart(PartId id) {
 }
 
 void Shard::RunParts() {
-  if (parts_.empty()) return;
+  bool ran = !parts_.empty();
   for (const std::unique_ptr<ShardPart>& part : parts_) work_left_ |= part->RunTurn();
-  Lap(TurnPhase::kParts);
+  ran |= system_.Flush();
+  if (ran) Lap(TurnPhase::kParts);
 }
 
 void Shard::CloseSlow() {
@@ -460,6 +463,7 @@ void Shard::OnConfigChange(const ConfigChange& change) {
   RouterLimits limits = router_.limits();
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.outlet().set_limits(limits);
+  system_.set_server(ServerObject(change.config->info, options));
   AdoptViews(change.config->views);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;

@@ -25,6 +25,7 @@
 #include "broker/route/router.h"
 #include "broker/service/service_imports.h"
 #include "broker/session/session.h"
+#include "broker/system/system_port.h"
 #include "proto/base/xorshift.h"
 
 namespace millrace {
@@ -43,6 +44,7 @@ struct ShardOptions {
   uint64_t seed = 1;
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes, for nonces
   SharedCounts* account_connections = nullptr;  // of all shards, by AccountId; nullptr: nobody is limited
+  SharedSequence* notices = nullptr;  // of all shards: what the server has said of its own accord; nullptr: of this one
   std::function<void()> collect_memory = [] {};  // when it has become quiet; see memory.h
 };
 
@@ -54,6 +56,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
 
   // Before the first turn: a part is made with part_host(), and lives here from then on.
   PartHost part_host();
+  SystemPort& system() { return system_; }
   void AddPart(std::unique_ptr<ShardPart> part);
 
   // One turn. Blocks when there is nothing to do and `may_block`.
@@ -107,6 +110,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnStopDeadline();
   void OnStopParts();
   void EndParts();
+  bool HasEndingParts() const;  // those that lame duck mode ends
   void StepStop();
   std::string StopWaitsFor() const;
 
@@ -151,7 +155,9 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   ChunkPool chunks_;
   Interest interest_;
   Router router_;
+  SharedSequence own_notices_{0};  // without ShardOptions::notices
   SessionShared session_shared_;
+  SystemPort system_;
   ServiceImports service_imports_;
   ConnectionShared connection_shared_;
 

@@ -37,17 +37,24 @@ void Shard::OnStopDeadline() {
   }
 }
 
-// Lame duck mode: the parts end first. EndParts says when it is over.
+// Lame duck mode: the parts end first, but those that serve in it. EndParts says when it is over.
 void Shard::OnStopParts() {
-  for (const std::unique_ptr<ShardPart>& part : parts_) part->StartStop();
-  if (parts_.empty()) mesh_.SendParcel(mesh_.control(), std::make_unique<StopParts>());
+  if (!HasEndingParts()) return mesh_.SendParcel(mesh_.control(), std::make_unique<StopParts>());
+  for (const std::unique_ptr<ShardPart>& part : parts_) {
+    if (!part->ServesLameDuck()) part->StartStop();
+  }
+}
+
+bool Shard::HasEndingParts() const {
+  return std::any_of(parts_.begin(), parts_.end(), [](const auto& part) { return !part->ServesLameDuck(); });
 }
 
 // At the end of a turn, when nothing refers to what is theirs any more.
 void Shard::EndParts() {
   if (parts_.empty()) return;
+  const bool had = HasEndingParts();
   std::erase_if(parts_, [](const std::unique_ptr<ShardPart>& part) { return part->StepStop(); });
-  if (!parts_.empty()) return;
+  if (!had || HasEndingParts()) return;
   mesh_.SendParcel(mesh_.control(), std::make_unique<StopParts>());
   work_left_ = true;  // the parcel leaves with the next turn
 }

@@ -255,7 +255,7 @@ void Server::StartShards() {
   const std::vector<int> cpus = ChooseCpus(options().tuning);
   for (uint32_t i = 0; i < shards_.size(); ++i) {
     ShardThread::Plan plan{.index = i, .config = config_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i],
-                           .account_connections = &account_connections_};
+                           .account_connections = &account_connections_, .notices = &notices_};
     if (shards_[i]->home().disk != nullptr) plan.engine = EngineOptions();
     shards_[i]->Start(std::move(plan), *mesh_);
   }

@@ -84,6 +84,7 @@ class Server final : public ShutdownHost {
   };
   std::deque<ConfigVersion> configs_;
   SharedCounts account_connections_;
+  SharedSequence notices_{1};  // of what the server says in its system account, as the peer counts it
   const LoadedConfig* config_ = nullptr;
   ServerInfo info_;
   std::optional<JetStreamSettings> jetstream_;  // when it is on

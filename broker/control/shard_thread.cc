@@ -100,6 +100,7 @@ absl::Status ShardThread::Open(const Tuning& tuning) {
 void ShardThread::Start(Plan plan, Mesh& mesh) {
   ShardOptions options = ShardOptionsOf(plan.config->options);
   options.account_connections = plan.account_connections;
+  options.notices = plan.notices;
   thread_ = std::thread([this, &mesh, plan = std::move(plan), options = std::move(options)] {
     Run(plan, mesh, options);
   });

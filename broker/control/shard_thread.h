@@ -30,6 +30,7 @@ class ShardThread {
     std::vector<int> ring_fds;                     // of all participants
     int cpu = -1;                                  // to stay on; -1: any
     SharedCounts* account_connections = nullptr;   // lives longer than the thread
+    SharedSequence* notices = nullptr;             // the same
   };
 
   // Makes the ring.

@@ -653,8 +653,7 @@ void Session::FinishTrace(uint32_t id) {
   const PendingTrace trace = std::move(it->second);
   traces_.erase(it);
   const std::string event =
-      TraceEventJson(shared_.config->info, options(), TraceOrigin{receiver_.id.cid, connect_.name, account_name()},
-                     trace, ++shared_.events, shared_.wall_ns);
+      TraceEventJson(shared_.system->NextServer(), TraceOrigin{receiver_.id.cid, connect_.name, account_name()}, trace);
   Message message;
   message.account = principal_.account();
   message.subject = trace.request.dest;

@@ -29,6 +29,7 @@
 #include "broker/session/shadows.h"
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
+#include "broker/system/system_port.h"
 #include "proto/base/nanos.h"
 #include "proto/base/shard_checker.h"
 #include "proto/parser.h"
@@ -43,7 +44,7 @@ struct SessionShared {
   const LoadedConfig* config;                        // replaced by a reload
   Nanos now{0};                                // of this turn
   int64_t wall_ns = 0;                         // of this turn
-  uint64_t events = 0;                         // server events published by this shard: their sequence
+  SystemPort* system = nullptr;                // where the server says something of its own accord
   std::function<void(char*, size_t)> entropy;  // unpredictable bytes
   PermissionSets permission_sets = {};
   SealingKey sealing_key = {};  // of what its clients have said in confidence

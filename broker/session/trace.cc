@@ -4,8 +4,6 @@
 #include <algorithm>
 
 #include "broker/json/writer.h"
-#include "broker/monitor/snapshot.h"
-#include "broker/version.h"
 #include "proto/headers.h"
 
 namespace millrace {
@@ -15,7 +13,6 @@ constexpr std::string_view kDest = "Nats-Trace-Dest";
 constexpr std::string_view kOnly = "Nats-Trace-Only";
 constexpr std::string_view kOriginAccount = "Nats-Trace-Origin-Account";
 constexpr int kClientKind = 0;
-constexpr int kJetStreamFlags = 7;  // what the peer says it can: JetStream, binary snapshots, NRG in accounts
 
 bool IsOn(std::string value) {
   std::transform(value.begin(), value.end(), value.begin(),
@@ -42,36 +39,11 @@ std::optional<TraceRequest> ReadTraceRequest(std::string_view headers) {
   return request;
 }
 
-std::string TraceEventJson(const ServerInfo& server, const Options& options, const TraceOrigin& origin,
-                           const PendingTrace& trace, uint64_t sequence, int64_t now_ns) {
+std::string TraceEventJson(std::string_view server, const TraceOrigin& origin, const PendingTrace& trace) {
   JsonWriter w(JsonLayout::kCompact);
   w.BeginObject();
   w.Key("server");
-  w.BeginObject();
-  w.Put("name", server.server_name);
-  w.Put("host", server.host);
-  w.Put("id", server.server_id);
-  w.Opt("domain", server.domain);
-  w.Put("ver", kServerVersion);
-  w.OptStrings("tags", options.server_tags);
-  if (!options.server_metadata.empty()) {
-    w.Key("metadata");
-    w.BeginObject();
-    for (const auto& [key, value] : options.server_metadata) w.Put(key, value);
-    w.EndObject();
-  }
-  w.Key("feature_flags");
-  w.BeginObject();
-  for (const auto& [flag, value] : DefaultFeatureFlags()) {
-    const auto it = options.feature_flags.find(flag);
-    w.PutBool(flag, it == options.feature_flags.end() ? value : it->second);
-  }
-  w.EndObject();
-  w.PutBool("jetstream", server.jetstream);
-  w.PutInt("flags", server.jetstream ? kJetStreamFlags : 0);
-  w.PutUint("seq", sequence);
-  w.PutTime("time", now_ns);
-  w.EndObject();
+  w.Raw(server);
 
   w.Key("request");
   w.BeginObject();

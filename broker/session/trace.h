@@ -40,7 +40,7 @@ struct TraceOrigin {
   std::string_view account;
 };
 
-std::string TraceEventJson(const ServerInfo& server, const Options& options, const TraceOrigin& origin,
-                           const PendingTrace& trace, uint64_t sequence, int64_t now_ns);
+// `server`: what the server says of itself (SystemPort::NextServer).
+std::string TraceEventJson(std::string_view server, const TraceOrigin& origin, const PendingTrace& trace);
 
 }  // namespace millrace

@@ -35,10 +35,13 @@ class Sessions {
                                                 LogVerbosity{options.debug, options.trace, false}));
       shared_.push_back(std::unique_ptr<SessionShared>(new SessionShared{
           shards_[i].router, shards_[i].counters, *logs_[i], config_.get(), start,
-          1'700'000'000'000'000'000, 0, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
+          1'700'000'000'000'000'000, nullptr, [](char* to, size_t bytes) { std::memset(to, 'n', bytes); }}));
     }
     for (uint32_t i = 0; i < shards; ++i) {
       shared_[i]->account_connections = &account_connections_;
+      systems_.push_back(std::make_unique<SystemPort>(shards_[i].router, shared_[i]->wall_ns, notices_));
+      systems_[i]->set_server(ServerObject(config_->info, config_->options));
+      shared_[i]->system = systems_[i].get();
       shards_[i].router.set_stream_imports(config_->views.stream_imports());
       services_.push_back(std::make_unique<ServiceImports>(shards_[i].router, shared_[i]->now, i, 77 + i));
       services_[i]->Adopt(config_->views);
@@ -61,6 +64,7 @@ class Sessions {
       shared->router.set_stream_imports(config.views.stream_imports());
     }
     for (const auto& services : services_) services->Adopt(config.views);
+    for (const auto& system : systems_) system->set_server(ServerObject(config.info, config.options));
     config_ = std::move(next);
   }
 
@@ -90,6 +94,8 @@ class Sessions {
   std::vector<std::string> log_;
   std::vector<std::unique_ptr<LogPort>> logs_;
   std::vector<std::unique_ptr<SessionShared>> shared_;
+  SharedSequence notices_{0};
+  std::vector<std::unique_ptr<SystemPort>> systems_;
   std::vector<std::unique_ptr<ServiceImports>> services_;
   std::vector<std::unique_ptr<Client>> clients_;
 };

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "broker/system/server_object.h"
 #include "broker/version.h"
 
 namespace millrace {
@@ -35,7 +36,8 @@ TEST(Trace, AnEventHasAllThatThePeersHas) {
   trace.message_bytes = 49;
   trace.egress.push_back({3 * kSecond, 6, "rn", "x.*", "", ""});
   trace.egress.push_back({4 * kSecond, 7, "", "x.y", "q", "why"});
-  EXPECT_EQ(TraceEventJson(server, options, TraceOrigin{5, "cn", "$G"}, trace, 9, 5 * kSecond + 1000),
+  const std::string self = ServerObject(server, options).Json(9, 5 * kSecond + 1000);
+  EXPECT_EQ(TraceEventJson(self, TraceOrigin{5, "cn", "$G"}, trace),
             R"({"server":{"name":"n1","host":"127.0.0.1","id":"NID","domain":"hub","ver":")" +
                 std::string(kServerVersion) + R"(","tags":["t:1","t:2"],"metadata":{"k":"v","l":"w"},)" + Flags(false) +
                 R"("jetstream":true,"flags":7,"seq":9,"time":"1970-01-01T00:00:05.000001Z"},)"
@@ -50,7 +52,7 @@ TEST(Trace, AnEventLeavesOutWhatIsNotThere) {
   PendingTrace trace;
   trace.request.headers = {{"Nats-Trace-Dest", {"d"}}};
   trace.ingress_ns = kSecond;
-  EXPECT_EQ(TraceEventJson({}, {}, TraceOrigin{5, "", "A"}, trace, 1, kSecond),
+  EXPECT_EQ(TraceEventJson(ServerObject({}, {}).Json(1, kSecond), TraceOrigin{5, "", "A"}, trace),
             R"({"server":{"name":"","host":"","id":"","ver":")" + std::string(kServerVersion) + R"(",)" + Flags(true) +
                 R"("jetstream":false,"flags":0,"seq":1,"time":"1970-01-01T00:00:01Z"},)"
                 R"("request":{"header":{"Nats-Trace-Dest":["d"]}},)"

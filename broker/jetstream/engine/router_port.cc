@@ -11,27 +11,16 @@ constexpr ConnectionId kDisk = ConnectionId::OfPart(UINT32_MAX, PartId::kJetStre
 
 }  // namespace
 
-RouterPort::RouterPort(PartHost host) : host_(std::move(host)), router_(host_.router), origin_(host_.chunks) {
+RouterPort::RouterPort(PartHost host)
+    : host_(std::move(host)),
+      router_(host_.router),
+      origin_(host_.chunks),
+      route_(router_, ConnectionId::OfPart(router_.mesh().self(), PartId::kJetStream), &origin_) {
   origin_.id = ConnectionId::OfPart(router_.mesh().self(), PartId::kJetStream);
 }
 
-const MatchResult& RouterPort::MatchOf(AccountId account, std::string_view subject) {
-  Interest& interest = router_.interest();
-  const bool repeated = account == match_account_ && subject == match_subject_;
-  if (repeated && match_ != nullptr && match_epoch_ == interest.epoch()) return *match_;
-  const Interest::Matched matched = interest.Match(account, subject, repeated);
-  match_ = matched.lasting ? matched.result : nullptr;
-  match_epoch_ = interest.epoch();
-  match_account_ = account;
-  match_subject_ = subject;
-  return *matched.result;
-}
-
 Sent RouterPort::Publish(const Outgoing& out) {
-  MR_DCHECK(router_.depth() == 0);
-  MR_DCHECK(!out.deliver_to.empty() && out.header_bytes <= out.payload.size());
-  const MatchResult& match = MatchOf(out.account, out.deliver_to);
-  if (match.empty()) return Sent::kNobody;
+  MR_DCHECK(!out.deliver_to.empty());
   Message message;
   message.account = out.account;
   message.subject = out.subject.empty() ? out.deliver_to : out.subject;
@@ -39,12 +28,10 @@ Sent RouterPort::Publish(const Outgoing& out) {
   message.reply = out.reply;
   message.payload = out.payload;
   message.header_bytes = out.header_bytes;
-  message.origin = &origin_;
-  message.origin_id = origin_.id;
   message.sinks_later = true;
   origin_.stall_requested = false;
   const size_t kept = router_.kept();
-  if (!router_.Publish(message, match).delivered) return Sent::kNobody;
+  if (!route_.Publish(message)) return Sent::kNobody;
   if (router_.kept() != kept && sinks_stall_) {
     origin_.stalled_by = kDisk;
     return Sent::kCongested;
@@ -61,12 +48,6 @@ void RouterPort::DeliverKept() {
   origin_.stall_requested = false;
   MR_DCHECK(router_.depth() == 0);
   if (router_.DeliverKept()) sinks_stall_ = origin_.stall_requested;
-}
-
-Subscription* RouterPort::Subscribe(AccountId account, std::string_view filter, Sink* sink) {
-  Subscription* subscription = Subscription::Create(account, nullptr, sink, filter, "", "");
-  router_.interest().Insert(subscription);
-  return subscription;
 }
 
 void RouterPort::StallPublisher(const Message& message) { router_.outlet().Stall(message, kDisk); }

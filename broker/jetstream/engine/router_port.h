@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// RouterPort: JetStream's way out of its shard, through the router like everybody's.
+// RouterPort: JetStream's way out of its shard (route/route_port.h), and who it has to wait for.
 // Owner:  shard.
 #pragma once
 
-#include <functional>
-#include <string>
+#include <string_view>
 
 #include "broker/jetstream/base/port.h"
 #include "broker/part.h"
-#include "broker/route/router.h"
+#include "broker/route/route_port.h"
 
 namespace millrace {
 
@@ -25,15 +24,17 @@ class RouterPort final : public JetStreamPort {
   Sent Publish(const Outgoing& message) override;
   void DeliverKept() override;
   bool HasInterest(AccountId account, std::string_view subject) override {
-    return router_.interest().HasInterest(account, subject);
+    return route_.HasInterest(account, subject);
   }
   bool HasSubscription(AccountId account, std::string_view filter, std::string_view group) override {
     return router_.interest().HasSubscription(account, filter, group);
   }
   void StallPublisher(const Message& message) override;
   uint64_t InterestEpoch() override { return router_.interest().epoch(); }
-  Subscription* Subscribe(AccountId account, std::string_view filter, Sink* sink) override;
-  void Unsubscribe(Subscription* subscription) override { router_.interest().Remove(subscription); }
+  Subscription* Subscribe(AccountId account, std::string_view filter, Sink* sink) override {
+    return route_.Subscribe(account, filter, sink);
+  }
+  void Unsubscribe(Subscription* subscription) override { route_.Unsubscribe(subscription); }
 
   // Another shard says that what we send there piles up.
   void OnRemoteStall();
@@ -41,19 +42,12 @@ class RouterPort final : public JetStreamPort {
   bool Relieved(const ConnectionId& by) const override;
 
  private:
-  const MatchResult& MatchOf(AccountId account, std::string_view subject);
-
   const PartHost host_;
   Router& router_;
   Receiver origin_;  // stands for JetStream as a publisher; nothing is ever sent to it
+  RoutePort route_;
   Nanos remote_stall_until_{0};
   bool sinks_stall_ = false;  // what was kept last was too much for the disk
-
-  // The last match, which holds while interest stands still: consumers deliver to one inbox many times.
-  const MatchResult* match_ = nullptr;
-  std::string match_subject_;
-  AccountId match_account_ = 0;
-  uint64_t match_epoch_ = 0;
 };
 
 }  // namespace millrace

@@ -126,13 +126,14 @@ void AppendSplit(std::string_view token, std::string_view delimiter, std::string
 
 }  // namespace
 
-absl::StatusOr<SubjectTransform::Piece> SubjectTransform::ReadFunction(std::string_view token) {
+absl::StatusOr<SubjectTransform::ReadToken> SubjectTransform::ReadFunction(std::string_view token) {
   constexpr Function kFunctions[] = {Function::kWildcard,      Function::kPartition,     Function::kSplitFromLeft,
                                      Function::kSplitFromRight, Function::kSliceFromLeft, Function::kSliceFromRight,
                                      Function::kRight,         Function::kLeft,          Function::kSplit,
                                      Function::kRandom};
   std::optional<std::string_view> call;
-  Piece piece;
+  ReadToken read;
+  Piece& piece = read.piece;
   for (size_t i = 0; i < std::size(kFunctions) && !call; ++i) {
     call = FindCall(token, kFunctionNames[i]);
     piece.function = kFunctions[i];
@@ -147,7 +148,7 @@ absl::StatusOr<SubjectTransform::Piece> SubjectTransform::ReadFunction(std::stri
   };
   const auto read_wildcard = [&](std::string_view text) {
     const std::optional<int64_t> index = ToInteger(text);
-    if (index) piece.wildcards.push_back(*index);
+    if (index) read.wildcards.push_back(*index);
     return index.has_value();
   };
   constexpr int64_t kAnyNumber = std::numeric_limits<int64_t>::min();
@@ -156,17 +157,17 @@ absl::StatusOr<SubjectTransform::Piece> SubjectTransform::ReadFunction(std::stri
       if (arguments.size() == 1 && arguments[0].empty()) return Refuse(kNotEnoughArgs, token);
       if (arguments.size() > 1) return Refuse(kTooManyArgs, token);
       if (!read_wildcard(arguments[0])) return Refuse(kInvalidArg, token);
-      return piece;
+      return read;
     case Function::kPartition:
       if (!read_number(arguments[0], kAnyNumber)) return Refuse(kInvalidArg, token);
       for (size_t i = 1; i < arguments.size(); ++i) {
         if (!read_wildcard(arguments[i])) return Refuse(kInvalidArg, token);
       }
-      return piece;
+      return read;
     case Function::kRandom:
       if (arguments.size() != 1) return Refuse(kNotEnoughArgs, token);
       if (!read_number(arguments[0], kAnyNumber)) return Refuse(kInvalidArg, token);
-      return piece;
+      return read;
     default:
       break;
   }
@@ -180,59 +181,77 @@ absl::StatusOr<SubjectTransform::Piece> SubjectTransform::ReadFunction(std::stri
   } else if (!read_number(arguments[1], std::numeric_limits<int32_t>::min())) {
     return Refuse(kInvalidArg, token);
   }
-  return piece;
+  return read;
 }
 
-absl::StatusOr<SubjectTransform::Piece> SubjectTransform::ReadPiece(std::string_view token) {
-  Piece piece;
-  piece.text = token;
+absl::StatusOr<SubjectTransform::ReadToken> SubjectTransform::ReadPiece(std::string_view token) {
+  ReadToken read;
   if (token.size() > 1 && token[0] == '$') {
     // Other things begin with $ too: what is no number stays as it is. Spaces do not make a number here.
     const std::string_view digits = token.substr(1);
     const std::optional<int64_t> index = digits.find(' ') == std::string_view::npos ? ToInteger(digits) : std::nullopt;
     if (index) {
-      piece.function = Function::kWildcard;
-      piece.wildcards.push_back(*index);
+      read.piece.function = Function::kWildcard;
+      read.wildcards.push_back(*index);
+    } else {
+      read.piece.text = token;
     }
-    return piece;
+    return read;
   }
   if (LooksLikeFunction(token)) return ReadFunction(token);
-  return piece;
+  if (token == ">") {
+    read.piece.function = Function::kTail;
+  } else {
+    read.piece.text = token;
+  }
+  return read;
+}
+
+void SubjectTransform::AddPiece(Piece piece) {
+  const bool literal = piece.function == Function::kLiteral;
+  if (literal && !pieces_.empty() && pieces_.back().function == Function::kLiteral) {
+    pieces_.back().text += "." + piece.text;
+  } else {
+    pieces_.push_back(std::move(piece));
+  }
 }
 
 // Reads the pieces of the destination and finds the source tokens they name.
-absl::Status SubjectTransform::Resolve(const std::vector<std::string_view>& destination_tokens, TransformKind kind) {
-  std::vector<size_t> wildcard_tokens;  // where each wildcard of the source stands
+absl::Status SubjectTransform::Resolve(const std::vector<std::string_view>& source_tokens,
+                                       const std::vector<std::string_view>& destination_tokens, TransformKind kind) {
+  std::vector<uint32_t> wildcard_tokens;  // where each wildcard of the source stands
   bool any_wildcard = false;
-  for (size_t i = 0; i < source_tokens_.size(); ++i) {
-    if (source_tokens_[i] == "*") wildcard_tokens.push_back(i);
-    any_wildcard |= source_tokens_[i] == "*" || source_tokens_[i] == ">";
+  for (uint32_t i = 0; i < source_tokens.size(); ++i) {
+    if (source_tokens[i] == "*") wildcard_tokens.push_back(i);
+    any_wildcard |= source_tokens[i] == "*" || source_tokens[i] == ">";
   }
   size_t used = 0;
   for (const std::string_view token : destination_tokens) {
-    absl::StatusOr<Piece> piece = ReadPiece(token);
-    if (!piece.ok()) return piece.status();
-    const Function function = piece->function;
+    absl::StatusOr<ReadToken> read = ReadPiece(token);
+    if (!read.ok()) return read.status();
+    const Function function = read->piece.function;
+    const bool fixed = function == Function::kLiteral || function == Function::kTail;
     if (!any_wildcard) {
-      if (function != Function::kLiteral && function != Function::kRandom && function != Function::kPartition)
+      if (!fixed && function != Function::kRandom && function != Function::kPartition)
         return Refuse(kOutOfRange, token);
-      pieces_.push_back(*std::move(piece));
+      AddPiece(std::move(read->piece));
       continue;
     }
-    if (kind == TransformKind::kReversible && function != Function::kLiteral && function != Function::kWildcard)
+    if (kind == TransformKind::kReversible && !fixed && function != Function::kWildcard)
       return Refuse(kWildcardOnly, token);
-    used += piece->wildcards.size();
-    for (const int64_t wildcard : piece->wildcards) {
+    used += read->wildcards.size();
+    for (const int64_t wildcard : read->wildcards) {
       const auto count = static_cast<int64_t>(wildcard_tokens.size());
       if (wildcard > count) return Refuse(kOutOfRange, absl::StrFormat("%s: [%d]", token, wildcard));
       // The peer takes the first token for indexes below one.
-      MR_CHECK(!source_tokens_.empty());
-      piece->source_tokens.push_back(wildcard < 1 ? 0 : wildcard_tokens[static_cast<size_t>(wildcard) - 1]);
+      MR_CHECK(!source_tokens.empty());
+      read->piece.source_tokens.push_back(wildcard < 1 ? 0 : wildcard_tokens[static_cast<size_t>(wildcard) - 1]);
     }
-    pieces_.push_back(*std::move(piece));
+    AddPiece(std::move(read->piece));
   }
   if (any_wildcard && kind == TransformKind::kReversible && used < wildcard_tokens.size())
     return Refuse(kNotAllWildcards, destination_);
+  pieces_.shrink_to_fit();
   return absl::OkStatus();
 }
 
@@ -250,8 +269,8 @@ absl::StatusOr<SubjectTransform> SubjectTransform::Compile(std::string_view sour
       destination_wildcards > 0 || source_tail != destination_tail) {
     return InvalidSubject();
   }
-  transform.source_tokens_.assign(source_tokens.begin(), source_tokens.end());
-  if (absl::Status status = transform.Resolve(destination_tokens, kind); !status.ok()) return status;
+  transform.source_token_count_ = source_tokens.size();
+  if (absl::Status status = transform.Resolve(source_tokens, destination_tokens, kind); !status.ok()) return status;
   return transform;
 }
 
@@ -270,7 +289,7 @@ void SubjectTransform::ApplyPiece(const Piece& piece, const std::vector<std::str
       const auto buckets = static_cast<uint32_t>(piece.number);
       uint32_t hash = Fnv1a32("");
       if (!piece.source_tokens.empty()) {
-        for (const size_t at : piece.source_tokens) hash = Fnv1a32(at < tokens.size() ? tokens[at] : "", hash);
+        for (const uint32_t at : piece.source_tokens) hash = Fnv1a32(at < tokens.size() ? tokens[at] : "", hash);
       } else {
         for (size_t i = 0; i < tokens.size(); ++i) hash = Fnv1a32(tokens[i], i == 0 ? hash : Fnv1a32(".", hash));
       }
@@ -327,15 +346,13 @@ std::string SubjectTransform::Apply(std::string_view subject, uint32_t random) c
   std::string out;
   out.reserve(subject.size() + destination_.size());  // functions but {{wildcard}} may need more
   for (size_t i = 0; i < pieces_.size(); ++i) {
-    const bool tail = pieces_[i].function == Function::kLiteral && pieces_[i].text == ">";
-    if (!tail) {
-      if (i > 0) out += '.';
+    if (i > 0) out += '.';
+    if (pieces_[i].function != Function::kTail) {
       ApplyPiece(pieces_[i], tokens, random, &out);
       continue;
     }
-    if (i > 0) out += '.';
-    for (size_t at = source_tokens_.size() - 1; at < tokens.size(); ++at) {
-      if (at >= source_tokens_.size()) out += '.';
+    for (size_t at = source_token_count_ - 1; at < tokens.size(); ++at) {
+      if (at >= source_token_count_) out += '.';
       out += tokens[at];
     }
   }
@@ -350,14 +367,15 @@ std::optional<std::string> SubjectTransform::Match(std::string_view subject, uin
 }
 
 absl::StatusOr<SubjectTransform> SubjectTransform::Reverse() const {
+  if (destination_.empty()) return Compile({}, {}, TransformKind::kReversible);
   std::vector<std::string_view> holders;
   const std::string source = PlaceHoldersToWildcards(destination_, &holders);
   std::string destination;
   size_t next = 0;
-  for (const std::string& token : source_tokens_) {
+  for (TokenCursor t(source_); !t.done(); t.Advance()) {
     if (!destination.empty()) destination += '.';
-    if (token != "*") {
-      destination += token;
+    if (t.token() != "*") {
+      destination += t.token();
     } else if (next < holders.size()) {
       destination += holders[next++];
     } else {

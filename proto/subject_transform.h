@@ -42,6 +42,7 @@ class SubjectTransform {
  private:
   enum class Function : uint8_t {
     kLiteral,
+    kTail,  // `>`: what the source's takes
     kPartition,
     kWildcard,
     kSplitFromLeft,
@@ -53,25 +54,30 @@ class SubjectTransform {
     kRight,
     kRandom,
   };
-  // One token of the destination.
+  // One token of the destination, or all the literal ones that stand together.
   struct Piece {
     Function function = Function::kLiteral;
-    std::string text;                   // kLiteral: the token; kSplit: the delimiter
-    std::vector<int64_t> wildcards;     // as written, from 1
-    std::vector<size_t> source_tokens;  // where they stand in a subject
     int32_t number = -1;
+    std::string text;                     // kLiteral: the tokens; kSplit: the delimiter
+    std::vector<uint32_t> source_tokens;  // that it takes, where they stand in a subject
+  };
+  struct ReadToken {
+    Piece piece;
+    std::vector<int64_t> wildcards;  // of the source that it names, as written, from 1
   };
 
-  static absl::StatusOr<Piece> ReadPiece(std::string_view token);
-  static absl::StatusOr<Piece> ReadFunction(std::string_view token);
-  absl::Status Resolve(const std::vector<std::string_view>& destination_tokens, TransformKind kind);
+  static absl::StatusOr<ReadToken> ReadPiece(std::string_view token);
+  static absl::StatusOr<ReadToken> ReadFunction(std::string_view token);
+  absl::Status Resolve(const std::vector<std::string_view>& source_tokens,
+                       const std::vector<std::string_view>& destination_tokens, TransformKind kind);
+  void AddPiece(Piece piece);
   void ApplyPiece(const Piece& piece, const std::vector<std::string_view>& tokens, uint32_t random,
                   std::string* out) const;
 
   std::string source_;
   std::string destination_;
-  std::vector<std::string> source_tokens_;
   std::vector<Piece> pieces_;
+  size_t source_token_count_ = 0;
 };
 
 // The destination is well formed and Compile(source, destination) works.

@@ -74,8 +74,8 @@ class SubjectTrie {
  private:
   static constexpr size_t kInlineTokenBytes = 24;
   static constexpr uint32_t kRoot = 0;
-  static constexpr uint32_t kFirstChunkNodes = 16;
-  static constexpr int kChunkCountMax = 27;
+  static constexpr uint32_t kFirstChunkNodes = 4;
+  static constexpr int kChunkCountMax = 29;
   static constexpr size_t kWaitingMax = 256;
   static constexpr uint32_t kKeepNodes = 4096;  // what an emptied trie keeps
 

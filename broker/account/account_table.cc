@@ -28,6 +28,7 @@ AccountTable::AccountTable(const std::vector<AccountSpec>& specs, std::string_vi
     account.limits = spec.limits;
     account.jetstream = spec.jetstream;
   }
+  accounts_.shrink_to_fit();
   // JetStream is for whom it is given to; where there is nobody else, for those who are in no account.
   const bool are_others = std::any_of(specs.begin(), specs.end(), [this](const AccountSpec& spec) {
     return by_name_.at(spec.name) > kSystemAccount;

@@ -2,6 +2,7 @@
 #include "broker/config/reload.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "broker/config/settings.h"
 #include "proto/base/check.h"
@@ -50,9 +51,9 @@ bool ReloadPlan::Changes(std::string_view option) const {
                      [&](const Change& change) { return change.option == option; });
 }
 
-absl::StatusOr<ReloadPlan> PlanReload(const Options& old, const Options& new_) {
+absl::StatusOr<ReloadPlan> PlanReload(const Options& old, Options next) {
   ReloadPlan plan;
-  plan.options = new_;
+  plan.options = std::move(next);
   Options& now = plan.options;
   const std::vector<Setting> before = SettingsOf(old);
   const std::vector<Setting> after = SettingsOf(now);

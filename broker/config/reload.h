@@ -21,6 +21,6 @@ struct ReloadPlan : PlannedChanges {
 
 // `old` is what is in force, with the ports really in use. The error's text follows the peer's
 // "config reload not supported for X: old=…, new=…".
-absl::StatusOr<ReloadPlan> PlanReload(const Options& old, const Options& new_);
+absl::StatusOr<ReloadPlan> PlanReload(const Options& old, Options next);
 
 }  // namespace millrace::config

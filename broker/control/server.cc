@@ -115,8 +115,9 @@ absl::Status Server::Start() {
   pthread_sigmask(SIG_BLOCK, &mask, nullptr);
   signal_fd_ = signalfd(-1, &mask, SFD_CLOEXEC);
 
-  const Options& options = startup_.options;
-  MR_RETURN_IF_ERROR(log_.Open(LogOptionsOf(options)));
+  MR_RETURN_IF_ERROR(log_.Open(LogOptionsOf(startup_.options)));
+  LoadedConfig* const config = AddConfig(std::move(startup_.options));
+  const Options& options = config->options;
   info_.server_id = signing_key_.public_key();
   info_.xkey = exchange_key_.public_key();
   info_.server_name = options.server_name.empty() ? info_.server_id : options.server_name;
@@ -137,9 +138,10 @@ absl::Status Server::Start() {
     return absl::UnavailableError(absl::StrFormat("Could not write pidfile: %s", std::string(pid.message())));
   }
   MR_RETURN_IF_ERROR(OpenListeners());
-  startup_.options.port = client_listener_.port;
-  Advertise(startup_.options);
-  AddConfig(startup_.options);
+  config->options.port = client_listener_.port;
+  if (monitor_listener_.fd >= 0) config->options.http_port = monitor_listener_.port;
+  Advertise(options);
+  config->info = info_;
   if (store_ != nullptr) {
     MR_RETURN_IF_ERROR(store_->Open(config_->accounts, &jetstream_.emplace()));
     shutdown_->OnJetStreamStarted();
@@ -163,7 +165,7 @@ void Server::OnReady() {
 }
 
 void Server::LogBanner() {
-  const Options& options = startup_.options;
+  const Options& options = this->options();
   log_.Info("Starting nats-server");
   log_.Info(absl::StrFormat("  Version:  %s", std::string(kServerVersion)));
   log_.Info(absl::StrFormat("  Git:      [%s]", kGitCommit.empty() ? "not set" : std::string(kGitCommit)));
@@ -178,7 +180,7 @@ void Server::LogBanner() {
 }
 
 absl::Status Server::OpenRings() {
-  const Options& options = startup_.options;
+  const Options& options = this->options();
   const auto shards = static_cast<uint32_t>(options.tuning.shards);
   mesh_ = std::make_unique<Mesh>(shards, RingBytes(options));
   for (uint32_t i = 0; i < shards; ++i) {
@@ -203,7 +205,7 @@ absl::Status Server::OpenRings() {
 }
 
 absl::Status Server::OpenListeners() {
-  const Options& options = startup_.options;
+  const Options& options = this->options();
   if (options.http_port != 0) {
     const std::string host = options.http_host.empty() ? options.host : options.http_host;
     absl::StatusOr<ListeningSocket> monitor = Listen(host, options.http_port, 128);
@@ -212,7 +214,6 @@ absl::Status Server::OpenListeners() {
                                                     std::string(monitor.status().message())));
     }
     monitor_listener_ = *monitor;
-    startup_.options.http_port = monitor_listener_.port;
     desk_->Serve(monitor_listener_.fd, options.http_base_path);
     log_.Info(absl::StrFormat("Starting http monitor on %s:%d", host, monitor_listener_.port));
   }
@@ -384,7 +385,7 @@ void Server::Reload() {
   std::vector<std::string> warnings;
   absl::StatusOr<Options> next = config::Reload(startup_, &warnings);
   if (!next.ok()) return fail(next.status());
-  absl::StatusOr<config::ReloadPlan> plan = config::PlanReload(options(), *next);
+  absl::StatusOr<config::ReloadPlan> plan = config::PlanReload(options(), *std::move(next));
   if (!plan.ok()) return fail(plan.status());
   for (const std::string& warning : warnings) log_.Warn(warning);
   if (plan->logging) {
@@ -408,7 +409,7 @@ void Server::Reload() {
   Advertise(plan->options);
   info_.max_payload = plan->options.max_payload;
   if (jetstream_) jetstream_ = ChangedSettings(*jetstream_, plan->options.jetstream);
-  ApplyConfig(plan->options, plan->authorization, announce);
+  ApplyConfig(std::move(plan->options), plan->authorization, announce);
   log_.Info(plan->done);
 }
 
@@ -428,13 +429,14 @@ void Server::CloseConnectionsAbove(int64_t max) {
   log_.Info(absl::StrFormat("Closed %d connections to fall within max_connections", excess));
 }
 
-void Server::AddConfig(const Options& options) {
-  auto config = std::make_unique<LoadedConfig>(options, config_);
+LoadedConfig* Server::AddConfig(Options options) {
+  auto config = std::make_unique<LoadedConfig>(std::move(options), config_);
   account_connections_.Reserve(static_cast<uint32_t>(config->accounts.all().size()));
   ConfigVersion& version = configs_.emplace_back();
   version.config = std::move(config);
   version.config->info = info_;
   config_ = version.config.get();
+  return version.config.get();
 }
 
 // Shards say so in the order in which they got them.
@@ -445,8 +447,8 @@ void Server::OnConfigApplied(const LoadedConfig* config) {
   if (--at->missing == 0) configs_.erase(configs_.begin(), at);
 }
 
-void Server::ApplyConfig(const Options& options, bool recheck_users, bool announce_info) {
-  AddConfig(options);
+void Server::ApplyConfig(Options options, bool recheck_users, bool announce_info) {
+  AddConfig(std::move(options));
   configs_.back().missing = mesh_->shards();
   MeshPort& mesh = mesh_->port(mesh_->control());
   for (uint32_t shard = 0; shard < mesh_->shards(); ++shard) {

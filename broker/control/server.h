@@ -59,9 +59,10 @@ class Server final : public ShutdownHost {
   void ReadSignals();
   void Reload();
   void CloseConnectionsAbove(int64_t max);
-  void AddConfig(const Options& options);
+  // It is the present one from now on; the server may complete it until a shard runs.
+  LoadedConfig* AddConfig(Options options);
   void OnConfigApplied(const LoadedConfig* config);
-  void ApplyConfig(const Options& options, bool recheck_users, bool announce_info);
+  void ApplyConfig(Options options, bool recheck_users, bool announce_info);
 
   // ShutdownHost.
   const Options& options() const override { return config_->options; }

@@ -3,6 +3,8 @@
 // Owner:  immutable; the server frees a version when every shard has a later one: shards hold pointers, sessions none.
 #pragma once
 
+#include <utility>
+
 #include "broker/account/account_table.h"
 #include "broker/account/account_views.h"
 #include "broker/config/options.h"
@@ -13,11 +15,11 @@ namespace millrace {
 
 struct LoadedConfig {
   // `before`: the one that it takes the place of, if any: accounts keep their ids.
-  explicit LoadedConfig(const Options& from, const LoadedConfig* before = nullptr)
-      : options(from),
-        accounts(from.accounts, from.system_account, before == nullptr ? nullptr : &before->accounts),
-        views(from.accounts, accounts, before == nullptr ? nullptr : &before->views),
-        authenticator(from, accounts) {}
+  explicit LoadedConfig(Options from, const LoadedConfig* before = nullptr)
+      : options(std::move(from)),
+        accounts(options.accounts, options.system_account, before == nullptr ? nullptr : &before->accounts),
+        views(options.accounts, accounts, before == nullptr ? nullptr : &before->views),
+        authenticator(options, accounts) {}
 
   Options options;
   AccountTable accounts;

@@ -243,6 +243,8 @@ void ReadAccounts(AuthorizationOptions& options, Reading& reading, const Value& 
     TakeUsers(options, block, &names, reading);
     options.accounts.push_back(std::move(block.spec));
   }
+  options.accounts.shrink_to_fit();
+  options.account_users.shrink_to_fit();
   // What accounts are to each other is asked when each alone is right.
   if (reading.has_errors()) return;
   for (const std::string& error : CompileAccounts(options.accounts, {}).errors) reading.Error(value, error);

@@ -39,6 +39,11 @@ AccountViews::AccountViews(std::span<const AccountSpec> specs, const AccountTabl
     view->service_imports = std::move(compiled.accounts[i].service_imports);
     for (CompiledStreamImport& import : view->stream_imports) import.exporter = ids[import.exporter];
     for (CompiledServiceImport& import : view->service_imports) import.exporter = ids[import.exporter];
+    if (!view->service_imports.empty()) {
+      view->service_index = std::make_unique<ServiceIndex>(view->service_imports);
+      if (service_indexes_.size() <= ids[i]) service_indexes_.resize(ids[i] + 1);
+      service_indexes_[ids[i]] = view->service_index.get();
+    }
     views_[ids[i]] = std::move(view);
   }
   // Versions go on for accounts of which nothing is said any more, too: what was made of them has to go.

@@ -2,7 +2,7 @@
 // AccountViews: what the accounts of one configuration are to each other, compiled: imports and mappings by AccountId.
 // Owner:  immutable; one per loaded configuration, read by all shards.
 // Versions: an account whose imports are those of the configuration before has their numbers, too: whoever holds
-//         something that was made of them (a session its shadows, a shard its forwards) has nothing to do.
+//         something that was made of them (a session its shadows, a shard its cached matches) has nothing to do.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "broker/account/account_spec.h"
 #include "broker/account/account_table.h"
 #include "broker/account/import_graph.h"
+#include "broker/account/service_index.h"
 
 namespace millrace {
 
@@ -20,6 +21,7 @@ struct AccountView {
   Mappings mappings = {};
   std::vector<CompiledStreamImport> stream_imports = {};    // exporter: its AccountId
   std::vector<CompiledServiceImport> service_imports = {};  // the same
+  std::unique_ptr<const ServiceIndex> service_index = {};   // of service_imports; nullptr: there are none
   uint32_t first_import = 0;      // the number of the first of stream_imports (Router::set_stream_imports)
   uint32_t streams_version = 0;   // of stream_imports; 0: there has never been any
   uint32_t services_version = 0;  // of service_imports
@@ -39,6 +41,8 @@ class AccountViews {
   bool is_system(AccountId id) const { return id == kSystemAccount; }
   // By number; nullptr: an account has it no longer.
   std::span<const CompiledStreamImport* const> stream_imports() const { return by_number_; }
+  // By AccountId, up to the last account that has service imports; nullptr: it has none.
+  std::span<const ServiceIndex* const> service_indexes() const { return service_indexes_; }
 
  private:
   void Number(AccountView* view, const AccountView& before);
@@ -46,6 +50,7 @@ class AccountViews {
   AccountView empty_;
   std::vector<std::unique_ptr<AccountView>> views_;  // by AccountId
   std::vector<const CompiledStreamImport*> by_number_;
+  std::vector<const ServiceIndex*> service_indexes_;
 };
 
 }  // namespace millrace

@@ -36,10 +36,10 @@ Interest::Interest(uint32_t cache_entries, ShardCounters& counters, Announce ann
 
 Interest::~Interest() { FreeRemoved(); }
 
-Interest::Account& Interest::account(AccountId id) {
-  if (accounts_.size() <= id) accounts_.resize(size_t{id} + 1);
-  if (accounts_[id] == nullptr) accounts_[id] = std::make_unique<Account>();
-  return *accounts_[id];
+Interest::Trie& Interest::TrieOf(AccountId id) {
+  if (tries_.size() <= id) tries_.resize(size_t{id} + 1);
+  if (tries_[id] == nullptr) tries_[id] = std::make_unique<Trie>();
+  return *tries_[id];
 }
 
 void Interest::Changed(AccountId account, std::string_view filter) {
@@ -50,7 +50,7 @@ void Interest::Changed(AccountId account, std::string_view filter) {
 
 void Interest::DropIfEmpty(AccountId id, std::string_view filter, InterestNode* node) {
   if (!node->empty()) return;
-  const bool erased = account(id).trie.Erase(filter);
+  const bool erased = TrieOf(id).Erase(filter);
   MR_CHECK(erased);
 }
 
@@ -58,7 +58,7 @@ void Interest::Insert(Subscription* sub) {
   MR_DCHECK(shard_checker_.Here());
   MR_CHECK(sub->node == nullptr && !sub->removed);
   const std::string_view filter = sub->subject();
-  InterestNode* node = account(sub->account).trie.Insert(filter);
+  InterestNode* node = TrieOf(sub->account).Insert(filter);
   MR_CHECK(node != nullptr);  // callers have looked whether it is a filter
   sub->node = node;
   if (sub->queue_bytes == 0) {
@@ -122,32 +122,19 @@ void Interest::FreeRemoved() {
   removed_.clear();
 }
 
-void Interest::AddForward(AccountId id, std::string_view filter, uint32_t import) {
+void Interest::SetServiceImports(std::span<const ServiceIndex* const> by_account, bool changed) {
   MR_DCHECK(shard_checker_.Here());
-  std::unique_ptr<SubjectTrie<ForwardNode>>& forwards = account(id).forwards;
-  if (forwards == nullptr) forwards = std::make_unique<SubjectTrie<ForwardNode>>();
-  ForwardNode* node = forwards->Insert(filter);
-  MR_CHECK(node != nullptr && std::find(node->imports.begin(), node->imports.end(), import) == node->imports.end());
-  node->imports.push_back(import);
-  Changed(id, filter);
-}
-
-void Interest::RemoveForward(AccountId id, std::string_view filter, uint32_t import) {
-  MR_DCHECK(shard_checker_.Here());
-  std::unique_ptr<SubjectTrie<ForwardNode>>& forwards = account(id).forwards;
-  ForwardNode* node = forwards == nullptr ? nullptr : forwards->Find(filter);
-  MR_CHECK(node != nullptr);
-  const size_t erased = std::erase(node->imports, import);
-  MR_CHECK_OP(erased, ==, 1u);
-  if (node->imports.empty()) forwards->Erase(filter);
-  if (forwards->filter_count() == 0) forwards = nullptr;
-  Changed(id, filter);
+  services_ = by_account;
+  if (!changed) return;
+  for (uint32_t& generation : generations_) ++generation;
+  changes_ += kPartitionCount;
+  epoch_ += kPartitionCount;
 }
 
 void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue) {
   MR_DCHECK(shard_checker_.Here());
   MR_CHECK_OP(from, <, 64u);  // bits of a ShardSet
-  SubjectTrie<InterestNode>& trie = account(mail.account).trie;
+  Trie& trie = TrieOf(mail.account);
   InterestNode* node = trie.Insert(filter);
   MR_CHECK(node != nullptr);
   if (queue.empty()) {
@@ -180,9 +167,9 @@ void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_
 
 bool Interest::HasSubscription(AccountId id, std::string_view filter, std::string_view name) const {
   MR_DCHECK(shard_checker_.Here());
-  const Account* const account = FindAccount(id);
-  if (account == nullptr) return false;
-  const InterestNode* node = account->trie.Find(filter);
+  const Trie* const trie = FindTrie(id);
+  if (trie == nullptr) return false;
+  const InterestNode* node = trie->Find(filter);
   if (node == nullptr) return false;
   if (name.empty()) return !node->plain.empty() || node->remote_plain != 0;
   return std::any_of(node->groups.begin(), node->groups.end(), [name](const QueueGroup& group) {
@@ -192,11 +179,11 @@ bool Interest::HasSubscription(AccountId id, std::string_view filter, std::strin
 
 bool Interest::HasInterest(AccountId id, std::string_view subject) const {
   MR_DCHECK(shard_checker_.Here());
-  const Account* const account = FindAccount(id);
-  if (account == nullptr) return false;
   bool found = false;
-  account->trie.Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
-  if (account->forwards != nullptr) account->forwards->Match(subject, [&found](const ForwardNode&) { found = true; });
+  if (const Trie* const trie = FindTrie(id)) {
+    trie->Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
+  }
+  if (const ServiceIndex* services = FindServices(id)) services->Match(subject, [&found](uint32_t) { found = true; });
   return found;
 }
 
@@ -216,39 +203,40 @@ uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* res
   result->remote_plain = 0;
   result->runs = MatchResult::Runs::kUnknown;
   result->decisive_bytes = 0;
-  const Account* const account = FindAccount(id);
-  if (account == nullptr) return 0;
-  const auto walk = account->trie.Match(subject, [result](InterestNode& node) {
-    MR_DCHECK(!node.empty());
-    result->plain.insert(result->plain.end(), node.plain.begin(), node.plain.end());
-    result->remote_plain |= node.remote_plain;
-    for (const QueueGroup& group : node.groups) {
-      MatchResult::Group* merged = FindGroup(result->groups, group.name);
-      if (merged == nullptr) {
-        result->groups.push_back(MatchResult::Group{group.name, {}, {}, 0});
-        merged = &result->groups.back();
-      }
-      merged->members.insert(merged->members.end(), group.members.begin(), group.members.end());
-      for (const RemoteMembers& remote : group.remotes) {
-        const auto same = std::find_if(merged->remotes.begin(), merged->remotes.end(),
-                                       [&](const RemoteMembers& r) { return r.shard == remote.shard; });
-        if (same == merged->remotes.end()) {
-          merged->remotes.push_back(remote);
-        } else {
-          same->weight += remote.weight;
+  uint32_t steps = 0;
+  if (const Trie* const trie = FindTrie(id)) {
+    const auto walk = trie->Match(subject, [result](InterestNode& node) {
+      MR_DCHECK(!node.empty());
+      result->plain.insert(result->plain.end(), node.plain.begin(), node.plain.end());
+      result->remote_plain |= node.remote_plain;
+      for (const QueueGroup& group : node.groups) {
+        MatchResult::Group* merged = FindGroup(result->groups, group.name);
+        if (merged == nullptr) {
+          result->groups.push_back(MatchResult::Group{group.name, {}, {}, 0});
+          merged = &result->groups.back();
         }
-        merged->remote_weight += remote.weight;
+        merged->members.insert(merged->members.end(), group.members.begin(), group.members.end());
+        for (const RemoteMembers& remote : group.remotes) {
+          const auto same = std::find_if(merged->remotes.begin(), merged->remotes.end(),
+                                         [&](const RemoteMembers& r) { return r.shard == remote.shard; });
+          if (same == merged->remotes.end()) {
+            merged->remotes.push_back(remote);
+          } else {
+            same->weight += remote.weight;
+          }
+          merged->remote_weight += remote.weight;
+        }
       }
-    }
-  });
-  result->decisive_bytes = walk.decisive_bytes;
-  if (account->forwards == nullptr) [[likely]] return walk.steps;
-  const auto more = account->forwards->Match(subject, [result](const ForwardNode& node) {
-    result->forwards.insert(result->forwards.end(), node.imports.begin(), node.imports.end());
-  });
+    });
+    result->decisive_bytes = walk.decisive_bytes;
+    steps = walk.steps;
+  }
+  const ServiceIndex* const services = FindServices(id);
+  if (services == nullptr) [[likely]] return steps;
+  const auto more = services->Match(subject, [result](uint32_t import) { result->forwards.push_back(import); });
   std::sort(result->forwards.begin(), result->forwards.end());
-  result->decisive_bytes = std::max(walk.decisive_bytes, more.decisive_bytes);
-  return walk.steps + more.steps;
+  result->decisive_bytes = std::max(result->decisive_bytes, more.decisive_bytes);
+  return steps + more.steps;
 }
 
 bool Interest::Fresh(const Cached& cached) const {
@@ -374,9 +362,9 @@ void Interest::AddFanout(uint32_t* max, uint64_t* total, uint64_t* results) cons
 }
 
 void Interest::ForEach(const std::function<void(AccountId, const InterestNode&)>& visit) const {
-  for (AccountId id = 0; id < accounts_.size(); ++id) {
-    if (accounts_[id] == nullptr) continue;
-    accounts_[id]->trie.ForEach([&](std::string_view, const InterestNode& node) { visit(id, node); });
+  for (AccountId id = 0; id < tries_.size(); ++id) {
+    if (tries_[id] == nullptr) continue;
+    tries_[id]->ForEach([&](std::string_view, const InterestNode& node) { visit(id, node); });
   }
 }
 
@@ -444,9 +432,9 @@ void Interest::CheckCache() const {
 
 void Interest::Invariant() const {
   size_t linked = 0;
-  for (AccountId id = 0; id < accounts_.size(); ++id) {
-    if (accounts_[id] == nullptr) continue;
-    const SubjectTrie<InterestNode>& trie = accounts_[id]->trie;
+  for (AccountId id = 0; id < tries_.size(); ++id) {
+    if (tries_[id] == nullptr) continue;
+    const Trie& trie = *tries_[id];
     trie.ForEach([&](std::string_view filter, const InterestNode& node) { linked += CheckNode(id, filter, node); });
     MR_CHECK(trie.filter_count() > 0 || trie.node_count() == 1);  // the root
   }

@@ -14,10 +14,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "broker/account/service_index.h"
 #include "broker/mesh/counters.h"
 #include "broker/mesh/mail.h"
 #include "broker/route/subscription.h"
@@ -105,10 +107,9 @@ class Interest {
   // End of the turn: frees what was removed.
   void FreeRemoved();
 
-  // Links and unlinks a service import of an account at the subject that it has there. Other shards do not hear of it:
-  // each has all of them, and the shard of a publisher forwards.
-  void AddForward(AccountId account, std::string_view filter, uint32_t import);
-  void RemoveForward(AccountId account, std::string_view filter, uint32_t import);
+  // The service imports of all accounts, by AccountId, which stay until others are set. Other shards do not hear of
+  // them: each has all of them, and the shard of a publisher forwards. `changed`: they are not those of before.
+  void SetServiceImports(std::span<const ServiceIndex* const> by_account, bool changed);
 
   // Applies another shard's announcement.
   void ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue);
@@ -143,13 +144,7 @@ class Interest {
   void Invariant() const;
 
  private:
-  struct ForwardNode {
-    std::vector<uint32_t> imports;
-  };
-  struct Account {
-    SubjectTrie<InterestNode> trie;
-    std::unique_ptr<SubjectTrie<ForwardNode>> forwards;  // nullptr: none
-  };
+  using Trie = SubjectTrie<InterestNode>;
   struct Cached {
     uint64_t hash = 0;
     AccountId account = 0;
@@ -167,9 +162,11 @@ class Interest {
     std::unique_ptr<Cached> ways[kWays];
   };
 
-  Account& account(AccountId id);
+  Trie& TrieOf(AccountId id);
   // nullptr: nobody has ever been interested in anything of it.
-  const Account* FindAccount(AccountId id) const { return id < accounts_.size() ? accounts_[id].get() : nullptr; }
+  const Trie* FindTrie(AccountId id) const { return id < tries_.size() ? tries_[id].get() : nullptr; }
+  // nullptr: it imports no services.
+  const ServiceIndex* FindServices(AccountId id) const { return id < services_.size() ? services_[id] : nullptr; }
   void Changed(AccountId account, std::string_view filter);
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
   // Returns what it cost, in steps of SubjectTrie::Walk. Nobody may have the result in use.
@@ -190,7 +187,8 @@ class Interest {
   [[no_unique_address]] ShardChecker shard_checker_;
   ShardCounters& counters_;
   const Announce announce_;
-  std::vector<std::unique_ptr<Account>> accounts_;
+  std::vector<std::unique_ptr<Trie>> tries_;       // by AccountId
+  std::span<const ServiceIndex* const> services_;  // the same; SetServiceImports
   uint32_t generations_[kPartitionCount] = {};
   uint64_t epoch_ = 1;
   uint64_t changes_ = 0;  // of interest, so far

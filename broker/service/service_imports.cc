@@ -66,21 +66,12 @@ ServiceImports::~ServiceImports() {
 void ServiceImports::Adopt(const AccountViews& views) {
   MR_DCHECK(shard_checker_.Here() && chain_.empty());
   views_ = &views;
-  installed_.resize(std::max(installed_.size(), size_t{views.end()}));
-  for (AccountId id = 0; id < installed_.size(); ++id) {
-    const AccountView& view = views[id];
-    Installed& installed = installed_[id];
-    if (installed.version == view.services_version) continue;
-    for (uint32_t i = 0; i < installed.filters.size(); ++i) {
-      router_.interest().RemoveForward(id, installed.filters[i], i);
-    }
-    installed.version = view.services_version;
-    installed.filters.clear();
-    for (uint32_t i = 0; i < view.service_imports.size(); ++i) {
-      installed.filters.push_back(view.service_imports[i].local_filter);
-      router_.interest().AddForward(id, installed.filters[i], i);
-    }
+  bool changed = false;
+  versions_.resize(std::max(versions_.size(), size_t{views.end()}));
+  for (AccountId id = 0; id < versions_.size(); ++id) {
+    changed |= std::exchange(versions_[id], views[id].services_version) != views[id].services_version;
   }
+  router_.interest().SetServiceImports(views.service_indexes(), changed);
 }
 
 // ---- requests ------------------------------------------------------------------------------------------------------

@@ -75,10 +75,6 @@ class ServiceImports final : public Forwarder, private Sink {
     uint64_t number;
     Nanos deadline;  // as of when it was noted
   };
-  struct Installed {
-    uint32_t version = 0;
-    std::vector<std::string> filters = {};  // by index of the import
-  };
   using PendingMap = absl::flat_hash_map<uint64_t, Pending>;
 
   // Sink: a reply.
@@ -101,7 +97,7 @@ class ServiceImports final : public Forwarder, private Sink {
   XorShift64 random_;
   std::string prefix_;  // "_R_.<token>."
   const AccountViews* views_ = nullptr;
-  std::vector<Installed> installed_;  // by AccountId
+  std::vector<uint32_t> versions_;  // by AccountId: of the services of its view
   std::map<AccountId, Subscription*> listening_;
   PendingMap pending_;
   absl::flat_hash_map<AccountId, uint32_t> pending_of_;     // how many of each importer

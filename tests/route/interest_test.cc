@@ -412,6 +412,32 @@ TEST_F(InterestRules, AnAnnouncementThatWasLostIsCaught) {
   interest.ApplyRemote(1, InterestMail{0, -1, 0, 0, 0}, "a", "");
 }
 
+TEST_F(InterestRules, OtherServiceImportsMakeEveryCachedResultAnew) {
+  std::vector<CompiledServiceImport> imports(1);
+  imports[0].local_filter = "a.*";
+  const ServiceIndex one(imports);
+  imports[0].local_filter = "b.*";
+  const ServiceIndex other(imports);
+  const ServiceIndex* services[] = {&one};
+  const auto forwards = [this](AccountId account, std::string_view subject) {
+    interest.Invariant();
+    return interest.Match(account, subject, true).result->forwards.size();
+  };
+  interest.SetServiceImports(services, true);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(forwards(0, "a.x") + forwards(0, "b.x"), 1u);
+  EXPECT_TRUE(interest.HasInterest(0, "a.x")) << "though nobody has subscribed to anything";
+  EXPECT_FALSE(interest.HasInterest(0, "b.x"));
+  EXPECT_EQ(forwards(1, "a.x"), 0u) << "another account's";
+  services[0] = &other;
+  const uint64_t epoch = interest.epoch();
+  interest.SetServiceImports(services, true);
+  EXPECT_GT(interest.epoch(), epoch);
+  EXPECT_EQ(forwards(0, "a.x"), 0u);
+  EXPECT_EQ(forwards(0, "b.x"), 1u);
+  interest.SetServiceImports({}, true);
+  EXPECT_EQ(forwards(0, "b.x"), 0u);
+}
+
 TEST_F(InterestRules, ForEachVisitsEveryFilterOfEveryAccount) {
   std::vector<Subscription*> subs = {Add("a"), Add("a", "q"), Add("b.>"), Add("a", "", 1)};
   std::multiset<std::string> seen;

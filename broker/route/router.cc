@@ -115,10 +115,15 @@ bool Router::Deliver(Subscription* sub, const Message& message) {
 bool Router::DeliverImported(Subscription* sub, const Message& message) {
   if (message.by_service) return false;
   MR_CHECK(sub->import <= imports_.size() && imports_[sub->import - 1] != nullptr);
+  MR_DCHECK(message.deliver_to.empty() || message.deliver_to != message.subject);
+  const CompiledStreamImport& import = *imports_[sub->import - 1];
   Message local = message;
-  const std::string_view matched = message.deliver_to.empty() ? message.subject : message.deliver_to;
-  local.subject = LocalSubject(*imports_[sub->import - 1], matched, &local_subject_);
   local.deliver_to = {};
+  // A consumer's delivery keeps its own subject where the import changes none; else what it was delivered to counts.
+  if (message.deliver_to.empty() || !import.use_pub) {
+    const std::string_view matched = message.deliver_to.empty() ? message.subject : message.deliver_to;
+    local.subject = LocalSubject(import, matched, &local_subject_);
+  }
   return message.trace != nullptr ? DeliverTraced(sub, local) : DeliverNamed(sub, local);
 }
 

@@ -90,6 +90,7 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   if (chain_.size() == kChainMax || InChain(import)) return {};
   if (message.trace != nullptr && message.trace->only) return {};
 
+  MR_DCHECK(message.deliver_to != message.subject);
   const bool elsewhere = !message.deliver_to.empty();
   const std::string_view matched = elsewhere ? message.deliver_to : message.subject;
   std::string room;
@@ -176,6 +177,7 @@ void ServiceImports::Listen(AccountId exporter) {
 bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   MR_DCHECK(shard_checker_.Here());
   // A consumer's delivery keeps the subject of its message.
+  MR_DCHECK(message.deliver_to != message.subject);
   const bool elsewhere = !message.deliver_to.empty();
   const std::string_view matched = elsewhere ? message.deliver_to : message.subject;
   const auto at = Find(matched);

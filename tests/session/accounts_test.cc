@@ -197,6 +197,31 @@ TEST(SessionAccounts, StreamsAreHeardUnderTheNamesOfTheImport) {
   }
 }
 
+// The import changes the name that a delivery goes by, not that of what is delivered; where it changes none, none is.
+TEST(SessionAccounts, AConsumersDeliveryThroughAnImport) {
+  Options options = WithStreams();
+  options.accounts[1].stream_exports.push_back({.subject = "same.>"});
+  options.accounts[0].stream_imports.push_back({.account = "B", .subject = "same.>"});
+  for (const uint32_t shards : {1u, 2u}) {
+    Sessions sessions(shards, options);
+    Sessions::Client& a = sessions.Connect(0).Say(As("a")).Say("SUB from.b.s.x 1\r\nSUB same.x 2\r\n");
+    Sessions::Client& b = sessions.Connect(shards - 1).Say(As("b"));
+    sessions.Settle();
+    a.Hear();
+    Router& router = sessions.shared(shards - 1).router;
+    Message message;
+    message.account = b.session().account();
+    message.subject = "orders";
+    message.payload = "1";
+    for (const std::string_view to : {"s.x", "same.x"}) {
+      message.deliver_to = to;
+      router.NoteSentOn(router.Publish(message, *router.interest().Match(message.account, to).result).sent_to);
+    }
+    sessions.Settle();
+    EXPECT_EQ(a.Hear(), "MSG from.b.s.x 1 1\r\n1\r\nMSG orders 2 1\r\n1\r\n");
+  }
+}
+
 TEST(SessionAccounts, ManyInARowAreHeardInTheirOrder) {
   Sessions sessions(1, WithStreams());
   Sessions::Client& a = sessions.Connect().Say(As("a")).Say("SUB from.b.> 1\r\n");

@@ -24,7 +24,7 @@ Sent RouterPort::Publish(const Outgoing& out) {
   Message message;
   message.account = out.account;
   message.subject = out.subject.empty() ? out.deliver_to : out.subject;
-  message.deliver_to = out.deliver_to;
+  if (message.subject != out.deliver_to) message.deliver_to = out.deliver_to;
   message.reply = out.reply;
   message.payload = out.payload;
   message.header_bytes = out.header_bytes;

@@ -90,7 +90,8 @@ class Runner:
         options = self.options
         if name == 'ours' and scenario.ours_flags:
             flags = f'{flags} {scenario.ours_flags}'
-        with Server(name, binary, flags, pinned(options.server_core, options.realtime)) as server:
+        with Server(name, binary, flags, pinned(options.server_core, options.realtime),
+                    scenario.config) as server:
             amount = self.amounts.get((scenario.name, name))
             if amount is None and scenario.amount_flag is not None:
                 trial = self.load(scenario, server, scenario.amount)

@@ -20,13 +20,14 @@ class Scenario:
     relay: bool = True  # the relay knows nothing of queue groups and UNSUB
     amount_max: int = 400_000_000
     ours_flags: str = ''  # for millrace in this scenario only
+    config: str = ''  # a configuration file for either server
     settle_s: float = 0   # idle: before the CPU time counts, and
     hold_s: float = 0     # while it does, at least; both not with --quick
 
     def described(self):
         """What a stored result has to say about it to be read when this table has changed."""
-        return {'name': self.name, 'load': ' '.join(self.load), 'ours_flags': self.ours_flags, 'metric': self.metric,
-                'unit': self.unit, 'scale': self.scale, 'lower_is_better': self.lower_is_better, 'per': self.per}
+        return {'name': self.name, 'load': ' '.join(self.load), 'ours_flags': self.ours_flags, 'config': self.config,
+                'metric': self.metric, 'unit': self.unit, 'scale': self.scale, 'lower_is_better': self.lower_is_better, 'per': self.per}
 
 
 def _fanout(name, options, amount, **more):
@@ -47,6 +48,15 @@ _RATE = {'amount': 30_000, 'metric': 'msgs_per_s', 'unit': 'k/s', 'scale': 1e-3}
 _PER_CONNECTION = {'amount_flag': None, 'metric': 'rss_kib_per_conn', 'unit': 'KiB', 'scale': 1,
                    'lower_is_better': True, 'per': 'conns'}
 _NO_SPIN = '--spin_us 0'
+_USERS = 'A: {users: [{user: a, password: x}], %s}, B: {users: [{user: b, password: x}], %s}'
+_TENANTS = 'accounts: {' + _USERS % (
+    'exports: [{stream: "bench.*"}, {service: "bench.service"}]',
+    'imports: [{stream: {account: A, subject: "bench.*"}, prefix: from},'
+    ' {service: {account: A, subject: "bench.service"}, to: ask}]') + '}'
+_AS_A = ('--user', 'a', '--password', 'x')
+_TO_B = ('--to-user', 'b', '--to-password', 'x')
+_B_ASKS_A = ('--user', 'b', '--password', 'x', '--subject', 'ask', '--to-user', 'a', '--to-password', 'x',
+             '--to-subject', 'bench.service')
 
 SCENARIOS = [
     Scenario('pub-16', ('pub', '--size', '16'), amount=1_000_000, metric='msgs_per_s', per='msgs'),
@@ -64,6 +74,12 @@ SCENARIOS = [
     _fanout('subjects-1k', ('--subjects', '1000', '--wildcard', '--size', '128'), 200_000),
     _fanout('subjects-100k', ('--subjects', '100000', '--wildcard', '--size', '128'), 200_000),
     _fanout('interest-100k', ('--other-subs', '100000', '--size', '128'), 300_000),
+    _fanout('account-1x1-128', ('--size', '128', *_AS_A), 300_000, config=_TENANTS, relay=False),
+    _fanout('import-1x1-128', ('--size', '128', '--subject', 'bench.x', *_AS_A, *_TO_B, '--to-subject', 'from.bench.x'),
+            200_000, config=_TENANTS, relay=False),
+    _fanout('mapping-1x1-128', ('--size', '128', '--subject', 'bench.x', '--to-subject', 'mapped.x'), 200_000,
+            config='mappings: {"bench.*": "mapped.$1"}', relay=False),
+    Scenario('service-64', ('request', '--inflight', '64', *_B_ASKS_A), per='msgs', config=_TENANTS, relay=False, **_RATE),
     Scenario('queue8-128', ('queue', '--members', '8', '--size', '128'), relay=False,
              amount_max=20_000_000),
     _request('request-1', 1, **_P50),

@@ -35,8 +35,8 @@ def pinned(core, realtime):
 class Server:
     """A context: inside it the server runs, pinned, in an empty folder, and answers on self.port."""
 
-    def __init__(self, name, binary, flags, prefix):
-        self.name, self.binary, self.flags, self.prefix = name, binary, flags, prefix
+    def __init__(self, name, binary, flags, prefix, config=''):
+        self.name, self.binary, self.flags, self.prefix, self.config = name, binary, flags, prefix, config
         self.process = self.port = self.folder = None
 
     def __enter__(self):
@@ -45,6 +45,10 @@ class Server:
         self.log_path = os.path.join(self.folder.name, 'log')
         command = [*self.prefix, self.binary, '-a', '127.0.0.1', '-p', str(self.port),
                    *shlex.split(self.flags)]
+        if self.config:
+            with open(os.path.join(self.folder.name, 'server.conf'), 'w', encoding='utf-8') as file:
+                file.write(self.config)
+            command += ['-c', 'server.conf']
         try:
             with open(self.log_path, 'wb') as log:
                 self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log,

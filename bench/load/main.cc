@@ -37,6 +37,8 @@ scenarios
 
 all scenarios
   --host 127.0.0.1  --port 4222  --user U  --password P
+  --to-user U --to-password P --to-subject S (of those who receive, in another account or behind a mapping;
+            fanout, queue, request)
   --server-pid PID  also report the server's CPU time   --progress   --stall-s 10
   --subject bench   --block 64Ki (bytes per send)
   --window 512Ki (undelivered bytes per publisher)   --backlog 32Mi (the same, times all subscribers)
@@ -77,11 +79,14 @@ int Main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   RaiseFileLimit();
   Flags flags(argc, argv, 2);
-  Setup setup{&flags, {}};
+  Setup setup{&flags, {}, {}};
   setup.target.host = flags.Text("host", "127.0.0.1");
   setup.target.port = static_cast<uint16_t>(flags.Number("port", 4222));
   setup.target.user = flags.Text("user", "");
   setup.target.password = flags.Text("password", "");
+  setup.receivers = setup.target;
+  setup.receivers.user = flags.Text("to-user", setup.target.user);
+  setup.receivers.password = flags.Text("to-password", setup.target.password);
   setup.server_pid = static_cast<pid_t>(flags.Number("server-pid", 0));
   setup.progress = flags.Bool("progress");
   setup.stall_ns = flags.Number("stall-s", 10) * 1'000'000'000;

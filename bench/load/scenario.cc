@@ -43,6 +43,12 @@ MessageShape::Options Setup::Shape(size_t payload_bytes) const {
   return options;
 }
 
+MessageShape::Options Setup::ReceivedShape(size_t payload_bytes) const {
+  MessageShape::Options options = Shape(payload_bytes);
+  options.subject = flags->Text("to-subject", options.subject);
+  return options;
+}
+
 Progress::Progress(const Setup& setup, std::string unit, uint64_t goal)
     : enabled_(setup.progress), stall_ns_(setup.stall_ns), unit_(std::move(unit)), goal_(goal) {
   moved_ns_ = printed_ns_ = NowNs();

@@ -26,6 +26,7 @@ inline constexpr int kExitIncorrect = 2;  // lost, duplicated, disordered or mal
 struct Setup {
   Flags* flags;
   Target target;
+  Target receivers;  // of subscribers, members and responders: --to-user, --to-password; else the same
   pid_t server_pid = 0;
   bool progress = false;
   uint64_t stall_ns = 0;  // without any progress for so long the run is given up
@@ -34,6 +35,8 @@ struct Setup {
   Ring::Options RingFor(uint64_t connections) const;
   // --size --headers --subject --subjects.
   MessageShape::Options Shape(size_t payload_bytes) const;
+  // The same where it is received: --to-subject, behind an import or a mapping.
+  MessageShape::Options ReceivedShape(size_t payload_bytes) const;
 };
 
 int RunPub(Setup& setup);

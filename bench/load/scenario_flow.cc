@@ -173,6 +173,7 @@ int RunPub(Setup& setup) {
 
 int RunFanout(Setup& setup) {
   const MessageShape shape(setup.Shape(128));
+  const MessageShape received(setup.ReceivedShape(128));
   const uint64_t subscriber_count = setup.flags->Number("subs", 1);
   const bool wildcard = setup.flags->Bool("wildcard");
   const FlowOptions options(setup, setup.flags->Number("pubs", 1), subscriber_count);
@@ -182,15 +183,15 @@ int RunFanout(Setup& setup) {
   constexpr uint64_t kFirstSid = 1'000'000;
   const uint64_t subjects = shape.options().subjects;
   std::string opening;
-  LineTemplate frame = shape.DeliveredFrame("1");
+  LineTemplate frame = received.DeliveredFrame("1");
   if (wildcard || subjects == 1) {
-    opening = "SUB " + (wildcard ? shape.Wildcard() : shape.SubjectAt(0)) + " 1\r\n";
+    opening = "SUB " + (wildcard ? received.Wildcard() : received.SubjectAt(0)) + " 1\r\n";
     if (wildcard && subjects == 1) Fail("--wildcard needs --subjects of 2 or more");
   } else {
     for (uint64_t i = 0; i < subjects; ++i) {
-      opening += "SUB " + shape.SubjectAt(i) + " " + std::to_string(kFirstSid + i) + "\r\n";
+      opening += "SUB " + received.SubjectAt(i) + " " + std::to_string(kFirstSid + i) + "\r\n";
     }
-    frame = shape.DeliveredFrame(std::to_string(kFirstSid));
+    frame = received.DeliveredFrame(std::to_string(kFirstSid));
     frame.varying_bytes += 1 + 7;
   }
   const auto others = OpenOthers(setup, &ring);
@@ -201,7 +202,7 @@ int RunFanout(Setup& setup) {
   std::vector<std::unique_ptr<Subscriber<SequenceLedger>>> subscribers;
   for (uint64_t i = 0; i < subscriber_count; ++i) {
     subscribers.push_back(std::make_unique<Subscriber<SequenceLedger>>(
-        &ring, setup.target, i, frame, SequenceLedger(options.publishers), &total));
+        &ring, setup.receivers, i, frame, SequenceLedger(options.publishers), &total));
     subscribers.back()->Open(opening);
     subscribers.back()->Start();
   }
@@ -241,6 +242,7 @@ int RunFanout(Setup& setup) {
 
 int RunQueue(Setup& setup) {
   const MessageShape shape(setup.Shape(128));
+  const MessageShape received(setup.ReceivedShape(128));
   const uint64_t members = setup.flags->Number("members", 8);
   const FlowOptions options(setup, setup.flags->Number("pubs", 1), 1);
   Ring ring(setup.RingFor(options.publishers + members));
@@ -251,9 +253,9 @@ int RunQueue(Setup& setup) {
   std::vector<std::unique_ptr<Subscriber<GroupLedger::Member>>> subscribers;
   for (uint64_t i = 0; i < members; ++i) {
     subscribers.push_back(std::make_unique<Subscriber<GroupLedger::Member>>(
-        &ring, setup.target, i, shape.DeliveredFrame("1"),
+        &ring, setup.receivers, i, received.DeliveredFrame("1"),
         GroupLedger::Member(&group, options.publishers), &total));
-    subscribers.back()->Open("SUB " + shape.SubjectAt(0) + " workers 1\r\n");
+    subscribers.back()->Open("SUB " + received.SubjectAt(0) + " workers 1\r\n");
     subscribers.back()->Start();
   }
   Flow flow(setup, options, shape, &ring);

@@ -13,7 +13,6 @@
 namespace millrace::bench {
 namespace {
 
-constexpr char kServiceSubject[] = "bench.service";
 constexpr uint64_t kReplyTokens = MessageShape::kSubjectsMax;  // "_INBOX.b007.000042": six digits, then again
 
 std::string InboxOf(uint16_t requester) {
@@ -22,9 +21,9 @@ std::string InboxOf(uint16_t requester) {
   return "_INBOX.b" + std::string(digits + 3, 3);
 }
 
-MessageShape RequestShape(uint16_t requester, size_t payload_bytes) {
+MessageShape RequestShape(const std::string& subject, uint16_t requester, size_t payload_bytes) {
   MessageShape::Options options;
-  options.subject = kServiceSubject;
+  options.subject = subject;
   options.reply = InboxOf(requester) + ".000000";
   options.payload_bytes = payload_bytes;
   return MessageShape(options);
@@ -40,8 +39,8 @@ MessageShape ReplyShape(uint16_t requester, size_t payload_bytes) {
 
 class Responder : public BufferedClient {
  public:
-  Responder(Ring* ring, const Target& target, uint16_t requesters, size_t payload_bytes)
-      : BufferedClient(ring, target), reader_(this, Frame(payload_bytes)) {
+  Responder(Ring* ring, const Target& target, const std::string& subject, uint16_t requesters, size_t payload_bytes)
+      : BufferedClient(ring, target), reader_(this, Frame(subject, payload_bytes)) {
     for (uint16_t i = 0; i < requesters; ++i) {
       replies_.push_back(ReplyShape(i, payload_bytes).PublishLine());
     }
@@ -63,8 +62,8 @@ class Responder : public BufferedClient {
   void OnBadFrame(std::string_view what) { Fail("unexpected frame: " + std::string(what)); }
 
  private:
-  static LineTemplate Frame(size_t payload_bytes) {
-    LineTemplate frame = RequestShape(0, payload_bytes).DeliveredFrame("1");
+  static LineTemplate Frame(const std::string& subject, size_t payload_bytes) {
+    LineTemplate frame = RequestShape(subject, 0, payload_bytes).DeliveredFrame("1");
     frame.varying_from = frame.bytes.find("_INBOX.b") + 8;
     frame.varying_bytes = 3 + 1 + MessageShape::kSubjectDigits;
     return frame;
@@ -74,9 +73,60 @@ class Responder : public BufferedClient {
   FrameReader<Responder> reader_;
 };
 
+// Behind a service import: requests have headers, and replies that the server has made. Each is answered with its body.
+class ForeignResponder : public BufferedClient {
+ public:
+  using BufferedClient::BufferedClient;
+
+  void OnBytes(const char* data, size_t bytes) override {
+    in_.append(data, bytes);
+    size_t at = 0;
+    while (at < in_.size()) {
+      const size_t used = Take(std::string_view(in_).substr(at));
+      if (used == 0) break;
+      at += used;
+    }
+    in_.erase(0, at);
+    Flush();
+  }
+
+ private:
+  // Returns the bytes of the first line, and of the message that it begins; 0 when they are not all there.
+  size_t Take(std::string_view text) {
+    const size_t line_bytes = text.find("\r\n");
+    if (line_bytes == std::string_view::npos) return 0;
+    const std::string_view line = text.substr(0, line_bytes);
+    const bool headers = line.starts_with("HMSG ");
+    if (!headers && !line.starts_with("MSG ")) {
+      OnControl(line);
+      return line_bytes + 2;
+    }
+    // Verb, subject, sid, reply, [bytes of the headers,] bytes.
+    std::string_view words[6];
+    size_t count = 0;
+    for (size_t from = 0; from < line.size() && count < 6; ++count) {
+      const size_t end = std::min(line.find(' ', from), line.size());
+      words[count] = line.substr(from, end - from);
+      from = end + 1;
+    }
+    if (count != (headers ? 6u : 5u)) Fail("a request without a reply: " + std::string(line));
+    const uint64_t all = ParseCount(words[count - 1]);
+    const uint64_t head = headers ? ParseCount(words[4]) : 0;
+    const size_t end = line_bytes + 2 + all + 2;
+    if (text.size() < end) return 0;
+    const std::string_view body = text.substr(line_bytes + 2 + head, all - head);
+    out().append("PUB ").append(words[3]).append(" ").append(std::to_string(body.size())).append("\r\n");
+    out().append(body).append("\r\n");
+    return end;
+  }
+
+  std::string in_;
+};
+
 class Requester : public BufferedClient {
  public:
   struct Plan {
+    std::string subject;
     uint64_t requests;
     uint64_t inflight;
     uint64_t warmup;  // the first requests are not measured
@@ -90,7 +140,7 @@ class Requester : public BufferedClient {
         plan_(plan),
         latency_(latency),
         watch_(watch),
-        line_(RequestShape(id, plan.payload_bytes).PublishLine()),
+        line_(RequestShape(plan.subject, id, plan.payload_bytes).PublishLine()),
         reply_digits_(line_.line_bytes - SizeField(plan.payload_bytes) -
                       MessageShape::kSubjectDigits),
         sent_ns_(std::bit_ceil(plan.inflight * 2)),
@@ -155,6 +205,9 @@ int RunRequest(Setup& setup) {
   const uint64_t requesters = flags.Number("requesters", 1);
   if (requesters == 0 || requesters > 999) Fail("--requesters must be 1 to 999");
   Requester::Plan plan{};
+  plan.subject = flags.Text("subject", "bench.service");
+  const std::string received = flags.Text("to-subject", plan.subject);
+  const bool foreign = setup.receivers.user != setup.target.user;
   plan.inflight = flags.Number("inflight", 1);
   plan.payload_bytes = flags.Number("size", 16);
   plan.requests = flags.Number("msgs", 20'000) / requesters;
@@ -167,9 +220,15 @@ int RunRequest(Setup& setup) {
 
   Histogram latency;
   Stopwatch watch(setup.server_pid);
-  Responder responder(&ring, setup.target, static_cast<uint16_t>(requesters), plan.payload_bytes);
-  responder.Open(std::string("SUB ") + kServiceSubject + " 1\r\n");
-  responder.Start();
+  std::unique_ptr<BufferedClient> responder;
+  if (foreign) {
+    responder = std::make_unique<ForeignResponder>(&ring, setup.receivers);
+  } else {
+    responder = std::make_unique<Responder>(&ring, setup.receivers, received, static_cast<uint16_t>(requesters),
+                                            plan.payload_bytes);
+  }
+  responder->Open("SUB " + received + " 1\r\n");
+  responder->Start();
   std::vector<std::unique_ptr<Requester>> clients;
   for (uint16_t i = 0; i < requesters; ++i) {
     clients.push_back(

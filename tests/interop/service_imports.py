@@ -9,15 +9,11 @@ Each set is two accounts: one that exports everything and hears everything, and 
 the exporters have one mapping, which requests pass as well.
 """
 import json
-import os
 import random
-import subprocess
 import sys
-import tempfile
-import time
 
-import stream_imports
-from stream_imports import PORT, WORLD, Client, filter_of, name_for
+from stream_imports import WORLD, filter_of, name_for
+from talk import Server, Talker, taken_sets
 
 
 def mapping_of(rng):
@@ -43,7 +39,7 @@ def make_set(rng):
 
 
 def config_of(sets):
-    lines = ['listen: 127.0.0.1:%d' % PORT, 'accounts {']
+    lines = ['accounts {']
     for i, one in enumerate(sets):
         maps = one['mapping']
         lines.append(' A%d { users: [{user: a%d, password: p}], exports: [{service: ">"}]%s }' % (
@@ -56,48 +52,32 @@ def config_of(sets):
     return '\n'.join(lines + ['}', ''])
 
 
-def hear(one, i):
-    there, here = Client('a%d' % i), Client('b%d' % i)
-    there.send('SUB > 1\r\n')
-    there.settle()
+def hear(one, i, port):
+    there, here = (Talker(port, user % i, password='p') for user in ('a%d', 'b%d'))
+    there.subscribe('>')
     # A message has the headers of who asks; only the names are looked at: [who
     # published, subject, heard there], without what A hears of itself under the same name.
+    heard = []
     for publisher, client in (('A', there), ('B', here)):
         for subject in WORLD:
-            payload = publisher + ' ' + subject
-            client.send('PUB %s %d\r\n%s\r\n' % (subject, len(payload), payload))
-        client.settle()
-    there.settle()
-    heard = [payload.split(' ') + [subject] for _, payload, subject in there.messages]
-    one['heard'] = sorted(line for line in heard if line[0] == 'B' or line[1] != line[2])
+            client.publish(subject, publisher + ' ' + subject)
+        got = client.settle()
+        heard += got if client is there else []
+    lines = [body.split(' ') + [subject] for subject, _, _, _, body in heard + there.settle()]
+    one['heard'] = sorted(line for line in lines if line[0] == 'B' or line[1] != line[2])
     print(json.dumps(one, separators=(',', ':')), flush=True)
-    there.socket.close()
-    here.socket.close()
+    there.close()
+    here.close()
 
 
 def main():
     server = sys.argv[1]
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     rng = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, 'services.conf')
-        sets = []
-        while len(sets) < count:
-            one = make_set(rng)
-            with open(path, 'w') as file:
-                file.write(config_of([one]))
-            if subprocess.run([server, '-t', '-c', path], capture_output=True).returncode == 0:
-                sets.append(one)
-        with open(path, 'w') as file:
-            file.write(config_of(sets))
-        process = subprocess.Popen([server, '-c', path], stderr=subprocess.DEVNULL)
-        try:
-            stream_imports.wait_until_open()
-            for i, one in enumerate(sets):
-                hear(one, i)
-        finally:
-            process.terminate()
-            process.wait()
+    sets = taken_sets(server, count, lambda: make_set(rng), config_of)
+    with Server(server, config=config_of(sets)) as running:
+        for i, one in enumerate(sets):
+            hear(one, i, running.port)
 
 
 if __name__ == '__main__':

@@ -12,15 +12,11 @@ subscription and the filter overlap (*.c: it subscribes to b.c there); here noth
 """
 import itertools
 import json
-import os
 import random
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 
-PORT = 14871
+from talk import Server, Talker, taken_sets
+
 WORLD = ['.'.join(t) for n in (1, 2, 3) for t in itertools.product('ab', repeat=n)] + ['a.b.a.b', 'b.a.a.a', 'a.a.b.b']
 
 
@@ -58,7 +54,7 @@ def make_set(rng):
 
 
 def config_of(sets):
-    lines = ['listen: 127.0.0.1:%d' % PORT, 'accounts {']
+    lines = ['accounts {']
     for i, one in enumerate(sets):
         lines.append(' A%d { users: [{user: a%d, password: p}], exports: [{stream: ">"}] }' % (i, i))
         lines.append(' B%d { users: [{user: b%d, password: p}], imports: [' % (i, i))
@@ -70,82 +66,29 @@ def config_of(sets):
     return '\n'.join(lines + ['}', ''])
 
 
-class Client:
-    def __init__(self, user):
-        self.socket = socket.create_connection(('127.0.0.1', PORT))
-        self.file = self.socket.makefile('rb')
-        self.file.readline()
-        self.messages = []  # (sid, subject, payload)
-        self.send('CONNECT {"verbose":false,"headers":true,"user":"%s","pass":"p"}\r\n' % user)
-        self.settle()
-
-    def send(self, text):
-        self.socket.sendall(text.encode())
-
-    def settle(self):
-        self.send('PING\r\n')
-        while True:
-            line = self.file.readline().decode().split()
-            if not line or line[0] == '-ERR':
-                raise SystemExit('closed: %s' % line)
-            if line[0] == 'PONG':
-                return
-            if line[0] == 'HMSG':
-                size, headers = int(line[-1]), int(line[-2])
-                self.messages.append([int(line[2]), self.file.read(size + 2)[headers:-2].decode(), line[1]])
-            if line[0] == 'MSG':
-                payload = self.file.read(int(line[-1]) + 2)[:-2].decode()
-                self.messages.append([int(line[2]), payload, line[1]])
-
-
-def wait_until_open():
-    for _ in range(100):
-        try:
-            socket.create_connection(('127.0.0.1', PORT)).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-
-
-def run(sets, folder, server):
-    path = os.path.join(folder, 'streams.conf')
-    with open(path, 'w') as file:
-        file.write(config_of(sets))
-    process = subprocess.Popen([server, '-c', path], stderr=subprocess.DEVNULL)
-    try:
-        wait_until_open()
-        for i, one in enumerate(sets):
-            here, there = Client('b%d' % i), Client('a%d' % i)
-            for sid, text in enumerate(one['subscriptions']):
-                here.send('SUB %s %d\r\n' % (text, sid))
-            here.settle()
-            for subject in WORLD:
-                there.send('PUB %s %d\r\n%s\r\n' % (subject, len(subject), subject))
-            there.settle()
-            here.settle()
-            one['heard'] = sorted(here.messages)  # [subscription, subject there, subject here]
-            print(json.dumps(one, separators=(',', ':')), flush=True)
-            here.socket.close()
-            there.socket.close()
-    finally:
-        process.terminate()
-        process.wait()
+def hear(one, i, port):
+    here, there = (Talker(port, user % i, password='p') for user in ('b%d', 'a%d'))
+    for sid, text in enumerate(one['subscriptions']):
+        here.send('SUB %s %d\r\n' % (text, sid))
+    heard = here.settle()
+    for subject in WORLD:
+        there.publish(subject, subject)
+    there.settle()
+    # [subscription, subject there, subject here]
+    one['heard'] = sorted([int(sid), body, subject] for subject, sid, _, _, body in heard + here.settle())
+    print(json.dumps(one, separators=(',', ':')), flush=True)
+    here.close()
+    there.close()
 
 
 def main():
     server = sys.argv[1]
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     rng = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, 'one.conf')
-        sets = []
-        while len(sets) < count:
-            one = make_set(rng)
-            with open(path, 'w') as file:
-                file.write(config_of([one]))
-            if subprocess.run([server, '-t', '-c', path], capture_output=True).returncode == 0:
-                sets.append(one)
-        run(sets, folder, server)
+    sets = taken_sets(server, count, lambda: make_set(rng), config_of)
+    with Server(server, config=config_of(sets)) as running:
+        for i, one in enumerate(sets):
+            hear(one, i, running.port)
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@
 #include "broker/monitor/part_answer.h"
 #include "broker/monitor/snapshot.h"
 #include "broker/part.h"
+#include "broker/service/latency.h"
 #include "broker/closed_reason.h"
 #include "broker/session/loaded_config.h"
 #include "broker/speaker.h"
@@ -28,6 +29,8 @@ enum class Parcel::Type : uint8_t {
   kConfigChange,   // control -> shard, and back as kConfigApplied
   kConfigApplied,
   kPartMail,      // control -> part of a shard
+  kAskedClient,   // shard -> shard, and back as kToldClient
+  kToldClient,
   kQuery,         // control -> shard, and back as kAnswer
   kAnswer,
   kBusy,           // shard -> control
@@ -84,6 +87,22 @@ struct PartParcel final : Parcel {
       : Parcel(Type::kPartMail), to(part), mail(std::move(content)) {}
   const PartId to;
   std::unique_ptr<PartMail> mail;
+};
+
+// A shard measures a request that a connection of another one has answered, and asks who that is.
+struct AskedClient final : Parcel {
+  AskedClient(ConnectionId about, uint32_t shard, uint64_t asked)
+      : Parcel(Type::kAskedClient), id(about), from(shard), question(asked) {}
+  const ConnectionId id;
+  const uint32_t from;
+  const uint64_t question;
+};
+
+struct ToldClient final : Parcel {
+  ToldClient(uint64_t asked, LatencyClient who)
+      : Parcel(Type::kToldClient), question(asked), client(std::move(who)) {}
+  const uint64_t question;
+  LatencyClient client;
 };
 
 // What monitoring asks of a shard.

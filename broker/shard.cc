@@ -80,6 +80,9 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       random_(options.seed) {
   session_shared_.account_connections = options.account_connections;
   system_.set_server(ServerObject(config->info, config->options));
+  service_imports_.latency().set_ask([this](const ConnectionId& about, uint64_t question) {
+    mesh_.SendParcel(about.shard, std::make_unique<AskedClient>(about, mesh_.self(), question));
+  });
   AdoptViews(config->views);
   stop_deadline_.Bind<&Shard::OnStopDeadline>(this);
   trim_.Bind<&Shard::TrimChunks>(this);
@@ -111,6 +114,7 @@ void Shard::RunOnce(bool may_block) {
   ResumePaused();
   Lap(TurnPhase::kTimers);
   RunParts();
+  service_imports_.RunTurn();
   CloseSlow();
   router_.FinishTurn();
   log_.Flush();
@@ -192,6 +196,7 @@ void Shard::EnterKernel(bool may_block) {
 void Shard::Sleep() {
   Nanos deadline = timers_.NextDeadline();
   for (const std::unique_ptr<ShardPart>& part : parts_) deadline = std::min(deadline, part->NextTick());
+  deadline = std::min(deadline, service_imports_.NextTick());
   for (const ConnectionId& id : stalled_) {
     if (const Connection* connection = Find(id)) deadline = std::min(deadline, connection->stalled_until);
   }
@@ -425,6 +430,12 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       if (ShardPart* part = FindPart(mail.to)) part->OnMail(std::move(mail.mail));
       return;
     }
+    case Parcel::Type::kAskedClient:
+      return OnAskedClient(static_cast<const AskedClient&>(*parcel));
+    case Parcel::Type::kToldClient: {
+      auto& told = static_cast<ToldClient&>(*parcel);
+      return service_imports_.latency().OnClient(told.question, std::move(told.client));
+    }
     case Parcel::Type::kQuery:
       return OnQuery(static_cast<const Query&>(*parcel));
     case Parcel::Type::kListen:
@@ -453,6 +464,14 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       break;
   }
   MR_CHECK(false);
+}
+
+// It may have gone by now.
+void Shard::OnAskedClient(const AskedClient& asked) {
+  Connection* const connection = Find(asked.id);
+  const Receiver* const receiver = connection == nullptr ? nullptr : &connection->receiver();
+  mesh_.SendParcel(asked.from,
+                   std::make_unique<ToldClient>(asked.question, LatencyTracker::Describe(receiver, true)));
 }
 
 void Shard::OnConfigChange(const ConfigChange& change) {

@@ -98,6 +98,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnInterest(uint32_t from, const char* body);
   void OnUndelivered(const char* body);
   void OnParcel(std::unique_ptr<Parcel> parcel);
+  void OnAskedClient(const AskedClient& asked);
   void OnConfigChange(const ConfigChange& change);
   void OnQuery(const Query& query);
   void AdoptViews(const AccountViews& views);

@@ -129,6 +129,8 @@ class Client : public SubscriptionOwner {
   Receiver& receiver() { return receiver_; }
   void OnAutoUnsubscribed(Subscription*) override {}
   std::string_view client_name() const override { return "case"; }
+  AccountId account() const override { return kGlobalAccount; }
+  Nanos rtt() const override { return Nanos{0}; }
   std::string RequestorJson(const RequestorDetail&) const override { return "{}"; }
 
  private:

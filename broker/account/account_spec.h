@@ -90,6 +90,13 @@ struct AccountLimits {
   bool operator==(const AccountLimits&) const = default;
 };
 
+// Where events of messages go that carry a `traceparent` header and do not say so themselves.
+struct AccountTrace {
+  std::string dest = {};  // empty: they are not traced
+  int sampling = 100;     // per cent of them
+  bool operator==(const AccountTrace&) const = default;
+};
+
 struct AccountSpec {
   std::string name = {};
   std::string nkey = {};  // public account key, "A..."
@@ -100,6 +107,7 @@ struct AccountSpec {
   std::vector<Mapping> mappings = {};
   AccountLimits limits = {};
   AccountJetStream jetstream = {};
+  AccountTrace trace = {};
   bool operator==(const AccountSpec&) const = default;
 };
 

@@ -27,6 +27,7 @@ AccountTable::AccountTable(const std::vector<AccountSpec>& specs, std::string_vi
     account.exists = true;
     account.limits = spec.limits;
     account.jetstream = spec.jetstream;
+    account.trace = spec.trace;
   }
   accounts_.shrink_to_fit();
   // JetStream is for whom it is given to; where there is nobody else, for those who are in no account.

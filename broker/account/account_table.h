@@ -21,6 +21,7 @@ struct Account {
   bool exists = true;  // false: an earlier configuration had it
   AccountLimits limits = {};
   AccountJetStream jetstream = {};
+  AccountTrace trace = {};
 };
 
 class AccountTable {

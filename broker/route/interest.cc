@@ -93,6 +93,7 @@ void Interest::Remove(Subscription* sub) {
   list[sub->index] = list.back();
   list[sub->index]->index = sub->index;
   list.pop_back();
+  const bool lost = list.empty();
   if (group != nullptr) {
     announce_(InterestMail{sub->account, 0, static_cast<uint32_t>(list.size()), 0, 0}, filter, sub->queue());
     if (list.empty() && group->remotes.empty()) {
@@ -104,6 +105,7 @@ void Interest::Remove(Subscription* sub) {
   }
   Changed(sub->account, filter);
   DropIfEmpty(sub->account, filter, node);
+  if (lost && on_lost_) on_lost_(sub->account, filter);
   sub->node = nullptr;
   sub->removed = true;
   removed_.push_back(sub);
@@ -163,6 +165,8 @@ void Interest::ApplyRemote(uint32_t from, const InterestMail& mail, std::string_
   }
   Changed(mail.account, filter);
   DropIfEmpty(mail.account, filter, node);
+  const bool lost = queue.empty() ? mail.plain_delta < 0 : mail.queue_weight == 0;
+  if (lost && on_lost_) on_lost_(mail.account, filter);
 }
 
 bool Interest::HasSubscription(AccountId id, std::string_view filter, std::string_view name) const {

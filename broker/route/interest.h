@@ -17,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "broker/account/service_index.h"
@@ -97,8 +98,14 @@ class Interest {
   // Called when this shard's interest in a filter changes in a way that others must know.
   using Announce = std::function<void(const InterestMail&, std::string_view filter, std::string_view queue)>;
 
+  // Called when a filter has lost its last subscriptions in a group (or without one) here or on another shard. May not
+  // change interest.
+  using Lost = std::function<void(AccountId account, std::string_view filter)>;
+
   Interest(uint32_t cache_entries, ShardCounters& counters, Announce announce);
   ~Interest();
+
+  void set_on_lost(Lost on_lost) { on_lost_ = std::move(on_lost); }
 
   // Links a subscription; its subject must be a valid filter.
   void Insert(Subscription* sub);
@@ -189,6 +196,7 @@ class Interest {
   const Announce announce_;
   std::vector<std::unique_ptr<Trie>> tries_;       // by AccountId
   std::span<const ServiceIndex* const> services_;  // the same; SetServiceImports
+  Lost on_lost_;
   uint32_t generations_[kPartitionCount] = {};
   uint64_t epoch_ = 1;
   uint64_t changes_ = 0;  // of interest, so far

@@ -62,7 +62,10 @@ void SendRecord(MeshPort* mesh, uint32_t target, const Message& message, const R
   mail.reply_bytes = static_cast<uint32_t>(message.reply.size());
   mail.group_count = static_cast<uint16_t>(delivery.groups.size());
   mail.flags = FlagsOf(message, delivery, by_reference, elsewhere);
-  if (message.trace != nullptr) mail.trace_id = message.trace->id;
+  if (message.trace != nullptr) {
+    mail.trace_id = message.trace->id;
+    ++message.trace->reports_missing;
+  }
   mail.hops = delivery.hops;
   mail.header_zeros = message.header_zeros;
   mail.size_zeros = message.size_zeros;

@@ -124,37 +124,46 @@ bool Router::DeliverImported(Subscription* sub, const Message& message) {
     const std::string_view matched = message.deliver_to.empty() ? message.subject : message.deliver_to;
     local.subject = LocalSubject(import, matched, &local_subject_);
   }
-  return message.trace != nullptr ? DeliverTraced(sub, local) : DeliverNamed(sub, local);
+  if (message.trace == nullptr) return DeliverNamed(sub, local);
+  MR_DCHECK(sub->receiver != nullptr);
+  message.trace->events.push_back({.kind = TraceEvent::Kind::kStreamExport,
+                                   .wall_ns = message.trace->wall_ns,
+                                   .account = sub->receiver->owner->account(),
+                                   .to = std::string(local.subject)});
+  if (import.allow_trace) return DeliverTraced(sub, local);
+  if (message.trace->only) return true;
+  local.trace = nullptr;
+  return DeliverNamed(sub, local);
 }
 
 bool Router::DeliverTraced(Subscription* sub, const Message& message) {
-  const Receiver* receiver = sub->receiver;
-  MessageTrace& trace = *message.trace;
   MR_DCHECK((sub->receiver == nullptr) != (sub->sink == nullptr));
-  TraceEgress egress;
+  if (sub->receiver == nullptr) return !sub->removed && sub->sink->DeliverTraced(*sub, message);
+  const Receiver& receiver = *sub->receiver;
+  MessageTrace& trace = *message.trace;
+  TraceEvent egress;
   egress.wall_ns = trace.wall_ns;
+  egress.account = receiver.owner->account();
   egress.sub = sub->subject();
   egress.queue = sub->queue();
-  if (receiver != nullptr) {
-    egress.cid = receiver->id.cid;
-    egress.name = receiver->owner->client_name();
-    if (sub->removed) {
-      egress.error = "Not delivered because subscription is closed";
-    } else if (IsUnwantedEcho(*receiver, message)) {
-      egress.error = "Not delivered because of no echo";
-    } else if (receiver->hooks != nullptr && !receiver->hooks->MayDeliver(*sub, message)) {
-      egress.error = "Not delivered because subscription denies this subject";
-    } else if (outlet_.IsShut(*receiver)) {
-      egress.error = "Not delivered because client is closed";
-    }
+  egress.cid = receiver.id.cid;
+  egress.name = receiver.owner->client_name();
+  if (sub->removed) {
+    egress.error = "Not delivered because subscription is closed";
+  } else if (IsUnwantedEcho(receiver, message)) {
+    egress.error = "Not delivered because of no echo";
+  } else if (receiver.hooks != nullptr && !receiver.hooks->MayDeliver(*sub, message)) {
+    egress.error = "Not delivered because subscription denies this subject";
+  } else if (outlet_.IsShut(receiver)) {
+    egress.error = "Not delivered because client is closed";
   }
   bool delivered = egress.error.empty();
+  trace.events.push_back(std::move(egress));
   if (delivered && !trace.only) {
     Message plain = message;
     plain.trace = nullptr;
     delivered = DeliverNamed(sub, plain);
   }
-  trace.egress.push_back(std::move(egress));
   return delivered;
 }
 
@@ -344,7 +353,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
     MR_DCHECK(record.shared->owner == from);
     payloads_home_.push_back(record.shared);
   }
-  MessageTrace trace{record.trace_id, record.trace_only, wall_ns_, {}};
+  MessageTrace trace{.id = record.trace_id, .only = record.trace_only, .wall_ns = wall_ns_};
   if (record.traced) message.trace = &trace;
 
   const MatchResult& match = *interest_.Match(message.account, record.matched()).result;
@@ -357,7 +366,7 @@ void Router::OnMessage(uint32_t from, const char* body) {
   // A second pick reports to the same origin, beyond what it waits for; the last hop of a trace is then not shown.
   const ConnectionId& origin = message.origin_id;
   if (record.traced && record.hops == 0) {
-    SendTraceReport(&mesh_, std::make_unique<TraceReport>(origin, record.trace_id, std::move(trace.egress)));
+    SendTraceReport(&mesh_, std::make_unique<TraceReport>(origin, record.trace_id, std::move(trace.events)));
   }
   if (delivered || !record.report_undelivered) return;
   if (origin.shard == mesh_.self()) {  // it came back to us as a second pick

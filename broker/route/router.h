@@ -82,8 +82,9 @@ class Router {
   // Unpredictable to nobody who watches: for shares of what is published.
   uint64_t Random() { return random_.Next(); }
 
-  // Wall clock of the turn, for traces.
+  // Wall clock of the turn, for traces and metrics.
   void set_wall_ns(int64_t wall_ns) { wall_ns_ = wall_ns; }
+  int64_t wall_ns() const { return wall_ns_; }
 
   // Requests of our own connections that came back without having found anybody.
   struct Undelivered {

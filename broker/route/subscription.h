@@ -15,6 +15,7 @@
 
 #include "broker/route/message.h"
 #include "broker/route/outbox.h"
+#include "proto/base/nanos.h"
 
 namespace millrace {
 
@@ -30,6 +31,9 @@ class Sink {
   virtual ~Sink() = default;
   // False: this message is for nobody here after all; a request that nobody else takes is told so.
   virtual bool Deliver(const Subscription& subscription, const Message& message) = 0;
+  // Deliver for a message that is traced (Message::trace): it says there what becomes of it, and of one that is only
+  // traced it does no more. By default it says nothing.
+  virtual bool DeliverTraced(const Subscription& subscription, const Message& message);
   // Many in a row, in their order. By default Deliver for each, as long as the subscription is there.
   virtual void DeliverRun(const Subscription& subscription, const MessageRun& run);
 };
@@ -58,6 +62,9 @@ class SubscriptionOwner {
   virtual void OnAutoUnsubscribed(Subscription* sub) = 0;
   // What the client called itself, for traces.
   virtual std::string_view client_name() const = 0;
+  virtual AccountId account() const = 0;
+  // How far away it is; zero while that is not known.
+  virtual Nanos rtt() const = 0;
   // This connection as the value of Nats-Request-Info, in JSON.
   virtual std::string RequestorJson(const RequestorDetail& detail) const = 0;
 };

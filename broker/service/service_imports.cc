@@ -50,7 +50,11 @@ bool WantsReply(const Message& message) { return !message.reply.empty() && !mess
 }  // namespace
 
 ServiceImports::ServiceImports(Router& router, const Nanos& now, uint32_t shard, uint64_t secret)
-    : router_(router), now_(now), random_(secret), prefix_(kReplyPrefix) {
+    : router_(router),
+      now_(now),
+      random_(secret),
+      prefix_(kReplyPrefix),
+      latency_(router, now, random_.Next()) {
   MR_CHECK_OP(shard, <, kShardsMax);
   // No two shards have the same token.
   AppendDigits(random_.Next() % (Power(kTokenDigits) / kShardsMax) * kShardsMax + shard, kTokenDigits, &prefix_);
@@ -88,7 +92,6 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
   MR_CHECK_OP(index, <, importer.service_imports.size());
   const CompiledServiceImport& import = importer.service_imports[index];
   if (chain_.size() == kChainMax || InChain(import)) return {};
-  if (message.trace != nullptr && message.trace->only) return {};
 
   MR_DCHECK(message.deliver_to != message.subject);
   const bool elsewhere = !message.deliver_to.empty();
@@ -100,16 +103,25 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
     if (mapped->subject.empty()) return {};
     subject = mapped->subject;
   }
-  const std::string payload = AddRequestor(message, import);
+  std::string payload(message.payload.substr(0, message.header_bytes));
+  AddRequestor(message, import, &payload);
   Message there = message;
   there.account = import.exporter;
   (elsewhere ? there.deliver_to : there.subject) = subject;
-  there.header_bytes = message.header_bytes + static_cast<uint32_t>(payload.size() - message.payload.size());
+  there.header_bytes = static_cast<uint32_t>(payload.size());
   there.header_zeros = there.size_zeros = 0;
+  payload += message.payload.substr(message.header_bytes);
   there.payload = payload;
   there.tail = {};
-  there.trace = nullptr;
   there.by_service = true;
+  std::string traced;
+  const bool only_traced = message.trace != nullptr && message.trace->only;
+  if (message.trace != nullptr && !TraceStep(matched, subject, import.terms.allow_trace, &there, &traced)) {
+    return {};
+  }
+  std::optional<TriggerHeaders> measured;
+  if (import.terms.latency && !only_traced) [[unlikely]]
+    measured = latency_.Sample(import, message);
   const Step step{import.exporter, import.export_index, import.share};
   std::string reply;
   uint64_t number = 0;
@@ -119,35 +131,54 @@ Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) 
                     .exporter = import.exporter,
                     .through = step,
                     .response = import.terms.response,
+                    .measured = measured.has_value(),
                     .threshold = import.terms.threshold,
                     .deadline = now_ + import.terms.threshold,
                     .subject = std::string(matched),
                     .reply = std::string(message.reply)},
                    &number);
     there.reply = reply;
+    if (measured) latency_.Begin(number, import, message, *std::move(measured), now_ + import.terms.threshold);
   }
   chain_.push_back(step);
   const Router::Outcome outcome = router_.Publish(there, *router_.interest().Match(there.account, subject).result);
   chain_.pop_back();
-  if (!outcome.delivered && !reply.empty()) Forget(number);
+  if ((!outcome.delivered || only_traced) && !reply.empty()) Forget(number, LatencyStatus::kUnavailable);
   return outcome;
 }
 
-// The message with who has sent it in its headers: of a requestor that is a client, for it alone is known.
-std::string ServiceImports::AddRequestor(const Message& message, const CompiledServiceImport& import) const {
-  std::string block(message.payload.substr(0, message.header_bytes));
-  if (message.origin != nullptr && message.origin->owner != nullptr) {
-    const bool is_first = chain_.empty();
-    RequestorDetail detail;
-    detail.identity = is_first ? import.share : chain_.front().share;
-    detail.server = detail.identity || import.share || views_->is_system(import.exporter) ||
-                    std::any_of(chain_.begin(), chain_.end(), [](const Step& step) { return step.share; });
-    detail.by_way_of = is_first ? kNoAccount : message.account;
-    RemoveHeader(&block, kRequestInfo);
-    AddHeader(&block, kRequestInfo, message.origin->owner->RequestorJson(detail));
+bool ServiceImports::TraceStep(std::string_view from, std::string_view to, bool allow_trace, Message* there,
+                               std::string* room) {
+  MessageTrace& trace = *there->trace;
+  trace.events.push_back({.kind = TraceEvent::Kind::kServiceImport,
+                          .wall_ns = trace.wall_ns,
+                          .account = there->account,
+                          .from = std::string(from),
+                          .to = std::string(to)});
+  if (!allow_trace) {
+    there->trace = nullptr;
+    if (trace.only) return false;
   }
-  block += message.payload.substr(message.header_bytes);
-  return block;
+  // Nobody there learns where the importer's events go.
+  const std::string dest =
+      allow_trace ? ReplySubject(random_.Next() % Power(kNumberDigits)) : std::string(kTraceDisabled);
+  *room = WithTraceDest(there->payload, dest, &there->header_bytes);
+  there->payload = *room;
+  return true;
+}
+
+// Who has sent it, into its headers: of a requestor that is a client, for it alone is known.
+void ServiceImports::AddRequestor(const Message& message, const CompiledServiceImport& import,
+                                  std::string* header_block) const {
+  if (message.origin == nullptr || message.origin->owner == nullptr) return;
+  const bool is_first = chain_.empty();
+  RequestorDetail detail;
+  detail.identity = is_first ? import.share : chain_.front().share;
+  detail.server = detail.identity || import.share || views_->is_system(import.exporter) ||
+                  std::any_of(chain_.begin(), chain_.end(), [](const Step& step) { return step.share; });
+  detail.by_way_of = is_first ? kNoAccount : message.account;
+  RemoveHeader(header_block, kRequestInfo);
+  AddHeader(header_block, kRequestInfo, message.origin->owner->RequestorJson(detail));
 }
 
 std::string ServiceImports::Expect(Pending pending, uint64_t* number) {
@@ -159,8 +190,12 @@ std::string ServiceImports::Expect(Pending pending, uint64_t* number) {
   by_age_[pending.threshold].push_back({*number, pending.deadline});
   ++pending_of_[pending.importer];
   pending_.emplace(*number, std::move(pending));
+  return ReplySubject(*number);
+}
+
+std::string ServiceImports::ReplySubject(uint64_t number) const {
   std::string reply = prefix_;
-  AppendDigits(*number, kNumberDigits, &reply);
+  AppendDigits(number, kNumberDigits, &reply);
   return reply;
 }
 
@@ -174,7 +209,7 @@ void ServiceImports::Listen(AccountId exporter) {
 // ---- replies -------------------------------------------------------------------------------------------------------
 
 // A reply counts as delivered, whatever becomes of it: who answers late, or twice, hears no 503 (as at the peer).
-bool ServiceImports::Deliver(const Subscription&, const Message& message) {
+bool ServiceImports::OnReply(const Message& message) {
   MR_DCHECK(shard_checker_.Here());
   // A consumer's delivery keeps the subject of its message.
   MR_DCHECK(message.deliver_to != message.subject);
@@ -184,7 +219,7 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   if (at == pending_.end() || at->second.exporter != message.account) return true;
   const uint64_t number = at->first;
   if (at->second.deadline < now_) {
-    Forget(number);
+    Forget(number, LatencyStatus::kTimeout);
     return true;
   }
   // A copy: what is published from here may ask for more, and so move what is pending.
@@ -193,9 +228,15 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
   home.account = pending.importer;
   (elsewhere ? home.deliver_to : home.subject) = pending.reply;
   home.tail = {};
-  home.trace = nullptr;
   home.by_service = true;
   home.report_undelivered = false;
+  if (pending.measured) [[unlikely]]
+    latency_.OnReply(number, message);
+  std::string untraced;
+  if (home.trace != nullptr && !TraceStep(matched, pending.reply, false, &home, &untraced)) {
+    Forget(number, LatencyStatus::kUnwanted);
+    return true;
+  }
   std::string back;
   uint64_t back_number = 0;
   if (WantsReply(message)) {
@@ -216,10 +257,10 @@ bool ServiceImports::Deliver(const Subscription&, const Message& message) {
       router_.Publish(home, *router_.interest().Match(home.account, pending.reply).result);
   chain_.pop_back();
   router_.NoteSentOn(outcome.sent_to);
-  if (!outcome.delivered && !back.empty()) Forget(back_number);
+  if (!outcome.delivered && !back.empty()) Forget(back_number, LatencyStatus::kUnavailable);
   const bool is_last = pending.response == ServiceResponse::kSingleton || message.payload.empty();
   if (!outcome.delivered || is_last) {
-    Forget(number);
+    Forget(number, LatencyStatus::kUnwanted);
   } else if (const auto still = pending_.find(number); still != pending_.end()) {
     still->second.deadline = now_ + pending.threshold;
   }
@@ -233,7 +274,7 @@ void ServiceImports::GiveBack(std::string* subject, std::string* reply) {
     if (at == pending_.end()) return;
     *subject = at->second.subject;
     *reply = at->second.reply;
-    Forget(at->first);
+    Forget(at->first, LatencyStatus::kUnavailable);
   }
 }
 
@@ -245,9 +286,11 @@ ServiceImports::PendingMap::iterator ServiceImports::Find(std::string_view reply
   return number ? pending_.find(*number) : pending_.end();
 }
 
-void ServiceImports::Forget(uint64_t number) {
+void ServiceImports::Forget(uint64_t number, LatencyStatus why) {
   const auto at = pending_.find(number);
   if (at == pending_.end()) return;
+  if (at->second.measured) [[unlikely]]
+    latency_.End(number, why);
   const auto of = pending_of_.find(at->second.importer);
   MR_CHECK(of != pending_of_.end() && of->second > 0);
   if (--of->second == 0) pending_of_.erase(of);
@@ -266,7 +309,7 @@ void ServiceImports::GiveUpOverdue() {
       if (goes_on) {
         queue.push_back({oldest.number, at->second.deadline});
       } else {
-        Forget(oldest.number);
+        Forget(oldest.number, LatencyStatus::kTimeout);
         ++given_up_;
       }
     }
@@ -280,7 +323,7 @@ void ServiceImports::MakeRoom(AccountId importer) {
     for (auto oldest = queue.begin(); oldest != queue.end(); ++oldest) {
       const auto at = pending_.find(oldest->number);
       if (at == pending_.end() || at->second.importer != importer) continue;
-      Forget(oldest->number);
+      Forget(oldest->number, LatencyStatus::kTimeout);
       queue.erase(oldest);
       ++given_up_;
       return;
@@ -290,6 +333,7 @@ void ServiceImports::MakeRoom(AccountId importer) {
 
 void ServiceImports::Invariant() const {
   MR_CHECK(chain_.empty());
+  latency_.Invariant();
   absl::flat_hash_map<AccountId, uint32_t> count;
   for (const auto& [number, pending] : pending_) {
     ++count[pending.importer];

@@ -21,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "broker/account/account_views.h"
 #include "broker/route/router.h"
+#include "broker/service/latency_tracker.h"
 #include "proto/base/nanos.h"
 #include "proto/base/shard_checker.h"
 #include "proto/base/xorshift.h"
@@ -44,6 +45,11 @@ class ServiceImports final : public Forwarder, private Sink {
   // Forwarder.
   Router::Outcome Forward(const Message& message, uint32_t import) override;
 
+  // In each turn, outside of any delivery: what is measured. NextTick: when that has something to do by itself.
+  void RunTurn() { latency_.RunTurn(); }
+  Nanos NextTick() const { return latency_.NextTick(); }
+  LatencyTracker& latency() { return latency_; }
+
   // Nobody took a request: what its requestor calls it, if it was forwarded. It is not waited for any longer.
   void GiveBack(std::string* subject, std::string* reply);
 
@@ -66,6 +72,7 @@ class ServiceImports final : public Forwarder, private Sink {
     AccountId exporter;
     Step through;  // the export that it was forwarded by
     ServiceResponse response;
+    bool measured = false;  // latency_ waits for it, too
     Nanos threshold;
     Nanos deadline;
     std::string subject;  // the importer's
@@ -78,17 +85,25 @@ class ServiceImports final : public Forwarder, private Sink {
   using PendingMap = absl::flat_hash_map<uint64_t, Pending>;
 
   // Sink: a reply.
-  bool Deliver(const Subscription& subscription, const Message& message) override;
+  bool Deliver(const Subscription&, const Message& message) override { return OnReply(message); }
+  bool DeliverTraced(const Subscription&, const Message& message) override { return OnReply(message); }
+  bool OnReply(const Message& message);
 
   // The reply subject in the exporter; *number names what is pending.
   std::string Expect(Pending pending, uint64_t* number);
-  std::string AddRequestor(const Message& message, const CompiledServiceImport& import) const;
+  // A reply subject of this shard.
+  std::string ReplySubject(uint64_t number) const;
+  void AddRequestor(const Message& message, const CompiledServiceImport& import, std::string* header_block) const;
+  // Says that a traced message goes on as `there`, and whether it is traced there as well. False: it goes nowhere. Its
+  // new payload lives in *room.
+  bool TraceStep(std::string_view from, std::string_view to, bool allow_trace, Message* there, std::string* room);
   void Listen(AccountId exporter);
   void GiveUpOverdue();
   void MakeRoom(AccountId importer);
   // What a reply subject of this shard is of; end() when it is not waited for.
   PendingMap::iterator Find(std::string_view reply);
-  void Forget(uint64_t number);
+  // `why`: to whom measures it, unless it has been answered.
+  void Forget(uint64_t number, LatencyStatus why);
   bool InChain(const CompiledServiceImport& import) const;
 
   [[no_unique_address]] ShardChecker shard_checker_;
@@ -104,6 +119,7 @@ class ServiceImports final : public Forwarder, private Sink {
   std::map<Nanos, std::deque<Deadline>> by_age_;            // per threshold; some may have gone, or go on later
   std::vector<Step> chain_;                                 // exports that are being forwarded through, there or back
   uint64_t given_up_ = 0;
+  LatencyTracker latency_;
 };
 
 }  // namespace millrace

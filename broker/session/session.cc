@@ -520,16 +520,27 @@ bool Session::PublishPermitted(const Command& command) {
                           !(special && IsRaftSubject(command.subject) &&
                             !shared_.config->accounts.is_system(principal_.account()));
   if (!subject_ok) {
-    ReplyError(Concat({error_text::kPublishViolation, Quoted(command.subject)}));
-    shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Subject ", Quoted(command.subject)}));
+    RefusePublish(command, Concat({error_text::kPublishViolation, Quoted(command.subject)}),
+                  Concat({"Subject ", Quoted(command.subject)}));
     return false;
   }
   if (!command.reply.empty() && IsReservedReply(command.reply)) {
-    ReplyError(Concat({error_text::kReplyViolation, Quoted(command.reply)}));
-    shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Reply ", Quoted(command.reply)}));
+    RefusePublish(command, Concat({error_text::kReplyViolation, Quoted(command.reply)}),
+                  Concat({"Reply ", Quoted(command.reply)}));
     return false;
   }
   return true;
+}
+
+void Session::RefusePublish(const Command& command, std::string_view error, std::string_view about) {
+  PendingTrace trace;
+  const Tracing tracing = command.verb == Verb::kHpub ? BeginTrace(command, &trace) : Tracing::kNo;
+  if (tracing == Tracing::kDrop) return;
+  ReplyError(error);
+  shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - ", about}));
+  if (tracing != Tracing::kYes) return;
+  trace.error = error;
+  FinishTrace(trace);
 }
 
 void Session::OnPub(const Command& command) {
@@ -604,56 +615,95 @@ Message Session::MessageOf(const Command& command, std::string_view subject) {
   return message;
 }
 
-bool Session::TracePublish(const Command& command, std::string_view subject) {
-  std::optional<TraceRequest> request = ReadTraceRequest(command.payload.substr(0, command.header_bytes));
-  if (!request.has_value()) [[likely]]
-    return false;
+Session::Tracing Session::BeginTrace(const Command& command, PendingTrace* trace) {
+  std::optional<TraceRequest> request =
+      ReadTraceRequest(command.payload.substr(0, command.header_bytes), traces_by_parent_);
+  if (!request.has_value()) return Tracing::kNo;
   shared_.router.FlushRun();
-  const bool only = request->only;
-  if (request->dest.empty()) return only;
-  if (!IsValidLiteral(request->dest)) {
+  const Tracing otherwise = request->only ? Tracing::kDrop : Tracing::kNo;
+  if (request->disabled) return request->only ? Tracing::kDrop : Tracing::kDisable;
+  if (request->dest.empty()) {
+    const AccountTrace& of_account = shared_.config->accounts[principal_.account()].trace;
+    const uint64_t draw = shared_.router.Random() % 100;  // the peer's `<=`:
+    if (of_account.sampling < 100 && draw > static_cast<uint64_t>(of_account.sampling)) return Tracing::kDisable;
+    request->dest = of_account.dest;
+  }
+  const std::string& dest = request->dest;
+  if (!IsValidLiteral(dest)) {
     shared_.log.Error(
-        Concat({label_, " - Destination ", Quoted(request->dest), " is not valid, won't be able to trace events"}));
-    return only;
+        Concat({label_, " - Destination ", Quoted(dest), " is not valid, won't be able to trace events"}));
+    return otherwise;
   }
-  if (!principal_.MayPublish(request->dest, shared_.now)) {
-    ReplyError(Concat({error_text::kPublishViolation, Quoted(request->dest)}));
-    return true;
+  const bool is_system = shared_.config->accounts.is_system(principal_.account());
+  if (IsGatewaySubject(dest) || (IsRaftSubject(dest) && !is_system) || !principal_.MayPublish(dest, shared_.now)) {
+    ReplyError(Concat({error_text::kPublishViolation, Quoted(dest)}));
+    shared_.log.ErrorLimited(Concat({label_, " - Publish Violation - Subject ", Quoted(dest)}));
+    return Tracing::kDrop;
   }
-  const uint32_t id = next_trace_++;
-  MessageTrace trace{id, only, shared_.wall_ns, {}};
+  trace->request = *std::move(request);
+  trace->ingress_ns = shared_.wall_ns;
+  trace->subject = command.subject;
+  trace->message_bytes = command.payload.size();
+  return Tracing::kYes;
+}
+
+bool Session::TracePublish(const Command& command, std::string_view subject) {
+  const std::string_view headers = command.payload.substr(0, command.header_bytes);
+  if (!traces_by_parent_ && !MayAskForTrace(headers)) [[likely]]
+    return false;
+  PendingTrace pending;
+  const Tracing tracing = BeginTrace(command, &pending);
+  if (tracing == Tracing::kNo) return false;
+  if (tracing == Tracing::kDrop) return true;
   Message message = MessageOf(command, subject);
-  message.trace = &trace;
+  std::string untraced;
+  MessageTrace trace{.id = next_trace_++, .only = pending.request.only, .wall_ns = shared_.wall_ns};
+  if (tracing == Tracing::kDisable) {
+    untraced = WithTraceDest(message.payload, kTraceDisabled, &message.header_bytes);
+    message.payload = untraced;
+    message.tail = {};
+    message.header_zeros = message.size_zeros = 0;
+  } else {
+    message.trace = &trace;
+    const bool is_mapped = subject.data() != command.subject.data();
+    if (is_mapped) {
+      trace.events.push_back({.kind = TraceEvent::Kind::kSubjectMapping,
+                              .wall_ns = shared_.wall_ns,
+                              .to = std::string(subject)});
+    }
+  }
   const Router::Outcome outcome = shared_.router.Publish(message, MatchSubject(subject));
   touched_ |= outcome.sent_to;
   if (!outcome.delivered && message.report_undelivered) SendNoResponders(subject, command.reply);
-  MR_DCHECK(!traces_.contains(id));  // no report comes before the publish has returned
-  PendingTrace& pending = traces_[id];
-  pending.request = std::move(*request);
-  pending.ingress_ns = shared_.wall_ns;
-  pending.subject = command.subject;
-  pending.message_bytes = command.payload.size();
-  pending.egress = std::move(trace.egress);
-  pending.reports_missing = static_cast<uint32_t>(std::popcount(outcome.sent_to));
-  if (pending.reports_missing == 0) FinishTrace(id);
+  if (message.trace == nullptr) return true;
+  pending.events = std::move(trace.events);
+  pending.reports_missing = trace.reports_missing;
+  if (pending.reports_missing == 0) {
+    FinishTrace(pending);
+  } else {
+    const bool is_new = traces_.emplace(trace.id, std::move(pending)).second;
+    MR_CHECK(is_new);  // no report comes before the publish has returned
+  }
   return true;
 }
 
 void Session::OnTraceReport(TraceReport&& report) {
   const auto it = traces_.find(report.id);
   if (it == traces_.end()) return;
-  MR_CHECK_OP(it->second.reports_missing, >, 0u);
-  std::move(report.egress.begin(), report.egress.end(), std::back_inserter(it->second.egress));
-  if (--it->second.reports_missing == 0) FinishTrace(report.id);
+  PendingTrace& trace = it->second;
+  MR_CHECK_OP(trace.reports_missing, >, 0u);
+  std::move(report.events.begin(), report.events.end(), std::back_inserter(trace.events));
+  if (--trace.reports_missing > 0) return;
+  const PendingTrace whole = std::move(trace);
+  traces_.erase(it);
+  FinishTrace(whole);
 }
 
-void Session::FinishTrace(uint32_t id) {
-  const auto it = traces_.find(id);
-  MR_CHECK(it != traces_.end() && it->second.reports_missing == 0);
-  const PendingTrace trace = std::move(it->second);
-  traces_.erase(it);
+void Session::FinishTrace(const PendingTrace& trace) {
+  MR_CHECK_OP(trace.reports_missing, ==, 0u);
+  const TraceOrigin origin{receiver_.id.cid, connect_.name, principal_.account()};
   const std::string event =
-      TraceEventJson(shared_.system->NextServer(), TraceOrigin{receiver_.id.cid, connect_.name, account_name()}, trace);
+      TraceEventJson(shared_.system->NextServer(), shared_.config->accounts, origin, trace);
   Message message;
   message.account = principal_.account();
   message.subject = trace.request.dest;
@@ -759,6 +809,7 @@ void Session::AddShadows(const Subscription& sub) {
 void Session::AdoptView() {
   const AccountView& now = view();
   maps_subjects_ = !now.mappings.empty();
+  traces_by_parent_ = !shared_.config->accounts[principal_.account()].trace.dest.empty();
   if (publishing_ != nullptr) publishing_->mapped_from.clear();
   if (std::exchange(streams_version_, now.streams_version) == now.streams_version) return;
   if (subs_.empty()) return;

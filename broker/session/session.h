@@ -73,7 +73,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void RequestBarrierWake() override;
   void OnConfigChanged(bool recheck_user, bool announce) override;
   void Describe(ConnInfo* info, bool with_subs) const override;
-  AccountId account() const override { return principal_.account(); }
+  AccountId account() const override { return principal_.account(); }  // SubscriptionOwner, too
   void AddTotals(AccountTally* tally, bool open) const override;
   const std::string& label() const override { return label_; }
   void Invariant() const override;
@@ -125,6 +125,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   // SubscriptionOwner.
   void OnAutoUnsubscribed(Subscription* sub) override;
   std::string_view client_name() const override { return connect_.name; }
+  Nanos rtt() const override { return rtt_; }
   std::string RequestorJson(const RequestorDetail& detail) const override;
   // DeliveryHooks.
   bool MayDeliver(const Subscription& sub, const Message& message) override;
@@ -148,10 +149,16 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void FailLate();
   std::string UserForLog() const;
   bool PublishPermitted(const Command& command);
-  // A message whose headers may ask for a trace. True: it is dealt with, nothing more is to be done.
+  // `about`: for the log.
+  void RefusePublish(const Command& command, std::string_view error, std::string_view about);
   Message MessageOf(const Command& command, std::string_view subject);
+  // What becomes of a message whose headers may ask for a trace: nothing special; it goes on, but nobody else is to
+  // trace it, either; it is traced; it goes nowhere.
+  enum class Tracing : uint8_t { kNo, kDisable, kYes, kDrop };
+  Tracing BeginTrace(const Command& command, PendingTrace* trace);
+  // True: it is dealt with, nothing more is to be done.
   bool TracePublish(const Command& command, std::string_view subject);
-  void FinishTrace(uint32_t id);
+  void FinishTrace(const PendingTrace& trace);
   void SendNoResponders(std::string_view subject, std::string_view reply);
   const MatchResult& MatchSubject(std::string_view subject);
   const MatchResult& FindMatch(std::string_view subject, bool repeated);
@@ -188,6 +195,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   bool first_pong_sent_ = false;
   bool delivery_filter_ = false;  // a deny entry overlaps one of our wildcards
   bool maps_subjects_ = false;    // the account has mappings
+  bool traces_by_parent_ = false;  // the account has a destination for traces
   AccountId counted_in_ = kNoAccount;  // among whose connections it counts
   uint32_t streams_version_ = 0;  // of the account's view, that shadows_ are of
   ShardSet touched_ = 0;  // shards that got something since the last PING

@@ -143,6 +143,30 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
        "t.conf:1:0: \"B\" account not defined for stream import"},
       {"accounts {A {imports [{stream: {account: B, subject: b}}]}, B {}}",
        "t.conf:1:0: Error adding stream import \"b\": stream import not authorized"},
+      {"accounts {A {exports [{service: l}, {service: a, latency: l}]}}",
+       "t.conf:1:0: Error adding service latency sampling for \"a\" on subject \"l\": invalid publish subject"},
+      {"accounts {A {exports [{service: a, response: stream, latency: l}]}}",
+       "t.conf:1:0: Error adding service latency sampling for \"a\" on subject \"l\": bad service response type"},
+      {"accounts {A {exports [{service: a, latency: 'l.*'}]}}",
+       "t.conf:1:0: Error adding service latency sampling for \"a\" on subject \"l.*\": invalid publish subject"},
+      {"accounts {A {exports [{stream: a, latency: l}]}}",
+       "t.conf:1:34: Detected latency directive on non-service"},
+      {"accounts {A {exports [{stream: a, allow_trace: true}]}}",
+       "t.conf:1:34: Detected allow_trace directive on non-service"},
+      {"accounts {A {msg_trace: 5}}",
+       "t.conf:1:13: Expected account message trace \"msg_trace\" to be a string or a map/struct, got int64"},
+      {"accounts {A {trace_dest: 'a.*'}}", "t.conf:1:13: Trace destination \"a.*\" is not valid"},
+      {"accounts {A {msg_trace {dest: 5}}}", "t.conf:1:24: Field \"dest\" should be a string, got int64"},
+      {"accounts {A {msg_trace {dest: a, sampling: 0}}}",
+       "t.conf:1:33: Ttrace destination sampling value 0 is invalid, needs to be [1..100]"},
+      {"accounts {A {msg_trace {dest: a, sampling: '101%'}}}",
+       "t.conf:1:33: Ttrace destination sampling value 101 is invalid, needs to be [1..100]"},
+      {"accounts {A {msg_trace {dest: a, sampling: x}}}",
+       "t.conf:1:33: Invalid trace destination sampling value \"x\""},
+      {"accounts {A {msg_trace {dest: a, sampling: true}}}",
+       "t.conf:1:33: Trace destination sampling field \"sampling\" should be an integer or a percentage, got bool"},
+      {"accounts {A {msg_trace {dest: a, foo: 1}}}",
+       "t.conf:1:33: Unknown field \"foo\" parsing account message trace map/struct \"msg_trace\""},
       {"accounts {A {mappings {a..b: c}}}", "t.conf:1:13: Subject \"a..b\" is not a valid subject"},
   };
   for (const auto& row : kRows) {
@@ -150,14 +174,6 @@ TEST(AccountsConfig, ErrorsAreThePeers) {
     EXPECT_EQ(startup.exit_code, 1) << row.text;
     EXPECT_NE(startup.err.find("nats-server: " + std::string(row.error) + "\n"), std::string::npos)
         << row.text << "\n" << startup.err;
-  }
-}
-
-TEST(AccountsConfig, WhatIsNotBuiltYetIsRefused) {
-  for (const std::string_view key : {"exports [{service: a, latency: l}]", "msg_trace: x"}) {
-    const Startup startup = StartWith("accounts {A {" + std::string(key) + "}}");
-    EXPECT_EQ(startup.exit_code, 1) << key;
-    EXPECT_NE(startup.err.find("is not supported yet by this build: accounts."), std::string::npos) << startup.err;
   }
 }
 

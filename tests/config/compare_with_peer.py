@@ -161,6 +161,30 @@ OPTIONS = [
     "tls {foo: 1}", "operator: ''",
 ]
 
+# --- accounts: what is measured and traced
+ACCOUNTS = ["accounts {A {exports [{%s}]}}" % text for text in [
+    "service: a, latency: l", "service: a, latency: {sampling: headers, subject: l}",
+    "service: a, latency: {Sampling: 5, subject: l}", "service: a, latency: ''", "service: a, latency: 'l.*'",
+    "service: a, latency: 5", "service: a, latency: {subject: 5}", "service: a, latency: {sampling: 10}",
+    "service: a, latency: {sampling: 0, subject: l}", "service: a, latency: {sampling: 101, subject: l}",
+    "service: a, latency: {sampling: 99999999999, subject: l}", "service: a, latency: {sampling: '5%%', subject: l}",
+    "service: a, latency: {sampling: true, subject: l}", "service: '>', latency: l",
+    "service: a, response: stream, latency: l",
+    "service: a, latency: l}, {service: a, latency: {sampling: 5, subject: m}",
+    "service: l}, {service: a, latency: l", "service: a, latency: l}, {service: l", "stream: a, latency: l",
+    "latency: l, stream: a", "service: a, allow_trace: true", "service: a, allow_trace: 5",
+    "stream: a, allow_trace: true", "allow_trace: true, stream: a",
+]] + ["accounts {A {imports [{%s}]}, B {exports [{service: s}, {stream: t}]}}" % text for text in [
+    "service: {account: B, subject: s}, allow_trace: true", "allow_trace: true, service: {account: B, subject: s}",
+    "stream: {account: B, subject: t}, allow_trace: 5", "stream: {account: B, subject: t}, allow_trace: true",
+]] + ["accounts {A {%s}}" % text for text in [
+    "msg_trace: a", "trace_dest: 'a.*'", "msg_trace: ''", "msg_trace: 5", "msg_trace [a]",
+    "MSG_TRACE: b, trace_dest: c", "msg_trace {dest: a, sampling: 10}", "msg_trace {SAMPLING: '20%', Dest: a}",
+    "msg_trace {dest: ''}", "msg_trace {dest: 5}", "msg_trace {sampling: 5}", "msg_trace {dest: a, sampling: 0}",
+    "msg_trace {dest: a, sampling: '101%'}", "msg_trace {dest: a, sampling: x}",
+    "msg_trace {dest: a, sampling: true}", "msg_trace {dest: a, foo: 1}",
+]]
+
 JETSTREAM = [
     "{}", "true", "Enabled", "off", "{enabled: 5}", "{enable: false}", "{domain: hub}", "{domain: 5}",
     "{strict: false}", "{strict: x}", "{strict: 5}", "{strict: 1.5}", "{store_dir: '/tmp/x'}", "{store: 5}",
@@ -433,7 +457,7 @@ def main():
             os.makedirs(os.path.dirname(os.path.join(directory, name)), exist_ok=True)
             with open(os.path.join(directory, name), "w") as file:
                 file.write(text)
-        for text in LANGUAGE + OPTIONS + AUTHORIZATION:
+        for text in LANGUAGE + OPTIONS + ACCOUNTS + AUTHORIZATION:
             comparison.check(text, directory)
         for text in JETSTREAM:
             comparison.check("jetstream: %s" % text, directory)

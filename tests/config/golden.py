@@ -153,7 +153,7 @@ def answers(probe, directory):
     for name, text in cases.FILES.items():
         os.makedirs(os.path.dirname(os.path.join(directory, name)), exist_ok=True)
         write(directory, name, text)
-    texts = cases.LANGUAGE + cases.OPTIONS + cases.AUTHORIZATION + cases.START + MORE
+    texts = cases.LANGUAGE + cases.OPTIONS + cases.ACCOUNTS + cases.AUTHORIZATION + cases.START + MORE
     texts += ["jetstream: " + text for text in cases.JETSTREAM]
     texts += ["authorization {users: [{user: a, permissions: %s}]}" % text for text in cases.PERMISSIONS]
     for text in texts:

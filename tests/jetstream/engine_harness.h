@@ -54,6 +54,8 @@ class EngineHarness {
     }
     void OnAutoUnsubscribed(Subscription* sub) override { std::erase(subs_, sub); }
     std::string_view client_name() const override { return "test"; }
+    AccountId account() const override { return account_; }
+    Nanos rtt() const override { return Nanos{0}; }
     std::string RequestorJson(const RequestorDetail&) const override { return "{}"; }
     std::vector<Received> Take();
 
@@ -116,13 +118,14 @@ class EngineHarness {
 
   // Publishes as a client would: into whatever subscribes, in the account at hand.
   bool Publish(std::string_view subject, std::string_view body, std::string_view reply = "",
-               std::string_view header = "") {
+               std::string_view header = "", MessageTrace* trace = nullptr) {
     const std::string payload = std::string(header) + std::string(body);
     Message message{.account = account};
     message.subject = subject;
     message.reply = reply;
     message.payload = payload;
     message.header_bytes = static_cast<uint32_t>(header.size());
+    message.trace = trace;
     Router& router = shards_[0].router;
     return router.Publish(message, *shards_[0].interest.Match(account, subject).result).delivered;
   }

@@ -64,6 +64,8 @@ struct Client final : SubscriptionOwner {
     ++auto_unsubscribed;
   }
   std::string_view client_name() const override { return "test"; }
+  AccountId account() const override { return kGlobalAccount; }
+  Nanos rtt() const override { return Nanos{0}; }
   std::string RequestorJson(const RequestorDetail&) const override { return "{}"; }
 
   Shards& shards;

@@ -45,6 +45,10 @@ class Sessions {
       shards_[i].router.set_stream_imports(config_->views.stream_imports());
       services_.push_back(std::make_unique<ServiceImports>(shards_[i].router, shared_[i]->now, i, 77 + i));
       services_[i]->Adopt(config_->views);
+      services_[i]->latency().set_ask([this, i](const ConnectionId& about, uint64_t question) {
+        asked_.push_back({i, about, question});
+      });
+      shards_[i].router.set_wall_ns(shared_[i]->wall_ns);
     }
     HandleMail();
   }
@@ -85,8 +89,16 @@ class Sessions {
 
  private:
   friend class Client;
+  struct Asked {
+    uint32_t by;
+    ConnectionId about;
+    uint64_t question;
+  };
+
   Client* Find(const ConnectionId& id);
   void HandleMail();
+  void SettleMail();
+  void AnswerAsked();
 
   std::unique_ptr<LoadedConfig> config_;
   SharedCounts account_connections_;
@@ -98,6 +110,7 @@ class Sessions {
   std::vector<std::unique_ptr<SystemPort>> systems_;
   std::vector<std::unique_ptr<ServiceImports>> services_;
   std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<Asked> asked_;  // by what a shard measures, of another one
 };
 
 // A connection without a socket. Input that a session does not take yet waits here, as in net/connection.cc.
@@ -216,7 +229,7 @@ inline void Sessions::HandleMail() {
   };
 }
 
-inline void Sessions::Settle() {
+inline void Sessions::SettleMail() {
   bool busy = true;
   while (busy) {
     busy = false;
@@ -235,6 +248,23 @@ inline void Sessions::Settle() {
     }
   }
   shards_.Settle();
+}
+
+inline void Sessions::AnswerAsked() {
+  for (const Asked& asked : std::exchange(asked_, {})) {
+    Client* const client = Find(asked.about);
+    services_[asked.by]->latency().OnClient(
+        asked.question, LatencyTracker::Describe(client == nullptr ? nullptr : &client->receiver(), true));
+  }
+}
+
+inline void Sessions::Settle() {
+  do {
+    AnswerAsked();
+    SettleMail();
+    for (const auto& services : services_) services->RunTurn();
+    SettleMail();
+  } while (!asked_.empty());
 }
 
 }  // namespace millrace

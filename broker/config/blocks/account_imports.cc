@@ -16,12 +16,6 @@
 namespace millrace::config {
 namespace {
 
-// "30%" may be written for 30.
-std::string_view WithoutPercent(std::string_view text) {
-  if (text.ends_with('%')) text.remove_suffix(1);
-  return text;
-}
-
 // --- exports
 
 // One entry: directives may come before or behind what they are about.
@@ -179,9 +173,6 @@ void ReadExportTrace(ExportItem& item, Reading& reading, const Value& value) {
   if (item.stream) reading.Error(value, "Detected allow_trace directive on non-service");
 }
 
-constexpr Lacking kLatency = {"service latency", Lacking::Policy::kRefuse};
-constexpr Lacking kTraces = {"tracing through imports", Lacking::Policy::kWarn};
-
 constexpr Row kExportKeys[] = {
     {.key = "stream", .read = kHook<ReadStreamName>},
     {.key = "service", .read = kHook<ReadServiceName>},
@@ -189,9 +180,9 @@ constexpr Row kExportKeys[] = {
     {.key = "threshold", .aliases = "response_threshold|response_max_time|response_time",
      .read = kHook<ReadThreshold>},
     {.key = "accounts", .read = kHook<ReadScopeAccounts>},
-    {.key = "latency", .read = kHook<ReadLatency>, .lacking = &kLatency},
+    {.key = "latency", .read = kHook<ReadLatency>},
     {.key = "account_token_position", .read = kHook<ReadTokenPosition>},
-    {.key = "allow_trace", .read = kHook<ReadExportTrace>, .lacking = &kTraces},
+    {.key = "allow_trace", .read = kHook<ReadExportTrace>},
 };
 
 struct ExportItems {
@@ -290,7 +281,7 @@ constexpr Row kImportKeys[] = {
     {.key = "prefix", .member = &kMember<&ImportItem::prefix>},
     {.key = "to", .read = kHook<ReadTo>},
     {.key = "share", .member = &kMember<&ImportItem::share>},
-    {.key = "allow_trace", .read = kHook<ReadImportTrace>, .lacking = &kTraces},
+    {.key = "allow_trace", .read = kHook<ReadImportTrace>},
 };
 
 struct ImportItems {

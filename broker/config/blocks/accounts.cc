@@ -16,6 +16,7 @@
 #include "broker/config/blocks/permission_keys.h"
 #include "broker/config/blocks/user_keys.h"
 #include "broker/config/language/text.h"
+#include "proto/subject.h"
 
 namespace millrace::config {
 namespace {
@@ -167,7 +168,75 @@ const Block kDefaultPermissions = {
     .finish = kHook<FinishPermissions>,
 };
 
-constexpr Lacking kTraceDestination = {"an account's trace destination", Lacking::Policy::kRefuse};
+// --- where its traces go
+
+bool ReadTraceDest(AccountTrace& trace, Reading& reading, const Value& value, std::string_view key) {
+  const std::string* dest = value.AsString();
+  if (dest == nullptr) {
+    reading.Error(value, absl::StrFormat("Field %s should be a string, got %s", Quoted(key), PeerTypeName(value)));
+  } else if (!IsValidSubject(*dest) || !IsLiteral(*dest)) {
+    reading.Error(value, absl::StrFormat("Trace destination %s is not valid", Quoted(*dest)));
+  } else {
+    trace.dest = *dest;
+    return true;
+  }
+  return false;
+}
+
+bool ReadTraceSampling(AccountTrace& trace, Reading& reading, const Value& value, std::string_view key) {
+  int64_t sampling = 0;
+  if (const int64_t* number = value.AsInteger()) {
+    sampling = *number;
+  } else if (const std::string* text = value.AsString()) {
+    const std::optional<int> percent = ParseDecimal(WithoutPercent(*text));
+    if (!percent) {
+      reading.Error(value, absl::StrFormat("Invalid trace destination sampling value %s", Quoted(*text)));
+      return false;
+    }
+    sampling = *percent;
+  } else {
+    reading.Error(value, absl::StrFormat("Trace destination sampling field %s should be an integer or a percentage, "
+                                         "got %s", Quoted(key), PeerTypeName(value)));
+    return false;
+  }
+  if (sampling <= 0 || sampling > 100) {
+    reading.Error(value, absl::StrFormat("Ttrace destination sampling value %d is invalid, needs to be [1..100]",
+                                         sampling));
+    return false;
+  }
+  trace.sampling = static_cast<int>(sampling);
+  return true;
+}
+
+void ReadTrace(AccountBlock& block, Reading& reading, const Value& value) {
+  AccountTrace& trace = block.spec.trace;
+  if (value.AsString() != nullptr) {
+    ReadTraceDest(trace, reading, value, reading.key());
+    return;
+  }
+  const Map* map = value.AsMap();
+  if (map == nullptr) {
+    return reading.Error(value, absl::StrFormat("Expected account message trace %s to be a string or a map/struct, "
+                                                "got %s", Quoted(reading.key()), PeerTypeName(value)));
+  }
+  bool is_sampled = false;
+  for (const auto* entry : InFileOrder(*map)) {
+    const auto& [key, field] = *entry;
+    const std::string name = Lower(key);
+    if (name == "dest") {
+      if (!ReadTraceDest(trace, reading, field, key)) return;
+    } else if (name == "sampling") {
+      if (!ReadTraceSampling(trace, reading, field, key)) return;
+      is_sampled = true;
+    } else if (!field.used_as_variable) {
+      return reading.Error(field, absl::StrFormat("Unknown field %s parsing account message trace map/struct %s",
+                                                  Quoted(key), Quoted(reading.key())));
+    }
+  }
+  if (!is_sampled || !trace.dest.empty()) return;
+  reading.Warn(value, "Trace destination sampling ignored since no destination was set");
+  trace.sampling = 100;
+}
 
 const Row kAccountKeys[] = {
     {.key = "nkey", .read = kHook<ReadNkey>},
@@ -178,7 +247,7 @@ const Row kAccountKeys[] = {
     {.key = "default_permissions", .block = &kDefaultPermissions},
     {.key = "mappings", .aliases = "maps", .read = kHook<ReadOfSpec<ReadMappings>>},
     {.key = "limits", .read = kHook<ReadLimits>},
-    {.key = "msg_trace", .aliases = "trace_dest", .lacking = &kTraceDestination},
+    {.key = "msg_trace", .aliases = "trace_dest", .read = kHook<ReadTrace>},
 };
 const Block kAccount = {
     .rows = kAccountKeys,

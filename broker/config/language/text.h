@@ -44,6 +44,11 @@ std::string FormatFloat(double number);                         // %v
 // of range", as the flags of the peer report it.
 absl::StatusOr<int64_t> ParseFlagInteger(std::string_view text);
 std::optional<bool> ParseFlagBool(std::string_view text);  // 1 t T TRUE true True, 0 f ...
+// "30%" may be written for 30.
+inline std::string_view WithoutPercent(std::string_view text) {
+  if (text.ends_with('%')) text.remove_suffix(1);
+  return text;
+}
 std::optional<int> ParseDecimal(std::string_view text);    // [+-]digits, all of it
 
 // "host:port", "[v6]:port", ":port".

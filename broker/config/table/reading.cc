@@ -62,6 +62,10 @@ void Reading::Warn(const Value& value, std::string_view field, std::string_view 
       absl::StrFormat("%s: invalid use of field %s: %s", document_.Place(value.at), Quoted(field), reason));
 }
 
+void Reading::Warn(const Value& value, std::string_view text) {
+  diagnostics_.warnings.push_back(absl::StrFormat("%s: %s", document_.Place(value.at), text));
+}
+
 void Reading::Note(const Member& member, const Value& value) {
   origins_[&member] = document_.files[value.at.file] + ":" + std::to_string(value.at.line);
 }

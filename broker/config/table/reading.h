@@ -58,6 +58,7 @@ class Reading {
   bool has_errors() const { return !diagnostics_.errors.empty(); }  // of all that has been read
   void ErrorWithoutPlace(std::string reason);  // the peer loses the place of some
   void Warn(const Value& value, std::string_view field, std::string_view reason);
+  void Warn(const Value& value, std::string_view text);
   void Note(const Member& member, const Value& value);  // has its value from here
 
   // The value when it has the wanted type; otherwise the error is noted.

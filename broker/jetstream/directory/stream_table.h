@@ -119,6 +119,9 @@ class StreamTable {
     bool Deliver(const Subscription& subscription, const Message& message) override {
       return table.Wake(this)->Deliver(subscription, message);  // which destroys this
     }
+    bool DeliverTraced(const Subscription& subscription, const Message& message) override {
+      return table.Wake(this)->DeliverTraced(subscription, message);
+    }
     void DeliverRun(const Subscription& subscription, const MessageRun& run) override {
       table.Wake(this)->DeliverRun(subscription, run);  // the same; each message by itself would come back to it
     }

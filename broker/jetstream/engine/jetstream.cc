@@ -247,6 +247,23 @@ bool JetStream::Deliver(const Subscription& subscription, const Message& message
   return api_.Deliver(mapped);
 }
 
+bool JetStream::DeliverTraced(const Subscription& subscription, const Message& message) {
+  const bool in_domain = !domain_prefix_.empty() && message.subject.starts_with(domain_prefix_);
+  if (!in_domain && !message.subject.starts_with(kApiPrefix)) return Sink::DeliverTraced(subscription, message);
+  MessageTrace& trace = *message.trace;
+  std::string subject(message.subject);
+  if (in_domain) {
+    subject = std::string(kApiPrefix) + std::string(message.subject.substr(domain_prefix_.size()));
+    trace.events.push_back(
+        {.kind = TraceEvent::Kind::kSubjectMapping, .wall_ns = trace.wall_ns, .to = subject});
+  }
+  trace.events.push_back({.kind = TraceEvent::Kind::kServiceImport,
+                          .wall_ns = trace.wall_ns,
+                          .from = subject,
+                          .to = subject});
+  return !trace.only && Sink::DeliverTraced(subscription, message);
+}
+
 bool JetStream::DeliverAck(const Message& message) {
   AckSubject ack;
   if (!ParseAckSubject(message.subject, &ack)) return false;

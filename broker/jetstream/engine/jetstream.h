@@ -59,6 +59,8 @@ class JetStream final : public Sink, public StreamHost, public ShardStoreListene
 
   // --- Sink: of each account $JS.API.>, $JS.ACK.>, $JS.FC.>
   bool Deliver(const Subscription& subscription, const Message& message) override;
+  // The peer's API belongs to its system account, into which all others import it; a trace goes no further.
+  bool DeliverTraced(const Subscription& subscription, const Message& message) override;
 
   // --- StreamHost
   Stream* FindAwake(uint64_t uid) const override { return directory_.streams().FindAwake(uid); }

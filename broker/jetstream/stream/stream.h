@@ -124,6 +124,7 @@ class Stream final : public Sink, public ConsumerHost, public StreamLogListener,
 
   // --- messages in
   bool Deliver(const Subscription& subscription, const Message& message) override;
+  bool DeliverTraced(const Subscription& subscription, const Message& message) override;
   // The same, in its turn.
   void Take(const Message& message);
   // Stores a message of a client, alone or as part of a batch, as its headers and its reply say.

@@ -24,6 +24,7 @@ namespace millrace {
 enum class Parcel::Type : uint8_t {
   kLogBatch,   // shard -> control
   kQuestion,   // shard -> control, and back as kFound
+  kPostponed,  // shard -> control: its connection's peer sends nothing more
   kWithdrawn,  // shard -> control: its connection is gone
   kFound,
   kConfigChange,   // control -> shard, and back as kConfigApplied
@@ -54,6 +55,11 @@ struct AskedQuestion final : Parcel {
   AskedQuestion(ConnectionId who, Question what) : Parcel(Type::kQuestion), id(who), question(std::move(what)) {}
   const ConnectionId id;
   Question question;
+};
+
+struct Postponed final : Parcel {
+  explicit Postponed(ConnectionId who) : Parcel(Type::kPostponed), id(who) {}
+  const ConnectionId id;
 };
 
 struct Withdrawn final : Parcel {

@@ -459,6 +459,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kReady:
     case Parcel::Type::kConfigApplied:
     case Parcel::Type::kQuestion:
+    case Parcel::Type::kPostponed:
     case Parcel::Type::kWithdrawn:
     case Parcel::Type::kAnswer:
       break;
@@ -647,6 +648,10 @@ void Shard::OnCongested(Connection* connection) {
 
 void Shard::OnQuestion(Connection* connection, Question question) {
   mesh_.SendParcel(mesh_.control(), std::make_unique<AskedQuestion>(connection->id(), std::move(question)));
+}
+
+void Shard::OnPostponed(Connection* connection) {
+  mesh_.SendParcel(mesh_.control(), std::make_unique<Postponed>(connection->id()));
 }
 
 void Shard::OnWithdrawn(Connection* connection) {

@@ -143,6 +143,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnCongested(Connection* connection) override;
   void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
   void OnQuestion(Connection* connection, Question question) override;
+  void OnPostponed(Connection* connection) override;
   void OnWithdrawn(Connection* connection) override;
   uint64_t Random() override { return random_.Next(); }
 

@@ -24,6 +24,8 @@ class CheckDesk {
   ~CheckDesk();
 
   void OnQuestion(const ConnectionId& id, Question question);
+  // The connection's peer has probably gone.
+  void OnPostponed(const ConnectionId& id) { waiting_.Postpone(id); }
   // The connection is gone.
   void OnWithdrawn(const ConnectionId& id) { waiting_.Remove(id); }
 

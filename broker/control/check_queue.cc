@@ -29,18 +29,39 @@ std::optional<CheckQueue::Entry> CheckQueue::Add(Entry entry) {
         std::max_element(sources_.begin(), sources_.end(),
                          [](const Source& a, const Source& b) { return a.waiting.size() < b.waiting.size(); });
     const size_t own_after = own == sources_.end() ? 1 : own->waiting.size() + 1;
-    if (fullest == sources_.end() || own_after >= fullest->waiting.size()) return entry;
-    MR_CHECK(fullest->waiting.size() > 1);  // it keeps its turn
-    Entry displaced = std::move(fullest->waiting.back());
-    fullest->waiting.pop_back();
+    if (fullest == sources_.end()) return entry;
+    const bool is_own = own_after >= fullest->waiting.size();
+    if (is_own && (own == sources_.end() || !own->waiting.back().postponed)) return entry;
+    Source& from = is_own ? *own : *fullest;
+    Entry displaced = std::move(from.waiting.back());
+    from.waiting.pop_back();
     if (own == sources_.end()) own = sources_.insert(own, Source{std::move(name), {}});
-    own->waiting.push_back(std::move(entry));
+    Insert(&*own, std::move(entry));
+    MR_CHECK(!from.waiting.empty());  // it keeps its turn
     return displaced;
   }
   if (own == sources_.end()) own = sources_.insert(own, Source{std::move(name), {}});
-  own->waiting.push_back(std::move(entry));
+  Insert(&*own, std::move(entry));
   ++size_;
   return std::nullopt;
+}
+
+void CheckQueue::Insert(Source* source, Entry entry) {
+  const auto behind = std::find_if(source->waiting.begin(), source->waiting.end(),
+                                   [](const Entry& waiting) { return waiting.postponed; });
+  source->waiting.insert(behind, std::move(entry));
+}
+
+bool CheckQueue::Postpone(const ConnectionId& id) {
+  for (Source& source : sources_) {
+    const auto at = std::find_if(source.waiting.begin(), source.waiting.end(),
+                                 [&id](const Entry& entry) { return entry.id == id; });
+    if (at == source.waiting.end()) continue;
+    at->postponed = true;
+    std::rotate(at, at + 1, source.waiting.end());
+    return true;
+  }
+  return false;
 }
 
 std::optional<CheckQueue::Entry> CheckQueue::Take() {
@@ -76,6 +97,8 @@ void CheckQueue::Invariant() const {
   size_t waiting = 0;
   for (const Source& source : sources_) {
     MR_CHECK(!source.waiting.empty());
+    MR_CHECK(std::is_partitioned(source.waiting.begin(), source.waiting.end(),
+                                 [](const Entry& entry) { return !entry.postponed; }));
     waiting += source.waiting.size();
   }
   MR_CHECK_OP(waiting, ==, size_);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // CheckQueue: questions that wait for a helper thread. Source addresses have their turns, one question each, so that
-//             whoever asks for many waits for them himself.
+//             whoever asks for many waits for them himself. Within a source those whose peer has probably gone come
+//             last.
 // Owner:  caller (pure).
-// Bounds: `waiting_max` questions. One more: the source that has the most waiting gives up its last.
+// Bounds: `waiting_max` questions. One more: the source that has the most waiting gives up its last, which may be this.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +26,7 @@ class CheckQueue {
   struct Entry {
     ConnectionId id;
     Question question;
+    bool postponed = false;
   };
 
   explicit CheckQueue(size_t waiting_max) : waiting_max_(waiting_max) {}
@@ -33,6 +35,8 @@ class CheckQueue {
   std::optional<Entry> Add(Entry entry);
   // The next one.
   std::optional<Entry> Take();
+  // Behind all others of its source, also those to come. False: the connection has none here.
+  bool Postpone(const ConnectionId& id);
   // That of a connection that has gone. False: it has none here.
   bool Remove(const ConnectionId& id);
 
@@ -44,8 +48,10 @@ class CheckQueue {
  private:
   struct Source {
     std::string name;
-    std::deque<Entry> waiting;  // never empty between two calls
+    std::deque<Entry> waiting;  // never empty between two calls; the postponed ones last
   };
+
+  static void Insert(Source* source, Entry entry);
 
   const size_t waiting_max_;
   size_t size_ = 0;

@@ -72,6 +72,7 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   void OnCongested(Connection*) override { MR_CHECK(false); }
   void OnRearm(Connection* connection) override { rearm_.push_back(connection->id()); }
   void OnQuestion(Connection*, Question) override { MR_CHECK(false); }
+  void OnPostponed(Connection*) override { MR_CHECK(false); }
   void OnWithdrawn(Connection*) override { MR_CHECK(false); }
   uint64_t Random() override { return 0; }
   // HttpHandler.

@@ -288,6 +288,8 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       auto& asked = static_cast<AskedQuestion&>(*parcel);
       return checks_->OnQuestion(asked.id, std::move(asked.question));
     }
+    case Parcel::Type::kPostponed:
+      return checks_->OnPostponed(static_cast<const Postponed&>(*parcel).id);
     case Parcel::Type::kWithdrawn:
       return checks_->OnWithdrawn(static_cast<const Withdrawn&>(*parcel).id);
     case Parcel::Type::kAnswer:

@@ -12,6 +12,7 @@ namespace {
 constexpr Nanos kFirstPingDelay = std::chrono::seconds(2);
 constexpr uint32_t kSendParts = 32;
 constexpr size_t kPausedBytesMax = 1 << 20;
+constexpr size_t kAskingBytesMax = 4096;
 // A connection that fills so many small buffers in a row reads into large ones from then on.
 constexpr uint8_t kFullBuffersToGrow = 2;
 
@@ -123,7 +124,8 @@ void Connection::OnRecv(const IoResult& result) {
 void Connection::OnPeerEnd() {
   MR_DCHECK(!recv_.busy());
   peer_ended_ = true;
-  if (paused_ == 0) Close(ClosedReason::kClientClosed);
+  if (paused_ == 0) return Close(ClosedReason::kClientClosed);
+  if (asking_) host_.OnPostponed(this);
 }
 
 // The beginning of a command is in carry_: completes it from *bytes. False when input or session has ended.
@@ -183,7 +185,8 @@ void Connection::Take(std::string_view bytes) {
   }
   if (state_ != State::kOpen) return;
   carry_.append(bytes);
-  if (paused_ != 0 && carry_.size() > kPausedBytesMax) shared_.io.Cancel(&recv_);
+  const size_t carry_max = paused_for(PauseReason::kAnswer) ? kAskingBytesMax : kPausedBytesMax;
+  if (paused_ != 0 && carry_.size() > carry_max) shared_.io.Cancel(&recv_);
   if (receiver_.stall_requested) {
     receiver_.stall_requested = false;
     host_.OnStalled(this);
@@ -221,6 +224,12 @@ void Connection::AwaitBarrier() {
   MR_DCHECK(!paused_for(PauseReason::kBarrier));
   paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(PauseReason::kBarrier));
   host_.OnBarrier(this);
+}
+
+// Receiving goes on, so that the peer's end is heard of; a little only, from one who may have no right to be here.
+void Connection::AwaitAnswer() {
+  MR_DCHECK(!paused_for(PauseReason::kAnswer));
+  paused_ = static_cast<uint8_t>(paused_ | static_cast<uint8_t>(PauseReason::kAnswer));
 }
 
 void Connection::OnAnswer(Finding finding) {

@@ -44,8 +44,10 @@ class ConnectionHost {
   virtual void OnCongested(Connection* connection) = 0;
   // Later, in the next turn at the earliest: go on with what it has, or receive again once buffers are back.
   virtual void OnRearm(Connection* connection) = 0;
-  // Has a question of its speaker answered (OnAnswer), or not any more: it is closing.
+  // Has a question of its speaker answered (OnAnswer); after those of others of its source, because its peer sends
+  // nothing more and has probably gone; or not any more: it is closing.
   virtual void OnQuestion(Connection* connection, Question question) = 0;
+  virtual void OnPostponed(Connection* connection) = 0;
   virtual void OnWithdrawn(Connection* connection) = 0;
   virtual uint64_t Random() = 0;
 };
@@ -125,7 +127,7 @@ class Connection final : public SpeakerHost {
   void Ask(Question question) override;
   void OnConnected() override;
   void AwaitBarrier() override;
-  void AwaitAnswer() override { Pause(PauseReason::kAnswer); }
+  void AwaitAnswer() override;
   void OnAnswered() override { Resume(PauseReason::kAnswer); }
 
   // The speaker begins, and ends.

@@ -31,6 +31,7 @@ struct Twin {
   struct Item {
     std::string source;
     uint64_t cid;
+    bool postponed = false;
   };
   explicit Twin(size_t waiting_max) : max(waiting_max) {}
 
@@ -49,6 +50,7 @@ struct Twin {
   // 0: there was room.
   uint64_t Add(const std::string& source, uint64_t cid) {
     uint64_t displaced = 0;
+    const bool first = Of(source) == 0;
     if (items.size() >= max) {
       std::string fullest;
       uint64_t turn = 0;
@@ -56,13 +58,18 @@ struct Twin {
         const bool more = fullest.empty() || Of(name) > Of(fullest);
         if (more || (Of(name) == Of(fullest) && at < turn)) fullest = name, turn = at;
       }
-      if (Of(source) + 1 >= Of(fullest)) return cid;
-      const auto last =
-          std::find_if(items.rbegin(), items.rend(), [&](const Item& item) { return item.source == fullest; });
+      if (Of(source) + 1 >= Of(fullest)) fullest = source;
+      const auto of = [&](bool postponed) {
+        return std::find_if(items.rbegin(), items.rend(),
+                            [&](const Item& item) { return item.source == fullest && item.postponed == postponed; });
+      };
+      auto last = of(true);
+      if (last == items.rend() && fullest == source) return cid;
+      if (last == items.rend()) last = of(false);
       displaced = last->cid;
       items.erase(std::next(last).base());
     }
-    if (Of(source) == 0) since[source] = ++clock;
+    if (first) since[source] = ++clock;
     items.push_back({source, cid});
     return displaced;
   }
@@ -72,12 +79,24 @@ struct Twin {
     for (const auto& [name, at] : since) {
       if (next.empty() || at < since[next]) next = name;
     }
-    const auto first = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.source == next; });
+    auto first = items.end();
+    for (const bool postponed : {false, true}) {
+      if (first != items.end()) break;
+      first = std::find_if(items.begin(), items.end(),
+                           [&](const Item& item) { return item.source == next && item.postponed == postponed; });
+    }
     const uint64_t cid = first->cid;
     items.erase(first);
     since[next] = ++clock;
     Forget(next);
     return cid;
+  }
+  bool Postpone(uint64_t cid) {
+    const auto at = std::find_if(items.begin(), items.end(), [cid](const Item& item) { return item.cid == cid; });
+    if (at == items.end()) return false;
+    at->postponed = true;
+    std::rotate(at, at + 1, items.end());
+    return true;
   }
   bool Remove(uint64_t cid) {
     const auto at = std::find_if(items.begin(), items.end(), [cid](const Item& item) { return item.cid == cid; });
@@ -97,7 +116,7 @@ TEST(CheckQueue, TakesTurnsLikeItsTwin) {
     Twin twin(max);
     uint64_t next = 1;
     for (int i = 0; i < 1000; ++i) {
-      const uint64_t what = random.Below(10);
+      const uint64_t what = random.Below(11);
       if (what < 6) {
         const std::string source = "10.0.0." + std::to_string(random.Below(4));
         const std::optional<CheckQueue::Entry> out = queue.Add({Id(next), {source, "h", Secret("s")}});
@@ -106,6 +125,9 @@ TEST(CheckQueue, TakesTurnsLikeItsTwin) {
       } else if (what < 9) {
         const std::optional<CheckQueue::Entry> out = queue.Take();
         ASSERT_EQ(out ? out->id.cid : 0, twin.Take()) << seed << " " << i;
+      } else if (what == 9) {
+        const uint64_t cid = next - random.Below(std::min<uint64_t>(next, 20));
+        ASSERT_EQ(queue.Postpone(Id(cid)), twin.Postpone(cid)) << seed << " " << i;
       } else {
         const uint64_t cid = 1 + random.Below(next);
         ASSERT_EQ(queue.Remove(Id(cid)), twin.Remove(cid)) << seed << " " << i;
@@ -236,6 +258,21 @@ TEST(CheckDesk, WhoHasGoneIsNotWaitedFor) {
   EXPECT_EQ(world.Next(), Told(1, Finding::kNo));
   EXPECT_EQ(world.Next(), Told(2, Finding::kNo));
   EXPECT_EQ(world.Next(), Told(4, Finding::kNo));
+}
+
+// A FIN may be a half-close, whose input counts: its check is made, but nobody of its source waits for it.
+TEST(CheckDesk, WhoSendsNothingMoreComesLast) {
+  World world(1, 4);
+  for (uint64_t cid = 1; cid <= 4; ++cid) world.Ask(cid, "10.0.0.1", "y");
+  for (const uint64_t cid : {1, 2, 3, 9}) world.desk->OnPostponed(Id(cid));
+  world.Ask(5, "10.0.0.1", "x");
+  world.Ask(6, "10.0.0.1", "x");  // there is no room: the last one has to go
+  EXPECT_EQ(world.Told(), std::vector<Told>({{3, Finding::kNoTime}}));
+  EXPECT_EQ(world.Next(), Told(1, Finding::kNo));
+  EXPECT_EQ(world.Next(), Told(4, Finding::kNo));
+  EXPECT_EQ(world.Next(), Told(5, Finding::kYes));
+  EXPECT_EQ(world.Next(), Told(6, Finding::kYes));
+  EXPECT_EQ(world.Next(), Told(2, Finding::kNo));
 }
 
 TEST(CheckDesk, AStopWaitsForNoCheck) {

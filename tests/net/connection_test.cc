@@ -70,6 +70,27 @@ TEST(Connection, InputWaitsForAnAnswerAndGoesOnWithIt) {
   EXPECT_EQ(world.host.withdrawn, 0);
 }
 
+// It may have sent all it had to say, and read on; but probably it has gone.
+TEST(Connection, AQuestionOfWhoSendsNothingMoreMayWait) {
+  AskingWorld world;
+  ASSERT_TRUE(world.io.recv->busy());
+  world.io.EndRecv(0);
+  EXPECT_EQ(world.host.postponed, 1);
+  EXPECT_EQ(world.host.withdrawn, 0);
+  EXPECT_TRUE(world.connection.open());
+  world.connection.OnAnswer(Finding::kYes);
+  EXPECT_FALSE(world.connection.open());  // its PING has had its PONG
+  EXPECT_EQ(world.host.withdrawn, 0);
+}
+
+TEST(Connection, WhoMayHaveNoRightToBeHereIsHeardALittleOnly) {
+  AskingWorld world;
+  world.io.Receive(std::string(4000, 'x'));
+  EXPECT_EQ(world.io.cancels, 0);
+  world.io.Receive(std::string(100, 'x'));
+  EXPECT_EQ(world.io.cancels, 1);
+}
+
 TEST(Connection, AQuestionGoesWithItsConnection) {
   for (const bool at_once : {false, true}) {
     AskingWorld world;

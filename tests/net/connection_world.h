@@ -23,6 +23,7 @@ struct CountingHost final : ConnectionHost {
   void OnCongested(Connection*) override {}
   void OnRearm(Connection*) override { ++rearms; }
   void OnQuestion(Connection*, Question) override { ++questions; }
+  void OnPostponed(Connection*) override { ++postponed; }
   void OnWithdrawn(Connection*) override { ++withdrawn; }
   uint64_t Random() override { return 0; }
   int closing = 0;
@@ -31,6 +32,7 @@ struct CountingHost final : ConnectionHost {
   int stalled = 0;
   int rearms = 0;
   int questions = 0;
+  int postponed = 0;
   int withdrawn = 0;
 };
 

@@ -257,6 +257,7 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
       mesh_->port(mesh_->control()).SendParcel(from, std::make_unique<Found>(asked.id, finding));
       return;
     }
+    case Parcel::Type::kPostponed:
     case Parcel::Type::kWithdrawn:
       return;
     case Parcel::Type::kAnswer:

@@ -107,7 +107,7 @@ def streams(scene):
     b.subscribe("x.open.>", "x.shut.>", "other.*")
     other.subscribe("x.open.1 q", "x.shut.1 q", "other.1 q")
     own = scene.of("a", "a2")
-    own.subscribe("x.> q", "x.open.*")
+    own.subscribe("x.> own", "x.open.*")
     for subject in ("x.open.1", "x.shut.1", "x.to.1", "x.none", "x.open.1.2"):
         scene.both("stream " + subject, subject)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sim: runs the broker's shards against scripted clients under a simulated kernel, one seed after the other.
-//   sim [--seeds=FROM:COUNT | --seed=N] [--shards=N] [--ops=N] [--stops | --jetstream]
+//   sim [--seeds=FROM:COUNT | --seed=N] [--shards=N] [--ops=N] [--stops | --jetstream | --accounts]
 //       [--trace] [--verbose] [--keep-going] [--no-fork]
 // Each seed runs in a process of its own, so that it finds the same memory layout whether it runs alone or among
 // thousands. Exit code 1 and a line to repeat it when a seed fails.
@@ -36,6 +36,7 @@ struct Arguments {
   uint64_t operations = 0;
   bool stops = false;
   bool jetstream = false;
+  bool accounts = false;
   bool trace = false;
   bool verbose = false;
   bool keep_going = false;
@@ -52,6 +53,7 @@ void PrintReplay() {
   if (g_arguments.operations != 0) line += " --ops=" + std::to_string(g_arguments.operations);
   if (g_arguments.stops) line += " --stops";
   if (g_arguments.jetstream) line += " --jetstream";
+  if (g_arguments.accounts) line += " --accounts";
   std::fprintf(stderr, "%s --trace\n", line.c_str());
 }
 
@@ -82,6 +84,8 @@ bool Parse(int argc, char** argv) {
       a.stops = true;
     } else if (argument == "--jetstream") {
       a.jetstream = true;
+    } else if (argument == "--accounts") {
+      a.accounts = true;
     } else if (argument == "--trace") {
       a.trace = true;
     } else if (argument == "--verbose") {
@@ -108,7 +112,11 @@ void RunSeed(uint64_t seed) {
   }
   {
     SimWorld world(seed, g_arguments.shards, g_arguments.operations);
-    g_arguments.stops ? world.RunStop() : world.Run();
+    if (g_arguments.accounts) {
+      world.RunAccounts();
+    } else {
+      g_arguments.stops ? world.RunStop() : world.Run();
+    }
     if (g_arguments.verbose) std::printf("seed %" PRIu64 ": %s\n", seed, world.Summary().c_str());
   }
 #if defined(__SANITIZE_ADDRESS__)
@@ -172,9 +180,9 @@ void Fail(const std::string& what) {
   _exit(3);
 }
 
-// Runs with JetStream make their lines whether they are shown or not: what is allocated for them moves what is
-// allocated behind it, and with it the order in which hash sets are walked.
-bool Tracing() { return g_arguments.trace || g_arguments.jetstream; }
+// Runs with JetStream or accounts make their lines whether they are shown or not: what is allocated for them moves what
+// is allocated behind it, and with it the order in which hash sets are walked.
+bool Tracing() { return g_arguments.trace || g_arguments.jetstream || g_arguments.accounts; }
 void Trace(const std::string& line) {
   if (!g_arguments.trace) return;
   std::fputs(line.c_str(), stdout);

@@ -128,6 +128,7 @@ SimWorld::SimWorld(uint64_t seed, uint32_t shards, uint64_t operations) : random
 SimWorld::~SimWorld() = default;
 
 std::string SimWorld::Summary() const {
+  if (!accounts_summary_.empty()) return accounts_summary_;
   const OracleStatistics& s = oracle_->statistics();
   return absl::StrFormat(
       "%d shards, %d clients, %d messages, %d deliveries (%d by queue), %d without responders, %d steps, %d waits, %d "
@@ -149,7 +150,7 @@ void SimWorld::Start() {
     options.username = "u";
     options.password = "$2a$04$" + std::string(53, 'x');  // who matches it is decided in OnControlMail
   }
-  Load(options);
+  Load(accounts_ != nullptr ? AccountsOptions() : options);
   mesh_ = std::make_unique<Mesh>(plan_.shards, plan_.ring_bytes);
   participants_.resize(mesh_->participants());
   for (uint32_t i = 0; i < mesh_->participants(); ++i) {
@@ -168,7 +169,7 @@ void SimWorld::Start() {
     if (i == 0 && home_ != nullptr) OpenStore();
     participant.fiber = std::make_unique<Fiber>([this, i] { ShardBody(i); });
   }
-  if (plan_.mix.generous) TellFacts();
+  if (plan_.mix.generous && accounts_ == nullptr) TellFacts();
   kernel_->listener_open = true;
   Tell(0, std::make_unique<ListenOn>(SpeakerKind::kClient, SimKernel::kListener));
 }
@@ -283,6 +284,7 @@ void SimWorld::OnControlMail(uint32_t from, const MailHeader& header, const char
       if (++applied_[applied] < mesh_->shards()) return;
       while (configs_.front().get() != applied) configs_.pop_front();
       applied_.erase(applied);
+      if (accounts_ != nullptr) accounts_->OnAcknowledged();
       return;
     }
     case Parcel::Type::kBusy:
@@ -328,7 +330,9 @@ SimWorld::Outcome SimWorld::Step() {
   struct Candidate {
     uint32_t weight;
     uint32_t index;
-    uint8_t kind;  // 0: participant, 1: client moves, 2: client operates, 3: flooder moves, 4, 5: JetStream's clients
+    // 0: participant, 1: client moves, 2: client operates, 3: flooder moves, 4, 5: JetStream's clients, 6, 7: those of
+    // accounts
+    uint8_t kind;
   };
   static std::vector<Candidate> candidates;
   candidates.clear();
@@ -351,6 +355,10 @@ SimWorld::Outcome SimWorld::Step() {
     if (jetstream_clients_[i]->CanMove()) add(8, i, 4);
     if (jetstream_operations_left_ > 0 && jetstream_clients_[i]->MayOperate()) add(2, i, 5);
   }
+  for (size_t i = 0; i < accounts_clients_.size(); ++i) {
+    if (accounts_clients_[i]->CanMove()) add(8, i, 6);
+    if (operating_ && operations_left_ > 0 && accounts_clients_[i]->MayOperate()) add(2, i, 7);
+  }
   if (candidates.empty() && steps_ < frozen_until_) {
     frozen_until_ = 0;
     return Outcome::kMoved;
@@ -371,6 +379,11 @@ SimWorld::Outcome SimWorld::Step() {
     } else if (candidate.kind == 5) {
       --jetstream_operations_left_;
       jetstream_clients_[candidate.index]->Operate();
+    } else if (candidate.kind == 6) {
+      accounts_clients_[candidate.index]->Move();
+    } else if (candidate.kind == 7) {
+      --operations_left_;
+      accounts_clients_[candidate.index]->Operate();
     } else if (candidate.kind == 1) {
       SimClient& client = *clients_[candidate.index];
       client.Move();
@@ -393,6 +406,7 @@ SimWorld::Outcome SimWorld::Step() {
 SimWorld::Outcome SimWorld::AdvanceClock() {
   CheckAsleep();
   oracle_->OnQuiet();
+  if (accounts_ != nullptr) accounts_->OnQuiet();
   Nanos next = Nanos::max();
   for (const Participant& p : participants_) {
     if (!p.fiber->done()) next = std::min(next, p.io->NextEvent());
@@ -403,6 +417,9 @@ SimWorld::Outcome SimWorld::AdvanceClock() {
   for (const std::unique_ptr<JetStreamClient>& client : jetstream_clients_) {
     client->CheckAnswers();
     next = std::min(next, client->NextEvent());
+  }
+  for (const std::unique_ptr<AccountsClient>& client : accounts_clients_) {
+    if (operating_ || client->waits()) next = std::min(next, client->NextEvent());
   }
   CheckStuck(next);
   if (next == Nanos::max()) return Outcome::kDead;
@@ -433,6 +450,14 @@ void SimWorld::CheckStuck(Nanos next) {
   for (const std::unique_ptr<SimClient>& client : clients_) {
     if (client->closed()) continue;
     // Someone does not read, or a socket waits for the next try to accept it: that may take its time.
+    if (client->unread() || !kernel_->backlog.empty()) return;
+    if (client->waits()) {
+      waiting = true;
+      who += "\n  " + client->Describe();
+    }
+  }
+  for (const std::unique_ptr<AccountsClient>& client : accounts_clients_) {
+    if (client->closed()) continue;
     if (client->unread() || !kernel_->backlog.empty()) return;
     if (client->waits()) {
       waiting = true;

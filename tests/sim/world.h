@@ -16,6 +16,8 @@
 #include "broker/jetstream/engine/jetstream_part.h"
 #include "broker/shard.h"
 #include "tests/crash/sim_disk.h"
+#include "tests/sim/accounts_client.h"
+#include "tests/sim/accounts_oracle.h"
 #include "tests/sim/client.h"
 #include "tests/sim/fiber.h"
 #include "tests/sim/flooder.h"
@@ -46,6 +48,7 @@ struct SimPlan {
   uint32_t weights[5] = {10, 10, 10, 10, 10};  // how often a participant gets to run
   size_t socket_bytes_max = 65536;
   bool streams_rest = false;  // whenever they may
+  uint32_t reload_percent = 0;  // with accounts: of a hundredth of the steps
 };
 
 // One life of a server that has JetStream (jetstream_run.cc): from its start on what the last life left to its end.
@@ -68,6 +71,8 @@ class SimWorld {
   void Run();
   // Another run, of a server that is told to stop in the middle of whatever it does (stops.cc).
   void RunStop();
+  // Another run, with accounts that import from each other, and reloads (accounts_run.cc).
+  void RunAccounts();
   // Another run, of a server with JetStream on `disk` (jetstream_run.cc). Gives what its end leaves on the disk; after
   // a crash this world stands still for good, and is not to be destroyed.
   std::unique_ptr<SimDisk> RunLife(JetStreamOracle& oracle, std::unique_ptr<SimDisk> disk, const SimLife& life);
@@ -132,6 +137,15 @@ class SimWorld {
   void Drain();
   void StopLife();
 
+  // Runs of accounts_run.cc.
+  Options AccountsOptions() const;
+  void OpenAccountsClient();
+  void MaybeReload();
+  void SettleAccounts();
+  void CheckVersions() const;
+  void CheckAccountConnections();
+  std::string AccountsSummary() const;
+
   // Runs of stops.cc.
   void OpenFlooder();
   void TellOfLameDuck();
@@ -152,6 +166,9 @@ class SimWorld {
   std::unique_ptr<SimDisk> survivor_;  // of a crash
   JetStreamOracle* jetstream_ = nullptr;
   std::vector<std::unique_ptr<JetStreamClient>> jetstream_clients_;
+  AccountsOracle* accounts_ = nullptr;
+  std::vector<std::unique_ptr<AccountsClient>> accounts_clients_;
+  std::string accounts_summary_;
   std::vector<std::unique_ptr<Flooder>> flooders_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::vector<std::shared_ptr<Socket>> sockets_;

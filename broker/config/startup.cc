@@ -2,8 +2,10 @@
 #include "broker/config/startup.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_format.h"
+#include "broker/config/blocks/user_keys.h"
 #include "broker/config/command_line.h"
 #include "broker/config/language/parser.h"
 #include "broker/config/print_config.h"
@@ -142,6 +144,7 @@ absl::StatusOr<Options> Reload(const Startup& startup, std::vector<std::string>*
   MR_RETURN_IF_ERROR(Validate(loaded.options));
   if (warnings != nullptr) {
     *warnings = Concerns(loaded.options);
+    std::erase(*warnings, kPlainPasswords);  // which is said at the start only
     warnings->insert(warnings->end(), found.ignored.begin(), found.ignored.end());
   }
   return std::move(loaded.options);

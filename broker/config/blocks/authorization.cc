@@ -211,7 +211,7 @@ void AddConcerns(const AuthorizationOptions& options, std::vector<std::string>* 
   for (const std::vector<User>* users : {&options.users, &options.account_users}) {
     for (const User& user : *users) any_plain |= user.nkey.empty() && !IsBcrypt(user.password);
   }
-  if (any_plain) concerns->push_back("Plaintext passwords detected, use nkeys or bcrypt");
+  if (any_plain) concerns->emplace_back(kPlainPasswords);
 }
 
 }  // namespace

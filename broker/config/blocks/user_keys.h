@@ -15,6 +15,8 @@
 namespace millrace::config {
 
 extern const std::span<const Row> kUserKeys;
+// A concern, of the start alone.
+inline constexpr std::string_view kPlainPasswords = "Plaintext passwords detected, use nkeys or bcrypt";
 inline constexpr std::string_view kUserNoMap = "Expected user entry to be a map/struct, got %v";
 inline constexpr std::string_view kUsersNoList = "Expected users field to be an array, got %v";
 

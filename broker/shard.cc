@@ -691,6 +691,27 @@ ConnInfo Shard::Describe(const Connection& connection, bool with_subs) const {
   return info;
 }
 
+void Shard::FillSublist(std::string_view account, SublistStats* stats) const {
+  if (!account.empty()) {
+    const Account* const found = session_shared_.config->accounts.Find(account);
+    if (found == nullptr) return;
+    const Interest::Counts counts = interest_.CountsOf(found->id);
+    stats->num_subscriptions = static_cast<uint32_t>(counts.subscriptions());
+    stats->num_inserts = counts.inserts;
+    stats->num_removes = counts.removes;
+    interest_.AddFanout(found->id, &stats->max_fanout, &stats->total_fanout, &stats->cache_entries);
+    stats->num_cache = static_cast<uint32_t>(stats->cache_entries);
+    return;
+  }
+  stats->num_subscriptions = static_cast<uint32_t>(interest_.subscriptions());
+  stats->num_cache = static_cast<uint32_t>(interest_.cached_results());
+  stats->num_inserts = counters_.interest_inserts.Get();
+  stats->num_removes = counters_.interest_removes.Get();
+  stats->cache_hits = counters_.cache_hits.Get();
+  stats->num_matches = stats->cache_hits + counters_.cache_misses.Get();
+  interest_.AddFanout(kNoAccount, &stats->max_fanout, &stats->total_fanout, &stats->cache_entries);
+}
+
 void Shard::OnQuery(const Query& query) {
   auto answer = std::make_unique<Answer>(query.request);
   const uint32_t needs = query.question.needs;
@@ -707,21 +728,16 @@ void Shard::OnQuery(const Query& query) {
   }
   if ((needs & (kNeedAccountStats | kNeedAccountDetail)) != 0) {
     answer->accounts = closed_totals_;
+    for (AccountId id = 0; id < interest_.accounts_end(); ++id) {
+      const uint64_t subscriptions = interest_.CountsOf(id).subscriptions();
+      if (subscriptions > 0) answer->accounts[id].subscriptions = subscriptions;
+    }
     for (const std::unique_ptr<Connection>& connection : connections_) {
       if (connection != nullptr && connection->open()) connection->speaker().AddTotals(&answer->accounts, true);
     }
   }
   if ((needs & kNeedClosedConnections) != 0) answer->closed.assign(closed_.begin(), closed_.end());
-  if ((needs & kNeedSublistStats) != 0) {
-    SublistStats& stats = answer->sublist;
-    stats.num_subscriptions = static_cast<uint32_t>(interest_.subscriptions());
-    stats.num_cache = static_cast<uint32_t>(interest_.cached_results());
-    stats.num_inserts = counters_.interest_inserts.Get();
-    stats.num_removes = counters_.interest_removes.Get();
-    stats.cache_hits = counters_.cache_hits.Get();
-    stats.num_matches = stats.cache_hits + counters_.cache_misses.Get();
-    interest_.AddFanout(&stats.max_fanout, &stats.total_fanout, &stats.cache_entries);
-  }
+  if ((needs & kNeedSublistStats) != 0) FillSublist(query.question.account, &answer->sublist);
   if (parts_.empty()) return mesh_.SendParcel(mesh_.control(), std::move(answer));
   const auto asked = asked_.insert(asked_.end(), Asked{std::move(answer), parts_.size()});
   for (const std::unique_ptr<ShardPart>& part : parts_) {

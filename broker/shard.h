@@ -133,6 +133,8 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void PauseForStall(Connection* connection);
   ShardPart* FindPart(PartId id);
   ConnInfo Describe(const Connection& connection, bool with_subs) const;
+  // `account`: whose; empty: of all.
+  void FillSublist(std::string_view account, SublistStats* stats) const;
 
   // ConnectionHost.
   void OnClosing(Connection* connection) override;

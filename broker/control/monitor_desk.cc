@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "broker/control/account_pages.h"
 
 namespace millrace {
 namespace {
@@ -141,7 +142,7 @@ void MonitorDesk::OnRequest(const ConnectionId& connection, const HttpRequest& h
   if (of_shards == 0) return Finish(id);
   query.answers_missing = mesh_.shards();
   for (uint32_t shard = 0; shard < mesh_.shards(); ++shard) {
-    PartQuestion question{of_shards, query.request.jsz, query.request.healthz};
+    PartQuestion question{of_shards, query.request.jsz, query.request.healthz, query.request.stats_account()};
     port_.SendParcel(shard, std::make_unique<millrace::Query>(id, std::move(question)));
   }
 }
@@ -183,6 +184,11 @@ void MonitorDesk::Complete(Query* query) {
   data.server_id = view.info.server_id;
   data.server_name = view.info.server_name;
   data.now_ns = view.now_ns;
+  // The connections of one account are all that a page by account is about.
+  const std::string& account = request.connz.account;
+  data.account_known = account.empty() || view.accounts.Find(account) != nullptr;
+  const auto is_elsewhere = [&](const ConnInfo& info) { return info.account != account; };
+  if (!account.empty()) std::erase_if(data.open, is_elsewhere);
   data.open_total = data.open.size();
   // Shards keep their own; together they keep no more than one ring would.
   const auto closed_max = static_cast<size_t>(std::max(view.options.max_closed_clients, 0));
@@ -191,11 +197,13 @@ void MonitorDesk::Complete(Query* query) {
               [](const ConnInfo& a, const ConnInfo& b) { return a.stop_ns > b.stop_ns; });
     data.closed.resize(closed_max);
   }
+  if (!account.empty()) std::erase_if(data.closed, is_elsewhere);
   data.closed_total = data.closed.size();
-  const std::string& account = request.connz.account;
-  data.account_known = account.empty() || view.accounts.Find(account) != nullptr;
   data.system_account = view.accounts.system().name;
-  for (const Account& each : view.accounts.all()) data.account_names.push_back(each.name);
+  for (const Account& each : view.accounts.all()) {
+    if (each.exists) data.account_names.push_back(each.name);
+  }
+  if ((request.needs & kNeedSublistStats) != 0) AddServiceImports(view, request.stats_account(), &data.sublist);
   if ((request.needs & kNeedVarz) != 0) FillVarz(view, mesh_, usage_.Read(), &data.varz);
   if (view.jetstream == nullptr) data.varz.jetstream.reset(), data.jsz.reset();
   if (data.varz.jetstream) AddSettings(*view.jetstream, &*data.varz.jetstream);
@@ -212,8 +220,15 @@ void MonitorDesk::Complete(Query* query) {
   }
   if ((request.needs & (kNeedAccountStats | kNeedAccountDetail)) == 0) return;
   for (const Account& each : view.accounts.all()) {
-    if ((request.needs & kNeedAccountDetail) != 0 && each.name != request.accountz_name) continue;
-    data.accounts.push_back(SnapshotOf(view, each, query->accounts[each.id]));
+    if (!each.exists) continue;
+    if ((request.needs & kNeedAccountDetail) != 0) {
+      if (each.name != request.accountz_name) continue;
+      data.accounts.push_back(SnapshotOf(view, each, query->accounts[each.id]));
+      AddDetail(view, each, &data.accounts.back());
+      data.accounts.back().sublist = data.sublist;
+    } else {
+      data.accounts.push_back(SnapshotOf(view, each, query->accounts[each.id]));
+    }
   }
 }
 

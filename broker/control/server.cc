@@ -67,6 +67,7 @@ ServerView Server::View() const {
   return {.options = options(),
           .info = info_,
           .accounts = config_->accounts,
+          .views = config_->views,
           .now_ns = WallClockNs(),
           .start_ns = start_ns_,
           .config_load_ns = config_load_ns_,

@@ -104,21 +104,6 @@ void AddSettings(const JetStreamSettings& settings, JetStreamVarz* jetstream) {
   jetstream->stats.api_level = kApiLevel;
 }
 
-AccountSnapshot SnapshotOf(const ServerView& view, const Account& account, const AccountTotals& totals) {
-  AccountSnapshot snapshot;
-  snapshot.name = snapshot.name_tag = account.name;
-  snapshot.is_system = view.accounts.is_system(account.id);
-  snapshot.jetstream_enabled = !snapshot.is_system && view.jetstream != nullptr;
-  snapshot.clients = static_cast<int>(totals.connections);
-  snapshot.subscriptions = static_cast<uint32_t>(totals.subscriptions);
-  snapshot.sent.msgs = static_cast<int64_t>(totals.out_messages);
-  snapshot.sent.bytes = static_cast<int64_t>(totals.out_bytes);
-  snapshot.received.msgs = static_cast<int64_t>(totals.in_messages);
-  snapshot.received.bytes = static_cast<int64_t>(totals.in_bytes);
-  snapshot.slow_consumers = static_cast<int64_t>(totals.slow_consumers);
-  return snapshot;
-}
-
 HealthSnapshot NotServing() {
   HealthSnapshot health;
   health.http_status = 500;

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "broker/account/account_table.h"
-#include "broker/account/account_totals.h"
+#include "broker/account/account_views.h"
 #include "broker/config/options.h"
 #include "broker/jetstream/engine/settings.h"
 #include "broker/mesh/mesh.h"
@@ -20,6 +20,7 @@ struct ServerView {
   const Options& options;
   const ServerInfo& info;
   const AccountTable& accounts;
+  const AccountViews& views;
   int64_t now_ns = 0;
   int64_t start_ns = 0;
   int64_t config_load_ns = 0;
@@ -33,7 +34,6 @@ uint64_t SumOf(Mesh& mesh, Counter ShardCounters::*counter);
 void FillVarz(const ServerView& view, Mesh& mesh, const ProcessUsage::Sample& usage, VarzSnapshot* varz);
 // The engine tells what it counts; the limit of its disk, when it knows better than the settings.
 void AddSettings(const JetStreamSettings& settings, JetStreamVarz* jetstream);
-AccountSnapshot SnapshotOf(const ServerView& view, const Account& account, const AccountTotals& totals);
 // As the peer words it when its listener is not open: before it is ready, in lame duck mode, at the end.
 HealthSnapshot NotServing();
 

@@ -24,12 +24,26 @@ void RenderCounts(std::string_view key, int64_t msgs, int64_t bytes, JsonWriter*
   out->EndObject();
 }
 
+void RenderLatency(std::string_view key, const std::optional<LatencySampling>& latency, JsonWriter* out) {
+  if (!latency.has_value()) return;
+  out->Key(key);
+  out->BeginObject();
+  if (latency->sampling == 0) {
+    out->Put("sampling", "headers");
+  } else {
+    out->PutInt("sampling", latency->sampling);
+  }
+  out->Put("results", latency->results);
+  out->EndObject();
+}
+
 void RenderExport(const AccountExport& each, JsonWriter* out) {
   out->BeginObject();
   out->Put("subject", each.subject);
   out->Put("type", each.type);
   out->OptBool("token_req", each.token_req);
   out->Opt("response_type", each.response_type);
+  RenderLatency("service_latency", each.latency, out);
   out->OptStrings("approved_accounts", each.approved_accounts);
   out->EndObject();
 }
@@ -44,6 +58,7 @@ void RenderImport(const AccountImport& each, JsonWriter* out) {
   out->PutBool("invalid", each.invalid);
   out->PutBool("share", each.share);
   out->PutBool("tracking", each.tracking);
+  RenderLatency("latency", each.latency, out);
   out->EndObject();
 }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "broker/monitor/pages.h"
 #include "broker/monitor/snapshot.h"
@@ -15,6 +16,7 @@ struct PartQuestion {
   uint32_t needs = 0;      // MonitorNeed bits
   JszOptions jsz;          // with kNeedJsz
   HealthzOptions healthz;  // with kNeedJetStreamHealth
+  std::string account = {};  // with kNeedSublistStats: whose; empty: of all accounts
 };
 
 // Each by the part that knows, where it was asked for.

@@ -154,7 +154,7 @@ absl::Status ParseSubsz(const HttpTarget& target, MonitorRequest* request) {
 
 absl::Status ParseAccountz(const HttpTarget& target, MonitorRequest* request) {
   request->accountz_name = target.Param("acc");
-  request->needs = request->accountz_name.empty() ? kNeedAccountNames : kNeedAccountDetail;
+  request->needs = request->accountz_name.empty() ? kNeedAccountNames : kNeedAccountDetail | kNeedSublistStats;
   return absl::OkStatus();
 }
 

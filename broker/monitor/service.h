@@ -26,7 +26,7 @@ enum MonitorNeed : uint32_t {
   kNeedOpenConnections = 1u << 1,  // pass options through MatchesConnz
   kNeedClosedConnections = 1u << 2,
   kNeedConnectionSubs = 1u << 3,  // with the two above: fill ConnInfo::subs
-  kNeedSublistStats = 1u << 4,    // of subsz.account when set, else of all accounts
+  kNeedSublistStats = 1u << 4,    // of MonitorRequest::stats_account(), else of all accounts
   kNeedSubscriptions = 1u << 5,   // the same scope
   kNeedAccountNames = 1u << 6,
   kNeedAccountStats = 1u << 7,   // all accounts
@@ -55,6 +55,9 @@ struct MonitorRequest {
   std::string warning;                       // to be logged as WRN, when not empty
   // Of the HTTP request.
   bool head = false, keep_alive = true, http10 = false;
+
+  // Whose subscriptions are counted; empty: all.
+  const std::string& stats_account() const { return accountz_name.empty() ? subsz.account : accountz_name; }
 };
 
 struct MonitorData {

@@ -321,6 +321,11 @@ struct DataStats {
   int64_t route_msgs = 0, route_bytes = 0, leaf_msgs = 0, leaf_bytes = 0;
 };
 
+struct LatencySampling {
+  std::string results;  // subject
+  int sampling = 0;     // per cent; 0: as the request's headers say
+};
+
 struct AccountImport {
   std::string subject;        // what is imported, in the exporter's words
   std::string account;        // the exporter
@@ -328,6 +333,7 @@ struct AccountImport {
   std::string local_subject;  // ours
   std::string type;           // "service", "stream"
   bool invalid = false, share = false, tracking = false;
+  std::optional<LatencySampling> latency;  // the export's; omitted
 };
 
 struct AccountExport {
@@ -335,9 +341,11 @@ struct AccountExport {
   std::string type;
   std::string response_type;                   // "Singleton", "Streamed", "Chunked"; services only
   bool token_req = false;                      // omitted
+  std::optional<LatencySampling> latency;      // omitted
   std::vector<std::string> approved_accounts;  // omitted
 };
 
+// The peer shows shares added up: what is drawn below `weight`, and not below that of those before, goes there.
 struct AccountMappingDest {
   std::string subject;
   int weight = 100;

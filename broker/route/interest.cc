@@ -37,7 +37,7 @@ Interest::Interest(uint32_t cache_entries, ShardCounters& counters, Announce ann
 Interest::~Interest() { FreeRemoved(); }
 
 Interest::Trie& Interest::TrieOf(AccountId id) {
-  if (tries_.size() <= id) tries_.resize(size_t{id} + 1);
+  if (tries_.size() <= id) tries_.resize(size_t{id} + 1), counts_.resize(size_t{id} + 1);
   if (tries_[id] == nullptr) tries_[id] = std::make_unique<Trie>();
   return *tries_[id];
 }
@@ -76,6 +76,7 @@ void Interest::Insert(Subscription* sub) {
     announce_(InterestMail{sub->account, 0, static_cast<uint32_t>(group->members.size()), 0, 0}, filter, sub->queue());
   }
   ++subscriptions_;
+  ++counts_[sub->account].inserts;
   counters_.subscriptions.Set(subscriptions_);
   counters_.interest_inserts.Add(1);
   Changed(sub->account, filter);
@@ -111,6 +112,7 @@ void Interest::Remove(Subscription* sub) {
   removed_.push_back(sub);
   MR_CHECK_OP(subscriptions_, >, 0u);
   --subscriptions_;
+  ++counts_[sub->account].removes;
   counters_.subscriptions.Set(subscriptions_);
   counters_.interest_removes.Add(1);
 }
@@ -353,10 +355,14 @@ Interest::Matched Interest::Match(AccountId id, std::string_view subject, bool r
   return {&cached->result, true, cached->result.decisive_bytes};
 }
 
-void Interest::AddFanout(uint32_t* max, uint64_t* total, uint64_t* results) const {
+Interest::Counts Interest::CountsOf(AccountId id) const {
+  return id < counts_.size() ? counts_[id] : Counts{};
+}
+
+void Interest::AddFanout(AccountId account, uint32_t* max, uint64_t* total, uint64_t* results) const {
   for (const Bucket& bucket : cache_) {
     for (const std::unique_ptr<Cached>& cached : bucket.ways) {
-      if (cached == nullptr) continue;
+      if (cached == nullptr || (account != kNoAccount && cached->account != account)) continue;
       const size_t fanout = cached->result.fanout();
       *max = std::max(*max, static_cast<uint32_t>(fanout));
       *total += fanout;
@@ -439,7 +445,9 @@ void Interest::Invariant() const {
   for (AccountId id = 0; id < tries_.size(); ++id) {
     if (tries_[id] == nullptr) continue;
     const Trie& trie = *tries_[id];
+    const size_t before = linked;
     trie.ForEach([&](std::string_view filter, const InterestNode& node) { linked += CheckNode(id, filter, node); });
+    MR_CHECK_OP(linked - before, ==, counts_[id].subscriptions());
     MR_CHECK(trie.filter_count() > 0 || trie.node_count() == 1);  // the root
   }
   MR_CHECK_OP(linked, ==, subscriptions_);

@@ -141,8 +141,17 @@ class Interest {
 
   size_t cached_results() const { return cached_; }
   size_t subscriptions() const { return subscriptions_; }
-  // Targets of the cached results: the widest, their sum, and how many results.
-  void AddFanout(uint32_t* max, uint64_t* total, uint64_t* results) const;
+  // Subscriptions of an account that were linked and unlinked so far.
+  struct Counts {
+    uint64_t inserts = 0;
+    uint64_t removes = 0;
+    uint64_t subscriptions() const { return inserts - removes; }
+  };
+  Counts CountsOf(AccountId account) const;
+  // Accounts from here on have never had any interest.
+  AccountId accounts_end() const { return static_cast<AccountId>(tries_.size()); }
+  // Targets of the cached results: the widest, their sum, and how many results. kNoAccount: of all accounts.
+  void AddFanout(AccountId account, uint32_t* max, uint64_t* total, uint64_t* results) const;
   // Over all filters of all accounts: visit(account, filter node).
   void ForEach(const std::function<void(AccountId, const InterestNode&)>& visit) const;
 
@@ -195,6 +204,7 @@ class Interest {
   ShardCounters& counters_;
   const Announce announce_;
   std::vector<std::unique_ptr<Trie>> tries_;       // by AccountId
+  std::vector<Counts> counts_;                     // the same
   std::span<const ServiceIndex* const> services_;  // the same; SetServiceImports
   Lost on_lost_;
   uint32_t generations_[kPartitionCount] = {};

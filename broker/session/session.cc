@@ -1020,7 +1020,6 @@ void Session::AddTotals(AccountTally* tally, bool open) const {
   totals.out_bytes += receiver_.out_bytes;
   if (!open) return;
   ++totals.connections;
-  totals.subscriptions += subs_.size();
 }
 
 void Session::Describe(ConnInfo* info, bool with_subs) const {

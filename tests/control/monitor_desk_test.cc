@@ -102,6 +102,7 @@ struct World {
   Options options;
   ServerInfo info;
   AccountTable accounts;
+  AccountViews views{{}, accounts, nullptr};
   JetStreamSettings settings;
   bool jetstream = false;
   bool serving = false;
@@ -110,6 +111,7 @@ struct World {
     return {.options = options,
             .info = info,
             .accounts = accounts,
+            .views = views,
             .now_ns = 1'700'000'000'000'000'000,
             .serving = serving,
             .jetstream = jetstream ? &settings : nullptr};
@@ -235,8 +237,10 @@ TEST(MonitorDesk, WhatEachShardSaysIsInThePage) {
   for (Answer* answer : {&first, &second}) {
     const bool is_first = answer == &first;
     answer->open.emplace_back().cid = is_first ? 5 : 6;
+    answer->open.back().account = is_first ? "$G" : "$SYS";
     answer->closed.emplace_back().cid = is_first ? 15 : 16;
     answer->closed.back().stop_ns = 1'600'000'000'000'000'000;
+    answer->closed.back().account = answer->open.back().account;
     answer->subs.emplace_back().subject = is_first ? "of.one" : "of.two";
     answer->sublist.num_subscriptions = is_first ? 10 : 20;
     answer->accounts[kGlobalAccount].connections = is_first ? 100 : 200;
@@ -257,11 +261,26 @@ TEST(MonitorDesk, WhatEachShardSaysIsInThePage) {
       {"/connz?state=closed", kNeedClosedConnections, {"\"cid\": 15", "\"cid\": 16", "\"total\": 2"}, {"\"cid\": 5,"}},
       {"/connz?subs=1", kNeedOpenConnections | kNeedConnectionSubs, {"\"cid\": 5"}, {}},
       {"/connz?acc=NOBODY", kNeedOpenConnections, {"\"total\": 0"}, {"\"cid\""}},
-      {"/subsz?subs=1", kNeedSublistStats | kNeedSubscriptions, {"of.one", "of.two", "\"num_subscriptions\": 30"}, {}},
+      {"/connz?acc=$G", kNeedOpenConnections, {"\"cid\": 5", "\"total\": 1"}, {"\"cid\": 6"}},
+      {"/connz?acc=$SYS&state=all",
+       kNeedOpenConnections | kNeedClosedConnections,
+       {"\"cid\": 6", "\"cid\": 16", "\"total\": 2"},
+       {"\"cid\": 5", "\"cid\": 15"}},
+      // Besides, the global account has four services of the system account, which has one of its own.
+      {"/subsz?subs=1", kNeedSublistStats | kNeedSubscriptions, {"of.one", "of.two", "\"num_subscriptions\": 35"}, {}},
+      {"/subsz?acc=$G", kNeedSublistStats, {"\"num_subscriptions\": 34"}, {}},
+      {"/subsz?acc=NOBODY", kNeedSublistStats, {"\"num_subscriptions\": 30"}, {}},
       {"/accstatz", kNeedAccountStats, {"\"conns\": 300"}, {"$SYS"}},
       {"/accstatz?unused=1", kNeedAccountStats, {"\"conns\": 300", "$SYS", "\"conns\": 0"}, {}},
-      {"/accountz?acc=$G", kNeedAccountDetail, {"\"client_connections\": 300"}, {"\"account_name\": \"$SYS\""}},
-      {"/accountz?acc=$SYS", kNeedAccountDetail, {"\"client_connections\": 0"}, {"\"account_name\": \"$G\""}},
+      {"/accountz?acc=$G",
+       kNeedAccountDetail | kNeedSublistStats,
+       {"\"client_connections\": 300", "$SYS.REQ.ACCOUNT.$G.STATZ", "\"num_subscriptions\": 34",
+        "\"subscriptions\": 4"},
+       {"\"account_name\": \"$SYS\""}},
+      {"/accountz?acc=$SYS",
+       kNeedAccountDetail | kNeedSublistStats,
+       {"\"client_connections\": 0", "\"is_system\": true", "$SYS.REQ.ACCOUNT.*.STATZ"},
+       {"\"account_name\": \"$G\""}},
       {"/accountz", 0, {"$G", "$SYS"}, {"client_connections"}},
       {"/varz", kNeedJetStreamVarz, {"1234567890123"}, {}},
       {"/jsz", kNeedJsz, {"\"streams\": 99"}, {"\"disabled\": true"}},

@@ -214,12 +214,19 @@ TEST(Golden, VarzOfGateway) {
   EXPECT_EQ(RenderVarzPage(json, varz), golden);
 }
 
+std::optional<LatencySampling> ReadLatency(const Json& json, const char* key) {
+  if (!json.contains(key)) return std::nullopt;
+  const Json& sampling = json[key]["sampling"];
+  return LatencySampling{Text(json[key], "results"), sampling.is_string() ? 0 : sampling.get<int>()};
+}
+
 AccountSnapshot ReadAccount(const Json& json) {
   AccountSnapshot account;
   account.name = Text(json, "account_name");
   account.name_tag = Text(json, "name_tag");
   account.update_time_ns = ReadTime(json, "update_time");
   account.is_system = Get<bool>(json, "is_system");
+  account.jetstream_enabled = Get<bool>(json, "jetstream_enabled");
   account.clients = Get<int>(json, "client_connections");
   account.subscriptions = Get<uint32_t>(json, "subscriptions");
   if (json.contains("mappings"))
@@ -228,6 +235,7 @@ AccountSnapshot ReadAccount(const Json& json) {
         AccountMappingDest& destination = account.mappings[subject].emplace_back();
         destination.subject = Text(each, "subject");
         destination.weight = Get<int>(each, "weight");
+        destination.cluster = Text(each, "cluster");
       }
   if (json.contains("exports"))
     for (const Json& each : json["exports"]) {
@@ -235,6 +243,7 @@ AccountSnapshot ReadAccount(const Json& json) {
       exported.subject = Text(each, "subject");
       exported.type = Text(each, "type");
       exported.response_type = Text(each, "response_type");
+      exported.latency = ReadLatency(each, "service_latency");
       exported.approved_accounts = Texts(each, "approved_accounts");
     }
   if (json.contains("imports"))
@@ -246,6 +255,7 @@ AccountSnapshot ReadAccount(const Json& json) {
       imported.local_subject = Text(each, "local_subject");
       imported.type = Text(each, "type");
       imported.share = Get<bool>(each, "share");
+      imported.latency = ReadLatency(each, "latency");
     }
   account.sublist = ReadSublist(json["sublist_stats"]);
   return account;
@@ -266,7 +276,7 @@ std::string ServicePage(const std::string& target, const Json& json, MonitorData
 }
 
 TEST(Golden, AccountDetail) {
-  for (const char* name : {"a", "b"}) {
+  for (const char* name : {"a", "b", "exporter", "importer", "system"}) {
     const std::string golden = ReadGolden(std::string("accountz_") + name);
     const Json json = Json::parse(golden);
     MonitorData data;

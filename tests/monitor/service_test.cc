@@ -41,7 +41,7 @@ TEST(MonitorServiceTest, NeedsFollowTheTarget) {
       {"/subsz", kNeedSublistStats},
       {"/subscriptionsz?subs=1", kNeedSublistStats | kNeedSubscriptions},
       {"/accountz", kNeedAccountNames},
-      {"/accountz?acc=A", kNeedAccountDetail},
+      {"/accountz?acc=A", kNeedAccountDetail | kNeedSublistStats},
       {"/accstatz?unused=1", kNeedAccountStats},
       {"/healthz", kNeedHealth | kNeedJetStreamHealth},
       {"/healthz?js-server-only=1", kNeedHealth},

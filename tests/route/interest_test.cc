@@ -283,11 +283,27 @@ TEST_F(InterestRules, ASubjectSeenOnceDoesNotEnterTheCache) {
   uint32_t widest = 0;
   uint64_t total = 0;
   uint64_t results = 0;
-  interest.AddFanout(&widest, &total, &results);
+  interest.AddFanout(kNoAccount, &widest, &total, &results);
   EXPECT_EQ(widest, 1u);
   EXPECT_EQ(total, results);
   EXPECT_EQ(results, interest.cached_results());
+  interest.AddFanout(7, &widest, &total, &results);  // an account of which nothing is cached
+  EXPECT_EQ(results, interest.cached_results());
   interest.Remove(sub);
+}
+
+TEST_F(InterestRules, SubscriptionsAreCountedByAccount) {
+  EXPECT_EQ(interest.accounts_end(), 0u);
+  Subscription* one = Add("a.>");
+  Add("a.>", "q");
+  EXPECT_EQ(interest.CountsOf(0).subscriptions(), 2u);
+  EXPECT_EQ(interest.CountsOf(0).inserts, 2u);
+  interest.Remove(one);
+  EXPECT_EQ(interest.CountsOf(0).subscriptions(), 1u);
+  EXPECT_EQ(interest.CountsOf(0).removes, 1u);
+  EXPECT_EQ(interest.CountsOf(5).inserts, 0u) << "nobody has ever been interested in anything of it";
+  EXPECT_EQ(interest.accounts_end(), 1u);
+  interest.Invariant();
 }
 
 TEST_F(InterestRules, WhatIsCheapToFindEntersTheCacheOnlyWhenItIsRepeated) {

@@ -306,7 +306,6 @@ TEST(Session, TotalsAreWhatWasSaidAndHeard) {
   EXPECT_EQ(totals.out_messages, messages);
   EXPECT_EQ(totals.out_bytes, bytes);
   EXPECT_EQ(totals.connections, 2u);
-  EXPECT_EQ(totals.subscriptions, 2u);
   EXPECT_EQ(sessions.shards()[0].counters.in_messages.Get(), messages);
   EXPECT_EQ(sessions.shards()[0].counters.in_bytes.Get(), bytes);
   EXPECT_EQ(sessions.shards()[0].counters.out_messages.Get(), messages);
@@ -316,7 +315,6 @@ TEST(Session, TotalsAreWhatWasSaidAndHeard) {
   subscriber.session().AddTotals(&gone, false);
   EXPECT_EQ(gone[kGlobalAccount].out_messages, messages);
   EXPECT_EQ(gone[kGlobalAccount].connections, 0u);
-  EXPECT_EQ(gone[kGlobalAccount].subscriptions, 0u);
 }
 
 TEST(Session, WhatIsBehindASpentTurnIsLeftForTheNextOne) {

@@ -128,6 +128,7 @@ absl::Status Server::Start() {
   info_.jetstream = options.jetstream.enabled;
   info_.domain = options.jetstream.domain;
   LogBanner();
+  if (options.jetstream.enabled) MR_RETURN_IF_ERROR(CheckSystemAccount(options.accounts, options.system_account));
 
   MR_RETURN_IF_ERROR(OpenRings());
   // A store that is not ours ends the start before a port is taken and before the pid file says something else.
@@ -412,6 +413,11 @@ void Server::Reload() {
   Advertise(plan->options);
   info_.max_payload = plan->options.max_payload;
   if (jetstream_) jetstream_ = ChangedSettings(*jetstream_, plan->options.jetstream);
+  if (jetstream_) {
+    Options& to = plan->options;
+    const absl::Status granted = GrantJetStream(config_->accounts, *jetstream_, to.system_account, &to.accounts);
+    if (!granted.ok()) log_.Error(std::string(granted.message()));
+  }
   ApplyConfig(std::move(plan->options), plan->authorization, announce);
   log_.Info(plan->done);
 }

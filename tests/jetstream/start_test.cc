@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "absl/strings/str_format.h"
 #include "broker/jetstream/directory/start_lines.h"
 #include "broker/jetstream/engine/banner.h"
 #include "broker/jetstream/engine/settings.h"
@@ -179,9 +180,49 @@ TEST_F(Start, WhatAccountsArePromisedTogetherIsThere) {
   EXPECT_EQ(refused({Given("A", 600, -1), Given("B", 400, 1000)}), "");
   EXPECT_EQ(refused({Given("A", 600, -1), Given("B", 401, -1)}), error + "memory resources available (10028)");
   EXPECT_EQ(refused({Given("A", 0, 600), Given("B", 0, 401)}), error + "storage resources available (10047)");
-  EXPECT_EQ(refused({Given("$SYS", 1, 1)}), "Not allowed to enable JetStream on the system account");
   settings.storage_is_estimated = true;
   EXPECT_EQ(refused({Given("A", 0, 600), Given("B", 0, 401)}), "") << "it may turn out to be more";
+}
+
+TEST_F(Start, TheSystemAccountHasNoJetStream) {
+  const std::string text = "Not allowed to enable JetStream on the system account";
+  EXPECT_EQ(CheckSystemAccount({Given("$SYS", 1, 1)}, "").message(), text);
+  EXPECT_EQ(CheckSystemAccount({Given("A", 1, 1), Given("S", 1, 1)}, "S").message(), text);
+  EXPECT_TRUE(CheckSystemAccount({Given("$SYS", 1, 1)}, "S").ok());
+}
+
+TEST_F(Start, AReloadGrantsWhatThereIs) {
+  JetStreamSettings settings;
+  settings.config.max_memory = settings.config.max_storage = 1000;
+  const std::string error = "Error enabling jetstream on configured accounts: ";
+  const auto text = [](const std::vector<AccountSpec>& specs) {
+    std::string all;
+    for (const AccountSpec& account : specs) {
+      if (!account.jetstream.enabled) continue;
+      all += account.name;
+      for (const auto& [tier, limits] : account.jetstream.tiers) absl::StrAppendFormat(&all, " %d", limits.max_storage);
+      all += "; ";
+    }
+    return all;
+  };
+  const AccountTable before = Table({Given("A", 0, 600), Given("B", 0, 300)});
+  const auto grant = [&](std::vector<AccountSpec> specs, std::string_view refused) {
+    const absl::Status granted = GrantJetStream(before, settings, "", &specs);
+    EXPECT_EQ(granted.message(), refused.empty() ? "" : error + std::string(refused));
+    return text(specs);
+  };
+  constexpr std::string_view kTooMuch = "insufficient storage resources available (10047)";
+  EXPECT_EQ(grant({Given("A", 0, 300), Given("B", 0, 700)}, ""), "A 300; B 700; ") << "what one gives back";
+  EXPECT_EQ(grant({Given("A", 0, 1000)}, ""), "A 1000; ") << "what one had who is gone";
+  EXPECT_EQ(grant({AccountSpec{.name = "A"}, Given("B", 0, 1000)}, ""), "B 1000; ");
+  EXPECT_EQ(grant({Given("A", 0, 600), Given("B", 0, 401)}, kTooMuch), "A 600; B 300; ");
+  EXPECT_EQ(grant({Given("A", 0, 701), Given("B", 0, 400)}, kTooMuch), "A 600; B 400; ");
+  EXPECT_EQ(grant({Given("A", 0, 600), Given("B", 0, 300), Given("C", 0, 101), Given("D", 0, 100)}, kTooMuch),
+            "A 600; B 300; D 100; ");
+  EXPECT_EQ(grant({Given("A", 1001, 600)}, "insufficient memory resources available (10028)"), "A 600; ");
+  EXPECT_EQ(grant({Given("A", 0, INT64_MAX), Given("B", 0, INT64_MAX)}, kTooMuch), "A 600; B 300; ");
+  EXPECT_EQ(grant({Given("A", 0, 1), Given("$SYS", 1, 1)}, "jetstream can not be enabled on the system account"),
+            "A 1; ");
 }
 
 TEST_F(Start, TheEngineIsToldOfAccounts) {

@@ -13,10 +13,12 @@
 #include <initializer_list>
 #include <limits>
 
+#include "absl/numeric/int128.h"
 #include "absl/strings/str_format.h"
 #include "broker/config/blocks/jetstream.h"
 #include "broker/jetstream/api/api_error.h"
 #include "broker/jetstream/api/message_headers.h"
+#include "proto/base/status.h"
 #include "proto/subject.h"
 
 namespace millrace {
@@ -86,6 +88,44 @@ JetStreamLimitsInfo LimitsInfoOf(const JetStreamLimits& limits) {
   return info;
 }
 
+// What accounts are promised together. Wide, so that no sum of limits is too much for it.
+struct Promises {
+  absl::int128 memory = 0;
+  absl::int128 storage = 0;
+
+  explicit Promises(const AccountJetStream& account = {}) {
+    for (const auto& [tier, limits] : account.tiers) {
+      memory += std::max<int64_t>(limits.max_memory, 0);
+      storage += std::max<int64_t>(limits.max_storage, 0);
+    }
+  }
+  Promises& operator+=(const Promises& more) {
+    memory += more.memory;
+    storage += more.storage;
+    return *this;
+  }
+  Promises& operator-=(const Promises& less) {
+    memory -= less.memory;
+    storage -= less.storage;
+    return *this;
+  }
+};
+
+absl::Status NotEnabled(std::string_view why) {
+  return absl::UnavailableError(absl::StrFormat("Error enabling jetstream on configured accounts: %s", why));
+}
+
+absl::Status CheckPromises(const Promises& promises, const JetStreamSettings& settings, bool look_at_storage) {
+  const auto refuse = [](ApiErrorId id) {
+    const ApiError error = MakeError(id);
+    return NotEnabled(absl::StrFormat("%s (%d)", error.description, error.err_code));
+  };
+  if (promises.memory > settings.config.max_memory) return refuse(ApiErrorId::kMemoryResourcesExceeded);
+  if (look_at_storage && promises.storage > settings.config.max_storage)
+    return refuse(ApiErrorId::kStorageResourcesExceeded);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 JetStreamSettings ResolveJetStream(const JetStreamOptions& options) {
@@ -139,28 +179,57 @@ int64_t FinishMaxStorage(const JetStreamSettings& settings, int64_t recovered_by
 }
 
 absl::Status CheckAccounts(const AccountTable& accounts, const JetStreamSettings& settings) {
-  int64_t memory = 0;
-  int64_t storage = 0;
-  const auto exceeds = [](int64_t* sum, int64_t limit, int64_t max) {
-    return limit > 0 && (__builtin_add_overflow(*sum, limit, sum) || *sum > max);
-  };
-  const auto refuse = [](ApiErrorId id) {
-    const ApiError error = MakeError(id);
-    return absl::UnavailableError(absl::StrFormat("Error enabling jetstream on configured accounts: %s (%d)",
-                                                  error.description, error.err_code));
-  };
-  if (accounts.system().jetstream.enabled)
-    return absl::UnavailableError("Not allowed to enable JetStream on the system account");
+  Promises sum;
   for (const Account& account : accounts.all()) {
-    for (const auto& [tier, limits] : account.jetstream.tiers) {
-      if (exceeds(&memory, limits.max_memory, settings.config.max_memory))
-        return refuse(ApiErrorId::kMemoryResourcesExceeded);
-      // An estimate grows with what is found.
-      const bool refused = exceeds(&storage, limits.max_storage, settings.config.max_storage);
-      if (refused && !settings.storage_is_estimated) return refuse(ApiErrorId::kStorageResourcesExceeded);
-    }
+    sum += Promises(account.jetstream);
+    // An estimate grows with what is found.
+    MR_RETURN_IF_ERROR(CheckPromises(sum, settings, !settings.storage_is_estimated));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckSystemAccount(const std::vector<AccountSpec>& specs, std::string_view system) {
+  for (const AccountSpec& spec : specs) {
+    if (spec.name == SystemAccountName(system) && spec.jetstream.enabled)
+      return absl::UnavailableError("Not allowed to enable JetStream on the system account");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status GrantJetStream(const AccountTable& before, const JetStreamSettings& settings, std::string_view system,
+                            std::vector<AccountSpec>* specs) {
+  absl::Status first;
+  // Who gives something back does so first. Of the others each has what he had until there is more for him.
+  Promises sum;
+  std::vector<AccountSpec*> growing;
+  const auto had = [&](const AccountSpec& spec) {
+    const Account* const account = spec.jetstream.enabled ? before.Find(spec.name) : nullptr;
+    return account == nullptr ? AccountJetStream{} : account->jetstream;
+  };
+  for (AccountSpec& spec : *specs) {
+    if (spec.jetstream.enabled && spec.name == SystemAccountName(system)) {
+      first = NotEnabled("jetstream can not be enabled on the system account");
+      spec.jetstream = {};
+    }
+    const Promises wanted(spec.jetstream);
+    const Promises has(had(spec));
+    const bool grows = wanted.memory > has.memory || wanted.storage > has.storage;
+    if (grows) growing.push_back(&spec);
+    sum += grows ? has : wanted;
+  }
+  for (AccountSpec* spec : growing) {
+    Promises next = sum;
+    next -= Promises(had(*spec));
+    next += Promises(spec->jetstream);
+    const absl::Status checked = CheckPromises(next, settings, true);
+    if (checked.ok()) {
+      sum = next;
+      continue;
+    }
+    if (first.ok()) first = checked;
+    spec->jetstream = had(*spec);
+  }
+  return first;
 }
 
 absl::Status PrepareStoreDir(const std::string& directory) {

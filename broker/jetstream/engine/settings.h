@@ -37,6 +37,12 @@ JetStreamSettings ChangedSettings(const JetStreamSettings& old, const JetStreamO
 int64_t FinishMaxStorage(const JetStreamSettings& settings, int64_t recovered_bytes);
 // What accounts may use together is there: limits are promises. The text is the peer's.
 absl::Status CheckAccounts(const AccountTable& accounts, const JetStreamSettings& settings);
+// `system`: the name of the system account as configured. The text is the peer's.
+absl::Status CheckSystemAccount(const std::vector<AccountSpec>& specs, std::string_view system);
+// A reload that promises more than there is goes on without that: who is given too much keeps what he had under
+// `before`, also nothing. Not OK: what the peer logs of the first of them.
+absl::Status GrantJetStream(const AccountTable& before, const JetStreamSettings& settings, std::string_view system,
+                            std::vector<AccountSpec>* specs);
 // Creates it, or finds out that it cannot be used. The text is the peer's.
 absl::Status PrepareStoreDir(const std::string& directory);
 

@@ -36,6 +36,15 @@ class SharedCounts {
     const int64_t before = At(index).fetch_sub(1, std::memory_order_relaxed);
     MR_CHECK_OP(before, >, 0);
   }
+  // One less, if there are more than `most` (below 0: no limit). False when there are not.
+  bool GiveBackAbove(uint32_t index, int64_t most) {
+    std::atomic<int64_t>& count = At(index);
+    int64_t now = count.load(std::memory_order_relaxed);
+    do {
+      if (most < 0 || now <= most) return false;
+    } while (!count.compare_exchange_weak(now, now - 1, std::memory_order_relaxed));
+    return true;
+  }
   int64_t Get(uint32_t index) { return At(index).load(std::memory_order_relaxed); }
 
  private:

@@ -431,11 +431,17 @@ bool Session::Accept(Principal principal) {
   return true;
 }
 
-// It leaves the place that it had. True where it has one already.
+// It leaves the place that it had. Where it has one already it keeps it, unless a reload has left fewer than there are.
 bool Session::TakePlaceIn(AccountId account) {
   SharedCounts* const counts = shared_.account_connections;
-  if (counts == nullptr || counted_in_ == account) return true;
-  if (!counts->TryTake(account, shared_.config->accounts[account].limits.connections)) return false;
+  if (counts == nullptr) return true;
+  const int64_t most = shared_.config->accounts[account].limits.connections;
+  if (counted_in_ == account) {
+    if (!counts->GiveBackAbove(account, most)) return true;
+    counted_in_ = kNoAccount;
+    return false;
+  }
+  if (!counts->TryTake(account, most)) return false;
   if (counted_in_ != kNoAccount) counts->GiveBack(counted_in_);
   counted_in_ = account;
   return true;
@@ -513,15 +519,15 @@ inline const MatchResult& Session::MatchSubject(std::string_view subject) {
   return *matched.result;
 }
 
-bool Session::PublishPermitted(const Command& command) {
-  const bool special = command.subject.starts_with('_') || command.subject.starts_with('$');
-  const bool subject_ok = !(special && IsGatewaySubject(command.subject)) &&
-                          principal_.MayPublish(command.subject, shared_.now) &&
-                          !(special && IsRaftSubject(command.subject) &&
+bool Session::PublishPermitted(const Command& command, std::string_view subject) {
+  const bool special = subject.starts_with('_') || subject.starts_with('$');
+  const bool subject_ok = !(special && IsGatewaySubject(subject)) &&
+                          principal_.MayPublish(subject, shared_.now) &&
+                          !(special && IsRaftSubject(subject) &&
                             !shared_.config->accounts.is_system(principal_.account()));
   if (!subject_ok) {
-    RefusePublish(command, Concat({error_text::kPublishViolation, Quoted(command.subject)}),
-                  Concat({"Subject ", Quoted(command.subject)}));
+    RefusePublish(command, Concat({error_text::kPublishViolation, Quoted(subject)}),
+                  Concat({"Subject ", Quoted(subject)}));
     return false;
   }
   if (!command.reply.empty() && IsReservedReply(command.reply)) {
@@ -553,18 +559,21 @@ void Session::OnPub(const Command& command) {
     shared_.router.FlushRun();
     ReplyError(error_text::kInvalidPublishSubject);
   }
-  const char first = command.subject.front();
+  std::string_view subject = command.subject;
+  const bool is_dropped = maps_subjects_ && !MapSubject(&subject);
+  // Permissions are those of what the mapping has made of it, as at the peer.
+  const std::string_view asked = is_dropped ? command.subject : subject;
+  const char first = asked.front();
   if (!principal_.unrestricted() || first == '_' || first == '$' || !command.reply.empty()) {
     shared_.router.FlushRun();  // a refusal comes behind what went before
-    if (!PublishPermitted(command)) return;
+    if (!PublishPermitted(command, asked)) return;
   }
   if (connect_.verbose) [[unlikely]] {
     shared_.router.FlushRun();
     ReplyOk();
   }
 
-  std::string_view subject = command.subject;
-  if (maps_subjects_ && !MapSubject(&subject)) [[unlikely]]
+  if (is_dropped) [[unlikely]]
     return;
   const uint32_t header_bytes = command.verb == Verb::kHpub ? command.header_bytes : 0;
   if (header_bytes > 0 && TracePublish(command, subject)) [[unlikely]]
@@ -772,9 +781,7 @@ void Session::OnSub(const Command& command) {
                                      Quoted(command.subject), ", SID ", command.sid}));
     return;
   }
-  const int64_t most = account_limits().subscriptions;
-  if ((options().max_subscriptions > 0 && subs_.size() >= static_cast<size_t>(options().max_subscriptions)) ||
-      (most >= 0 && subs_.size() >= static_cast<size_t>(most))) {
+  if (HasAllItsSubscriptions()) {
     ReplyError(error_text::kTooManySubscriptions);
     shared_.log.ErrorLimited(Concat({label_, " - ", error_text::kTooManySubscriptions}));
     return;
@@ -797,6 +804,13 @@ void Session::OnSub(const Command& command) {
     AddShadows(*sub);
   touched_ = ~ShardSet{0};
   if (connect_.verbose) ReplyOk();
+}
+
+bool Session::HasAllItsSubscriptions() const {
+  const auto reaches = [this](int64_t most) { return subs_.size() >= static_cast<size_t>(most); };
+  const int64_t of_account = account_limits().subscriptions;
+  return (options().max_subscriptions > 0 && reaches(options().max_subscriptions)) ||
+         (of_account >= 0 && reaches(of_account));
 }
 
 void Session::AddShadows(const Subscription& sub) {
@@ -1073,7 +1087,13 @@ void Session::Rejudge() {
   if (verdict.kind == Verdict::Kind::kDeny) return RefuseUser();
   if (state_ == State::kConnecting) return;  // its CONNECT is still to come
   if (verdict.kind == Verdict::Kind::kAsk) return Ask(verdict);
-  if (Accept(PrincipalOf(verdict.user))) DropForbidden();
+  if (!Accept(PrincipalOf(verdict.user))) return;
+  // Whoever has as many as it may, not only more, and whether some are taken away or not, as at the peer.
+  const bool has_too_many = verdict.user != nullptr && HasAllItsSubscriptions();
+  DropForbidden();
+  if (!has_too_many) return;
+  shared_.log.ErrorLimited(Concat({label_, " - ", error_text::kTooManySubscriptions}));
+  Fail(error_text::kTooManySubscriptions, ClosedReason::kMaxSubscriptionsExceeded);
 }
 
 // Its user is gone, or in another account: it is to connect anew, and is told nothing. (The peer does that to all who

@@ -148,7 +148,8 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void RefuseUser();
   void FailLate();
   std::string UserForLog() const;
-  bool PublishPermitted(const Command& command);
+  // `subject`: what a mapping has made of that of the publish.
+  bool PublishPermitted(const Command& command, std::string_view subject);
   // `about`: for the log.
   void RefusePublish(const Command& command, std::string_view error, std::string_view about);
   Message MessageOf(const Command& command, std::string_view subject);
@@ -164,6 +165,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   const MatchResult& FindMatch(std::string_view subject, bool repeated);
   // What this account calls the subject of a publish, until the next call. False: it is to be dropped.
   bool MapSubject(std::string_view* subject);
+  bool HasAllItsSubscriptions() const;
   void AddShadows(const Subscription& sub);
   void AdoptView();
   void Unsubscribe(Subscription* sub);

@@ -122,6 +122,45 @@ TEST(SessionAccounts, ConnectionsOfAnAccountAreLimitedOverAllShards) {
   EXPECT_TRUE(sessions.Connect(0).Say(As("a")).closed.has_value());
 }
 
+TEST(SessionAccounts, AReloadWithFewerConnectionsSendsAwayWhoIsTooMany) {
+  Sessions sessions(2, TwoTenants());
+  Sessions::Client& first = sessions.Connect(0).Say(As("a"));
+  Sessions::Client& second = sessions.Connect(1).Say(As("a"));
+  Sessions::Client& third = sessions.Connect(0).Say(As("a"));
+  for (Sessions::Client* client : {&first, &second, &third}) client->Hear();
+  Options options = TwoTenants();
+  options.accounts[0].limits.connections = 1;
+  sessions.SetConfig(options);
+  for (Sessions::Client* client : {&first, &second, &third}) client->session().OnConfigChanged(true, false);
+  EXPECT_EQ(first.Hear(), "-ERR 'maximum account active connections exceeded'\r\n");
+  EXPECT_EQ(second.Hear(), "-ERR 'maximum account active connections exceeded'\r\n");
+  ASSERT_TRUE(second.closed.has_value());
+  EXPECT_EQ(*second.closed, ClosedReason::kMaxAccountConnectionsExceeded);
+  EXPECT_FALSE(third.closed.has_value());
+  // As many as there may be have places, and no more.
+  EXPECT_TRUE(sessions.Connect(1).Say(As("a")).closed.has_value());
+  third.Close();
+  EXPECT_FALSE(sessions.Connect(1).Say(As("a")).closed.has_value());
+}
+
+TEST(SessionAccounts, AReloadSendsAwayWhoHasAllTheSubscriptionsThatItMayHave) {
+  Sessions sessions(1, TwoTenants());
+  Sessions::Client& two = sessions.Connect().Say(As("a")).Say("SUB foo 1\r\nSUB bar 2\r\n");
+  Sessions::Client& one = sessions.Connect().Say(As("a")).Say("SUB foo 1\r\n");
+  Sessions::Client& none = sessions.Connect().Say(As("a"));
+  for (Sessions::Client* client : {&two, &one, &none}) client->Hear();
+  Options options = TwoTenants();
+  options.accounts[0].limits.subscriptions = 2;
+  sessions.SetConfig(options);
+  for (Sessions::Client* client : {&two, &one, &none}) client->session().OnConfigChanged(true, false);
+  EXPECT_EQ(two.Hear(), "-ERR 'maximum subscriptions exceeded'\r\n");
+  ASSERT_TRUE(two.closed.has_value());
+  EXPECT_EQ(ClosedReasonText(*two.closed), "Maximum Subscriptions Exceeded");
+  EXPECT_EQ(one.Hear(), "");
+  EXPECT_FALSE(one.closed.has_value());
+  EXPECT_FALSE(none.closed.has_value());
+}
+
 TEST(SessionAccounts, SubscriptionsAndPayloadsAreThoseOfTheAccountWhereItSaysLess) {
   Options options = TwoTenants();
   options.accounts[0].limits.subscriptions = 1;
@@ -147,6 +186,10 @@ TEST(SharedCounts, AreExactAndHaveRoomForAll) {
   EXPECT_TRUE(counts.TryTake(1, 1));
   EXPECT_FALSE(counts.TryTake(1, 1));
   EXPECT_TRUE(counts.TryTake(1, -1));
+  EXPECT_FALSE(counts.GiveBackAbove(1, 2));
+  EXPECT_FALSE(counts.GiveBackAbove(1, -1));
+  EXPECT_TRUE(counts.GiveBackAbove(1, 1));
+  EXPECT_TRUE(counts.TryTake(1, 2));
   EXPECT_FALSE(counts.TryTake(0, 0));
   counts.Reserve(10'000);
   EXPECT_EQ(counts.Get(1), 2);  // where they are they stay
@@ -332,6 +375,17 @@ TEST(SessionAccounts, PublishesAreMapped) {
             "MSG bar 1 1\r\n6\r\nMSG bar 1 1\r\n7\r\nMSG bar 1 r 1\r\n9\r\n");
   b.Say("PUB foo 1\r\nx\r\n");
   EXPECT_EQ(b.Hear(), "MSG foo 1 1\r\nx\r\n");
+}
+
+TEST(SessionAccounts, PermissionsAreThoseOfWhatAMappingMakesOfASubject) {
+  Options options = TwoTenants();
+  options.accounts[0].mappings = {{"foo", {{.subject = "bar"}}}, {"two", {{.subject = "one"}}}};
+  options.account_users[0].permissions = Permissions{.publish = SubjectPermission{.deny = {{"bar", "two"}}}};
+  Sessions sessions(1, options);
+  Sessions::Client& a = sessions.Connect().Say(As("a")).Say("SUB > 1\r\n");
+  a.Hear();
+  EXPECT_EQ(a.Ask("PUB foo 1\r\nx\r\n"), "-ERR 'Permissions Violation for Publish to \"bar\"'\r\n");
+  EXPECT_EQ(a.Ask("PUB two 1\r\nx\r\n"), "MSG one 1 1\r\nx\r\n");
 }
 
 TEST(SessionAccounts, SharesOfAMappingAreKept) {

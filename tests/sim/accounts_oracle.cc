@@ -190,7 +190,8 @@ bool AccountsOracle::IsIn(const Client& client, const std::string& account) cons
   if (client.account != account || client.closing != 0) return false;
   const std::vector<const AccountsModel*> models = Models(InForce(client.connected, kernel_.stamp));
   return std::all_of(models.begin(), models.end(), [&](const AccountsModel* model) {
-    return model->AccountOf(client.user) == account;
+    return model->AccountOf(client.user) == account &&
+           model->ConnectionsOf(account) == models.front()->ConnectionsOf(account);
   });
 }
 

@@ -67,6 +67,9 @@ void SimWorld::CheckAccountConnections() {
     const auto open = std::count_if(accounts_clients_.begin(), accounts_clients_.end(), [&](const auto& client) {
       return client->open() && client->record().account == account.name;
     });
+    const int64_t most = account.limits.connections;
+    if (account.exists && most >= 0 && counted > most)
+      Fail(absl::StrFormat("account %s has %d connections after a reload, of %d", account.name, counted, most));
     if (counted != open) Fail(absl::StrFormat("account %s counts %d of %d connections", account.name, counted, open));
   }
 }

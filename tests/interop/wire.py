@@ -41,9 +41,10 @@ class ServerError(Exception):
 
 
 class Server:
-    """One running server on 127.0.0.1. `config` is configuration text; {port} and {dir} are filled in."""
+    """One running server on 127.0.0.1. `config` is configuration text; {port} and {dir} are filled in. `ports`: an iterator of
+    those to try; without it free ones are asked of the kernel."""
 
-    def __init__(self, path, flags=(), config=None, monitor=False, environment=None):
+    def __init__(self, path, flags=(), config=None, monitor=False, environment=None, ports=None):
         self.path = os.path.abspath(path)
         if not os.access(self.path, os.X_OK):
             raise ServerError(f"not an executable: {self.path}")
@@ -51,16 +52,13 @@ class Server:
         self.monitor_port = None
         self.log_path = os.path.join(self.dir, "server.log")
         for attempt in range(5):
-            self.port = free_port()
+            self.port = free_port() if ports is None else next(ports)
             argv = [self.path, "-a", "127.0.0.1", "-p", str(self.port)]
             if monitor:
-                self.monitor_port = free_port()
+                self.monitor_port = free_port() if ports is None else next(ports)
                 argv += ["-m", str(self.monitor_port)]
             if config is not None:
-                config_path = os.path.join(self.dir, "server.conf")
-                with open(config_path, "w", encoding="utf-8") as f:
-                    f.write(config.replace("{port}", str(self.port)).replace("{dir}", self.dir))
-                argv += ["-c", config_path]
+                argv += ["-c", self.write_config(config)]
             argv += list(flags)
             with open(self.log_path, "wb") as log:
                 env = dict(os.environ, **(environment or {}))
@@ -72,6 +70,32 @@ class Server:
             if "in use" not in text.lower():
                 raise ServerError(f"{' '.join(argv)} did not come up:\n{text}")
         raise ServerError("no free port")
+
+    def write_config(self, config):
+        path = os.path.join(self.dir, "server.conf")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(config.replace("{port}", str(self.port)).replace("{dir}", self.dir))
+        return path
+
+    def reload(self, config):
+        """True when it has been taken. With a monitor, all of the server goes by it then."""
+        said = ("Reloaded server configuration", "Failed to reload server configuration")
+
+        def count():
+            with open(self.log_path, encoding="utf-8", errors="replace") as f:
+                text = f.read()
+            return [text.count(line) for line in said]
+        before = count()
+        self.write_config(config)
+        self.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + IO_TIMEOUT_S
+        while count() == before:
+            if time.monotonic() > deadline or not self.alive():
+                raise ServerError("no reload:\n" + self.log_tail())
+            time.sleep(0.005)
+        if self.monitor_port:
+            self.http_json("/connz")  # shards answer after what they were told before
+        return count()[1] == before[1]
 
     def _wait_until_serving(self):
         deadline = time.monotonic() + START_TIMEOUT_S

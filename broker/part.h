@@ -19,12 +19,14 @@
 #include "broker/mesh/mail.h"
 #include "broker/monitor/part_answer.h"
 #include "broker/route/router.h"
+#include "broker/route/sink_subscriptions.h"
 
 namespace millrace {
 
 // What a part uses of its shard. The shard outlives it.
 struct PartHost {
   Router& router;
+  SinkSubscriptions& subscriptions;
   ChunkPool& chunks;
   TimerWheel& timers;
   LogPort& log;

@@ -60,6 +60,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
                   AnnounceInterest(&mesh_, change, filter, queue);
                 }),
       router_(mesh, counters, interest_, options.limits, options.seed),
+      sink_subscriptions_(interest_),
       session_shared_{router_, counters, log_, config, Nanos{0}, 0, &system_, options.entropy},
       system_(router_, session_shared_.wall_ns, options.notices == nullptr ? own_notices_ : *options.notices),
       service_imports_(router_, session_shared_.now, mesh.self(), SecretOf(options)),
@@ -289,6 +290,7 @@ bool Shard::HasDrained(const ConnectionId& id) {
 PartHost Shard::part_host() {
   const auto relieved = [this](const ConnectionId& id) { return id.shard != mesh_.self() || HasDrained(id); };
   return {.router = router_,
+          .subscriptions = sink_subscriptions_,
           .chunks = chunks_,
           .timers = timers_,
           .log = log_,
@@ -494,6 +496,7 @@ void Shard::OnConfigChange(const ConfigChange& change) {
 
 void Shard::AdoptViews(const AccountViews& views) {
   router_.set_stream_imports(views.stream_imports());
+  sink_subscriptions_.Adopt(views);
   service_imports_.Adopt(views);
 }
 

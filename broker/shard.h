@@ -159,6 +159,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   ChunkPool chunks_;
   Interest interest_;
   Router router_;
+  SinkSubscriptions sink_subscriptions_;
   SharedSequence own_notices_{0};  // without ShardOptions::notices
   SessionShared session_shared_;
   SystemPort system_;

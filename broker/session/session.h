@@ -26,7 +26,7 @@
 #include "broker/session/permission_sets.h"
 #include "broker/session/loaded_config.h"
 #include "broker/session/principal.h"
-#include "broker/session/shadows.h"
+#include "broker/route/shadows.h"
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
 #include "broker/system/system_port.h"

@@ -88,6 +88,7 @@ class EngineHarness {
              },
              LogVerbosity{}),
         port_(PartHost{.router = shards_[0].router,
+                       .subscriptions = subscriptions_,
                        .chunks = shards_[0].chunks,
                        .timers = timers_,
                        .log = log_,
@@ -126,6 +127,7 @@ class EngineHarness {
     message.payload = payload;
     message.header_bytes = static_cast<uint32_t>(header.size());
     message.trace = trace;
+    message.by_service = by_service;
     Router& router = shards_[0].router;
     return router.Publish(message, *shards_[0].interest.Match(account, subject).result).delivered;
   }
@@ -176,6 +178,8 @@ class EngineHarness {
 
   // Whose clients ask and publish, and whose streams are looked at.
   AccountId account = kGlobalAccount;
+  // What is published has come through a service import.
+  bool by_service = false;
 
   JetStream& engine() { return *engine_; }
   Stream* FindStream(std::string_view name) { return engine_->FindStream(account, name); }
@@ -197,6 +201,7 @@ class EngineHarness {
   uint64_t Random() { return random_ = random_ * 6364136223846793005u + 1442695040888963407u; }
 
   Shards shards_;
+  SinkSubscriptions subscriptions_{shards_[0].interest};
   Nanos now_ = ClockStart(std::chrono::hours(1));
   int64_t wall_ns_;
   std::function<bool()> on_turn_;

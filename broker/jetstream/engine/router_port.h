@@ -32,9 +32,9 @@ class RouterPort final : public JetStreamPort {
   void StallPublisher(const Message& message) override;
   uint64_t InterestEpoch() override { return router_.interest().epoch(); }
   Subscription* Subscribe(AccountId account, std::string_view filter, Sink* sink) override {
-    return route_.Subscribe(account, filter, sink);
+    return host_.subscriptions.Subscribe(account, filter, sink);
   }
-  void Unsubscribe(Subscription* subscription) override { route_.Unsubscribe(subscription); }
+  void Unsubscribe(Subscription* subscription) override { host_.subscriptions.Unsubscribe(subscription); }
 
   // Another shard says that what we send there piles up.
   void OnRemoteStall();

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 
+#include "broker/jetstream/api/stream_identity.h"
 #include "tests/jetstream/requests.h"
 
 namespace millrace {
@@ -152,6 +153,13 @@ class External : public ::testing::Test {
     js_->account = kReader;
     return StateOf(*js_, name).messages;
   }
+  // Of the stream O.
+  std::string Identity() {
+    const AccountId before = std::exchange(js_->account, kOrigin);
+    const std::string identity = StreamIdentity(js_->FindStream("O")->created_ns());
+    js_->account = before;
+    return identity;
+  }
   void Wait(int seconds) {
     for (int i = 0; i < seconds; ++i) js_->Advance(std::chrono::seconds(1));
   }
@@ -210,7 +218,7 @@ TEST_F(External, SourcesHaveFiltersAndStarts) {
   EXPECT_EQ(At(*js_, "S", 1).body, Body(21, 10));
   EXPECT_EQ(At(*js_, "T", 1).subject, "x.y");
   EXPECT_THAT(At(*js_, "F", 2).header, HasSubstr("Nats-Stream-Source: O:"));
-  EXPECT_THAT(At(*js_, "F", 2).header, HasSubstr(" 4 o.1 > o.1\r\n"));
+  EXPECT_THAT(At(*js_, "F", 2).header, HasSubstr(" 4 o.1 > o.1 " + Identity() + "\r\n"));
 }
 
 TEST_F(External, WhatIsLostIsAskedForAgain) {
@@ -297,6 +305,80 @@ TEST_F(External, ItEndsWithItsStream) {
   Fill(4, 6);
   Wait(30);
   EXPECT_EQ(api_->seen, before) << "nobody asks any more";
+}
+
+TEST_F(External, AnotherStreamOfTheNameIsReadFromItsBeginning) {
+  Connect();
+  Fill(1, 10);
+  Make("S", std::string(R"("sources":[{"name":"O",)") + kExternal + "}]");
+  js_->Settle();
+  ASSERT_EQ(Messages("S"), 10u);
+  const std::string before = Identity();
+  js_->account = kOrigin;
+  js_->Request("$JS.API.STREAM.DELETE.O", "");
+  Wait(1);
+  js_->account = kOrigin;
+  CreateStream(*js_, "O", R"(,"subjects":["o.>"])");
+  Fill(11, 13);
+  Wait(30);
+  EXPECT_EQ(Messages("S"), 13u);
+  EXPECT_THAT(At(*js_, "S", 10).header, HasSubstr(" 10 > > o.1 " + before + "\r\n"));
+  EXPECT_THAT(At(*js_, "S", 11).header, HasSubstr(" 1 > > o.2 " + Identity() + "\r\n"));
+}
+
+TEST_F(External, WhoReadsForAStreamHearsWhichItIs) {
+  js_->account = kOrigin;
+  const std::string ask = R"({"stream_name":"O","config":{"deliver_subject":"x","direct":true,"ack_policy":"none"}})";
+  const std::string block = StreamIdentityBlock(Identity());
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.CREATE.O", ask), testing::StartsWith(block));
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.CREATE.O", ask, block), testing::StartsWith(block));
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.CREATE.O", ask, StreamIdentityBlock("OTHER")),
+              HasSubstr(R"("err_code":10225,"description":"consumer's stream identity does not match: )" + Identity()));
+  const std::string own = R"({"stream_name":"O","config":{"name":"C","ack_policy":"none"}})";
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.CREATE.O.C", own, StreamIdentityBlock("OTHER")),
+              testing::StartsWith("{")) << "a client's own consumer";
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.RESET.O.C", "", StreamIdentityBlock("")), testing::StartsWith(block));
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.RESET.O.C", ""), testing::StartsWith("{"));
+}
+
+TEST_F(External, AConsumerThatIsNamedIsReadAndConfirmed) {
+  Connect();
+  deliveries_->Show("from.origin.named");
+  Fill(1, 300, 10'000);
+  const auto make = [this](const std::string& name, const std::string& more) {
+    js_->account = kOrigin;
+    return js_->Request("$JS.API.CONSUMER.CREATE.O." + name,
+                        R"({"stream_name":"O","config":{"durable_name":")" + name + R"(","name":")" + name +
+                            R"(","deliver_subject":"from.origin.named",)" + more + "}}");
+  };
+  EXPECT_THAT(make("D", R"("ack_policy":"flow_control","flow_control":true,"idle_heartbeat":1000000000,)"
+                        R"("max_ack_pending":1000)"),
+              HasSubstr(R"("name":"D")"));
+  const std::string named = R"("consumer":{"name":"D","deliver_subject":"from.origin.named"},)";
+  Make("M", R"("mirror":{"name":"O",)" + named + kExternal + "}");
+  js_->Settle();
+  Wait(3);
+  EXPECT_EQ(Messages("M"), 300u);
+  EXPECT_EQ(At(*js_, "M", 300).body, Body(300, 10'000));
+  js_->account = kOrigin;
+  EXPECT_THAT(js_->Request("$JS.API.CONSUMER.INFO.O.D", ""),
+              AllOf(HasSubstr(R"("num_pending":0)"), testing::Not(HasSubstr(R"("ack_floor":{"consumer_seq":0)"))));
+  Fill(301, 310);
+  js_->Settle();
+  EXPECT_EQ(Messages("M"), 310u);
+}
+
+TEST_F(External, AConsumerThatIsNamedConfirmsByFlow) {
+  Connect();
+  Fill(1, 3);
+  js_->account = kOrigin;
+  js_->Request("$JS.API.CONSUMER.CREATE.O.D",
+               R"({"stream_name":"O","config":{"durable_name":"D","name":"D","deliver_subject":"from.origin.named"}})");
+  const std::string named = R"("consumer":{"name":"D","deliver_subject":"from.origin.named"},)";
+  Make("M", R"("mirror":{"name":"O",)" + named + kExternal + "}");
+  js_->Settle();
+  EXPECT_EQ(Messages("M"), 0u);
+  EXPECT_THAT(js_->Request("$JS.API.STREAM.INFO.M", ""), HasSubstr("stream mirror consumer requires flow control"));
 }
 
 }  // namespace

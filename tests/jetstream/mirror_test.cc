@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "broker/jetstream/api/stream_identity.h"
 #include "broker/jetstream/upstream/stream_sources.h"
 #include "tests/jetstream/engine_harness.h"
 

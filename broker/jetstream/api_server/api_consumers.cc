@@ -4,6 +4,7 @@
 
 #include "broker/jetstream/api/consumer_check.h"
 #include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/stream_identity.h"
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/api_server/api_server.h"
 #include "broker/jetstream/base/sort_in_slices.h"
@@ -30,6 +31,12 @@ std::vector<Consumer*> PublicConsumers(Stream& stream) {
   return found;
 }
 
+// Who reads a stream for another one hears which of its name it is.
+std::string IdentityAnswer(const ConsumerConfig& config, const Stream& stream) {
+  if (!config.direct && !config.sourcing) return {};
+  return StreamIdentityBlock(StreamIdentity(stream.created_ns()));
+}
+
 }  // namespace
 
 ConsumerInfo ApiServer::InfoOf(Consumer& consumer) {
@@ -54,6 +61,11 @@ bool ApiServer::OnConsumerCreate(const ApiRequest& request) {
   if (stream == nullptr) return refuse(MakeError(ApiErrorId::kStreamNotFound));
 
   ConsumerConfig& config = create.config;
+  const std::string_view identity = FindHeader(request.header, kStreamIdentityHeader).value_or("");
+  if (!identity.empty() && (config.direct || config.sourcing)) {
+    const std::string is = StreamIdentity(stream->created_ns());
+    if (identity != is) return refuse(MakeError(ApiErrorId::kConsumerStreamIdentityMismatchF, {{"msg", is}}));
+  }
   if (config.name.empty()) config.name = config.durable_name;
   Consumer* existing = config.name.empty() ? nullptr : stream->FindConsumer(config.name);
   if (existing != nullptr) config.pause_until_ns = existing->config().pause_until_ns;
@@ -85,7 +97,7 @@ bool ApiServer::UpdateConsumer(const ApiRequest& request, const Stream& stream, 
                                ConsumerConfig config) {
   Lsn lsn = 0;
   if (!IsSameConsumer(config, consumer->config())) lsn = directory_.UpdateConsumer(consumer, std::move(config));
-  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
+  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn, IdentityAnswer(consumer->config(), stream));
   if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
   AdviseIfPaused(request, stream, *consumer);
   return true;
@@ -107,7 +119,7 @@ bool ApiServer::MakeConsumer(const ApiRequest& request, Stream* stream, Consumer
   Lsn lsn = 0;
   Consumer* consumer = directory_.AddConsumer(stream, std::move(config), &lsn);
   consumer->Start();
-  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn);
+  Respond(request, ConsumerCreateAnswer(InfoOf(*consumer)), lsn, IdentityAnswer(consumer->config(), *stream));
   if (lsn != 0) host_.deliveries().DeliverWhenAnswered(consumer);
   if (!consumer->hidden()) {
     Advise(request, ConsumerActionAdvisory{stream->name(), consumer->name(), AdvisoryAction::kCreate,
@@ -222,8 +234,9 @@ bool ApiServer::OnConsumerReset(const ApiRequest& request) {
   if (consumer == nullptr) return true;  // nobody listens there, as at the peer
   // The peer's consumer answers by itself: it is not strict, and nothing is counted or audited.
   if (request.reply.empty()) return true;
-  const auto answer = [&](const std::string& text) {
-    host_.replies().SendWhenDurable(request.account, request.reply, text);
+  const auto answer = [&](const std::string& text, const std::string& header = {}) {
+    host_.replies().SendWhenDurable(request.account, request.reply, header + text,
+                                    static_cast<uint32_t>(header.size()));
     return true;
   };
   ConsumerResetRequest reset;
@@ -234,7 +247,13 @@ bool ApiServer::OnConsumerReset(const ApiRequest& request) {
     const std::string why(seq.status().message());
     return answer(ErrorAnswer(kKind, MakeErrorText(ApiErrorId::kConsumerInvalidReset, why)));
   }
-  answer(ConsumerResetAnswer(InfoOf(*consumer), *seq));
+  std::string header;
+  if (FindHeader(request.header, kStreamIdentityHeader)) {
+    const Stream* stream = Find(request, TokenAt(request.subject, 4));
+    MR_CHECK(stream != nullptr);
+    header = StreamIdentityBlock(StreamIdentity(stream->created_ns()));
+  }
+  answer(ConsumerResetAnswer(InfoOf(*consumer), *seq), header);
   host_.deliveries().DeliverWhenAnswered(consumer);
   return true;
 }

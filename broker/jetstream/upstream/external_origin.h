@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ExternalOrigin: a stream that is read through an API under another prefix (`external`): one of another account, which
-//                 is imported, or of another domain. It asks for a consumer as a client would, and takes what that
-//                 delivers.
+//                 is imported, or of another domain. It asks for a consumer as a client would, or begins anew with the
+//                 one that the configuration names, and takes what that delivers.
 // Owner:  shard; part of an OriginReader.  Source: spec J-33, ADR-59; the peer reads all its origins so.
 // States: kIdle → Begin → kAsking → (answer) kReading → (gap, silence, error) kResting → kAsking …
 // Bounds: what came and was not taken is bounded by the consumer's flow control: its questions are answered when all
@@ -39,19 +39,23 @@ struct OriginMessage {
 class ExternalOrigin final : public Sink {
  public:
   enum class State : uint8_t { kIdle, kAsking, kReading, kResting };
+  enum class For : uint8_t { kMirror, kSource };
 
   // `reader` is told when there is something to read; `account` is its own.
   ExternalOrigin(StreamHost& host, Upstream& reader, AccountId account, const StreamSource& source, Filters filters,
-                 std::string_view consumer_kind);
+                 For reads_for);
   ~ExternalOrigin() override;
   ExternalOrigin(const ExternalOrigin&) = delete;
   ExternalOrigin& operator=(const ExternalOrigin&) = delete;
 
   // From this sequence on; with a time, and nothing asked for yet: from the first message that is not older.
-  void Begin(uint64_t seq, std::optional<int64_t> time_ns);
+  // `identity`: of the stream that this holds for; another one is read from where the configuration says. Empty: not
+  // known.
+  void Begin(uint64_t seq, std::optional<int64_t> time_ns, std::string_view identity);
   bool begun() const { return state_ != State::kIdle; }
   bool connected() const { return state_ == State::kReading; }
   const std::optional<ApiError>& error() const { return error_; }
+  const std::string& identity() const { return identity_; }
   // How many are left there, as far as it has said.
   uint64_t lag() const { return lag_ + items_.size(); }
   Nanos heard_at() const { return heard_at_; }
@@ -66,14 +70,17 @@ class ExternalOrigin final : public Sink {
  private:
   struct Item {
     OriginMessage message;
+    uint64_t consumer_seq = 0;
     std::string flow_question;  // not empty: in the place of a message; answered when it is its turn
   };
 
   void Ask();
   ConsumerConfig Wanted() const;
+  std::string RequestSubject(const ConsumerConfig& config) const;
+  void BeginWithAnother();
   void Listen();
   void StopListening();
-  void OnAnswer(std::string_view json);
+  void OnAnswer(std::string_view header, std::string_view json);
   void OnStatus(const Message& message);
   void OnMessage(const Message& message);
   void AnswerFlow();
@@ -86,11 +93,13 @@ class ExternalOrigin final : public Sink {
   const AccountId account_;
   const StreamSource source_;
   const Filters filters_;
-  const std::string consumer_kind_;
+  const For reads_for_;
+  std::string identity_;  // of the origin, as far as it has said so
   State state_ = State::kIdle;
   uint64_t next_ = 1;                     // what is taken next is this or above
   std::optional<int64_t> start_time_ns_;  // until the first one is
   uint64_t consumer_seq_ = 0;              // of what came last
+  uint64_t taken_consumer_seq_ = 0;        // of what was taken last
   uint64_t lag_ = 0;
   std::deque<Item> items_;
   std::optional<ApiError> error_;

@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "broker/jetstream/api/go_time.h"
-#include "broker/jetstream/api/stream_check.h"
+#include "broker/jetstream/api/stream_identity.h"
 #include "proto/base/check.h"
 #include "proto/subject.h"
 
@@ -36,8 +35,6 @@ bool MatchesAny(const Filters& filters, std::string_view subject) {
 
 }  // namespace
 
-std::string StreamIdentity(int64_t created_ns) { return ShortHash(FormatGoTime(created_ns)); }
-
 OriginReader::OriginReader(OriginSearches& origins, Upstream& upstream, AccountId account, StreamSource source,
                            Kind kind)
     : origins_(origins), account_(account), source_(std::move(source)), kind_(kind), filters_(FiltersOf(source_)) {
@@ -45,10 +42,9 @@ OriginReader::OriginReader(OriginSearches& origins, Upstream& upstream, AccountI
     absl::StatusOr<SubjectTransform> transform = SubjectTransform::Compile(config.src, config.dest);
     if (transform.ok()) transforms_.push_back(*std::move(transform));  // refused when the stream was made
   }
-  // One that is to be read by a consumer of its own is not there for us: that is the next reader to write.
-  if (!source_.external || source_.consumer) return;
-  const std::string_view consumers = kind_ == Kind::kMirror ? "JS_MIRROR_" : "JS_SOURCE_";
-  external_ = std::make_unique<ExternalOrigin>(origins_.host(), upstream, account_, source_, filters_, consumers);
+  if (!source_.external) return;
+  const auto reads_for = kind_ == Kind::kMirror ? ExternalOrigin::For::kMirror : ExternalOrigin::For::kSource;
+  external_ = std::make_unique<ExternalOrigin>(origins_.host(), upstream, account_, source_, filters_, reads_for);
 }
 
 OriginReader::~OriginReader() {
@@ -66,7 +62,6 @@ OriginReader::Link OriginReader::Connect() {
     error_ = external_->error();
     return external_->begun() ? Link::kSame : Link::kNew;
   }
-  if (source_.external) return Link::kNone;
   Stream* origin = origins_.Find(account_, source_.name);
   error_.reset();
   if (origin == nullptr) {
@@ -96,7 +91,7 @@ OriginReader::Link OriginReader::Connect() {
 }
 
 std::string OriginReader::Identity() const {
-  if (external_ != nullptr) return std::string(kNoIdentity);
+  if (external_ != nullptr) return external_->identity();
   MR_CHECK(origin_ != nullptr);
   return StreamIdentity(origin_->created_ns());
 }
@@ -116,8 +111,8 @@ uint64_t OriginReader::StartSeqByTime(int64_t time_ns) {
   return StartSeq(origin_->log().FirstAtOrAfter(time_ns));
 }
 
-void OriginReader::Begin(uint64_t next_seq) {
-  if (external_ != nullptr) return external_->Begin(next_seq, external_start_ns_);
+void OriginReader::Begin(uint64_t next_seq, std::string_view identity) {
+  if (external_ != nullptr) return external_->Begin(next_seq, external_start_ns_, identity);
   MR_CHECK(origin_ != nullptr && next_seq > 0);
   uid_ = origin_->uid();
   next_ = next_seq;

@@ -24,11 +24,6 @@
 
 namespace millrace {
 
-// Identity of a stream among those of its name: the peer's hash of when it was made.
-std::string StreamIdentity(int64_t created_ns);
-// Of one that is not of this account: nobody says.
-inline constexpr std::string_view kNoIdentity = "-";
-
 class OriginReader {
  public:
   enum class Kind : uint8_t { kMirror, kSource };
@@ -42,12 +37,14 @@ class OriginReader {
 
   // Looks for the origin: kNone: not there, or not as it should be; kNew: not the one that was read last, call Begin.
   Link Connect();
-  // What the origin at hand is by, among those of its name.
+  // What the origin at hand is by, among those of its name; empty: an external one has not said it yet.
   std::string Identity() const;
   // Where to begin by sequence (0: the first) or time; within what the origin has.
   uint64_t StartSeq(uint64_t seq) const;
   uint64_t StartSeqByTime(int64_t time_ns);
-  void Begin(uint64_t next_seq);
+  // `identity`: of the origin that the place is in, if that is known. Where an external one turns out to be another, it
+  // is read as one of which nothing has been read.
+  void Begin(uint64_t next_seq, std::string_view identity = {});
 
   // After Connect, and no longer than nothing else of the shard has run.
   // kAbsent: the end of what is visible; kPending: StreamHost::OnLoaded tells when to ask again.

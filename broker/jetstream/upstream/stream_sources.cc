@@ -119,9 +119,9 @@ void StreamSources::Begin(Source* source) {
   MR_CHECK(source->known);
   OriginReader& reader = source->reader;
   const std::string identity = reader.Identity();
-  const bool recreated = !source->at.identity.empty() && source->at.identity != identity;
+  const bool recreated = !identity.empty() && !source->at.identity.empty() && source->at.identity != identity;
   if (recreated) source->at.seq = 0;
-  source->at.identity = identity;
+  if (!identity.empty()) source->at.identity = identity;
   const StreamSource& config = reader.source();
   const StreamLogState& own = stream_.log().state();
   uint64_t start = 1;
@@ -135,7 +135,7 @@ void StreamSources::Begin(Source* source) {
     // Messages have left this stream: what is older than its last one has been copied, or was not wanted.
     start = reader.StartSeqByTime(own.last_time_ns);
   }
-  reader.Begin(reader.StartSeq(start));
+  reader.Begin(reader.StartSeq(start), source->at.identity);
 }
 
 PullStatus StreamSources::Pull() {
@@ -178,7 +178,8 @@ PullStatus StreamSources::Pull() {
 
 StreamSources::Stored StreamSources::Store(Source* source) {
   const uint64_t seq = message_.seq;
-  MR_DCHECK(source->known && !source->at.identity.empty());
+  MR_DCHECK(source->known);
+  if (source->reader.source().external) source->at.identity = source->reader.Identity();
   if (!message_.header.empty()) {
     RemoveHeader(&message_.header, kStreamSourceHeader);
     RemoveHeadersWithPrefix(&message_.header, "Nats-Expected-");
@@ -188,7 +189,7 @@ StreamSources::Stored StreamSources::Store(Source* source) {
   AddHeader(&message_.header, kStreamSourceHeader,
             absl::StrFormat("%s %d%s %s%s", source->index_name.substr(0, blank), seq,
                             source->index_name.substr(blank), message_.subject,
-                            source->at.identity == kNoIdentity ? std::string() : " " + source->at.identity));
+                            source->at.identity.empty() ? std::string() : " " + source->at.identity));
   source->reader.Transform(&message_.subject);
   Inbound in;
   in.subject = message_.subject;

@@ -5,14 +5,17 @@
     js_accounts.py build/release/millrace /tmp/peer/nats-server     # or one of them: prints its answers
 
 Names and subjects that meet in no account, limits, tiers' errors, accounts without JetStream, the system account, and a
-configuration that gives JetStream to an account, takes it and gives it back, without a restart and with one.
+configuration that gives JetStream to an account, takes it and gives it back, without a restart and with one. And what
+crosses accounts by imports: API, deliveries, captured streams, external mirrors and sources, through a restart.
 """
 import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import sys
+import time
 import urllib.request
 
 from wire import Server
@@ -31,9 +34,28 @@ accounts {{
 }}
 system_account: SYS
 """
-MASKS = ((r'"(created|ts|time|first_ts|last_ts|expires)":"[^"]*"', r'"\1":"T"'), (r'"id":"[^"]*"', '"id":"I"'),
+# EX has the streams; IM and, with what `share` tells, SH read them.
+IMPORTS = """imports: [
+  {{service: {{account: EX, subject: "$JS.API.>"}}, to: "ex.api.>"{share}}}
+  {{service: {{account: EX, subject: "$JS.FC.>"}}}}
+  {{stream: {{account: EX, subject: "dlv.>"}}}}
+  {{stream: {{account: EX, subject: "ev.>"}}, to: "in.ev.>"}}
+]"""
+CROSSING = f"""
+server_name: here
+jetstream {{ store_dir: '{{dir}}/js', max_mem: 50MB, max_file: 50MB }}
+accounts {{
+  EX {{ jetstream: enabled, users: [{{user: ex, password: x}}]
+       exports: [{{service: "$JS.API.>"}}, {{service: "$JS.FC.>"}}, {{stream: "dlv.>"}}, {{stream: "ev.>"}}] }}
+  IM {{ jetstream: enabled, users: [{{user: im, password: x}}], {IMPORTS.format(share="")} }}
+  SH {{ jetstream: enabled, users: [{{user: sh, password: x}}], {IMPORTS.format(share=", share: true")} }}
+}}
+"""
+MASKS = ((r'"(created|ts|time|first_ts|last_ts|expires|timestamp|last_active)":"[^"]*"', r'"\1":"T"'), (r'"id":"[^"]*"', '"id":"I"'),
          (r'"_nats.ver":"[^"]*"', '"_nats.ver":"V"'), (r'\$JS\.ACK\.(\S+)\.\d{19}\.', r'$JS.ACK.\1.T.'),
-         (r'"(start|stop|rtt)":"?[^",}]*"?', r'"\1":0'))
+         (r'"(start|stop|rtt)":"?[^",}]*"?', r'"\1":0'), (r'"(active|consumer_seq)":-?\d+', r'"\1":0'),
+         (r'(Nats-Stream-Source: (?:\S+ ){5})\S{8}\r', r'\1IDENTITY\r'), (r'Nats-Time-Stamp: \S+', 'Nats-Time-Stamp: T'),
+         (r'\$JS\.ACK\.(\S+)\.\d{19}\.', r'$JS.ACK.\1.T.'), (r'_R_\.\S+', '_R_'), (r'"(id|cid)":\d+', r'"\1":0'))
 
 
 def masked(text):
@@ -45,12 +67,14 @@ def masked(text):
 class Client:
     """One connection of a user; what it is asked for within a moment is all that comes."""
 
-    def __init__(self, port, user):
+    def __init__(self, port, user, also=()):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=10)
         self.file = self.sock.makefile("rb")
         self.file.readline()
         connect = {"user": user, "pass": "x", "verbose": False, "headers": True, "no_responders": True}
-        self.send(f"CONNECT {json.dumps(connect)}\r\nSUB in.> 1\r\n")
+        self.send(f"CONNECT {json.dumps(connect)}\r\nSUB in.r 1\r\n")
+        for sid, subject in enumerate(also, 2):
+            self.send(f"SUB {subject} {sid}\r\n")
         self.barrier()
 
     def send(self, text):
@@ -89,8 +113,8 @@ class Client:
 
 
 class Run:
-    def __init__(self, binary):
-        self.server = Server(binary, config=CONFIG.format(a=f"jetstream: {A_LIMITS},"), monitor=True)
+    def __init__(self, binary, config=CONFIG.format(a=f"jetstream: {A_LIMITS},")):
+        self.server = Server(binary, config=config, monitor=True)
         self.clients = {}
         self.answers = []
 
@@ -100,6 +124,27 @@ class Run:
         answer = self.clients[user].request(subject, body, header, silent)
         self.answers.append((f"{user}: {subject} {body[:60]} {header}", answer))
         return answer
+
+    def until(self, user, subject, wanted):
+        """Asks until the answer has it, and keeps that one."""
+        if user not in self.clients:
+            self.clients[user] = Client(self.server.port, user)
+        answer = ""
+        deadline = time.monotonic() + 40
+        while wanted not in answer and time.monotonic() < deadline:
+            answer = self.clients[user].request(subject)
+            time.sleep(0.05)
+        self.answers.append((f"{user}: {subject} until {wanted}", answer))
+
+    def restart(self):
+        self.clients.clear()
+        process = self.server.process
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        with open(self.server.log_path, "ab") as log:
+            self.server.process = subprocess.Popen(process.args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        if not self.server._wait_until_serving():
+            self.answers.append(("restart", "did not happen"))
 
     def page(self, path, but=()):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.server.monitor_port}{path}", timeout=10) as page:
@@ -217,14 +262,112 @@ def back_and_forth(run):
     run.ask("b", "$JS.API.STREAM.NAMES")
 
 
+EXTERNAL = {"api": "ex.api", "deliver": "dlv"}
+
+
+def origin(**more):
+    return dict(name="O", external=EXTERNAL, **more)
+
+
+def copies(run, user, count):
+    """What mirrors and sources have of O, which has this many messages, and say of themselves."""
+    for name, messages in (("M", count), ("S", count), ("F", count // 3), ("T", count // 3), ("N", count)):
+        run.until(user, f"$JS.API.STREAM.INFO.{name}", f'"messages":{messages},')
+        for seq in (1, 2, messages // 2, messages):
+            run.ask(user, f"$JS.API.DIRECT.GET.{name}", json.dumps({"seq": seq}))
+
+
+def fill(run, first, last, size):
+    for i in range(first, last + 1):
+        run.ask("ex", f"o.{i % 3}", f"{i} ".ljust(size, "."), header="" if i % 4 else "Kind: fourth")
+    del run.answers[-(last - first + 1):]
+
+
+def external(run):
+    stream(run, "ex", "O", subjects=["o.>"])
+    fill(run, 1, 30, 10)
+    fill(run, 31, 150, 20_000)
+    run.ask("ex", "$JS.API.CONSUMER.CREATE.O.D", json.dumps({"stream_name": "O", "config": dict(
+        name="D", durable_name="D", deliver_subject="dlv.named", ack_policy="flow_control", flow_control=True,
+        idle_heartbeat=1_000_000_000, max_ack_pending=1000)}))
+    for user in ("im", "sh"):
+        stream(run, user, "M", mirror=origin(), allow_direct=True)
+        stream(run, user, "S", sources=[origin()], allow_direct=True)
+        stream(run, user, "F", sources=[origin(filter_subject="o.1")], allow_direct=True)
+        stream(run, user, "T", sources=[origin(subject_transforms=[{"src": "o.2", "dest": "x.y"}])], allow_direct=True)
+    named = {"name": "D", "deliver_subject": "dlv.named"}
+    stream(run, "im", "N", mirror=origin(consumer=named), allow_direct=True)
+    stream(run, "sh", "N", mirror=origin(), allow_direct=True)
+    copies(run, "im", 150)
+    copies(run, "sh", 150)
+    # How much of it is confirmed is a matter of time.
+    run.until("ex", "$JS.API.CONSUMER.INFO.O.D", '"num_pending":0')
+    question, answer = run.answers[-1]
+    run.answers[-1] = question, re.sub(r'"ack_floor":{[^}]*},"num_ack_pending":\d+', "", answer)
+    run.ask("ex", "$JS.API.CONSUMER.NAMES.O")
+    run.restart()
+    fill(run, 151, 180, 1000)
+    copies(run, "im", 180)
+    copies(run, "sh", 180)
+    stream(run, "im", "NONE", mirror=dict(name="NONE", external=EXTERNAL))
+    run.until("im", "$JS.API.STREAM.INFO.NONE", '"error"')
+    stream(run, "ex", "NONE", subjects=["none"])
+    run.ask("ex", "none", "x")
+    run.until("im", "$JS.API.STREAM.INFO.NONE", '"messages":1,')
+
+
+def captured(run):
+    """A stream takes what its account imports."""
+    stream(run, "im", "EV", subjects=["in.ev.*"])
+    for subject in ("ev.1", "ev.2.3"):
+        run.ask("ex", subject, "x", silent=True)
+    got = []
+    while not got:
+        got = run.clients["im"].barrier()
+    run.answers.append(("im: who has published is answered in this account", got[0][2]))
+    run.until("im", "$JS.API.STREAM.INFO.EV", '"messages":1,')
+    run.ask("im", "$JS.API.STREAM.MSG.GET.EV", '{"seq":1}')
+
+
+def over_imports(run):
+    """Requests to another account's API, what it tells of them, and a consumer that delivers into this account."""
+    for user in ("ex", "im", "sh"):
+        asker = Client(run.server.port, user)
+        told = Client(run.server.port, "ex", also=["$JS.EVENT.ADVISORY.API", "$JS.EVENT.ADVISORY.STREAM.CREATED.>"])
+        prefix = "$JS.API" if user == "ex" else "ex.api"
+        for verb, body, header in (("STREAM.NAMES", "", ""), ("STREAM.INFO.NOT", "", "A: b"),
+                                   ("STREAM.CREATE.X", json.dumps({"name": "X", "subjects": ["x." + user]}), "")):
+            run.answers.append((f"{user} asks {verb}", asker.request(f"{prefix}.{verb}", body, header)))
+            advisories = []
+            while not advisories:
+                advisories = told.barrier()
+            if user != "ex":  # what is told of an account's own clients is another matter
+                run.answers.append((f"{user} asked {verb}", masked(repr(sorted(part[2] for part in advisories)))))
+        asker.request(f"{prefix}.STREAM.DELETE.X")
+        if user == "ex":
+            continue
+        reader = Client(run.server.port, user, also=["dlv.push." + user])
+        config = dict(name="P" + user, deliver_subject="dlv.push." + user, filter_subject="o.0", ack_policy="none")
+        reader.request("ex.api.CONSUMER.CREATE.O.P" + user + ".o.0", json.dumps({"stream_name": "O", "config": config}))
+        fill(run, 1, 3, 10)
+        got = []
+        while not any(part[0] == "o.0" for part in got):
+            got += reader.barrier()
+        run.answers.append((f"delivered to {user}", repr([part[1] for part in got if part[0] == "o.0"][:1])))
+
+
 def answers_of(binary):
-    run = Run(binary)
-    try:
-        for part in (without_jetstream, limits, apart, back_and_forth):
-            part(run)
-    finally:
-        run.server.kill_process()
-    return run.answers
+    answers = []
+    for config, parts in ((CONFIG.format(a=f"jetstream: {A_LIMITS},"), (without_jetstream, limits, apart, back_and_forth)),
+                          (CROSSING, (external, captured, over_imports))):
+        run = Run(binary, config)
+        try:
+            for part in parts:
+                part(run)
+        finally:
+            run.server.kill_process()
+        answers += run.answers
+    return answers
 
 
 def main():

@@ -565,5 +565,22 @@ TEST(JetStreamAccounts, TheSystemAccountPurgesOthers) {
   EXPECT_TRUE(js.store().configs.empty());
 }
 
+TEST(JetStreamAccounts, AnAuditNamesWhoAsksThroughAnImport) {
+  EngineHarness js(Accounts());
+  EngineHarness::Client told(js, 7, kA);
+  told.Subscribe("$JS.EVENT.ADVISORY.API");
+  const In in(js, kA);
+  const std::string header = "NATS/1.0\r\nNats-Request-Info: {\"acc\":\"B\",\"svc\":\"X\",\"rtt\":5}\r\n\r\n";
+  const auto audit = [&] {
+    js.Request("$JS.API.STREAM.NAMES", "", header);
+    const auto received = told.Take();
+    return received.size() == 1 ? received.front().body : "";
+  };
+  js.by_service = true;
+  EXPECT_THAT(audit(), HasSubstr(R"("client":{"acc":"B","svc":"A","rtt":5,"server":"here"})"));
+  js.by_service = false;
+  EXPECT_THAT(audit(), AllOf(HasSubstr(R"("acc":"A")"), Not(HasSubstr("svc")))) << "anybody can write a header";
+}
+
 }  // namespace
 }  // namespace millrace

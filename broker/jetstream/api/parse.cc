@@ -7,6 +7,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
+#include "broker/jetstream/api/client_fields.h"
 #include "broker/jetstream/api/enums.h"
 #include "broker/jetstream/api/request_fields.h"
 #include "broker/json/reader.h"
@@ -377,6 +378,7 @@ template std::string ParseJson(std::string_view, PubAck*);
 template std::string ParseJson(std::string_view, ApiMessage*);
 template std::string ParseJson(std::string_view, ApiError*);
 template std::string ParseJson(std::string_view, NakOptions*);
+template std::string ParseJson(std::string_view, AdvisoryClient*);
 
 bool IsJsonObjectOrArray(std::string_view body) {
   const size_t first = body.find_first_not_of(" \t\n\r");

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_format.h"
 #include "broker/jetstream/api/message_headers.h"
+#include "broker/jetstream/api/parse.h"
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/base/letter.h"
 #include "proto/base/check.h"
@@ -116,7 +117,7 @@ bool ApiServer::Deliver(const Message& message) {
   requests_.push_back(ApiRequest{message.account, message.origin_id, std::string(message.subject),
                                  std::string(message.reply),
                                  std::string(message.payload.substr(0, message.header_bytes)),
-                                 std::string(message.payload.substr(message.header_bytes))});
+                                 std::string(message.payload.substr(message.header_bytes)), message.by_service});
   return true;
 }
 
@@ -240,9 +241,17 @@ void ApiServer::Audit(const ApiRequest& request, const std::string& answer) {
 
 AdvisoryClient ApiServer::ClientOf(const ApiRequest& request) const {
   AdvisoryClient client;
+  client.server = host_.options().server_name;
+  // A header of who asks directly is that client's own invention.
+  const std::optional<std::string_view> info =
+      request.by_service ? FindHeader(request.header, kRequestInfoHeader) : std::nullopt;
+  if (info && ParseJson(*info, &client).empty()) {
+    client.service = AccountOf(request).name();
+    client.server = host_.options().server_name;
+    return client;
+  }
   client.id = request.origin.cid;
   client.account = AccountOf(request).name();
-  client.server = host_.options().server_name;
   return client;
 }
 

@@ -41,6 +41,7 @@ struct ApiRequest {
   std::string reply;
   std::string header;
   std::string body;
+  bool by_service = false;  // through an import: the header says who asks (Nats-Request-Info)
 };
 
 class ApiServer {

@@ -125,7 +125,7 @@ bool Router::DeliverImported(Subscription* sub, const Message& message) {
     local.subject = LocalSubject(import, matched, &local_subject_);
   }
   if (message.trace == nullptr) return DeliverNamed(sub, local);
-  MR_DCHECK(sub->receiver != nullptr);
+  if (sub->receiver == nullptr) return DeliverTraced(sub, local);  // SinkSubscriptions does this
   message.trace->events.push_back({.kind = TraceEvent::Kind::kStreamExport,
                                    .wall_ns = message.trace->wall_ns,
                                    .account = sub->receiver->owner->account(),

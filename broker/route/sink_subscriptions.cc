@@ -1,13 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/route/sink_subscriptions.h"
 
+#include <string>
 #include <utility>
+
+#include "broker/route/trace.h"
+#include "proto/base/check.h"
 
 namespace millrace {
 
 bool SinkSubscriptions::Relay::Deliver(const Subscription&, const Message& message) {
   Message local = message;
   local.account = to_.account;
+  return to_.sink->Deliver(to_, local);
+}
+
+bool SinkSubscriptions::Relay::DeliverTraced(const Subscription& shadow, const Message& message) {
+  MessageTrace& trace = *message.trace;
+  trace.events.push_back({.kind = TraceEvent::Kind::kStreamExport,
+                          .wall_ns = trace.wall_ns,
+                          .account = to_.account,
+                          .to = std::string(message.subject)});
+  Message local = message;
+  local.account = to_.account;
+  if (all_.views_->stream_imports()[shadow.import - 1]->allow_trace) return to_.sink->DeliverTraced(to_, local);
+  if (trace.only) return true;
+  local.trace = nullptr;
   return to_.sink->Deliver(to_, local);
 }
 
@@ -30,7 +48,7 @@ void SinkSubscriptions::Unsubscribe(Subscription* subscription) {
 }
 
 void SinkSubscriptions::Follow(const Subscription& subscription, std::unique_ptr<Relay>* relay) {
-  if (*relay == nullptr) *relay = std::make_unique<Relay>(subscription);
+  if (*relay == nullptr) *relay = std::make_unique<Relay>(*this, subscription);
   shadows_.Replace(subscription, (*views_)[subscription.account], relay->get());
   if (!shadows_.has(subscription)) relay->reset();
 }

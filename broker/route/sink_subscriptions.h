@@ -39,10 +39,12 @@ class SinkSubscriptions {
   // In the place of a sink, for its shadows: the sink need not know that it has some.
   class Relay final : public Sink {
    public:
-    explicit Relay(const Subscription& to) : to_(to) {}
+    Relay(const SinkSubscriptions& all, const Subscription& to) : all_(all), to_(to) {}
     bool Deliver(const Subscription& shadow, const Message& message) override;
+    bool DeliverTraced(const Subscription& shadow, const Message& message) override;
 
    private:
+    const SinkSubscriptions& all_;
     const Subscription& to_;
   };
 

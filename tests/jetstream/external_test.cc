@@ -126,7 +126,7 @@ class External : public ::testing::Test {
     api_->asked = [this](const std::string& payload) {
       constexpr std::string_view kKey = "\"deliver_subject\":\"";
       const size_t at = payload.find(kKey);
-      if (at == std::string::npos || !payload.starts_with("NATS/1.0")) return;
+      if (at == std::string::npos || !payload.starts_with("NATS/1.0\r\nNats-Required-")) return;
       const size_t begin = at + kKey.size();
       deliveries_->Show(payload.substr(begin, payload.find('"', begin) - begin));
     };

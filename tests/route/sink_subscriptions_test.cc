@@ -116,6 +116,27 @@ TEST_F(Imports, TheyComeAndGoWithAConfiguration) {
   EXPECT_EQ(subscriptions_.size(), 0u);
 }
 
+TEST_F(Imports, ATraceTellsThatItIsTakenIntoTheAccount) {
+  for (const bool allowed : {false, true}) {
+    Adopt({{.account = "E", .subject = "e.1", .allow_trace = allowed}});
+    Subscription* subscription = subscriptions_.Subscribe(importer_, "e.1", &notes_);
+    for (const bool only : {false, true}) {
+      MessageTrace trace{.only = only};
+      Message message{.account = exporter_};
+      message.subject = "e.1";
+      message.trace = &trace;
+      Router& router = shards_[0].router;
+      EXPECT_TRUE(router.Publish(message, *router.interest().Match(exporter_, "e.1").result).delivered || allowed);
+      ASSERT_FALSE(trace.events.empty());
+      EXPECT_EQ(trace.events[0].kind, TraceEvent::Kind::kStreamExport);
+      EXPECT_EQ(trace.events[0].account, importer_);
+      EXPECT_EQ(trace.events[0].to, "e.1");
+      EXPECT_EQ(notes_.Take().size(), only ? 0u : 1u);
+    }
+    subscriptions_.Unsubscribe(subscription);
+  }
+}
+
 // As a stream does that rests.
 TEST_F(Imports, AnotherSinkMayTakeItsPlace) {
   Adopt({{.account = "E", .subject = "e.1"}});

@@ -8,6 +8,7 @@
 #include "broker/jetstream/api/versioning.h"
 #include "broker/jetstream/api_server/api_server.h"
 #include "broker/jetstream/base/sort_in_slices.h"
+#include "proto/headers.h"
 #include "proto/subject.h"
 
 namespace millrace {

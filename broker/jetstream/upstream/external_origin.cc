@@ -265,7 +265,12 @@ void ExternalOrigin::OnAnswer(std::string_view header, std::string_view json) {
                                                   : ApiErrorId::kSourceConsumerRequiresAckFC);
   }
   if (error_) return Rest(kAskAgainAfter);
-  if (reads_for_ == For::kSource) identity_ = FindHeader(header, kStreamIdentityHeader).value_or("");
+  if (reads_for_ == For::kSource) {
+    const std::string_view identity = FindHeader(header, kStreamIdentityHeader).value_or("");
+    // A consumer that is named is not refused for it.
+    if (!identity_.empty() && !identity.empty() && identity != identity_) next_ = 1;
+    identity_ = identity;
+  }
   state_ = State::kReading;
   heard_at_ = Now();
   host_.port().timers().Arm(&timer_, heard_at_ + kSilentAtMost);

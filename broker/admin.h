@@ -32,7 +32,8 @@ enum class Parcel::Type : uint8_t {
   kPartMail,      // control -> part of a shard
   kAskedClient,   // shard -> shard, and back as kToldClient
   kToldClient,
-  kQuery,         // control -> shard, and back as kAnswer
+  kSystemRequest,  // shard 0 -> control
+  kQuery,          // control -> shard, and back as kAnswer
   kAnswer,
   kBusy,           // shard -> control
   kReady,          // shard 0 -> control: it serves what it has found on disk
@@ -111,11 +112,35 @@ struct ToldClient final : Parcel {
   LatencyClient client;
 };
 
+// A request to a service of the system account, as it has come.
+struct SystemRequest final : Parcel {
+  SystemRequest() : Parcel(Type::kSystemRequest) {}
+  std::string subject;
+  std::string reply;
+  std::string header;  // block
+  std::string payload;
+  uint64_t cid = 0;    // the requestor's, where a client is that
+};
+
+// What one connection, of whatever shard, is to say or to do.
+struct ConnectionOrder {
+  enum class Kind : uint8_t { kNone, kUserInfo, kKick, kLameDuck };
+  Kind kind = Kind::kNone;
+  uint64_t cid = 0;
+};
+struct ConnectionReply {
+  bool found = false;
+  bool did = false;      // kLameDuck: it was told
+  std::string said = {};  // kUserInfo: JSON
+};
+
 // What monitoring asks of a shard.
 struct Query final : Parcel {
-  Query(uint64_t request_id, PartQuestion asked) : Parcel(Type::kQuery), request(request_id), question(asked) {}
+  Query(uint64_t request_id, PartQuestion asked, ConnectionOrder to = {})
+      : Parcel(Type::kQuery), request(request_id), question(asked), order(to) {}
   const uint64_t request;
   const PartQuestion question;  // `needs`: those that a shard or its parts can answer
+  const ConnectionOrder order;
 };
 
 struct Answer final : Parcel {
@@ -127,6 +152,7 @@ struct Answer final : Parcel {
   SublistStats sublist;
   AccountTally accounts;
   PartAnswer parts;
+  ConnectionReply connection;
 };
 
 // How many more shards have much to do: 1 when this one begins to, -1 when it is quiet again, 0 when its start is over.

@@ -463,6 +463,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kQuestion:
     case Parcel::Type::kPostponed:
     case Parcel::Type::kWithdrawn:
+    case Parcel::Type::kSystemRequest:
     case Parcel::Type::kAnswer:
       break;
   }
@@ -715,8 +716,33 @@ void Shard::FillSublist(std::string_view account, SublistStats* stats) const {
   interest_.AddFanout(kNoAccount, &stats->max_fanout, &stats->total_fanout, &stats->cache_entries);
 }
 
+ConnectionReply Shard::OnOrder(const ConnectionOrder& order) {
+  const auto is_meant = [&order](const std::unique_ptr<Connection>& connection) {
+    return connection != nullptr && connection->open() && connection->id().cid == order.cid;
+  };
+  const auto at = std::find_if(connections_.begin(), connections_.end(), is_meant);
+  if (at == connections_.end()) return {};
+  Connection& connection = **at;
+  ConnectionReply reply{.found = true};
+  switch (order.kind) {
+    case ConnectionOrder::Kind::kUserInfo:
+      reply.said = connection.speaker().UserInfoJson();
+      break;
+    case ConnectionOrder::Kind::kKick:
+      connection.EndAfterFlush(ClosedReason::kKicked);
+      break;
+    case ConnectionOrder::Kind::kLameDuck:
+      reply.did = connection.speaker().AnnounceLameDuck();
+      break;
+    case ConnectionOrder::Kind::kNone:
+      MR_CHECK(false);
+  }
+  return reply;
+}
+
 void Shard::OnQuery(const Query& query) {
   auto answer = std::make_unique<Answer>(query.request);
+  if (query.order.kind != ConnectionOrder::Kind::kNone) answer->connection = OnOrder(query.order);
   const uint32_t needs = query.question.needs;
   const bool with_subs = (needs & kNeedConnectionSubs) != 0;
   for (const std::unique_ptr<Connection>& connection : connections_) {

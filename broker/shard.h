@@ -101,6 +101,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   void OnAskedClient(const AskedClient& asked);
   void OnConfigChange(const ConfigChange& change);
   void OnQuery(const Query& query);
+  ConnectionReply OnOrder(const ConnectionOrder& order);
   void AdoptViews(const AccountViews& views);
   void OnCloseSome(const CloseSome& some);
   // Nobody took a request of ours, it may be under a name of another account.

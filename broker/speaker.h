@@ -76,6 +76,10 @@ class Speaker {
   // that understand it are told what the server says of itself now.
   virtual void OnConfigChanged(bool recheck_user, bool announce) = 0;
 
+  // For the system account: who its client is and what it may, in JSON (E-11); empty: nobody in particular.
+  virtual std::string UserInfoJson() const { return {}; }
+  // Tells its client to go elsewhere, as in lame duck mode. False: that one would not understand, or is not there yet.
+  virtual bool AnnounceLameDuck() { return false; }
   // For monitoring: all but what the connection itself knows.
   virtual void Describe(ConnInfo* info, bool with_subs) const = 0;
   virtual AccountId account() const = 0;

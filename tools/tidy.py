@@ -56,10 +56,11 @@ LAYERS = {
     'broker/jetstream/backup': ('broker/jetstream/directory',),
     'broker/jetstream/api_server': ('broker/jetstream/backup',),
     'broker/jetstream/engine': ('broker/jetstream/api_server', 'broker/jetstream/upstream', 'broker/part', 'broker/config'),
+    'broker/system/services': ('broker/system', 'broker/admin', 'broker/part'),
     'broker/admin': ('broker/session', 'broker/service', 'broker/speaker', 'broker/monitor', 'broker/part'),
     'broker/shard': ('broker/net', 'broker/session', 'broker/service', 'broker/part', 'broker/admin'),
     'broker/shard_stop': ('broker/shard',),
-    'broker/control': ('broker/shard', 'broker/jetstream/engine', 'broker/account', 'broker/io', 'store/shard', 'broker/config', 'broker/log'),
+    'broker/control': ('broker/shard', 'broker/system/services', 'broker/jetstream/engine', 'broker/account', 'broker/io', 'store/shard', 'broker/config', 'broker/log'),
     'broker/memory': (),
     'broker/main': ('broker/control', 'broker/memory'),
 }

@@ -21,7 +21,8 @@ bool SameService(const CompiledServiceImport& a, const CompiledServiceImport& b)
 
 }  // namespace
 
-AccountViews::AccountViews(std::span<const AccountSpec> specs, const AccountTable& table, const AccountViews* before) {
+AccountViews::AccountViews(std::span<const AccountSpec> specs, const AccountTable& table, const AccountViews* before)
+    : table_(table) {
   CompiledAccounts compiled = CompileAccounts(specs, {});
   MR_CHECK(compiled.ok() && compiled.accounts.size() == specs.size());
   std::vector<AccountId> ids;

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// MonitorDesk: the monitoring port: takes requests, asks the shards for what a page needs, and answers.
+// MonitorDesk: the monitoring port: takes requests, has gathered what a page needs (page_queries.h), and answers.
 // Owner:  control thread.
-// A request is a query: to all shards when its page needs something of theirs, and answered when the last of them has.
 // Bounds: answers lie whole in the outbox of their connection; a connection has one request under way.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/admin.h"
 #include "broker/control/http_speaker.h"
-#include "broker/control/server_view.h"
+#include "broker/control/page_queries.h"
 #include "broker/io/io.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/log/log.h"
 #include "broker/mesh/mesh.h"
-#include "broker/monitor/process.h"
 #include "broker/monitor/service.h"
 #include "broker/net/acceptor.h"
 #include "broker/net/connection.h"
@@ -28,15 +24,19 @@ namespace millrace {
 
 class MonitorDesk final : public ConnectionHost, public AcceptorHost, public HttpHandler {
  public:
-  using View = std::function<ServerView()>;
-
-  MonitorDesk(Io& io, TimerWheel& timers, Mesh& mesh, Logger& log, WallClock clock, View view);
+  MonitorDesk(Io& io, TimerWheel& timers, Mesh& mesh, Logger& log, WallClock clock, PageQueries::View view);
   ~MonitorDesk() override;
 
   // Takes connections of `listener`, which it closes when it stops.
   void Serve(int listener, std::string_view base_path);
   // A shard's answer.
-  void OnAnswer(Answer& answer);
+  void OnAnswer(Answer& answer) { queries_.OnAnswer(answer); }
+  // For others who show pages as well.
+  PageQueries& queries() { return queries_; }
+  // Of the pages that were asked for here, by path.
+  const std::map<std::string, uint64_t>& http_req_stats() const {
+    return service_ != nullptr ? service_->http_req_stats() : none_;
+  }
 
   // Around what the control thread does between two waits.
   void BeginTurn();
@@ -51,15 +51,6 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
     std::unique_ptr<Connection> connection;
     HttpSpeaker* speaker;  // the connection's
   };
-  struct Query {
-    ConnectionId connection;
-    MonitorRequest request;
-    MonitorData data;
-    AccountTally accounts;
-    std::optional<JetStreamHealth> jetstream_health;
-    uint32_t answers_missing = 0;
-  };
-
   // AcceptorHost.
   void OnAccepted(SpeakerKind kind, int fd) override;
   void OnAcceptorEnded(Acceptor*) override {}
@@ -80,8 +71,6 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
 
   void OnSecond();
   Open* Find(const ConnectionId& id);
-  void Finish(uint64_t query_id);
-  void Complete(Query* query);
   // A copy: one that ends leaves the map.
   std::vector<ConnectionId> Ids() const;
 
@@ -89,9 +78,9 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   TimerWheel& timers_;
   Mesh& mesh_;
   MeshPort& port_;
+  PageQueries queries_;
   Logger& logger_;
   const WallClock clock_;
-  const View view_;
   LogPort log_;
   ChunkPool chunks_;
   Outlet outlet_;
@@ -99,7 +88,6 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   int64_t wall_ns_ = 0;
   ConnectionShared shared_;
   TimerNode second_;
-  ProcessUsage usage_;
 
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<MonitorService> service_;
@@ -108,8 +96,7 @@ class MonitorDesk final : public ConnectionHost, public AcceptorHost, public Htt
   std::vector<std::unique_ptr<Connection>> graveyard_;  // ended; freed at the end of the turn
   std::vector<ConnectionId> rearm_;
   uint64_t next_cid_ = 1;
-  std::map<uint64_t, Query> queries_;
-  uint64_t next_query_ = 1;
+  const std::map<std::string, uint64_t> none_;
 };
 
 }  // namespace millrace

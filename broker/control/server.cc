@@ -163,7 +163,7 @@ void Server::OnReady() {
   mesh_->port(mesh_->control()).SendParcel(0, std::make_unique<ListenOn>(SpeakerKind::kClient, client_listener_.fd));
   log_.Info("Server is ready");
   shutdown_->OnRunning();
-  if (std::exchange(reload_when_ready_, false)) Reload();
+  if (std::exchange(reload_when_ready_, false)) OnHangup();
 }
 
 void Server::LogBanner() {
@@ -202,6 +202,11 @@ absl::Status Server::OpenRings() {
   timers_ = std::make_unique<TimerWheel>(now_);
   shutdown_ = std::make_unique<Shutdown>(*this, *mesh_, *timers_, log_, now_);
   desk_ = std::make_unique<MonitorDesk>(*io_, *timers_, *mesh_, log_, WallClockUs, [this] { return View(); });
+  system_desk_ = std::make_unique<SystemDesk>(
+      *mesh_, desk_->queries(), log_, notices_,
+      SystemDesk::Host{.view = [this] { return View(); },
+                       .reload = [this] { return Reload(); },
+                       .http_req_stats = [this]() -> const auto& { return desk_->http_req_stats(); }});
   checks_ = std::make_unique<CheckDesk>(*io_, *mesh_, log_, options.tuning);
   return absl::OkStatus();
 }
@@ -257,9 +262,10 @@ JetStreamEngineOptions Server::EngineOptions() const {
 void Server::StartShards() {
   const std::vector<int> cpus = ChooseCpus(options().tuning);
   for (uint32_t i = 0; i < shards_.size(); ++i) {
-    ShardThread::Plan plan{.index = i, .config = config_, .engine = {}, .ring_fds = ring_fds_, .cpu = cpus[i],
-                           .account_connections = &account_connections_, .notices = &notices_};
+    ShardThread::Plan plan{.index = i, .config = config_, .engine = {}, .services = {}, .ring_fds = ring_fds_,
+                           .cpu = cpus[i], .account_connections = &account_connections_, .notices = &notices_};
     if (shards_[i]->home().disk != nullptr) plan.engine = EngineOptions();
+    if (i == 0) plan.services = SystemDesk::ServicesOf(config_->accounts.system().id, info_.server_id);
     shards_[i]->Start(std::move(plan), *mesh_);
   }
 }
@@ -294,6 +300,8 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return checks_->OnPostponed(static_cast<const Postponed&>(*parcel).id);
     case Parcel::Type::kWithdrawn:
       return checks_->OnWithdrawn(static_cast<const Withdrawn&>(*parcel).id);
+    case Parcel::Type::kSystemRequest:
+      return system_desk_->OnRequest(static_cast<const SystemRequest&>(*parcel));
     case Parcel::Type::kAnswer:
       return desk_->OnAnswer(static_cast<Answer&>(*parcel));
     case Parcel::Type::kConfigApplied:
@@ -342,7 +350,7 @@ void Server::OnSignal(const IoResult& result) {
         break;
       case SIGHUP:
         log_.Info("Trapped \"hangup\" signal");
-        Reload();
+        OnHangup();
         break;
       case SIGUSR1:
         log_.Info("Trapped \"user defined signal 1\" signal");
@@ -380,21 +388,22 @@ void Server::GiveUp() {
 
 // ---- reload --------------------------------------------------------------------------------------------------------
 
-void Server::Reload() {
+void Server::OnHangup() {
   if (shutdown_->state() == Shutdown::State::kStarting) reload_when_ready_ = true;
   if (shutdown_->state() != Shutdown::State::kRunning) return;
-  const auto fail = [this](const absl::Status& status) {
-    log_.Error(absl::StrFormat("Failed to reload server configuration: %s", std::string(status.message())));
-  };
+  if (const absl::Status reloaded = Reload(); !reloaded.ok()) {
+    log_.Error(absl::StrFormat("Failed to reload server configuration: %s", std::string(reloaded.message())));
+  }
+}
+
+absl::Status Server::Reload() {
   std::vector<std::string> warnings;
-  absl::StatusOr<Options> next = config::Reload(startup_, &warnings);
-  if (!next.ok()) return fail(next.status());
-  absl::StatusOr<config::ReloadPlan> plan = config::PlanReload(options(), *std::move(next));
-  if (!plan.ok()) return fail(plan.status());
+  MR_ASSIGN_OR_RETURN(Options next, config::Reload(startup_, &warnings));
+  absl::StatusOr<config::ReloadPlan> plan = config::PlanReload(options(), std::move(next));
+  if (!plan.ok()) return plan.status();
   for (const std::string& warning : warnings) log_.Warn(warning);
   if (plan->logging) {
-    const absl::Status opened = log_.Open(LogOptionsOf(plan->options));
-    if (!opened.ok()) return fail(opened);
+    MR_RETURN_IF_ERROR(log_.Open(LogOptionsOf(plan->options)));
   }
   for (const config::Change& change : plan->changes) {
     if (change.option == "pid_file") {
@@ -420,6 +429,7 @@ void Server::Reload() {
   }
   ApplyConfig(std::move(plan->options), plan->authorization, announce);
   log_.Info(plan->done);
+  return absl::OkStatus();
 }
 
 void Server::CloseConnectionsAbove(int64_t max) {

@@ -20,6 +20,7 @@
 #include "broker/control/shard_thread.h"
 #include "broker/control/shutdown.h"
 #include "broker/control/store_opening.h"
+#include "broker/control/system_desk.h"
 #include "broker/io/timer_wheel.h"
 #include "broker/io/uring.h"
 #include "broker/jetstream/engine/jetstream_part.h"
@@ -57,7 +58,8 @@ class Server final : public ShutdownHost {
   void OnMail(uint32_t from, const MailHeader& header, const char* body);
   void OnSignal(const IoResult& result);
   void ReadSignals();
-  void Reload();
+  void OnHangup();
+  absl::Status Reload();
   void CloseConnectionsAbove(int64_t max);
   // It is the present one from now on; the server may complete it until a shard runs.
   LoadedConfig* AddConfig(Options options);
@@ -99,6 +101,7 @@ class Server final : public ShutdownHost {
   std::unique_ptr<TimerWheel> timers_;
   std::unique_ptr<Shutdown> shutdown_;
   std::unique_ptr<MonitorDesk> desk_;
+  std::unique_ptr<SystemDesk> system_desk_;
   std::unique_ptr<CheckDesk> checks_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;

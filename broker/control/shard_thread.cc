@@ -120,6 +120,9 @@ void ShardThread::Run(const Plan& plan, Mesh& mesh, const ShardOptions& options)
     shard_->AddPart(std::make_unique<JetStreamPart>(shard_->part_host(), home_, *plan.engine));
     CollectFreedMemory();  // what only the recovery needed
   }
+  if (plan.services) {
+    shard_->AddPart(std::make_unique<SystemServices>(shard_->part_host(), shard_->system(), *plan.services));
+  }
   if (index == 0) {
     shard_->log().Flush();
     port.SendParcel(mesh.control(), std::make_unique<Ready>());

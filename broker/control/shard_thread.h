@@ -14,6 +14,7 @@
 #include "broker/jetstream/engine/jetstream_part.h"
 #include "broker/mesh/mesh.h"
 #include "broker/shard.h"
+#include "broker/system/services/system_services.h"
 
 namespace millrace {
 
@@ -27,6 +28,7 @@ class ShardThread {
     // As it is now: a reload, which may come before the shard is there, tells it of another.
     const LoadedConfig* config = nullptr;
     std::optional<JetStreamEngineOptions> engine;  // when JetStream lives on it
+    std::optional<SystemServices::Options> services;  // when those of the system account live on it
     std::vector<int> ring_fds;                     // of all participants
     int cpu = -1;                                  // to stay on; -1: any
     SharedCounts* account_connections = nullptr;   // lives longer than the thread

@@ -59,7 +59,7 @@ std::string ThreadsPage() {
   return page;
 }
 
-std::string ExpvarPage(const std::vector<std::string>& cmdline) {
+std::string ExpvarPage(const std::vector<std::string>& cmdline, bool is_event) {
   long pages_total = 0, pages_resident = 0;
   std::ifstream("/proc/self/statm") >> pages_total >> pages_resident;
   const int64_t page_bytes = sysconf(_SC_PAGESIZE);
@@ -72,6 +72,7 @@ std::string ExpvarPage(const std::vector<std::string>& cmdline) {
   memory.PutInt("NumGC", 0);
   memory.PutBool("EnableGC", false);
   memory.EndObject();
+  if (is_event) return absl::StrFormat("{\"memstats\":%s,\"cmdline\":%s}", memory.text(), arguments.text());
   return absl::StrFormat("{\n\"cmdline\": %s,\n\"memstats\": %s\n}\n", arguments.text(),
                          memory.text());
 }

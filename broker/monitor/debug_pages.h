@@ -11,7 +11,8 @@ namespace millrace {
 // /stacksz: one line per thread of this process: id, name, state, CPU time, where it sleeps.
 std::string ThreadsPage();
 
-// /debug/vars: JSON with "cmdline" and, under "memstats", the figures that have a meaning here.
-std::string ExpvarPage(const std::vector<std::string>& cmdline);
+// /debug/vars: JSON with "cmdline" and, under "memstats", the figures that have a meaning here. `is_event`: for the
+// system account, which has another order and no lines.
+std::string ExpvarPage(const std::vector<std::string>& cmdline, bool is_event);
 
 }  // namespace millrace

@@ -37,27 +37,6 @@ void RenderStream(const JszStream& stream, const JszOptions& options, JsonWriter
   out->EndObject();
 }
 
-void RenderAccount(const JszAccount& account, const JszOptions& options, JsonWriter* out) {
-  out->BeginObject();
-  out->Put("name", account.name);
-  out->Put("id", account.id);
-  JetStreamStats stats;
-  stats.memory = account.memory;
-  stats.storage = account.storage;
-  stats.reserved_memory = account.reserved_memory;
-  stats.reserved_storage = account.reserved_storage;
-  stats.api_total = account.api_total;
-  stats.api_errors = account.api_errors;
-  RenderJetStreamStatsFields(stats, out);
-  if (options.streams && !account.streams.empty()) {
-    out->Key("stream_detail");
-    out->BeginArray();
-    for (const JszStream& stream : account.streams) RenderStream(stream, options, out);
-    out->EndArray();
-  }
-  out->EndObject();
-}
-
 HealthSnapshot NotFound(HealthErrorType type, const HealthzOptions& options, std::string text) {
   HealthSnapshot health;
   health.http_status = kNotFound;
@@ -161,6 +140,27 @@ void RenderJetStreamLimits(const JetStreamLimitsInfo& limits, JsonWriter* out) {
   out->EndObject();
 }
 
+void RenderJszAccount(const JszAccount& account, const JszOptions& options, JsonWriter* out) {
+  out->BeginObject();
+  out->Put("name", account.name);
+  out->Put("id", account.id);
+  JetStreamStats stats;
+  stats.memory = account.memory;
+  stats.storage = account.storage;
+  stats.reserved_memory = account.reserved_memory;
+  stats.reserved_storage = account.reserved_storage;
+  stats.api_total = account.api_total;
+  stats.api_errors = account.api_errors;
+  RenderJetStreamStatsFields(stats, out);
+  if (options.streams && !account.streams.empty()) {
+    out->Key("stream_detail");
+    out->BeginArray();
+    for (const JszStream& stream : account.streams) RenderStream(stream, options, out);
+    out->EndArray();
+  }
+  out->EndObject();
+}
+
 void RenderJsz(const JszSnapshot* jsz, const JszOptions& options, std::string_view server_id, int64_t now_ns,
                JsonWriter* out) {
   const JszSnapshot off;
@@ -183,7 +183,7 @@ void RenderJsz(const JszSnapshot* jsz, const JszOptions& options, std::string_vi
   if (!jsz->accounts.empty()) {
     out->Key("account_details");
     out->BeginArray();
-    for (const JszAccount& account : jsz->accounts) RenderAccount(account, options, out);
+    for (const JszAccount& account : jsz->accounts) RenderJszAccount(account, options, out);
     out->EndArray();
   }
   out->PutInt("total", jsz->total);

@@ -41,7 +41,7 @@ enum class ConnzSort : uint8_t {
   kReason,
   kRtt
 };
-enum class ConnzState : uint8_t { kOpen, kClosed, kAll };
+enum class ConnzState : uint8_t { kOpen, kClosed, kAll, kNone };  // kNone: a $SYS request may ask for none
 
 struct ConnzOptions {
   ConnzSort sort = ConnzSort::kCid;
@@ -57,8 +57,8 @@ struct ConnzOptions {
   std::string account;
   std::string filter_subject;  // $SYS request only; needs account
 
-  bool wants_open() const { return state != ConnzState::kClosed; }
-  bool wants_closed() const { return state != ConnzState::kOpen; }
+  bool wants_open() const { return state == ConnzState::kOpen || state == ConnzState::kAll; }
+  bool wants_closed() const { return state == ConnzState::kClosed || state == ConnzState::kAll; }
   bool wants_subs() const { return subs || subs_detail || !filter_subject.empty(); }
 };
 
@@ -133,6 +133,8 @@ std::vector<size_t> SelectJszAccounts(const JszOptions& options, const std::vect
 // nullptr: JetStream is off.
 void RenderJsz(const JszSnapshot* jsz, const JszOptions& options, std::string_view server_id, int64_t now_ns,
                JsonWriter* out);
+void RenderJszAccount(const JszAccount& account, const JszOptions& options, JsonWriter* out);
+void RenderJetStreamFields(const JetStreamVarz& jetstream, JsonWriter* out);
 void RenderJetStreamConfig(const JetStreamConfigInfo& config, JsonWriter* out);
 void RenderJetStreamStatsFields(const JetStreamStats& stats, JsonWriter* out);
 void RenderJetStreamLimits(const JetStreamLimitsInfo& limits, JsonWriter* out);

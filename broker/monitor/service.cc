@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "broker/monitor/service.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_format.h"
 #include "broker/monitor/debug_pages.h"
 #include "broker/monitor/parameters.h"
+#include "proto/base/check.h"
 #include "proto/base/status.h"
 
 namespace millrace {
 namespace {
-
-constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
 
 // Resolves ".", ".." and doubled slashes; a trailing slash stays.
 std::string CleanPath(std::string_view path) {
@@ -140,9 +141,7 @@ absl::Status ParseVarz(const HttpTarget&, MonitorRequest* request) {
 
 absl::Status ParseConnz(const HttpTarget& target, MonitorRequest* request) {
   MR_ASSIGN_OR_RETURN(request->connz, ParseConnzParams(target));
-  if (request->connz.wants_open()) request->needs |= kNeedOpenConnections;
-  if (request->connz.wants_closed()) request->needs |= kNeedClosedConnections;
-  if (request->connz.wants_subs()) request->needs |= kNeedConnectionSubs;
+  NeedConnections(request);
   return absl::OkStatus();
 }
 
@@ -166,16 +165,7 @@ absl::Status ParseAccstatz(const HttpTarget& target, MonitorRequest* request) {
 
 absl::Status ParseHealthz(const HttpTarget& target, MonitorRequest* request) {
   MR_ASSIGN_OR_RETURN(request->healthz, ParseHealthzParams(target));
-  if (request->healthz.js_enabled)
-    request->warning = "Healthcheck: js-enabled deprecated, use js-enabled-only instead";
-  HealthSnapshot bad;
-  if (CheckHealthzOptions(request->healthz, &bad)) {
-    request->needs = kNeedHealth;
-    if (WantsJetStreamHealth(request->healthz)) request->needs |= kNeedJetStreamHealth;
-  } else {
-    request->warning = HealthWarning(bad, request->healthz);
-    request->bad_health = std::move(bad);
-  }
+  NeedHealth(request);
   return absl::OkStatus();
 }
 
@@ -210,13 +200,13 @@ HttpResponse RenderVarzPage(const MonitorRequest&, MonitorData&& data, const Con
   data.varz.server_id = data.server_id;
   data.varz.server_name = data.server_name;
   data.varz.now_ns = data.now_ns;
-  JsonWriter out;
+  JsonWriter out(context.layout());
   RenderVarz(data.varz, context.http_req_stats, &out);
   return Json(std::move(out));
 }
 
-HttpResponse RenderConnzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
-  JsonWriter out;
+HttpResponse RenderConnzPage(const MonitorRequest& request, MonitorData&& data, const Context& context) {
+  JsonWriter out(context.layout());
   RenderConnz({.server_id = std::move(data.server_id),
                .now_ns = data.now_ns,
                .account_known = data.account_known,
@@ -228,8 +218,8 @@ HttpResponse RenderConnzPage(const MonitorRequest& request, MonitorData&& data, 
   return Json(std::move(out));
 }
 
-HttpResponse RenderSubszPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
-  JsonWriter out;
+HttpResponse RenderSubszPage(const MonitorRequest& request, MonitorData&& data, const Context& context) {
+  JsonWriter out(context.layout());
   RenderSubsz({.server_id = std::move(data.server_id),
                .now_ns = data.now_ns,
                .stats = data.sublist,
@@ -238,10 +228,10 @@ HttpResponse RenderSubszPage(const MonitorRequest& request, MonitorData&& data, 
   return Json(std::move(out));
 }
 
-HttpResponse RenderAccountzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+HttpResponse RenderAccountzPage(const MonitorRequest& request, MonitorData&& data, const Context& context) {
   if (!request.accountz_name.empty() && data.accounts.empty())
     return Plain(400, absl::StrFormat("Account %s does not exist", request.accountz_name));
-  JsonWriter out;
+  JsonWriter out(context.layout());
   BeginPage(data, &out);
   out.Opt("system_account", data.system_account);
   if (request.accountz_name.empty()) {
@@ -254,8 +244,8 @@ HttpResponse RenderAccountzPage(const MonitorRequest& request, MonitorData&& dat
   return Json(std::move(out));
 }
 
-HttpResponse RenderAccstatzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
-  JsonWriter out;
+HttpResponse RenderAccstatzPage(const MonitorRequest& request, MonitorData&& data, const Context& context) {
+  JsonWriter out(context.layout());
   BeginPage(data, &out);
   out.Key("account_statz");
   out.BeginArray();
@@ -267,43 +257,43 @@ HttpResponse RenderAccstatzPage(const MonitorRequest& request, MonitorData&& dat
   return Json(std::move(out));
 }
 
-HttpResponse RenderHealthzPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+HttpResponse RenderHealthzPage(const MonitorRequest& request, MonitorData&& data, const Context& context) {
   JsonWriter compact(JsonLayout::kCompact);
   const HealthSnapshot& health = request.bad_health ? *request.bad_health : data.health;
-  const int status = RenderHealthz(health, request.healthz, false, &compact);
+  const int status = RenderHealthz(health, request.healthz, context.is_event, &compact);
   HttpResponse response = Json(std::move(compact));
   response.status = status;
   return response;
 }
 
-HttpResponse RenderRoutezPage(const MonitorRequest&, MonitorData&& data, const Context&) {
-  JsonWriter out;
+HttpResponse RenderRoutezPage(const MonitorRequest&, MonitorData&& data, const Context& context) {
+  JsonWriter out(context.layout());
   RenderRoutezOff(data.server_id, data.server_name, data.now_ns, &out);
   return Json(std::move(out));
 }
 
-HttpResponse RenderGatewayzPage(const MonitorRequest&, MonitorData&& data, const Context&) {
-  JsonWriter out;
+HttpResponse RenderGatewayzPage(const MonitorRequest&, MonitorData&& data, const Context& context) {
+  JsonWriter out(context.layout());
   RenderGatewayzOff(data.server_id, data.now_ns, &out);
   return Json(std::move(out));
 }
 
-HttpResponse RenderLeafzPage(const MonitorRequest&, MonitorData&& data, const Context&) {
-  JsonWriter out;
+HttpResponse RenderLeafzPage(const MonitorRequest&, MonitorData&& data, const Context& context) {
+  JsonWriter out(context.layout());
   RenderLeafzOff(data.server_id, data.now_ns, &out);
   return Json(std::move(out));
 }
 
-HttpResponse RenderJszPage(const MonitorRequest& request, MonitorData&& data, const Context&) {
+HttpResponse RenderJszPage(const MonitorRequest& request, MonitorData&& data, const Context& context) {
   if (!data.jsz.has_value() && request.jsz.leader_only) return Plain(400, "filtered response: not leader");
-  JsonWriter out;
+  JsonWriter out(context.layout());
   RenderJsz(data.jsz.has_value() ? &*data.jsz : nullptr, request.jsz, data.server_id, data.now_ns, &out);
   return Json(std::move(out));
 }
 
 // We have no such queues.
-HttpResponse RenderIpqueueszPage(const MonitorRequest&, MonitorData&&, const Context&) {
-  JsonWriter out;
+HttpResponse RenderIpqueueszPage(const MonitorRequest&, MonitorData&&, const Context& context) {
+  JsonWriter out(context.layout());
   out.BeginObject();
   out.EndObject();
   return Json(std::move(out));
@@ -319,11 +309,11 @@ HttpResponse RenderStackszPage(const MonitorRequest&, MonitorData&&, const Conte
   return response;
 }
 
-HttpResponse RenderExpvarPage(const MonitorRequest&, MonitorData&& data, const Context&) {
+HttpResponse RenderExpvarPage(const MonitorRequest&, MonitorData&& data, const Context& context) {
   HttpResponse response;
   response.content_type = "application/json; charset=utf-8";
   response.cors = false;
-  response.body = ExpvarPage(data.cmdline);
+  response.body = ExpvarPage(data.cmdline, context.is_event);
   return response;
 }
 
@@ -347,6 +337,32 @@ constexpr MonitorPage kPages[] = {
 };
 
 }  // namespace
+
+const MonitorPage& PageAt(std::string_view path) {
+  const auto found =
+      std::find_if(std::begin(kPages), std::end(kPages), [path](const MonitorPage& page) { return page.path == path; });
+  MR_CHECK(found != std::end(kPages));
+  return *found;
+}
+
+void NeedConnections(MonitorRequest* request) {
+  if (request->connz.wants_open()) request->needs |= kNeedOpenConnections;
+  if (request->connz.wants_closed()) request->needs |= kNeedClosedConnections;
+  if (request->connz.wants_subs()) request->needs |= kNeedConnectionSubs;
+}
+
+void NeedHealth(MonitorRequest* request) {
+  if (request->healthz.js_enabled)
+    request->warning = "Healthcheck: js-enabled deprecated, use js-enabled-only instead";
+  HealthSnapshot bad;
+  if (CheckHealthzOptions(request->healthz, &bad)) {
+    request->needs = kNeedHealth;
+    if (WantsJetStreamHealth(request->healthz)) request->needs |= kNeedJetStreamHealth;
+  } else {
+    request->warning = HealthWarning(bad, request->healthz);
+    request->bad_health = std::move(bad);
+  }
+}
 
 MonitorService::MonitorService(std::string_view base_path)
     : base_path_(base_path.empty() ? "" : CleanPath(base_path)) {

@@ -84,6 +84,9 @@ struct MonitorPage {
   struct Context {
     std::string_view base_path;
     const std::map<std::string, uint64_t>& http_req_stats;
+    bool is_event = false;  // for the system account: compact, and with what HTTP says otherwise
+
+    JsonLayout layout() const { return is_event ? JsonLayout::kCompact : JsonLayout::kIndent2; }
   };
 
   std::string_view path;        // behind the base path; empty: the index
@@ -93,6 +96,17 @@ struct MonitorPage {
   absl::Status (*parse)(const HttpTarget& target, MonitorRequest* request);
   HttpResponse (*render)(const MonitorRequest& request, MonitorData&& data, const Context& context);
 };
+
+// The one at this path; there is one.
+const MonitorPage& PageAt(std::string_view path);
+// The needs of pages whose options are known.
+void NeedConnections(MonitorRequest* request);
+void NeedHealth(MonitorRequest* request);
+
+// Of pages that are no JSON, and of errors.
+inline constexpr std::string_view kPlainText = "text/plain; charset=utf-8";
+// An answer that begins so is not given to requests that go to many servers.
+inline constexpr std::string_view kFilteredResponse = "filtered response";
 
 class MonitorService {
  public:

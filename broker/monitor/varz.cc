@@ -126,15 +126,6 @@ void RenderWebsocket(const WebsocketVarz& websocket, JsonWriter* out) {
   out->EndObject();
 }
 
-void RenderJetStream(const JetStreamVarz& jetstream, JsonWriter* out) {
-  out->Key("config"), RenderJetStreamConfig(jetstream.config, out);
-  out->Key("stats");
-  out->BeginObject();
-  RenderJetStreamStatsFields(jetstream.stats, out);
-  out->EndObject();
-  out->Key("limits"), RenderJetStreamLimits(jetstream.limits, out);
-}
-
 void RenderKindCounts(std::string_view key, const KindCounts& counts, JsonWriter* out) {
   out->Key(key);
   out->BeginObject();
@@ -232,6 +223,15 @@ std::map<std::string, bool> DefaultFeatureFlags() {
           {"js_snapshot_sources", false}};
 }
 
+void RenderJetStreamFields(const JetStreamVarz& jetstream, JsonWriter* out) {
+  out->Key("config"), RenderJetStreamConfig(jetstream.config, out);
+  out->Key("stats");
+  out->BeginObject();
+  RenderJetStreamStatsFields(jetstream.stats, out);
+  out->EndObject();
+  out->Key("limits"), RenderJetStreamLimits(jetstream.limits, out);
+}
+
 void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>& http_req_stats,
                 JsonWriter* out) {
   out->BeginObject();
@@ -243,7 +243,7 @@ void RenderVarz(const VarzSnapshot& varz, const std::map<std::string, uint64_t>&
   out->Key("websocket"), RenderWebsocket(varz.websocket, out);
   out->Key("jetstream");
   out->BeginObject();
-  if (varz.jetstream.has_value()) RenderJetStream(*varz.jetstream, out);
+  if (varz.jetstream.has_value()) RenderJetStreamFields(*varz.jetstream, out);
   out->EndObject();
   out->PutFloat("tls_timeout", varz.tls_timeout_s);
   out->PutInt("write_deadline", varz.write_deadline_ns);

@@ -86,6 +86,40 @@ PermissionSet::PermissionSet(const Permissions& permissions) : response_(permiss
   }
 }
 
+void PermissionSet::WriteSide(std::string_view key, const Entries* allow, const Entries* deny, JsonWriter* out) {
+  const auto texts = [](const Entries* entries) {
+    std::vector<std::string> found;
+    if (entries == nullptr) return found;
+    entries->ForEach([&found](std::string_view filter, const Entry& entry) {
+      if (entry.plain) found.emplace_back(filter);
+      for (const std::string& queue : entry.queues) found.push_back(std::string(filter) + ' ' + queue);
+    });
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  out->Key(key);
+  out->BeginObject();
+  out->OptStrings("allow", texts(allow));
+  out->OptStrings("deny", texts(deny));
+  out->EndObject();
+}
+
+std::string PermissionSet::Json() const {
+  JsonWriter out(JsonLayout::kCompact);
+  out.BeginObject();
+  WriteSide("publish", publish_allow_.get(), publish_deny_.get(), &out);
+  WriteSide("subscribe", subscribe_allow_.get(), subscribe_deny_.get(), &out);
+  if (response_) {
+    out.Key("responses");
+    out.BeginObject();
+    out.PutInt("max", response_->max);
+    out.PutInt("ttl", response_->expires.count());
+    out.EndObject();
+  }
+  out.EndObject();
+  return std::move(out).Take();
+}
+
 bool PermissionSet::Contains(const Entries& entries, std::string_view subject) {
   bool found = false;
   entries.Match(subject, [&found](const Entry& entry) { found |= entry.plain; });

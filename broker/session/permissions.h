@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/config/blocks/permissions.h"
+#include "broker/json/writer.h"
 #include "proto/subject_trie.h"
 
 namespace millrace {
@@ -32,6 +33,9 @@ class PermissionSet {
   bool NeedsDeliveryFilter(std::string_view filter, std::string_view queue) const;
   bool DeniesDelivery(std::string_view subject, std::string_view queue) const;
 
+  // {"publish":…,"subscribe":…,"responses":…}, each list in order.
+  std::string Json() const;
+
   const std::optional<ResponsePermission>& response() const { return response_; }
 
  private:
@@ -43,6 +47,7 @@ class PermissionSet {
 
   static std::unique_ptr<Entries> Compile(const std::vector<SubscribeEntry>& list);
   static std::unique_ptr<Entries> Compile(const std::vector<std::string>& list);
+  static void WriteSide(std::string_view key, const Entries* allow, const Entries* deny, JsonWriter* out);
   static bool Contains(const Entries& entries, std::string_view subject);
 
   std::unique_ptr<Entries> publish_allow_;

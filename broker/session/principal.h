@@ -29,6 +29,9 @@ class Principal {
   // May do everything, and nothing is remembered.
   bool unrestricted() const { return !permissions_; }
 
+  // In JSON, as USER.INFO says it; empty: it may do everything.
+  std::string PermissionsJson() const { return permissions_ ? permissions_->Json() : std::string(); }
+
   bool MaySubscribe(std::string_view filter, std::string_view queue) const {
     return !permissions_ || permissions_->MaySubscribe(filter, queue);
   }

@@ -164,7 +164,7 @@ void Session::Start() {
   shared_.log.Debug(label_ + " - Client connection created");
 }
 
-void Session::SendInfo() {
+void Session::SendInfo(bool lame_duck) {
   const LoadedConfig& config = *shared_.config;
   ClientInfo client;
   client.client_id = receiver_.id.cid;
@@ -172,7 +172,10 @@ void Session::SendInfo() {
   client.auth_required =
       config.authenticator.required() && (connect_received_ || !config.authenticator.offers_no_auth());
   if (!connect_received_) client.nonce = nonce_;
-  Reply(InfoLine(config.info, client));
+  if (!lame_duck) return Reply(InfoLine(config.info, client));
+  ServerInfo info = config.info;
+  info.lame_duck = true;
+  Reply(InfoLine(info, client));
 }
 
 // ---- input ---------------------------------------------------------------------------------------------------------
@@ -491,7 +494,7 @@ inline bool Session::MatchesLikeLast(std::string_view subject) const {
   if (decisive >= publishing_->subject.size() || decisive >= subject.size() ||
       !SameBytes(subject.data(), std::string_view(publishing_->subject.data(), decisive)))
     return false;
-  if (decisive > 0 && subject[decisive] != kTokenSeparator) return false;
+  if (decisive > 0 ? subject[decisive] != kTokenSeparator : subject[0] == Interest::kCommonFirst) return false;
   const size_t tokens = CountNamedTokens(TextBehind(subject, decisive));
   return tokens > 0 && tokens == publishing_->tokens_behind;
 }
@@ -757,6 +760,25 @@ std::string Session::RequestorJson(const RequestorDetail& detail) const {
   }
   json.EndObject();
   return std::move(json).Take();
+}
+
+std::string Session::UserInfoJson() const {
+  if (state_ != State::kReady && state_ != State::kBarrier) return {};
+  JsonWriter json(JsonLayout::kCompact);
+  json.BeginObject();
+  json.Put("user", principal_.user());
+  json.Put("account", account_name());
+  json.Opt("account_name", account_name());
+  json.OptRaw("permissions", principal_.PermissionsJson());
+  json.EndObject();
+  return std::move(json).Take();
+}
+
+bool Session::AnnounceLameDuck() {
+  const bool is_there = (state_ == State::kReady || state_ == State::kBarrier) && first_pong_sent_;
+  if (!is_there || connect_.protocol < 1) return false;
+  SendInfo(true);
+  return true;
 }
 
 void Session::OnUndelivered(std::string_view subject, std::string_view reply) {

@@ -72,6 +72,8 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   bool CheckBarrier() override;
   void RequestBarrierWake() override;
   void OnConfigChanged(bool recheck_user, bool announce) override;
+  std::string UserInfoJson() const override;
+  bool AnnounceLameDuck() override;
   void Describe(ConnInfo* info, bool with_subs) const override;
   AccountId account() const override { return principal_.account(); }  // SubscriptionOwner, too
   void AddTotals(AccountTally* tally, bool open) const override;
@@ -144,7 +146,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void Rejudge();
   bool HasMoved(const Verdict& verdict) const;
   void DropForbidden();
-  void SendInfo();
+  void SendInfo(bool lame_duck = false);
   void RefuseUser();
   void FailLate();
   std::string UserForLog() const;

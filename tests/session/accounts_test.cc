@@ -700,5 +700,95 @@ TEST(SessionAccounts, AReloadChangesServiceImports) {
   EXPECT_EQ(a.Ask("PUB ask 0\r\n\r\n"), "MSG ask 9 0\r\n\r\n");
 }
 
+// ---- what all accounts have of the system account ------------------------------------------------------------------
+
+TEST(SessionAccounts, EveryAccountAsksTheSystemAccountOfItself) {
+  Options options = TwoTenants();
+  options.accounts.push_back({.name = "$SYS"});
+  options.account_users.push_back({.user = "s", .password = "x", .account = "$SYS"});
+  for (const uint32_t shards : {1u, 2u}) {
+    Sessions sessions(shards, options);
+    Sessions::Client& system = sessions.Connect(0).Say(As("s")).Say("SUB $SYS.REQ.> 1\r\n");
+    Sessions::Client& a = sessions.Connect(shards - 1).Say(As("a")).Say("SUB in 1\r\n");
+    sessions.Settle();
+    const struct {
+      std::string_view asked;
+      std::string_view arrives;
+      bool named;
+    } kCases[] = {
+        {"$SYS.REQ.USER.INFO", "$SYS.REQ.USER.A.INFO", true},
+        {"$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.ACCOUNT.A.CONNZ", false},
+        {"$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.ACCOUNT.A.CONNZ", false},
+        {"$SYS.REQ.ACCOUNT.PING.STATZ", "$SYS.REQ.ACCOUNT.A.STATZ", false},
+        {"$SYS.REQ.ACCOUNT.PING.INFO", "", false},
+        {"$SYS.REQ.SERVER.PING", "", false},
+        {"$SYS.REQ.USER.INFO.x", "", false},
+        {"$SYS.REQ.USER", "", false},
+    };
+    for (const auto& each : kCases) {
+      system.Hear();
+      // Twice, and behind another one: what a match has found is remembered.
+      for (int i = 0; i < 2; ++i) a.Say("PUB " + std::string(each.asked) + " in 0\r\n\r\nPUB $other 0\r\n\r\n");
+      sessions.Settle();
+      const std::string heard = system.Hear();
+      const std::string begin = "MSG " + std::string(each.arrives) + " 1 _R_.";
+      EXPECT_EQ(heard.find(each.arrives.empty() ? "MSG" : begin) != std::string::npos, !each.arrives.empty())
+          << each.asked << ": " << heard;
+      EXPECT_EQ(heard.find("\"user\":\"a\"") != std::string::npos, each.named) << each.asked << ": " << heard;
+    }
+    // The system account itself has none but who its user is.
+    EXPECT_NE(system.Ask("PUB $SYS.REQ.USER.INFO in 0\r\n\r\n").find("MSG $SYS.REQ.USER.$SYS.INFO 1 _R_."),
+              std::string::npos);
+    sessions.Settle();
+  }
+}
+
+TEST(SessionAccounts, WhoImportsTheSubjectHimselfHasItOnce) {
+  Options options = TwoTenants();
+  options.accounts[0].service_imports = {
+      {.account = "$SYS", .subject = "$SYS.REQ.USER.INFO", .to = "$SYS.REQ.USER.INFO"}};
+  options.accounts.push_back({.name = "$SYS", .service_exports = {{.subject = "$SYS.REQ.USER.INFO"}}});
+  options.account_users.push_back({.user = "s", .password = "x", .account = "$SYS"});
+  Sessions sessions(1, options);
+  Sessions::Client& system = sessions.Connect().Say(As("s"));
+  system.Say("SUB $SYS.REQ.USER.A.INFO 1\r\nSUB $SYS.REQ.USER.INFO 2\r\n");
+  system.Hear();
+  sessions.Connect().Say(As("a")).Say("PUB $SYS.REQ.USER.INFO in 0\r\n\r\n");
+  const std::string heard = system.Hear();
+  EXPECT_NE(heard.find("MSG $SYS.REQ.USER.INFO 2 "), std::string::npos) << heard;
+  EXPECT_EQ(heard.find("USER.A.INFO"), std::string::npos) << heard;
+}
+
+TEST(SessionAccounts, AUserIsToldWhatItMay) {
+  Options options = TwoTenants();
+  options.account_users[0].permissions.emplace();
+  Permissions& may = *options.account_users[0].permissions;
+  may.publish = SubjectPermission{.allow = {{"b", "a.>"}}, .deny = {{"a.b"}}};
+  may.subscribe = SubscribePermission{.allow = {{{.subject = "q", .queue = "work"}, {.subject = "_I.>"}}}};
+  may.response = ResponsePermission{.max = 3, .expires = std::chrono::seconds(2)};
+  Sessions sessions(1, options);
+  EXPECT_EQ(sessions.Connect().session().UserInfoJson(), "");
+  EXPECT_EQ(sessions.Connect().Say(As("b")).session().UserInfoJson(),
+            R"({"user":"b","account":"B","account_name":"B"})");
+  EXPECT_EQ(sessions.Connect().Say(As("a")).session().UserInfoJson(),
+            R"({"user":"a","account":"A","account_name":"A","permissions":{"publish":{"allow":["a.\u003e","b"],)"
+            R"("deny":["a.b"]},"subscribe":{"allow":["_I.\u003e","q work"]},"responses":{"max":3,"ttl":2000000000}}})");
+}
+
+TEST(SessionAccounts, OneClientMayBeSentAway) {
+  Sessions sessions(1, TwoTenants());
+  Sessions::Client& a = sessions.Connect().Say(As("a"));
+  EXPECT_FALSE(a.session().AnnounceLameDuck());  // protocol 0
+  Sessions::Client& b = sessions.Connect();
+  EXPECT_FALSE(b.session().AnnounceLameDuck());
+  b.Say("CONNECT {\"verbose\":false,\"user\":\"b\",\"pass\":\"x\",\"protocol\":1}\r\n");
+  EXPECT_FALSE(b.session().AnnounceLameDuck());  // it has no first PONG yet
+  b.Ask("PING\r\n");
+  EXPECT_TRUE(b.session().AnnounceLameDuck());
+  const std::string heard = b.Hear();
+  EXPECT_TRUE(heard.starts_with("INFO {")) << heard;
+  EXPECT_NE(heard.find("\"ldm\":true"), std::string::npos) << heard;
+}
+
 }  // namespace
 }  // namespace millrace

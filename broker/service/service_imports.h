@@ -97,9 +97,6 @@ class ServiceImports final : public Forwarder, private Sink {
   // Says that a traced message goes on as `there`, and whether it is traced there as well. False: it goes nowhere. Its
   // new payload lives in *room.
   bool TraceStep(std::string_view from, std::string_view to, bool allow_trace, Message* there, std::string* room);
-  Router::Outcome ForwardBy(const CompiledServiceImport& import, const Message& message);
-  // Import `number` of kSystemImports, for this account; nullopt: it says itself what it imports there.
-  std::optional<CompiledServiceImport> SystemImportFor(AccountId importer, uint32_t number) const;
   void Listen(AccountId exporter);
   void GiveUpOverdue();
   void MakeRoom(AccountId importer);

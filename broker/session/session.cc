@@ -494,7 +494,7 @@ inline bool Session::MatchesLikeLast(std::string_view subject) const {
   if (decisive >= publishing_->subject.size() || decisive >= subject.size() ||
       !SameBytes(subject.data(), std::string_view(publishing_->subject.data(), decisive)))
     return false;
-  if (decisive > 0 ? subject[decisive] != kTokenSeparator : subject[0] == Interest::kCommonFirst) return false;
+  if (decisive > 0 && subject[decisive] != kTokenSeparator) return false;
   const size_t tokens = CountNamedTokens(TextBehind(subject, decisive));
   return tokens > 0 && tokens == publishing_->tokens_behind;
 }

@@ -36,6 +36,17 @@ std::string LowerCase(std::string_view text) {
   return lower;
 }
 
+// The blocks of the writer are Snappy's already; under that name every reader of Snappy takes them, too.
+std::string SnappyStream(std::string_view plain) {
+  constexpr std::string_view kName = "sNaPpY";
+  constexpr size_t kHeadBytes = 4;  // in front of the name
+  S2Writer writer;
+  std::string stream;
+  writer.Write(plain, &stream);
+  writer.Flush(&stream);
+  return stream.replace(kHeadBytes, kName.size(), kName);
+}
+
 std::string_view Trimmed(std::string_view text) {
   constexpr std::string_view kBlanks = " \t\r\n";
   const size_t begin = text.find_first_not_of(kBlanks);
@@ -104,11 +115,7 @@ void SystemDesk::Send(const Client& client, std::string payload) {
   SystemPort::Notice notice{.account = host_.view().accounts.system().id, .subject = client.reply};
   std::string header;
   if (client.compression == Compression::kSnappy) {
-    S2Writer stream(S2Writer::Name::kSnappy);
-    std::string compressed;
-    stream.Write(payload, &compressed);
-    stream.Flush(&compressed);
-    payload = std::move(compressed);
+    payload = SnappyStream(payload);
     SetHeader(&header, kContentEncoding, "snappy");
   } else if (client.compression == Compression::kUnsupported) {
     SetHeader(&header, kContentEncoding, "identity");

@@ -13,7 +13,6 @@ namespace millrace {
 namespace {
 
 constexpr std::string_view kIdentifier("\xff\x06\x00\x00S2sTwO", 10);
-constexpr std::string_view kSnappyIdentifier("\xff\x06\x00\x00sNaPpY", 10);
 constexpr std::string_view kSnappyName = "sNaPpY";
 constexpr std::string_view kS2Name = "S2sTwO";
 constexpr size_t kWrittenBlockBytes = 64 << 10;
@@ -145,7 +144,7 @@ bool DecodeS2Block(std::string_view block, size_t bytes_max, std::string* out) {
 }
 
 void S2Writer::Write(std::string_view bytes, std::string* out) {
-  if (!started_) out->append(name_ == Name::kS2 ? kIdentifier : kSnappyIdentifier);
+  if (!started_) out->append(kIdentifier);
   started_ = true;
   pending_.append(bytes);
   size_t at = 0;

@@ -4,7 +4,7 @@
 // Format: chunks of a kind (1 byte), a length (3 bytes) and content: 0xff stream identifier, 0x00 a compressed block
 //         and 0x01 a plain one, both behind the masked CRC-32C of what they hold; 0x80 to 0xfe are skipped. Blocks are
 //         Snappy's, and a copy without an offset repeats the last one (S2).
-// Writes: Snappy blocks of 64 KiB, which every S2 reader takes; under Snappy's name every reader of that one, too.
+// Writes: Snappy blocks of 64 KiB; every S2 reader takes them.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,6 @@ bool DecodeS2Block(std::string_view block, size_t bytes_max, std::string* out);
 
 class S2Writer {
  public:
-  enum class Name : uint8_t { kS2, kSnappy };
-  explicit S2Writer(Name name = Name::kS2) : name_(name) {}
-
   // What is complete goes to *out; the rest waits for more, or for Flush.
   void Write(std::string_view bytes, std::string* out);
   void Flush(std::string* out);
@@ -30,7 +27,6 @@ class S2Writer {
  private:
   void WriteBlock(std::string_view block, std::string* out);
 
-  const Name name_;
   bool started_ = false;
   std::string pending_;
 };

@@ -41,6 +41,26 @@ void PageQueries::Send(uint64_t id, const PartQuestion& question, const Connecti
   }
 }
 
+void PageQueries::OnAnswer(Answer& answer) {
+  const auto it = asked_.find(answer.request);
+  if (it == asked_.end()) return;
+  MonitorData& data = it->second.data;
+  const auto move_all = [](auto& from, auto& to) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  };
+  move_all(answer.open, data.open);
+  move_all(answer.closed, data.closed);
+  move_all(answer.subs, data.subs);
+  data.sublist.Add(answer.sublist);
+  it->second.accounts.Add(answer.accounts);
+  PartAnswer& parts = answer.parts;
+  if (parts.jetstream) data.varz.jetstream = std::move(parts.jetstream);
+  if (parts.jsz) data.jsz = std::move(parts.jsz);
+  if (parts.health) it->second.jetstream_health = std::move(parts.health);
+  if (answer.connection.found) it->second.connection = std::move(answer.connection);
+  if (--it->second.answers_missing == 0) Finish(answer.request);
+}
+
 void PageQueries::Finish(uint64_t id) {
   const auto at = asked_.find(id);
   Asked asked = std::move(at->second);

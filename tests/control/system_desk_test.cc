@@ -82,12 +82,18 @@ struct World {
   Options options;
   ServerInfo info;
   AccountTable accounts;
+  AccountViews views{{}, accounts, nullptr};
   SharedSequence notices{1};
   absl::Status reloaded = absl::OkStatus();
   int reloads = 0;
   const std::map<std::string, uint64_t> no_stats;
   PageQueries::View view = [this] {
-    return ServerView{.options = options, .info = info, .accounts = accounts, .now_ns = 1'000'000'000, .serving = true};
+    return ServerView{.options = options,
+                      .info = info,
+                      .accounts = accounts,
+                      .views = views,
+                      .now_ns = 1'000'000'000,
+                      .serving = true};
   };
   PageQueries page_queries{mesh, log, view};
   SystemDesk desk{mesh, page_queries, log, notices,

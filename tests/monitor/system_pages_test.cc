@@ -30,7 +30,9 @@ std::string Ask(std::string_view name, SystemPage::Scope scope, std::string_view
   const SystemPage* page = FindSystemPage(name, scope);
   if (page == nullptr) return "no such service";
   EventOptions options;
-  if (!json.empty()) EXPECT_TRUE(ReadEventOptions(json, *page->options, &options).ok());
+  if (!json.empty()) {
+    EXPECT_TRUE(ReadEventOptions(json, *page->options, &options).ok());
+  }
   if (const absl::Status prepared = page->prepare(account, &options); !prepared.ok()) {
     return "500 " + std::string(prepared.message());
   }

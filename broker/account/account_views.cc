@@ -2,10 +2,8 @@
 #include "broker/account/account_views.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
-#include "broker/account/system_imports.h"
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -21,29 +19,10 @@ bool SameService(const CompiledServiceImport& a, const CompiledServiceImport& b)
          a.exporter_filter == b.exporter_filter && a.use_pub == b.use_pub && a.share == b.share && a.terms == b.terms;
 }
 
-// Behind those of its own, which go before them where they have the same name.
-void AddSystemImports(const Account& account, std::vector<CompiledServiceImport>* imports) {
-  const size_t own = imports->size();
-  for (uint32_t i = 0; i < std::size(kSystemImports); ++i) {
-    const SystemImport& system = kSystemImports[i];
-    if (account.id == kSystemAccount && !system.of_system) continue;
-    const auto is_same = [&system](const CompiledServiceImport& import) {
-      return import.exporter == kSystemAccount && import.local_filter == system.local;
-    };
-    if (std::any_of(imports->begin(), imports->begin() + static_cast<std::ptrdiff_t>(own), is_same)) continue;
-    CompiledServiceImport& import = imports->emplace_back();
-    import.exporter = kSystemAccount;
-    import.export_index = UINT32_MAX - i;  // no list is as long
-    import.local_filter = system.local;
-    import.exporter_filter = system.SubjectFor(account.name);
-    import.share = system.share;
-    if (system.streamed) import.terms.response = ServiceResponse::kStreamed;
-  }
-}
-
 }  // namespace
 
-AccountViews::AccountViews(std::span<const AccountSpec> specs, const AccountTable& table, const AccountViews* before) {
+AccountViews::AccountViews(std::span<const AccountSpec> specs, const AccountTable& table, const AccountViews* before)
+    : table_(table) {
   CompiledAccounts compiled = CompileAccounts(specs, {});
   MR_CHECK(compiled.ok() && compiled.accounts.size() == specs.size());
   std::vector<AccountId> ids;
@@ -61,16 +40,12 @@ AccountViews::AccountViews(std::span<const AccountSpec> specs, const AccountTabl
     view->service_imports = std::move(compiled.accounts[i].service_imports);
     for (CompiledStreamImport& import : view->stream_imports) import.exporter = ids[import.exporter];
     for (CompiledServiceImport& import : view->service_imports) import.exporter = ids[import.exporter];
+    if (!view->service_imports.empty()) {
+      view->service_index = std::make_unique<ServiceIndex>(view->service_imports);
+      if (service_indexes_.size() <= ids[i]) service_indexes_.resize(ids[i] + 1);
+      service_indexes_[ids[i]] = view->service_index.get();
+    }
     views_[ids[i]] = std::move(view);
-  }
-  service_indexes_.resize(views_.size());
-  for (const Account& account : table.all()) {
-    if (!account.exists) continue;
-    std::unique_ptr<AccountView>& view = views_[account.id];
-    if (view == nullptr) view = std::make_unique<AccountView>();
-    AddSystemImports(account, &view->service_imports);
-    view->service_index = std::make_unique<ServiceIndex>(view->service_imports);
-    service_indexes_[account.id] = view->service_index.get();
   }
   // Versions go on for accounts of which nothing is said any more, too: what was made of them has to go.
   for (AccountId id = 0; id < views_.size(); ++id) {

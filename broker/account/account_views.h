@@ -39,6 +39,9 @@ class AccountViews {
   }
   AccountId end() const { return static_cast<AccountId>(views_.size()); }
   bool is_system(AccountId id) const { return id == kSystemAccount; }
+  AccountId system() const { return kSystemAccount; }
+  // Of the table that it was made with, which lives as long.
+  const std::string& name_of(AccountId id) const { return table_[id].name; }
   // By number; nullptr: an account has it no longer.
   std::span<const CompiledStreamImport* const> stream_imports() const { return by_number_; }
   // By AccountId, up to the last account that has service imports; nullptr: it has none.
@@ -47,6 +50,7 @@ class AccountViews {
  private:
   void Number(AccountView* view, const AccountView& before);
 
+  const AccountTable& table_;
   AccountView empty_;
   std::vector<std::unique_ptr<AccountView>> views_;  // by AccountId
   std::vector<const CompiledStreamImport*> by_number_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SystemImports: what every account has of the system account without saying so: its own connections, its statistics,
-// and who its user is (E-11).
+// and who its user is (E-11). They are the same for all, so that no account pays for them.
 // Owner:  immutable.
 #pragma once
 

@@ -154,9 +154,11 @@ void AddSystemPart(const ServerView& view, const Account& account, AccountSnapsh
   if (view.jetstream != nullptr) add(kJetStreamApi, "Singleton");
 }
 
-// And one for $JS.API, which the engine has made.
 uint32_t ServiceImportsOf(const ServerView& view, AccountId id) {
-  return static_cast<uint32_t>(view.views[id].service_imports.size());
+  auto count = static_cast<uint32_t>(view.views[id].service_imports.size());
+  const bool is_system = view.accounts.is_system(id);
+  for (const SystemImport& import : kSystemImports) count += !is_system || import.of_system ? 1 : 0;
+  return count;  // and one for $JS.API, which the engine has made
 }
 
 }  // namespace

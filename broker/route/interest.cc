@@ -185,6 +185,8 @@ bool Interest::HasSubscription(AccountId id, std::string_view filter, std::strin
 
 bool Interest::HasInterest(AccountId id, std::string_view subject) const {
   MR_DCHECK(shard_checker_.Here());
+  const auto is_meant = [&](const CommonForward& common) { return id != common.not_of && common.subject == subject; };
+  if (std::any_of(common_forwards_.begin(), common_forwards_.end(), is_meant)) return true;
   bool found = false;
   if (const Trie* const trie = FindTrie(id)) {
     trie->Match(subject, [&found](const InterestNode& node) { found |= !node.empty(); });
@@ -202,6 +204,28 @@ MatchResult* Interest::Scratch() {
 }
 
 uint32_t Interest::Fill(AccountId id, std::string_view subject, MatchResult* result) const {
+  const uint32_t steps = FillOwn(id, subject, result);
+  if (common_forwards_.empty()) return steps;
+  result->decisive_bytes = std::max(result->decisive_bytes, 1u);  // whether it begins so
+  if (!subject.starts_with(kCommonFirst)) [[likely]] return steps;
+  for (uint32_t i = 0; i < common_forwards_.size(); ++i) {
+    const std::string& common = common_forwards_[i].subject;
+    const auto differ = std::mismatch(subject.begin(), subject.end(), common.begin(), common.end());
+    const auto same_bytes = static_cast<size_t>(differ.first - subject.begin());
+    const auto decisive = static_cast<uint32_t>(FindTokenEnd(subject, same_bytes));
+    result->decisive_bytes = std::max(result->decisive_bytes, decisive);
+    if (subject == common && id != common_forwards_[i].not_of) result->forwards.push_back(kCommonForwards + i);
+  }
+  return steps;
+}
+
+void Interest::set_common_forwards(std::vector<CommonForward> forwards) {
+  MR_CHECK(cached_ == 0);
+  for (const CommonForward& common : forwards) MR_CHECK(common.subject.starts_with(kCommonFirst));
+  common_forwards_ = std::move(forwards);
+}
+
+uint32_t Interest::FillOwn(AccountId id, std::string_view subject, MatchResult* result) const {
   MR_CHECK(result->pins == 0);
   result->plain.clear();
   result->groups.clear();

@@ -118,6 +118,16 @@ class Interest {
   // them: each has all of them, and the shard of a publisher forwards. `changed`: they are not those of before.
   void SetServiceImports(std::span<const ServiceIndex* const> by_account, bool changed);
 
+  // Forwards that all accounts have, but one, at literal subjects that begin with kCommonFirst: they are found as
+  // kCommonForwards and up. Before the first match.
+  struct CommonForward {
+    std::string subject;
+    AccountId not_of = kNoAccount;
+  };
+  static constexpr uint32_t kCommonForwards = 1u << 31;
+  static constexpr char kCommonFirst = '$';
+  void set_common_forwards(std::vector<CommonForward> forwards);
+
   // Applies another shard's announcement.
   void ApplyRemote(uint32_t from, const InterestMail& mail, std::string_view filter, std::string_view queue);
 
@@ -187,6 +197,7 @@ class Interest {
   void DropIfEmpty(AccountId account, std::string_view filter, InterestNode* node);
   // Returns what it cost, in steps of SubjectTrie::Walk. Nobody may have the result in use.
   uint32_t Fill(AccountId account, std::string_view subject, MatchResult* result) const;
+  uint32_t FillOwn(AccountId account, std::string_view subject, MatchResult* result) const;
   size_t CheckNode(AccountId account, std::string_view filter, const InterestNode& node) const;
   void CheckCache() const;
   MatchResult* Scratch();
@@ -207,6 +218,7 @@ class Interest {
   std::vector<Counts> counts_;                     // the same
   std::span<const ServiceIndex* const> services_;  // the same; SetServiceImports
   Lost on_lost_;
+  std::vector<CommonForward> common_forwards_;
   uint32_t generations_[kPartitionCount] = {};
   uint64_t epoch_ = 1;
   uint64_t changes_ = 0;  // of interest, so far

@@ -2,9 +2,11 @@
 #include "broker/service/service_imports.h"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
 
+#include "broker/account/system_imports.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 
@@ -69,6 +71,13 @@ ServiceImports::~ServiceImports() {
 
 void ServiceImports::Adopt(const AccountViews& views) {
   MR_DCHECK(shard_checker_.Here() && chain_.empty());
+  if (views_ == nullptr) {
+    std::vector<Interest::CommonForward> common;
+    for (const SystemImport& import : kSystemImports) {
+      common.push_back({std::string(import.local), import.of_system ? kNoAccount : views.system()});
+    }
+    router_.interest().set_common_forwards(std::move(common));
+  }
   views_ = &views;
   bool changed = false;
   versions_.resize(std::max(versions_.size(), size_t{views.end()}));
@@ -89,8 +98,32 @@ bool ServiceImports::InChain(const CompiledServiceImport& import) const {
 Router::Outcome ServiceImports::Forward(const Message& message, uint32_t index) {
   MR_DCHECK(shard_checker_.Here());
   const AccountView& importer = (*views_)[message.account];
-  MR_CHECK_OP(index, <, importer.service_imports.size());
-  const CompiledServiceImport& import = importer.service_imports[index];
+  if (index < Interest::kCommonForwards) {
+    MR_CHECK_OP(index, <, importer.service_imports.size());
+    return ForwardBy(importer.service_imports[index], message);
+  }
+  const std::optional<CompiledServiceImport> import =
+      SystemImportFor(message.account, index - Interest::kCommonForwards);
+  return import ? ForwardBy(*import, message) : Router::Outcome{};
+}
+
+std::optional<CompiledServiceImport> ServiceImports::SystemImportFor(AccountId importer, uint32_t number) const {
+  MR_CHECK_OP(number, <, std::size(kSystemImports));
+  const SystemImport& system = kSystemImports[number];
+  for (const CompiledServiceImport& own : (*views_)[importer].service_imports) {
+    if (views_->is_system(own.exporter) && own.local_filter == system.local) return std::nullopt;
+  }
+  CompiledServiceImport import;
+  import.exporter = views_->system();
+  import.export_index = UINT32_MAX - number;  // no list is as long
+  import.local_filter = system.local;
+  import.exporter_filter = system.SubjectFor(views_->name_of(importer));
+  import.share = system.share;
+  if (system.streamed) import.terms.response = ServiceResponse::kStreamed;
+  return import;
+}
+
+Router::Outcome ServiceImports::ForwardBy(const CompiledServiceImport& import, const Message& message) {
   if (chain_.size() == kChainMax || InChain(import)) return {};
 
   MR_DCHECK(message.deliver_to != message.subject);

@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,6 +92,9 @@ class ServiceImports final : public Forwarder, private Sink {
 
   // The reply subject in the exporter; *number names what is pending.
   std::string Expect(Pending pending, uint64_t* number);
+  Router::Outcome ForwardBy(const CompiledServiceImport& import, const Message& message);
+  // Import `number` of kSystemImports, for this account; nullopt: it says itself what it imports there.
+  std::optional<CompiledServiceImport> SystemImportFor(AccountId importer, uint32_t number) const;
   // A reply subject of this shard.
   std::string ReplySubject(uint64_t number) const;
   void AddRequestor(const Message& message, const CompiledServiceImport& import, std::string* header_block) const;

@@ -72,42 +72,12 @@ TEST(AccountViews, ServicesAreFoundByAccount) {
   const Config config({Exporter(), Importer("A", {"a.*", "b"}), {.name = "N"}}, nullptr);
   const std::span<const ServiceIndex* const> indexes = config.views.service_indexes();
   const AccountId a = config.table.Find("A")->id;
+  ASSERT_EQ(indexes.size(), a + 1u) << "up to the last that has any";
+  for (AccountId id = 0; id < a; ++id) EXPECT_EQ(indexes[id], nullptr);
   EXPECT_EQ(Found(indexes[a], "a.x"), std::vector<uint32_t>{0});
   EXPECT_EQ(Found(indexes[a], "b"), std::vector<uint32_t>{1});
   EXPECT_TRUE(Found(indexes[a], "c").empty());
-  EXPECT_TRUE(Found(indexes[config.table.Find("N")->id], "b").empty());
-}
-
-TEST(AccountViews, AllAccountsHaveTheirOwnOfTheSystemAccount) {
-  const Config config({Exporter(), Importer("A", {"a.*"}), {.name = "N"}}, nullptr);
-  const struct {
-    std::string_view account;
-    uint32_t own;
-    std::vector<std::string> there;
-  } kCases[] = {
-      {"A",
-       1,
-       {"$SYS.REQ.ACCOUNT.A.CONNZ", "$SYS.REQ.ACCOUNT.A.CONNZ", "$SYS.REQ.ACCOUNT.A.STATZ", "$SYS.REQ.USER.A.INFO"}},
-      {"N",
-       0,
-       {"$SYS.REQ.ACCOUNT.N.CONNZ", "$SYS.REQ.ACCOUNT.N.CONNZ", "$SYS.REQ.ACCOUNT.N.STATZ", "$SYS.REQ.USER.N.INFO"}},
-      {"$G",
-       0,
-       {"$SYS.REQ.ACCOUNT.$G.CONNZ", "$SYS.REQ.ACCOUNT.$G.CONNZ", "$SYS.REQ.ACCOUNT.$G.STATZ",
-        "$SYS.REQ.USER.$G.INFO"}},
-      {"$SYS", 0, {"$SYS.REQ.USER.$SYS.INFO"}},
-  };
-  for (const auto& each : kCases) {
-    const AccountId id = config.table.Find(each.account)->id;
-    const std::vector<CompiledServiceImport>& imports = config.views[id].service_imports;
-    ASSERT_EQ(imports.size(), each.own + each.there.size()) << each.account;
-    for (size_t i = 0; i < each.there.size(); ++i) {
-      EXPECT_EQ(imports[each.own + i].exporter_filter, each.there[i]);
-      EXPECT_EQ(imports[each.own + i].exporter, kSystemAccount);
-      EXPECT_EQ(imports[each.own + i].share, each.there[i].starts_with("$SYS.REQ.USER"));
-    }
-    EXPECT_EQ(Found(config.views.service_indexes()[id], "$SYS.REQ.USER.INFO").size(), 1u);
-  }
+  EXPECT_TRUE(Config({Exporter()}, nullptr).views.service_indexes().empty());
 }
 
 TEST(ServiceIndex, FindsWhatAListFinds) {

@@ -179,8 +179,6 @@ TEST(Options, WhatIsNotBuiltIsRefusedByName) {
     std::string_view error;
   } kRows[] = {
       {"tls {cert_file: a}", "TLS is not supported yet by this build: tls at t.conf:1:0"},
-      {"accounts {A {msg_trace: t}}",
-       "an account's trace destination is not supported yet by this build: accounts.msg_trace at t.conf:1:13"},
       {"cluster {port: 1}", "clustering is not supported yet by this build: cluster at t.conf:1:0"},
       {"https: 1", "monitoring over HTTPS is not supported yet by this build: https at t.conf:1:0"},
       {"leafnodes {remotes [{url: a}]}",

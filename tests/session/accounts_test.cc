@@ -708,7 +708,7 @@ TEST(SessionAccounts, EveryAccountAsksTheSystemAccountOfItself) {
   options.account_users.push_back({.user = "s", .password = "x", .account = "$SYS"});
   for (const uint32_t shards : {1u, 2u}) {
     Sessions sessions(shards, options);
-    Sessions::Client& system = sessions.Connect(0).Say(As("s")).Say("SUB $SYS.REQ.> 1\r\n");
+    Sessions::Client& system = sessions.Connect(0).Say(AsRequestor("s")).Say("SUB $SYS.REQ.> 1\r\n");
     Sessions::Client& a = sessions.Connect(shards - 1).Say(As("a")).Say("SUB in 1\r\n");
     sessions.Settle();
     const struct {

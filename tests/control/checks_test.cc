@@ -4,6 +4,9 @@
 // Method: the queue against a naive twin; the desk with a real ring, real helper threads, and a mesh of two shards that
 //         the test reads for. Hashes are Python's crypt of cost 4.
 #include <gtest/gtest.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include <algorithm>
 #include <deque>
@@ -279,9 +282,15 @@ TEST(CheckDesk, AStopWaitsForNoCheck) {
   std::string hash(kHashOfX);
   hash.replace(4, 2, "31");  // days
   World world(2, 64);
-  world.Ask(1, "10.0.0.1", "x", hash);
-  world.Ask(2, "10.0.0.1", "x", hash);
-  world.Ask(3, "10.0.0.1", "x", hash);
+  {
+#if defined(__SANITIZE_ADDRESS__)
+    // They stay with threads that nobody waits for; whether a check for leaks sees their stacks is chance.
+    const __lsan::ScopedDisabler theirs;
+#endif
+    world.Ask(1, "10.0.0.1", "x", hash);
+    world.Ask(2, "10.0.0.1", "x", hash);
+    world.Ask(3, "10.0.0.1", "x", hash);
+  }
   world.desk->Stop();
   world.Ask(4, "10.0.0.1", "x");
   while (!world.desk->stopped()) world.Turn();

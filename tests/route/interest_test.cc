@@ -295,7 +295,7 @@ TEST_F(InterestRules, ASubjectSeenOnceDoesNotEnterTheCache) {
 TEST_F(InterestRules, SubscriptionsAreCountedByAccount) {
   EXPECT_EQ(interest.accounts_end(), 0u);
   Subscription* one = Add("a.>");
-  Add("a.>", "q");
+  Subscription* two = Add("a.>", "q");
   EXPECT_EQ(interest.CountsOf(0).subscriptions(), 2u);
   EXPECT_EQ(interest.CountsOf(0).inserts, 2u);
   interest.Remove(one);
@@ -304,6 +304,7 @@ TEST_F(InterestRules, SubscriptionsAreCountedByAccount) {
   EXPECT_EQ(interest.CountsOf(5).inserts, 0u) << "nobody has ever been interested in anything of it";
   EXPECT_EQ(interest.accounts_end(), 1u);
   interest.Invariant();
+  interest.Remove(two);
 }
 
 TEST_F(InterestRules, WhatIsCheapToFindEntersTheCacheOnlyWhenItIsRepeated) {

@@ -8,12 +8,11 @@ Streams and services of other accounts that let traces through or do not, mappin
 and forbidden destinations, and accounts with a destination of their own. Compared is also what is delivered. The order of
 the events behind the first is not: it is that of the servers' lists. --flags goes to the first.
 """
-import argparse
 import json
 import re
 import sys
 
-from talk import Server, Talker, compare, split_flags
+from talk import Server, Talker, ask_and_compare
 
 CONFIG = """
 server_name: here
@@ -204,20 +203,5 @@ def ask(path, flags):
     return said
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("servers", nargs="+")
-    parser.add_argument("--flags", default="")
-    args = parser.parse_args()
-    answers = [(path, ask(path, split_flags(args.flags) if path == args.servers[0] else ())) for path in args.servers]
-    if len(answers) == 1:
-        for what, answer in answers[0][1]:
-            print(what, json.dumps(answer))
-        return 0
-    differences = compare(answers)
-    print("%d answers, %d differences" % (len(answers[0][1]), differences))
-    return 1 if differences else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ask_and_compare(__doc__, ask))

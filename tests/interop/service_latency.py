@@ -7,13 +7,12 @@
 Every end that a request can have, headers that ask for a measurement, who shares who it is, chains of accounts. Times are
 only looked at for what they have to be: of this minute, in their order, none below nothing. --flags goes to the first.
 """
-import argparse
 import json
 import re
 import sys
 import time
 
-from talk import Server, Talker, compare, split_flags
+from talk import Server, Talker, ask_and_compare
 
 CONFIG = """
 server_name: here
@@ -192,20 +191,5 @@ def ask(path, flags):
     return said
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("servers", nargs="+")
-    parser.add_argument("--flags", default="")
-    args = parser.parse_args()
-    answers = [(path, ask(path, split_flags(args.flags) if path == args.servers[0] else ())) for path in args.servers]
-    if len(answers) == 1:
-        for what, answer in answers[0][1]:
-            print(what, json.dumps(answer))
-        return 0
-    differences = compare(answers)
-    print("%d answers, %d differences" % (len(answers[0][1]), differences))
-    return 1 if differences else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ask_and_compare(__doc__, ask))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients of several accounts, for tools that compare what two servers say, or record what one does."""
+import argparse
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ import tempfile
 
 from wire import Closed, Connection, Server, split_flags
 
-__all__ = ["Server", "Talker", "compare", "split_flags", "taken_sets"]
+__all__ = ["Server", "Talker", "ask_and_compare", "compare", "split_flags", "taken_sets"]
 
 
 class Talker:
@@ -105,3 +106,19 @@ def compare(answers):
                 print("%s\n  %s: %s\n  %s: %s" % (what, first, mine, name, other))
         differences += abs(len(ours) - len(theirs))
     return differences
+
+
+def ask_and_compare(description, ask):
+    """A tool's main: `ask` (path, flags) gives what a server answers, as (what, answer). One server: prints it."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("servers", nargs="+")
+    parser.add_argument("--flags", default="")
+    args = parser.parse_args()
+    answers = [(path, ask(path, split_flags(args.flags) if path == args.servers[0] else ())) for path in args.servers]
+    if len(answers) == 1:
+        for what, answer in answers[0][1]:
+            print(what, json.dumps(answer))
+        return 0
+    differences = compare(answers)
+    print("%d answers, %d differences" % (len(answers[0][1]), differences))
+    return 1 if differences else 0

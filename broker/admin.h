@@ -18,6 +18,7 @@
 #include "broker/closed_reason.h"
 #include "broker/session/loaded_config.h"
 #include "broker/speaker.h"
+#include "broker/system/server_events.h"
 
 namespace millrace {
 
@@ -35,6 +36,7 @@ enum class Parcel::Type : uint8_t {
   kSystemRequest,  // shard 0 -> control
   kQuery,          // control -> shard, and back as kAnswer
   kAnswer,
+  kAccountChanges,  // shard -> control
   kBusy,           // shard -> control
   kReady,          // shard 0 -> control: it serves what it has found on disk
   kListen,         // control -> shard 0
@@ -153,6 +155,13 @@ struct Answer final : Parcel {
   AccountTally accounts;
   PartAnswer parts;
   ConnectionReply connection;
+};
+
+// More or fewer connections of accounts, of which the system account is to be told.
+struct AccountChanges final : Parcel {
+  explicit AccountChanges(std::vector<AccountConnections> noted)
+      : Parcel(Type::kAccountChanges), changes(std::move(noted)) {}
+  const std::vector<AccountConnections> changes;
 };
 
 // How many more shards have much to do: 1 when this one begins to, -1 when it is quiet again, 0 when its start is over.

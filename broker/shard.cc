@@ -63,6 +63,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       sink_subscriptions_(interest_),
       session_shared_{router_, counters, log_, config, Nanos{0}, 0, &system_, options.entropy},
       system_(router_, session_shared_.wall_ns, options.notices == nullptr ? own_notices_ : *options.notices),
+      server_events_(system_, router_, session_shared_.wall_ns, config->info.server_id, config->accounts),
       service_imports_(router_, session_shared_.now, mesh.self(), SecretOf(options)),
       connection_shared_{.io = io,
                          .timers = timers_,
@@ -80,6 +81,7 @@ Shard::Shard(const ShardOptions& options, Io& io, MeshPort& mesh, ShardCounters&
       wait_(options.poll_max, options.gather_max),
       random_(options.seed) {
   session_shared_.account_connections = options.account_connections;
+  session_shared_.server_events = &server_events_;
   system_.set_server(ServerObject(config->info, config->options));
   service_imports_.latency().set_ask([this](const ConnectionId& about, uint64_t question) {
     mesh_.SendParcel(about.shard, std::make_unique<AskedClient>(about, mesh_.self(), question));
@@ -117,6 +119,7 @@ void Shard::RunOnce(bool may_block) {
   RunParts();
   service_imports_.RunTurn();
   CloseSlow();
+  work_left_ |= system_.HasPosted() || server_events_.HasNoted();
   router_.FinishTurn();
   log_.Flush();
   mesh_.Ship([this](uint32_t target) { io_.Wake(target); });
@@ -315,6 +318,9 @@ void Shard::RunParts() {
   bool ran = !parts_.empty();
   for (const std::unique_ptr<ShardPart>& part : parts_) work_left_ |= part->RunTurn();
   ran |= system_.Flush();
+  if (server_events_.HasNoted()) {
+    mesh_.SendParcel(mesh_.control(), std::make_unique<AccountChanges>(server_events_.TakeNoted()));
+  }
   if (ran) Lap(TurnPhase::kParts);
 }
 
@@ -442,7 +448,8 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
       return OnQuery(static_cast<const Query&>(*parcel));
     case Parcel::Type::kListen:
       return OnListen(static_cast<const ListenOn&>(*parcel));
-    case Parcel::Type::kStopAccepting:
+    case Parcel::Type::kStopAccepting:  // lame duck mode begins
+      server_events_.LameDuck();
       return OnStopAccepting();
     case Parcel::Type::kCloseSome:
       return OnCloseSome(static_cast<const CloseSome&>(*parcel));
@@ -457,6 +464,7 @@ void Shard::OnParcel(std::unique_ptr<Parcel> parcel) {
     case Parcel::Type::kStopReport:
       return mesh_.SendParcel(mesh_.control(), std::make_unique<StopReport>(StopWaitsFor()));
     case Parcel::Type::kLogBatch:
+    case Parcel::Type::kAccountChanges:
     case Parcel::Type::kBusy:
     case Parcel::Type::kReady:
     case Parcel::Type::kConfigApplied:
@@ -487,6 +495,7 @@ void Shard::OnConfigChange(const ConfigChange& change) {
   limits.producers_pause = !options.no_fast_producer_stall;
   router_.outlet().set_limits(limits);
   system_.set_server(ServerObject(change.config->info, options));
+  server_events_.set_accounts(change.config->accounts);
   AdoptViews(change.config->views);
   for (const std::unique_ptr<Connection>& connection : connections_) {
     if (connection == nullptr || !connection->open()) continue;

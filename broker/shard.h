@@ -25,6 +25,7 @@
 #include "broker/route/router.h"
 #include "broker/service/service_imports.h"
 #include "broker/session/session.h"
+#include "broker/system/server_events.h"
 #include "broker/system/system_port.h"
 #include "proto/base/xorshift.h"
 
@@ -57,6 +58,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   // Before the first turn: a part is made with part_host(), and lives here from then on.
   PartHost part_host();
   SystemPort& system() { return system_; }
+  ServerEvents& server_events() { return server_events_; }
   void AddPart(std::unique_ptr<ShardPart> part);
 
   // One turn. Blocks when there is nothing to do and `may_block`.
@@ -164,6 +166,7 @@ class Shard final : public ConnectionHost, public AcceptorHost {
   SharedSequence own_notices_{0};  // without ShardOptions::notices
   SessionShared session_shared_;
   SystemPort system_;
+  ServerEvents server_events_;
   ServiceImports service_imports_;
   ConnectionShared connection_shared_;
 

@@ -22,6 +22,8 @@ constexpr Nanos kStopPatience = std::chrono::milliseconds(500);
 void Shard::OnStop() {
   if (std::exchange(stopping_, true)) return;
   OnStopAccepting();
+  if (mesh_.self() == 0) server_events_.Shutdown();
+  server_events_.FallSilent();
   for (const std::unique_ptr<ShardPart>& part : parts_) part->StartStop();
   // The other shards hear of it from here, behind what the parts just told their clients.
   for (uint32_t shard = 1; mesh_.self() == 0 && shard < mesh_.shards(); ++shard) {

@@ -92,7 +92,7 @@ class Speaker {
   virtual void Invariant() const = 0;
 
   // Takes back all that it has elsewhere. Called once, when the connection closes.
-  virtual void Close() = 0;
+  virtual void Close(ClosedReason reason) = 0;
 };
 
 }  // namespace millrace

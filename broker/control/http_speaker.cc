@@ -66,7 +66,7 @@ void HttpSpeaker::Invariant() const {
   MR_CHECK(!waiting_ || head_since_ == Nanos::max());
 }
 
-void HttpSpeaker::Close() {
+void HttpSpeaker::Close(ClosedReason) {
   MR_CHECK(!receiver_.closed);
   receiver_.closed = true;
 }

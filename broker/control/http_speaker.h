@@ -56,7 +56,7 @@ class HttpSpeaker final : public Speaker {
   void AddTotals(AccountTally*, bool) const override {}
   const std::string& label() const override { return label_; }
   void Invariant() const override;
-  void Close() override;
+  void Close(ClosedReason reason) override;
 
  private:
   // Requests that have come, until one waits for its answer.

@@ -207,6 +207,9 @@ absl::Status Server::OpenRings() {
       SystemDesk::Host{.view = [this] { return View(); },
                        .reload = [this] { return Reload(); },
                        .http_req_stats = [this]() -> const auto& { return desk_->http_req_stats(); }});
+  connections_desk_ = std::make_unique<ConnectionsDesk>(
+      *mesh_, [this](const MonitorRequest& request, auto done) { desk_->queries().Ask(request, std::move(done)); },
+      [this] { return View(); });
   checks_ = std::make_unique<CheckDesk>(*io_, *mesh_, log_, options.tuning);
   return absl::OkStatus();
 }
@@ -306,6 +309,8 @@ void Server::OnMail(uint32_t from, const MailHeader& header, const char* body) {
       return desk_->OnAnswer(static_cast<Answer&>(*parcel));
     case Parcel::Type::kConfigApplied:
       return OnConfigApplied(static_cast<const ConfigApplied&>(*parcel).config);
+    case Parcel::Type::kAccountChanges:
+      return connections_desk_->OnChanges(static_cast<const AccountChanges&>(*parcel));
     case Parcel::Type::kBusy:
       return OnBusy(static_cast<const Busy&>(*parcel).more);
     case Parcel::Type::kReady:

@@ -13,6 +13,7 @@
 #include "broker/admin.h"
 #include "broker/config/startup.h"
 #include "broker/control/check_desk.h"
+#include "broker/control/connections_desk.h"
 #include "broker/control/identity.h"
 #include "broker/control/monitor_desk.h"
 #include "broker/control/run_files.h"
@@ -102,6 +103,7 @@ class Server final : public ShutdownHost {
   std::unique_ptr<Shutdown> shutdown_;
   std::unique_ptr<MonitorDesk> desk_;
   std::unique_ptr<SystemDesk> system_desk_;
+  std::unique_ptr<ConnectionsDesk> connections_desk_;
   std::unique_ptr<CheckDesk> checks_;
   std::vector<std::unique_ptr<ShardThread>> shards_;
   std::vector<int> ring_fds_;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_format.h"
 #include "broker/control/clock.h"
 #include "broker/control/memory.h"
+#include "broker/system/beats/system_beats.h"
 #include "proto/base/status.h"
 
 namespace millrace {
@@ -124,6 +125,8 @@ void ShardThread::Run(const Plan& plan, Mesh& mesh, const ShardOptions& options)
     shard_->AddPart(std::make_unique<SystemServices>(shard_->part_host(), shard_->system(), *plan.services));
   }
   if (index == 0) {
+    auto beats = std::make_unique<SystemBeats>(shard_->part_host(), shard_->server_events(), *plan.account_connections);
+    shard_->AddPart(std::move(beats));
     shard_->log().Flush();
     port.SendParcel(mesh.control(), std::make_unique<Ready>());
     port.Ship([this](uint32_t target) { io_->Wake(target); });

@@ -391,7 +391,7 @@ void Connection::Close(ClosedReason reason) {
 
 void Connection::CloseSpeaker() {
   host_.OnClosing(this);
-  speaker_->Close();
+  speaker_->Close(reason_);
   if (std::exchange(asking_, false)) host_.OnWithdrawn(this);
 }
 

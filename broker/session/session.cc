@@ -59,6 +59,7 @@ Session::Session(SessionShared& shared, SpeakerHost& host, Receiver& receiver, s
       host_(host),
       receiver_(receiver),
       started_(shared.now),
+      started_wall_ns_(shared.wall_ns),
       client_ip_(std::move(client_ip)),
       client_port_(client_port),
       principal_(shared.config->accounts.global().id) {
@@ -292,7 +293,7 @@ void Session::OnCommand(const Command& command) {
     // The parser lets this through only when there is a no_auth_user to become.
     host_.OnConnected();
     const Verdict verdict = Judge();
-    if (verdict.kind != Verdict::Kind::kAllow) return RefuseUser();
+    if (verdict.kind != Verdict::Kind::kAllow) return Deny();
     if (!Accept(PrincipalOf(verdict.user))) return;
   }
   switch (command.verb) {
@@ -378,7 +379,7 @@ Verdict Session::Judge() {
 void Session::OnJudged(const Verdict& verdict) {
   switch (verdict.kind) {
     case Verdict::Kind::kDeny:
-      return RefuseUser();
+      return Deny();
     case Verdict::Kind::kAllow:
       if (Accept(PrincipalOf(verdict.user))) FinishConnect();
       return;
@@ -404,11 +405,15 @@ void Session::OnAnswer(Finding finding) {
   MR_CHECK(state_ != State::kChecking || admission_.asking());
 }
 
-// As monitoring names it.
-Principal Session::PrincipalOf(const KnownUser* user) {
+std::string_view Session::user_said() const {
   const Credentials& said = connect_.credentials();
-  std::string name = said.nkey.empty() ? said.user : said.nkey;
-  if (name.empty() && said.token_said) name = "[REDACTED]";
+  if (!said.nkey.empty()) return said.nkey;
+  if (!said.user.empty()) return said.user;
+  return said.token_said ? "[REDACTED]" : "";
+}
+
+Principal Session::PrincipalOf(const KnownUser* user) {
+  std::string name(user_said());
   if (user == nullptr) return Principal(shared_.config->accounts.global().id, std::move(name));
   PermissionSets::Ref permissions;
   if (user->permissions) permissions = shared_.permission_sets.Get(*user->permissions, user->fingerprint);
@@ -417,20 +422,21 @@ Principal Session::PrincipalOf(const KnownUser* user) {
 
 bool Session::Accept(Principal principal) {
   MR_CHECK(state_ != State::kClosed);
-  if (!TakePlaceIn(principal.account())) {
+  // What is subscribed to belongs to an account; a CONNECT takes it away, and users do not change theirs.
+  MR_CHECK(subs_.empty() || principal.account() == principal_.account());
+  principal_ = std::move(principal);
+  delivery_filter_ = false;
+  if (!TakePlaceIn(principal_.account())) {
     shared_.log.ErrorLimited(Concat({label_, " - ", error_text::kTooManyAccountConnections}));
     Fail(error_text::kTooManyAccountConnections, ClosedReason::kMaxAccountConnectionsExceeded);
     return false;
   }
-  // What is subscribed to belongs to an account; a CONNECT takes it away, and users do not change theirs.
-  MR_CHECK(subs_.empty() || principal.account() == principal_.account());
-  principal_ = std::move(principal);
   StopRepeating();
-  delivery_filter_ = false;
   if (state_ != State::kBarrier) state_ = State::kReady;
   UpdateHooks();
   AdoptView();
   parser_.set_limits(Limits());
+  shared_.server_events->OnConnect(Facts());
   return true;
 }
 
@@ -440,14 +446,27 @@ bool Session::TakePlaceIn(AccountId account) {
   if (counts == nullptr) return true;
   const int64_t most = shared_.config->accounts[account].limits.connections;
   if (counted_in_ == account) {
-    if (!counts->GiveBackAbove(account, most)) return true;
-    counted_in_ = kNoAccount;
-    return false;
+    const int64_t connections = counts->Get(account);
+    shared_.server_events->OnConnections(account, connections - 1);
+    if (counts->GiveBackAbove(account, most)) {
+      counted_in_ = kNoAccount;
+      return false;
+    }
+    shared_.server_events->OnConnections(account, connections);
+    return true;
   }
   if (!counts->TryTake(account, most)) return false;
-  if (counted_in_ != kNoAccount) counts->GiveBack(counted_in_);
+  LeavePlace();
   counted_in_ = account;
+  shared_.server_events->OnConnections(account, counts->Get(account));
   return true;
+}
+
+void Session::LeavePlace() {
+  if (counted_in_ == kNoAccount) return;
+  shared_.account_connections->GiveBack(counted_in_);
+  shared_.server_events->OnConnections(counted_in_, shared_.account_connections->Get(counted_in_));
+  counted_in_ = kNoAccount;
 }
 
 void Session::FinishConnect() {
@@ -474,6 +493,29 @@ void Session::RefuseUser() {
   const std::string user = UserForLog();
   shared_.log.Error(Concat({label_, " - authentication error", user.empty() ? "" : " - ", user}));
   Fail(error_text::kAuthorizationViolation, ClosedReason::kAuthenticationViolation);
+  shared_.server_events->OnAuthError(Facts(), ClosedReasonText(ClosedReason::kAuthenticationViolation));
+}
+
+void Session::Deny() {
+  shared_.server_events->OnRefused(Facts(), ClosedReasonText(ClosedReason::kAuthenticationViolation));
+  RefuseUser();
+}
+
+ClientFacts Session::Facts() const {
+  return {.account = principal_.account(),
+          .about = {.start_ns = started_wall_ns_,
+                    .host = client_ip_,
+                    .id = receiver_.id.cid,
+                    .account = account_name(),
+                    .user = user_said(),
+                    .name = connect_.name,
+                    .lang = connect_.lang,
+                    .version = connect_.version,
+                    .rtt_ns = RoundRtt(rtt_.count())},
+          .in_messages = in_messages_,
+          .in_bytes = in_bytes_,
+          .out_messages = receiver_.out_messages,
+          .out_bytes = receiver_.out_bytes};
 }
 
 void Session::OnAuthTimeout() {
@@ -737,28 +779,15 @@ void Session::SendNoResponders(std::string_view subject, std::string_view reply)
 }
 
 std::string Session::RequestorJson(const RequestorDetail& detail) const {
+  ClientObject about = Facts().about;
+  about.rtt_ns = rtt_.count();
+  if (!detail.identity) {
+    about = {.account = about.account, .rtt_ns = about.rtt_ns, .with_kind = false};
+  }
+  if (detail.by_way_of != kNoAccount) about.service = shared_.config->accounts[detail.by_way_of].name;
+  if (detail.server) about.server = shared_.config->info.server_name;
   JsonWriter json(JsonLayout::kCompact);
-  json.BeginObject();
-  if (detail.identity) {
-    json.PutTime("start", shared_.wall_ns - (shared_.now - started_).count());
-    json.Put("host", client_ip_);
-    json.PutUint("id", receiver_.id.cid);
-  }
-  json.Put("acc", account_name());
-  if (detail.by_way_of != kNoAccount) json.Put("svc", shared_.config->accounts[detail.by_way_of].name);
-  if (detail.identity) {
-    json.Opt("user", principal_.user());
-    json.Opt("name", connect_.name);
-    json.Opt("lang", connect_.lang);
-    json.Opt("ver", connect_.version);
-  }
-  json.OptInt("rtt", rtt_.count());
-  if (detail.server) json.Opt("server", shared_.config->info.server_name);
-  if (detail.identity) {
-    json.Put("kind", "Client");
-    json.Put("client_type", "nats");
-  }
-  json.EndObject();
+  about.Write(&json);
   return std::move(json).Take();
 }
 
@@ -892,14 +921,15 @@ void Session::RemoveAllSubscriptions() {
   touched_ = ~ShardSet{0};
 }
 
-void Session::Close() {
+void Session::Close(ClosedReason reason) {
   MR_DCHECK(shard_checker_.Here());
   MR_CHECK(!receiver_.closed);
   state_ = State::kClosed;
   receiver_.closed = true;
   RemoveAllSubscriptions();
-  if (counted_in_ != kNoAccount) shared_.account_connections->GiveBack(std::exchange(counted_in_, kNoAccount));
+  LeavePlace();
   barrier_.clear();
+  shared_.server_events->OnDisconnect(Facts(), ClosedReasonText(reason));
 }
 
 void Session::Invariant() const {
@@ -1069,7 +1099,7 @@ void Session::Describe(ConnInfo* info, bool with_subs) const {
   info->name = connect_.name;
   info->lang = connect_.lang;
   info->version = connect_.version;
-  info->user = principal_.user();
+  info->user = user_said();
   info->account = account_name();
   if (!with_subs) return;
   for (const Subscription* sub : subs_) {
@@ -1106,7 +1136,7 @@ void Session::Rejudge() {
     state_ = State::kClosed;
     return host_.Close(ClosedReason::kClientClosed);
   }
-  if (verdict.kind == Verdict::Kind::kDeny) return RefuseUser();
+  if (verdict.kind == Verdict::Kind::kDeny) return Deny();
   if (state_ == State::kConnecting) return;  // its CONNECT is still to come
   if (verdict.kind == Verdict::Kind::kAsk) return Ask(verdict);
   if (!Accept(PrincipalOf(verdict.user))) return;

@@ -29,6 +29,7 @@
 #include "broker/route/shadows.h"
 #include "broker/session/trace.h"
 #include "broker/speaker.h"
+#include "broker/system/server_events.h"
 #include "broker/system/system_port.h"
 #include "proto/base/nanos.h"
 #include "proto/base/shard_checker.h"
@@ -49,6 +50,7 @@ struct SessionShared {
   PermissionSets permission_sets = {};
   SealingKey sealing_key = {};  // of what its clients have said in confidence
   SharedCounts* account_connections = nullptr;  // of all shards, by AccountId; nullptr: nobody is limited
+  ServerEvents* server_events = nullptr;        // that it makes happen
 };
 
 class Session final : public Speaker, public DeliveryHooks, public SubscriptionOwner {
@@ -79,7 +81,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void AddTotals(AccountTally* tally, bool open) const override;
   const std::string& label() const override { return label_; }
   void Invariant() const override;
-  void Close() override;
+  void Close(ClosedReason reason) override;
 
   const ConnectOptions& connect() const { return connect_; }
   const Principal& principal() const { return principal_; }
@@ -148,8 +150,13 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   void DropForbidden();
   void SendInfo(bool lame_duck = false);
   void RefuseUser();
+  // What it has said of itself did not convince.
+  void Deny();
   void FailLate();
   std::string UserForLog() const;
+  // As monitoring and events name it, whether or not it has been believed.
+  std::string_view user_said() const;
+  ClientFacts Facts() const;
   // `subject`: what a mapping has made of that of the publish.
   bool PublishPermitted(const Command& command, std::string_view subject);
   // `about`: for the log.
@@ -181,6 +188,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   // The limits of its account.
   const AccountLimits& account_limits() const { return shared_.config->accounts[principal_.account()].limits; }
   bool TakePlaceIn(AccountId account);
+  void LeavePlace();
   const AccountView& view() const { return shared_.config->views[principal_.account()]; }
   const std::string& account_name() const;
   void TraceIn(const Command& command);
@@ -232,6 +240,7 @@ class Session final : public Speaker, public DeliveryHooks, public SubscriptionO
   int64_t last_activity_ns_ = 0;
   Nanos last_in_{0};
   Nanos started_{0};
+  const int64_t started_wall_ns_;
   Nanos ping_sent_ = kLongAgo;
   Nanos rtt_{0};
   ConnectOptions connect_;

@@ -39,6 +39,7 @@ class SystemPort {
 
   bool HasInterest(AccountId account, std::string_view subject) { return route_.HasInterest(account, subject); }
   void Post(Notice notice) { posted_.push_back(std::move(notice)); }
+  bool HasPosted() const { return !posted_.empty(); }
   // In a phase of the turn of its own. False: nothing had been posted.
   bool Flush();
 

@@ -42,6 +42,9 @@ class Sessions {
       systems_.push_back(std::make_unique<SystemPort>(shards_[i].router, shared_[i]->wall_ns, notices_));
       systems_[i]->set_server(ServerObject(config_->info, config_->options));
       shared_[i]->system = systems_[i].get();
+      events_.push_back(std::make_unique<ServerEvents>(*systems_[i], shards_[i].router, shared_[i]->wall_ns, "NSERVER",
+                                                       config_->accounts));
+      shared_[i]->server_events = events_[i].get();
       shards_[i].router.set_stream_imports(config_->views.stream_imports());
       services_.push_back(std::make_unique<ServiceImports>(shards_[i].router, shared_[i]->now, i, 77 + i));
       services_[i]->Adopt(config_->views);
@@ -69,6 +72,7 @@ class Sessions {
     }
     for (const auto& services : services_) services->Adopt(config.views);
     for (const auto& system : systems_) system->set_server(ServerObject(config.info, config.options));
+    for (const auto& events : events_) events->set_accounts(config.accounts);
     config_ = std::move(next);
   }
 
@@ -84,7 +88,7 @@ class Sessions {
   void Advance(Nanos by) {
     for (const auto& shared : shared_) shared->now += by;
   }
-  // Turns of all shards until nothing moves: barriers fall, mail arrives.
+  // Turns of all shards until nothing moves: barriers fall, mail arrives, the server says what it has to say.
   void Settle();
 
  private:
@@ -108,6 +112,7 @@ class Sessions {
   std::vector<std::unique_ptr<SessionShared>> shared_;
   SharedSequence notices_{0};
   std::vector<std::unique_ptr<SystemPort>> systems_;
+  std::vector<std::unique_ptr<ServerEvents>> events_;
   std::vector<std::unique_ptr<ServiceImports>> services_;
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<Asked> asked_;  // by what a shard measures, of another one
@@ -127,7 +132,7 @@ class Sessions::Client final : public SpeakerHost {
 
   // The connection goes without another word.
   void Close() {
-    if (!receiver_.closed) session_.Close();
+    if (!receiver_.closed) session_.Close(ClosedReason::kClientClosed);
   }
 
   Session& session() { return session_; }
@@ -175,7 +180,7 @@ class Sessions::Client final : public SpeakerHost {
   void Close(ClosedReason reason) override {
     EXPECT_FALSE(closed.has_value()) << "closed twice";
     closed = reason;
-    session_.Close();
+    session_.Close(reason);
   }
   void Ask(Question asked) override {
     EXPECT_FALSE(asking);
@@ -233,6 +238,7 @@ inline void Sessions::SettleMail() {
   bool busy = true;
   while (busy) {
     busy = false;
+    for (const auto& system : systems_) busy |= system->Flush();
     shards_.Settle();
     for (const auto& client : clients_) {
       if (!client->awaiting || client->closed.has_value() || !client->session().CheckBarrier()) continue;

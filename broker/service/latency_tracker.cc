@@ -3,16 +3,11 @@
 
 #include <algorithm>
 
+#include "proto/base/base62.h"
 #include "proto/base/check.h"
 #include "proto/subject.h"
 
 namespace millrace {
-namespace {
-
-constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-constexpr size_t kIdDigits = 22;
-
-}  // namespace
 
 LatencyTracker::LatencyTracker(Router& router, const Nanos& now, uint64_t seed)
     : router_(router), now_(now), random_(seed) {
@@ -157,14 +152,7 @@ void LatencyTracker::EndUnwanted() {
 }
 
 std::string LatencyTracker::NewId() {
-  constexpr size_t kDigitsPerDraw = 10;
-  std::string id;
-  uint64_t bits = 0;
-  for (size_t i = 0; i < kIdDigits; ++i, bits /= kDigits.size()) {
-    if (i % kDigitsPerDraw == 0) bits = random_.Next();
-    id += kDigits[bits % kDigits.size()];
-  }
-  return id;
+  return RandomBase62(kNuidDigits, [this] { return random_.Next(); });
 }
 
 void LatencyTracker::Invariant() const {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "broker/account/system_imports.h"
+#include "proto/base/base62.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 
@@ -21,27 +22,25 @@ constexpr size_t kNumberDigits = 8;
 constexpr uint32_t kShardsMax = 64;
 constexpr size_t kOverduePerRequest = 8;
 
-constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
 constexpr uint64_t Power(size_t digits) {
   uint64_t power = 1;
-  for (size_t i = 0; i < digits; ++i) power *= kDigits.size();
+  for (size_t i = 0; i < digits; ++i) power *= kBase62Digits.size();
   return power;
 }
 
 void AppendDigits(uint64_t number, size_t digits, std::string* text) {
   for (size_t i = 0; i < digits; ++i) {
-    *text += kDigits[number % kDigits.size()];
-    number /= kDigits.size();
+    *text += kBase62Digits[number % kBase62Digits.size()];
+    number /= kBase62Digits.size();
   }
 }
 
 std::optional<uint64_t> ReadDigits(std::string_view text) {
   uint64_t number = 0;
   for (size_t i = text.size(); i > 0; --i) {
-    const size_t digit = kDigits.find(text[i - 1]);
+    const size_t digit = kBase62Digits.find(text[i - 1]);
     if (digit == std::string_view::npos) return std::nullopt;
-    number = number * kDigits.size() + digit;
+    number = number * kBase62Digits.size() + digit;
   }
   return number;
 }

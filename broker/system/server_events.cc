@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <utility>
 
-#include "broker/system/event_id.h"
+#include "proto/base/base62.h"
 #include "proto/base/check.h"
 
 namespace millrace {
@@ -38,7 +38,7 @@ ServerEvents::ServerEvents(SystemPort& port, Router& router, const int64_t& wall
     : port_(port), router_(router), wall_ns_(wall_ns), server_id_(std::move(server_id)), accounts_(&accounts) {}
 
 std::string ServerEvents::NewId() {
-  return RandomEventId([this] { return router_.Random(); });
+  return RandomBase62(kNuidDigits, [this] { return router_.Random(); });
 }
 
 void ServerEvents::WriteHead(std::string_view type, std::string_view id, JsonWriter* out) {

@@ -8,9 +8,9 @@
 #include <set>
 
 #include "absl/strings/str_format.h"
-#include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/stream_rules.h"
 #include "broker/jetstream/api/subject_filters.h"
+#include "proto/base/base62.h"
 #include "proto/base/check.h"
 #include "proto/quoted.h"
 #include "proto/subject.h"

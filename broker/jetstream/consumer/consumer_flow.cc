@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statuses that a consumer sends: heartbeats and flow control (ADR-9, spec 5h).
-#include "broker/jetstream/api/base62.h"
 #include "broker/jetstream/api/message_headers.h"
 #include "broker/jetstream/consumer/consumer.h"
+#include "proto/base/base62.h"
 #include "proto/base/check.h"
 #include "proto/headers.h"
 

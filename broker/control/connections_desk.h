@@ -8,26 +8,27 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "broker/admin.h"
 #include "broker/control/page_queries.h"
-#include "broker/control/server_view.h"
 #include "broker/mesh/mesh.h"
 
 namespace millrace {
 
 class ConnectionsDesk {
  public:
-  using View = std::function<ServerView()>;
   // Asks the shards.
   using AskShards = std::function<void(const MonitorRequest& request, PageQueries::Done done)>;
 
-  ConnectionsDesk(Mesh& mesh, AskShards ask, View view)
+  ConnectionsDesk(Mesh& mesh, AskShards ask, PageQueries::View view)
       : mesh_(mesh), ask_(std::move(ask)), view_(std::move(view)) {}
 
   void OnChanges(const AccountChanges& noted);
+  // Somebody asks how many an account has (E-12); one without any is not spoken of.
+  void OnRequest(AccountId account, std::string reply);
 
  private:
   void Ask();
@@ -35,7 +36,7 @@ class ConnectionsDesk {
 
   Mesh& mesh_;
   const AskShards ask_;
-  const View view_;
+  const PageQueries::View view_;
   std::vector<AccountConnections> waiting_;
   bool asking_ = false;
 };

@@ -206,7 +206,10 @@ absl::Status Server::OpenRings() {
       *mesh_, desk_->queries(), log_, notices_,
       SystemDesk::Host{.view = [this] { return View(); },
                        .reload = [this] { return Reload(); },
-                       .http_req_stats = [this]() -> const auto& { return desk_->http_req_stats(); }});
+                       .http_req_stats = [this]() -> const auto& { return desk_->http_req_stats(); },
+                       .tell_connections = [this](AccountId account, std::string reply) {
+                         connections_desk_->OnRequest(account, std::move(reply));
+                       }});
   connections_desk_ = std::make_unique<ConnectionsDesk>(
       *mesh_, [this](const MonitorRequest& request, auto done) { desk_->queries().Ask(request, std::move(done)); },
       [this] { return View(); });

@@ -27,7 +27,7 @@ constexpr std::string_view kServerNames[] = {"IDZ",      "STATSZ",  "VARZ",     
                                              "ROUTEZ",   "GATEWAYZ", "LEAFZ",   "ACCOUNTZ", "JSZ",
                                              "HEALTHZ",  "PROFILEZ", "EXPVARZ", "IPQUEUESZ", "RAFTZ"};
 constexpr std::string_view kOwnNames[] = {"RELOAD", "KICK", "LDM"};
-constexpr std::string_view kAccountNames[] = {"SUBSZ", "CONNZ", "LEAFZ", "JSZ", "INFO", "STATZ"};
+constexpr std::string_view kAccountNames[] = {"SUBSZ", "CONNZ", "LEAFZ", "JSZ", "INFO", "STATZ", "CONNS"};
 
 std::string LowerCase(std::string_view text) {
   std::string lower(text);
@@ -88,6 +88,7 @@ void SystemDesk::OnRequest(const SystemRequest& request) {
   if (kind == "SERVER") return OnServerRequest(name, request);
   MR_CHECK(kind == "ACCOUNT");
   if (name == "NSUBS") return OnNumSubs(request);
+  if (name == "CONNS") return OnConnections(TokenAt(subject, 3), request);
   const SystemPage* page = FindSystemPage(name, SystemPage::kAccount);
   MR_CHECK(page != nullptr);
   OnPage(*page, TokenAt(subject, 3), request);
@@ -279,6 +280,20 @@ void SystemDesk::OnNumSubs(const SystemRequest& request) {
                   .only_if_used = true};
   absl::Base64Unescape(group, &counted.queue);
   CountSubs(std::move(counted), request.reply);
+}
+
+void SystemDesk::OnConnections(std::string_view account, const SystemRequest& request) {
+  if (!request.payload.empty()) {
+    if (!JsonMembers(request.payload).IsObjectOrNull()) {
+      return log_.Error("Error unmarshalling account connections request message");
+    }
+    const std::string named = MemberOf(request.payload, "acc");
+    if (!named.empty() && named != account) {
+      return log_.Error("Error unmarshalled account does not match subject");
+    }
+  }
+  const Account* const found = host_.view().accounts.Find(account);
+  if (found != nullptr && !request.reply.empty()) host_.tell_connections(found->id, request.reply);
 }
 
 void SystemDesk::CountSubs(Counted counted, const std::string& reply) {

@@ -29,6 +29,7 @@ class SystemDesk {
     PageQueries::View view;
     std::function<absl::Status()> reload;  // an error has the peer's text
     std::function<const std::map<std::string, uint64_t>&()> http_req_stats;
+    std::function<void(AccountId account, std::string reply)> tell_connections;
   };
 
   SystemDesk(Mesh& mesh, PageQueries& queries, Logger& log, SharedSequence& notices, Host host)
@@ -55,6 +56,7 @@ class SystemDesk {
   void OnConnectionOrder(ConnectionOrder::Kind kind, const SystemRequest& request);
   void OnSubscribers(const SystemRequest& request);
   void OnNumSubs(const SystemRequest& request);
+  void OnConnections(std::string_view account, const SystemRequest& request);
   // Of subscriptions of the account, whose names, filters and groups are asked about.
   struct Counted {
     std::string account;

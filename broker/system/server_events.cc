@@ -107,7 +107,7 @@ void ServerEvents::OnConnections(AccountId account, int64_t connections) {
   if (account == accounts().global().id) return;
   const AccountId system = accounts().system().id;
   if (Wanted(system, ConnectionsSubject(account)) || Wanted(system, OldConnectionsSubject(account))) {
-    noted_.push_back({account, connections});
+    noted_.push_back({.account = account, .connections = connections});
   }
 }
 
@@ -115,7 +115,9 @@ void ServerEvents::TellConnections(const AccountConnections& now, std::string_vi
   MR_CHECK(stat.starts_with('{') && stat.size() > 2);
   if (silent_) return;
   const std::string id = NewId();
-  for (std::string subject : {OldConnectionsSubject(now.account), ConnectionsSubject(now.account)}) {
+  std::vector<std::string> subjects = {now.reply};
+  if (now.reply.empty()) subjects = {OldConnectionsSubject(now.account), ConnectionsSubject(now.account)};
+  for (std::string& subject : subjects) {
     JsonWriter out(JsonLayout::kCompact);
     out.BeginObject();
     WriteHead(kConnectionsType, id, &out);

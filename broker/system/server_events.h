@@ -35,6 +35,7 @@ struct ClientFacts {
 struct AccountConnections {
   AccountId account = kNoAccount;
   int64_t connections = 0;
+  std::string reply = {};  // for whom has asked; empty: everybody hears of it
 };
 
 class ServerEvents {

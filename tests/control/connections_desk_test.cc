@@ -29,7 +29,7 @@ struct World {
         const auto& mail = static_cast<const PartParcel&>(*parcel);
         ASSERT_EQ(mail.to, kBeatsPart);
         for (const AccountStats::Stat& stat : static_cast<const AccountStats&>(*mail.mail).stats) {
-          told.push_back(stat.json.substr(0, stat.json.find(R"(,"leafnodes")")));
+          told.push_back(stat.change.reply + stat.json.substr(0, stat.json.find(R"(,"leafnodes")")));
           last = stat.json;
         }
       });
@@ -43,6 +43,7 @@ struct World {
     MonitorData data;
     for (const Account& account : accounts.all()) data.accounts.emplace_back().name = account.name;
     data.accounts[a].received.msgs = 3;
+    data.accounts[a].clients = clients_of_a;
     std::exchange(rounds, {}).at(0)(std::move(data));
     Collect();
   }
@@ -68,13 +69,14 @@ struct World {
                                            .now_ns = 1'000'000'000,
                                            .serving = true};
                        }};
+  int clients_of_a = 0;
   std::vector<std::string> told;
   std::string last;
 };
 
 TEST(ConnectionsDesk, EachChangeIsToldWithItsNumber) {
   World world;
-  world.Change({{world.a, 1}, {kSystemAccount, 5}});
+  world.Change({{.account = world.a, .connections = 1}, {.account = kSystemAccount, .connections = 5}});
   EXPECT_TRUE(world.told.empty());
   world.Answer();
   EXPECT_EQ(world.told, (std::vector<std::string>{R"({"acc":"A","name":"A","conns":1)",
@@ -83,16 +85,16 @@ TEST(ConnectionsDesk, EachChangeIsToldWithItsNumber) {
 
 TEST(ConnectionsDesk, WhatWasGatheredIsToldWithIt) {
   World world;
-  world.Change({{world.a, 2}});
+  world.Change({{.account = world.a, .connections = 2}});
   world.Answer();
   EXPECT_NE(world.last.find(R"("received":{"msgs":3,"bytes":0)"), std::string::npos) << world.last;
 }
 
 TEST(ConnectionsDesk, ChangesDuringARoundWaitForTheNext) {
   World world;
-  world.Change({{world.a, 1}});
-  world.Change({{world.a, 2}});
-  world.Change({{world.a, 3}});
+  world.Change({{.account = world.a, .connections = 1}});
+  world.Change({{.account = world.a, .connections = 2}});
+  world.Change({{.account = world.a, .connections = 3}});
   EXPECT_EQ(world.rounds.size(), 1u);
   world.Answer();
   EXPECT_EQ(world.told.size(), 1u);
@@ -100,6 +102,20 @@ TEST(ConnectionsDesk, ChangesDuringARoundWaitForTheNext) {
   world.Answer();
   EXPECT_EQ(world.told.size(), 3u);
   EXPECT_TRUE(world.rounds.empty());
+}
+
+TEST(ConnectionsDesk, WhoAsksHearsTheNumberOfNowUnlessThereAreNone) {
+  World world;
+  world.desk.OnRequest(world.a, "me: ");
+  world.Answer();
+  EXPECT_TRUE(world.told.empty());
+  world.clients_of_a = 7;
+  world.Change({{.account = world.a, .connections = 1}});
+  world.desk.OnRequest(world.a, "me: ");
+  world.Answer();
+  world.Answer();
+  EXPECT_EQ(world.told, (std::vector<std::string>{R"({"acc":"A","name":"A","conns":1)",
+                                                  R"(me: {"acc":"A","name":"A","conns":7)"}));
 }
 
 }  // namespace

@@ -99,7 +99,11 @@ struct World {
   SystemDesk desk{mesh, page_queries, log, notices,
                   {.view = view,
                    .reload = [this] { return ++reloads, reloaded; },
-                   .http_req_stats = [this]() -> const auto& { return no_stats; }}};
+                   .http_req_stats = [this]() -> const auto& { return no_stats; },
+                   .tell_connections = [this](AccountId account, std::string reply) {
+                     asked_connections.emplace_back(account, std::move(reply));
+                   }}};
+  std::vector<std::pair<AccountId, std::string>> asked_connections;
   std::vector<std::pair<uint64_t, ConnectionOrder>> queries[2];
   uint32_t needs = 0;
   std::vector<SystemPort::Notice> replies;
@@ -197,6 +201,21 @@ TEST(SystemDesk, AReloadSaysWhatWasWrong) {
   world.Ask("$SYS.REQ.SERVER.NID.RELOAD");
   EXPECT_EQ(world.Heard(), R"({"server":S,"error":{"code":500,"description":"why"}})");
   EXPECT_EQ(world.reloads, 2);
+}
+
+TEST(SystemDesk, ConnectionsOfAnAccountAreTheOtherDesksBusiness) {
+  World world;
+  const std::pair<AccountId, std::string> global(kGlobalAccount, "in");
+  world.Ask("$SYS.REQ.ACCOUNT.$G.CONNS");
+  world.Ask("$SYS.REQ.ACCOUNT.$G.CONNS", R"({"acc":"$G"})");
+  world.Ask("$SYS.REQ.ACCOUNT.$G.CONNS", "{}");
+  EXPECT_EQ(world.asked_connections, std::vector(3, global));
+  world.Ask("$SYS.REQ.ACCOUNT.$G.CONNS", R"({"acc":"$SYS"})");
+  world.Ask("$SYS.REQ.ACCOUNT.$G.CONNS", "no");
+  world.Ask("$SYS.REQ.ACCOUNT.nobody.CONNS");
+  world.Ask("$SYS.REQ.ACCOUNT.$G.CONNS", {}, {});
+  EXPECT_EQ(world.asked_connections.size(), 3u);
+  EXPECT_TRUE(world.replies.empty());
 }
 
 }  // namespace

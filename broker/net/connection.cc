@@ -117,7 +117,7 @@ void Connection::OnRecv(const IoResult& result) {
   if (result.more) return;
   if (result.error() == ENOBUFS || result.error() == ECANCELED || result.error() == EINTR) return host_.OnRearm(this);
   if (result.ok()) return OnPeerEnd();
-  End(result.error() == ECONNRESET ? ClosedReason::kClientClosed : ClosedReason::kReadError);
+  End(ClosedReason::kReadError);  // also one that was reset, as at the peer
 }
 
 // The peer has sent its last byte. What it sent before still counts, also what waits in carry_; and it may still read.

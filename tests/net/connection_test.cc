@@ -22,9 +22,7 @@ struct World : ConnectionWorld {
         std::make_unique<Session>(sessions.shared(0), connection, connection.receiver(), "127.0.0.1", uint16_t{5000}),
         false);
   }
-  ~World() {
-    EndConnection();
-  }
+  ~World() { EndConnection(); }
 
   // As the end of a turn does.
   void Flush() {
@@ -44,7 +42,6 @@ struct World : ConnectionWorld {
     sessions.Advance(std::chrono::hours(1));
     timers.Expire(sessions.shared(0).now);
   }
-
 };
 
 // Its client's password is to be compared with a hash.
@@ -81,6 +78,16 @@ TEST(Connection, AQuestionOfWhoSendsNothingMoreMayWait) {
   world.connection.OnAnswer(Finding::kYes);
   EXPECT_FALSE(world.connection.open());  // its PING has had its PONG
   EXPECT_EQ(world.host.withdrawn, 0);
+}
+
+TEST(Connection, WhoEndsIsAnotherThanWhoIsResetOrLost) {
+  const std::pair<int, ClosedReason> ends[] = {
+      {0, ClosedReason::kClientClosed}, {ECONNRESET, ClosedReason::kReadError}, {EIO, ClosedReason::kReadError}};
+  for (const auto& [error, reason] : ends) {
+    World world;
+    world.io.EndRecv(error);
+    EXPECT_EQ(world.connection.closed_reason(), reason) << error;
+  }
 }
 
 TEST(Connection, WhoMayHaveNoRightToBeHereIsHeardALittleOnly) {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kPatternBytes = 1 << 18;
 constexpr size_t kPatternStart = 1 << 16;  // messages begin somewhere in these first bytes
+constexpr std::string_view kServerPrefix = "$SYS.";  // of what no client publishes
 constexpr size_t kPrefixBytes = 8;         // the message's index
 
 size_t PatternAt(uint32_t index) { return index * size_t{7919} % kPatternStart; }
@@ -262,6 +263,7 @@ void Oracle::OnMessage(ClientRecord& client, std::string_view subject, std::stri
     Fail(absl::StrFormat("client %d got a message on %s for sid %s, which has ended or never was", client.index,
                          std::string(subject), std::string(sid)));
   }
+  if (subject.starts_with(kServerPrefix)) return OnServerMessage(client, *sub, subject);
   if (payload.size() < kPrefixBytes) Fail("a payload is too short for " + Name(*sub));
   const uint32_t index =
       static_cast<uint32_t>(std::strtoul(std::string(payload.substr(0, kPrefixBytes)).c_str(), nullptr, 16));
@@ -282,9 +284,7 @@ void Oracle::OnMessage(ClientRecord& client, std::string_view subject, std::stri
   const bool queued = !sub->queue.empty();
   const bool second_pick = queued && SecondPickPossible(sub->queue, m);
   if (m.confirmed != 0 && m.confirmed < sub->sent && !second_pick) Fail("a message from before the SUB: " + both);
-  if (sub->max_known && sub->count >= sub->max) Fail("more than UNSUB allowed: " + both);
-  ++sub->count;
-  if (sub->max != 0 && sub->max_known && sub->count >= sub->max && sub->end_order == 0) sub->end_order = client.order;
+  Count(client, *sub, both);
 
   // A message that was confirmed before our last answered PING was written should have come before that PONG.
   if (m.confirmed != 0 && m.confirmed < client.last_ping_sent) {
@@ -318,6 +318,19 @@ void Oracle::OnMessage(ClientRecord& client, std::string_view subject, std::stri
   const MessageRecord& next = *messages_[expected.front()];
   if (next.seq < m.seq) Fail(Name(next) + " was lost before " + both);
   if (next.seq == m.seq) expected.pop_front();
+}
+
+// What the server says of itself, to whoever listens: of a client that it has refused.
+void Oracle::OnServerMessage(ClientRecord& client, SubscriptionRecord& sub, std::string_view subject) {
+  const std::string both = std::string(subject) + " at " + Name(sub);
+  if (!Matches(subject, sub.filter)) Fail("the filter does not match: " + both);
+  Count(client, sub, both);
+}
+
+void Oracle::Count(ClientRecord& client, SubscriptionRecord& sub, const std::string& what) {
+  if (sub.max_known && sub.count >= sub.max) Fail("more than UNSUB allowed: " + what);
+  ++sub.count;
+  if (sub.max != 0 && sub.max_known && sub.count >= sub.max && sub.end_order == 0) sub.end_order = client.order;
 }
 
 // ---- requests without responders -----------------------------------------------------------------------------------

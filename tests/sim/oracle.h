@@ -146,6 +146,9 @@ class Oracle {
   bool EchoExcluded(const SubscriptionRecord& sub, const MessageRecord& message) const;
   // A member of this queue group may have been leaving while the message was under way.
   bool SecondPickPossible(const std::string& queue, const MessageRecord& message) const;
+  void OnServerMessage(ClientRecord& client, SubscriptionRecord& sub, std::string_view subject);
+  // One more delivery.
+  void Count(ClientRecord& client, SubscriptionRecord& sub, const std::string& what);
   void CheckExpected(ClientRecord& client, const ClientRecord::Ping& ping);
   void CheckFacts(const ClientRecord& client) const;
   void CheckRequest(const MessageRecord& message, bool at_end);

@@ -32,6 +32,7 @@ LAYERS = {
     'broker/config': ('broker/config/blocks', 'broker/version'),
     'broker/log': ('proto/base',),
     'broker/http': ('proto',),
+    'broker/proxy': ('proto',),
     'broker/websocket': ('proto', 'broker/closed_reason'),
     'broker/monitor': ('broker/http', 'broker/json', 'broker/version', 'broker/account/account_id.h'),
     'broker/io': ('proto/base', 'store/disk.h'),
